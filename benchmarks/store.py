@@ -111,11 +111,11 @@ def _copy(database: Path, pattern: str, placed: list[str]) -> None:
 
 def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
-    from notebooks_lib.promotion import ranking
+    from notebooks_lib.promotion import run_ranking
     from notebooks_lib.tracking import owned_run, query
 
     def compared(store: Store) -> object:
-        return ranking.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
+        return run_ranking.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
 
     return {
         "`nbops compare`": compared,

@@ -13,7 +13,7 @@ _HOMES = {
     "Metric": "metrics.metric",
     "Run": "notebook_run",
     "Tag": "tags",
-    "compare": "promotion.ranking",
+    "compare": "promotion.run_ranking",
     "connect": "tracking.store",
     "datasets": "datasets",
     "metrics": "metrics",

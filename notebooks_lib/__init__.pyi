@@ -4,7 +4,7 @@ from notebooks_lib import tracking as tracking
 from notebooks_lib.metrics.metric import Metric as Metric
 from notebooks_lib.notebook_run import Run as Run
 from notebooks_lib.notebook_run import run as run
-from notebooks_lib.promotion import ranking as compare
+from notebooks_lib.promotion import run_ranking as compare
 from notebooks_lib.release.gate import Gate as Gate
 from notebooks_lib.tags import Tag as Tag
 from notebooks_lib.tracking import query

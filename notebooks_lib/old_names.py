@@ -17,8 +17,9 @@ MODULES: Mapping[str, str] = {
     "kernels.launching": "kernels.template_manager",
     "kernels.spec": "kernels.kernelspecs",
     "metric_names": "metrics.builtin",
+    "notebooks.parameters": "notebooks.parameter_schema",
     "notebooks.values": "notebooks.parameter_values",
-    "promotion.compare": "promotion.ranking",
+    "promotion.compare": "promotion.run_ranking",
     "promotion.deciding.decision": "promotion.decision",
     "promotion.deciding.interval_rules": "promotion.holdout_rules",
     "promotion.deciding.metric": "metrics.metric",
@@ -53,7 +54,7 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         name: f"models.champions.{name}"
         for name in ("champion", "mark_champion", "previous", "was_champion", "withdraw")
     },
-    "notebooks.parameters": {"schema": "notebooks.parameters.read_schema"},
+    "notebooks.parameter_schema": {"schema": "notebooks.parameter_schema.read_schema"},
     "promotion.scoring": {"score": "promotion.scoring.score_model", "truth": "promotion.scoring.truth_of"},
     "run_result": {"Env": "tags.Env", "Layout": "paths.Layout", "Tag": "tags.Tag"},
     "serving.formats": {"read": "serving.formats.read_request"},

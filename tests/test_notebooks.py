@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
-from notebooks_lib.notebooks import document, mlflow_calls, notebook_rules, parameter_values, parameters
+from notebooks_lib.notebooks import document, mlflow_calls, notebook_rules, parameter_schema, parameter_values
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -95,7 +95,7 @@ def test_the_commands_of_make_run_fit_the_notebooks() -> None:
     assert lines
     for line in lines:
         name, *options = shlex.split(line)
-        schema = parameters.read_schema(document.read(ROOT / name))
+        schema = parameter_schema.read_schema(document.read(ROOT / name))
         pairs = [value for option, value in itertools.pairwise(options) if option == "-p"]
         assert len(parameter_values.from_command_line(pairs, [], schema, notebook=name)) == len(pairs)
 
@@ -147,7 +147,7 @@ def opens_a_run(notebook: Notebook) -> bool:
 
 def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:
     """All that a run of an experiment must carry, whoever ran it."""
-    schema = parameters.read_schema(notebook)
+    schema = parameter_schema.read_schema(notebook)
     defaults = schema.defaults
     assert run.experiment == defaults["experiment"]
     logged = {name: str(value) for name, value in defaults.items() if name != "experiment"}
@@ -286,7 +286,7 @@ def test_nbval_passes_over_all_of_them_and_its_runs_are_the_same(
 
 def _is_of(run: query.RunInfo, notebook: Notebook) -> bool:
     """Whether a run without its notebook's name is this notebook's: by experiment and parameters."""
-    defaults = {name: str(value) for name, value in parameters.read_schema(notebook).defaults.items()}
+    defaults = {name: str(value) for name, value in parameter_schema.read_schema(notebook).defaults.items()}
     return run.experiment == defaults.get("experiment") and set(run.params) == set(defaults) - {"experiment"}
 
 

@@ -16,7 +16,7 @@ from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 
 if TYPE_CHECKING:
-    from notebooks_lib.promotion.ranking import RankedRun, Ranking, RankingTable
+    from notebooks_lib.promotion.run_ranking import RankedRun, Ranking, RankingTable
     from notebooks_lib.tracking.query import RunInfo
 
 BEST = 20
@@ -38,7 +38,7 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     name, direction = builtin.parse(metric)
 
     from notebooks_lib import settings
-    from notebooks_lib.promotion.ranking import rank
+    from notebooks_lib.promotion.run_ranking import rank
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
@@ -101,7 +101,7 @@ def _same(rows: Sequence[RankedRun]) -> set[str]:
 
 
 def _cells(row: RankedRun, hidden: Collection[str]) -> list[object]:
-    from notebooks_lib.promotion.ranking import commit
+    from notebooks_lib.promotion.run_ranking import commit
 
     run = row.run
     others = "  ".join(f"{name} {value:.4g}" for name, value in sorted(run.metrics.items()) if name not in hidden)

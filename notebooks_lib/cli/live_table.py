@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from notebooks_lib.sweeps import formatting
-from notebooks_lib.sweeps.trials import Goal, SweepProgress, Trial
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.sweep_progress import SweepProgress
+from notebooks_lib.sweeps.trials import Trial
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

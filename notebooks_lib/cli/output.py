@@ -14,7 +14,7 @@ from notebooks_lib import safe_text
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.document import Notebook
-    from notebooks_lib.notebooks.parameters import Schema
+    from notebooks_lib.notebooks.parameter_schema import Schema
     from notebooks_lib.run_result import RunResult
 
 PLAIN_EVERY = 10.0
@@ -94,7 +94,7 @@ def table(
 
 def notebook(document: Notebook, schema: Schema) -> None:
     """Print the purpose and the parameters of a notebook, for `--help-notebook`."""
-    from notebooks_lib.notebooks.parameters import describe
+    from notebooks_lib.notebooks.parameter_schema import describe
 
     click.echo(click.style(safe_text.printable(document.title or document.path.stem), bold=True))
     if document.purpose:

@@ -12,7 +12,7 @@ import click
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.profile.profiling import ProfileOutcome
+    from notebooks_lib.serving.profile.profiler import ProfileOutcome
     from notebooks_lib.serving.profile.recommendation import Recommendation
 
 
@@ -67,7 +67,7 @@ def command(
     payload = None if data is None else _payload(data)
 
     from notebooks_lib import settings
-    from notebooks_lib.serving.profile.profiling import profile_model
+    from notebooks_lib.serving.profile.profiler import profile_model
 
     def tell(line: str) -> None:
         click.echo(f"  {line}", err=True)

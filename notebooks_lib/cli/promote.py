@@ -68,12 +68,12 @@ def _promote(
 ) -> int:
     from notebooks_lib import settings
     from notebooks_lib.errors import UsageError
-    from notebooks_lib.notebooks import document, parameter_values, parameters
+    from notebooks_lib.notebooks import document, parameter_schema, parameter_values
 
     start = notebook or Path.cwd()
     project = settings.load(settings.find_root(start, fallback=Path.cwd()), os.environ)
     path = notebook or project.root / NOTEBOOK
-    schema = parameters.read_schema(document.read(path))
+    schema = parameter_schema.read_schema(document.read(path))
     values = parameter_values.from_command_line(pairs, files, schema, notebook=path.name)
     if "dry_run" in values:
         raise UsageError(

@@ -13,7 +13,7 @@ import click
 
 from notebooks_lib import errors
 from notebooks_lib.cli import output as terminal
-from notebooks_lib.notebooks import document, parameter_values, parameters
+from notebooks_lib.notebooks import document, parameter_schema, parameter_values
 
 if TYPE_CHECKING:
     from notebooks_lib.run_result import RunResult
@@ -96,7 +96,7 @@ def command(
         raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:
         read = document.read(notebook)
-        terminal.notebook(read, parameters.read_schema(read))
+        terminal.notebook(read, parameter_schema.read_schema(read))
         return 0
     if any(math.isnan(seconds) for seconds in (timeout, cell_timeout) if seconds is not None):
         raise click.UsageError("--timeout takes a number of seconds")
@@ -136,7 +136,7 @@ def _make_plan(
     tracked: bool,
 ) -> Plan:
     """Return the plan of the run; a wrong parameter is reported before the settings are read."""
-    schema = parameters.read_schema(document.read(notebook))
+    schema = parameter_schema.read_schema(document.read(notebook))
     values = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
 
     from notebooks_lib import settings

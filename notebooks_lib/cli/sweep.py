@@ -16,7 +16,7 @@ import click
 from notebooks_lib import cpu_count, errors
 from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
-from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.sweeps import samplers
 
 if TYPE_CHECKING:
@@ -132,10 +132,10 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
 
 def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Settings]:
     from notebooks_lib.sweeps import executors, grid_values, places, search_space
-    from notebooks_lib.sweeps.trials import Goal
+    from notebooks_lib.sweeps.goal import Goal
 
     notebook: Path = options["notebook"]
-    schema = parameters.read_schema(document.read(notebook))
+    schema = parameter_schema.read_schema(document.read(notebook))
     for option in ("name", "experiment"):
         if options[option] is not None and not options[option].strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")

@@ -15,7 +15,7 @@ import click
 def command(port: int) -> int:
     """Open MLflow's pages on the runs and models of this project, at http://127.0.0.1:PORT, until Ctrl-C."""
     from notebooks_lib import settings
-    from notebooks_lib.tracking import mlflow_server, store
+    from notebooks_lib.tracking import quiet_mlflow_server, store
 
     here = settings.existing()
     connected = store.connect(here)
@@ -27,8 +27,8 @@ def command(port: int) -> int:
             raise click.UsageError(f"port {port} is taken; try: nbops ui --port {port % 65535 + 1}")
     click.echo(f"http://127.0.0.1:{port}  (ready in a few seconds; Ctrl-C ends it)")
     sys.stdout.flush()
-    arguments = mlflow_server.command(connected, port)
-    environment = mlflow_server.environment(os.environ)
+    arguments = quiet_mlflow_server.command(connected, port)
+    environment = quiet_mlflow_server.environment(os.environ)
     if os.name == "posix":  # the server replaces this process, so that ending the process ends the server
         os.execve(arguments[0], arguments, environment)
     return subprocess.call(arguments, env=environment)

@@ -7,18 +7,18 @@ all others, and no interval would keep its level (docs/promotion-figures.md show
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from notebooks_lib.metrics import metric as losses
 from notebooks_lib.metrics.metric import Answers, Truth
+from notebooks_lib.statistics.blocks import Array
 from notebooks_lib.statistics.leave_one_out import Leaver, Mean, Placements, Recomputed, Sums
 
 if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import LeaveOutMethod, Metric
 
-Array = np.ndarray[Any, Any]
 
 CLIP = 0.01
 MANY = 20

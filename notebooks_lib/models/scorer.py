@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.models import fast_scorer, input_schema, model_files, predictions
+from notebooks_lib.models import fast_scorer, input_schema, model_files
+from notebooks_lib.models.class_probabilities import (
+    METHOD_PARAM,
+    has_probabilities,
+    predict_probabilities,
+    split_method,
+)
 from notebooks_lib.models.input_schema import Column, columns_of, type_name
-from notebooks_lib.models.predictions import dtype_kind, encode_predictions
+from notebooks_lib.models.prediction_json import dtype_kind, encode_predictions
 
 _importing, _imported = threading.Lock(), threading.Event()
 _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Parameters must be", "Parameters schema")
@@ -79,8 +85,8 @@ class ServedModel:
     def _offer(self, estimator: Any, own: tuple[Column, ...]) -> None:
         """Offer the parameters of the model, and the one that asks a classifier for probabilities."""
         names = {param.name for param in own}
-        self._has_probabilities = predictions.METHOD_PARAM not in names and predictions.has_probabilities(estimator)
-        by_method = (Column(predictions.METHOD_PARAM, "string", required=False),) if self._has_probabilities else ()
+        self._has_probabilities = METHOD_PARAM not in names and has_probabilities(estimator)
+        by_method = (Column(METHOD_PARAM, "string", required=False),) if self._has_probabilities else ()
         self.params = (*own, *by_method)
 
     def complete(self) -> None:
@@ -169,9 +175,9 @@ class ServedModel:
         from mlflow.exceptions import MlflowException
 
         try:
-            chances, others = predictions.split_method(params or {}) if self._has_probabilities else (False, params)
+            chances, others = split_method(params or {}) if self._has_probabilities else (False, params)
             if chances:
-                return predictions.predict_probabilities(self._model, data)
+                return predict_probabilities(self._model, data)
             answer = self._model.predict(data, params=dict(others) if others else None)
         except InputError:
             raise

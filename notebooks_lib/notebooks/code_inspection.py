@@ -14,7 +14,7 @@ from pathlib import Path
 
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.notebooks.fingerprint import ProjectModules
+from notebooks_lib.notebooks.project_modules import ProjectModules
 
 READ_LATER = ("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_", "MLFLOW_RUN_", "MLFLOW_REGISTRY_", "NBOPS_", "AZURE_", "AWS_")
 """Prefixes of variables that libraries read when they need them, never at import."""

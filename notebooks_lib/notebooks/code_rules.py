@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook, NotebookCell
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
-from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.notebooks.parameter_schema import read_schema
 
 _INSTALL = re.compile(
     r"(?:^|[\s;&|])(?:%{1,2}|!{1,2})?\s*(?:\S*python[\d.]*\S*\s+-m\s+|\{sys\.executable\}\s+-m\s+)?"

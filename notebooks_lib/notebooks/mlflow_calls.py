@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
-from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.notebooks.parameter_schema import read_schema
 
 _OURS = {"notebooks_lib.run", "notebooks_lib.tracking.run", "notebooks_lib.notebook_run.run"}
 _EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"

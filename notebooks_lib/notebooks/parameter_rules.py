@@ -8,8 +8,8 @@ import re
 from notebooks_lib.notebooks import expressions, magic_effects, type_annotations
 from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
+from notebooks_lib.notebooks.parameter_schema import SECRET_DEFAULT, read_schema
 from notebooks_lib.notebooks.parameter_types import NumberBounds
-from notebooks_lib.notebooks.parameters import SECRET_DEFAULT, read_schema
 
 _LIKE_A_RANGE = re.compile(r"[<>]|\d\s*(\.\.|-|–|to\b|,)\s*\d")
 _NAMED_IN_TEXT = re.compile(r"[@{$:]([^\W\d]\w*)")

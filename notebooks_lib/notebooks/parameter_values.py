@@ -11,7 +11,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions, parameter_types
-from notebooks_lib.notebooks.parameters import Schema, missing_secrets
+from notebooks_lib.notebooks.parameter_schema import Schema, missing_secrets
 
 
 def from_command_line(

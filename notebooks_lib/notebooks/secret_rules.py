@@ -12,7 +12,7 @@ from typing import Any
 
 from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
-from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.notebooks.parameter_schema import read_schema
 
 _FORMS = {
     "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",

@@ -16,7 +16,7 @@ from notebooks_lib.datasets import lineage
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
-from notebooks_lib.promotion import ranking, scoring
+from notebooks_lib.promotion import run_ranking, scoring
 from notebooks_lib.promotion.evidence import json_value
 from notebooks_lib.promotion.notebook_display import ReportTable
 from notebooks_lib.tags import Tag
@@ -80,7 +80,7 @@ class Candidates:
                 candidate.run.name,
                 candidate.logged,
                 candidate.validation,
-                ranking.commit(candidate.run.tags),
+                run_ranking.commit(candidate.run.tags),
                 candidate.refused or "in",
             )
             for candidate in (*self.ranked, *self.others)

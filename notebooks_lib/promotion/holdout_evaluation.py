@@ -23,8 +23,8 @@ from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
 from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.rules import early_refusals
 from notebooks_lib.promotion.scoring import Scores
+from notebooks_lib.statistics.block_bootstrap import Draws
 from notebooks_lib.statistics.paired import Paired
-from notebooks_lib.statistics.resampling import Draws
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset, Part

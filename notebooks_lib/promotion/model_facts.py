@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.datasets import leakage, lineage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
-from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.notebooks import document, source_fingerprint
 from notebooks_lib.paths import Layout
 from notebooks_lib.promotion.evidence import Side
 from notebooks_lib.tags import Tag
@@ -69,7 +69,7 @@ def irreproducible(store: Store, run: RunInfo | None) -> str:
     commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
     if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:
         return "its run has no fingerprint: its notebook was not run with nbops"
-    if fingerprint.run_fingerprint(wanted, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
+    if source_fingerprint.run_fingerprint(wanted, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
         return "its data are not those of its fingerprint"
     with tempfile.TemporaryDirectory() as scratch:
         if not (commit and _checked_out(store.settings.root, commit, Path(scratch))):
@@ -86,7 +86,7 @@ def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[st
         path = store.client.download_artifacts(run.run_id, "nbops/parameters.json", scratch)
         values = json.loads(Path(path).read_text("utf-8"))
     notebook = document.read(root / tags.get(Tag.NOTEBOOK, ""))
-    return fingerprint.source_fingerprint(notebook, values, provenance.lock_sha256(Layout(root)), root)
+    return source_fingerprint.source_fingerprint(notebook, values, provenance.lock_sha256(Layout(root)), root)
 
 
 def _checked_out(root: Path, commit: str, folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from notebooks_lib.metrics.jackknife import leaver_of
-from notebooks_lib.statistics import blocks, resampling
+from notebooks_lib.statistics import block_bootstrap, blocks, critical_values
 from notebooks_lib.statistics.paired import Paired, compare_paired
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:
-        reach = resampling.critical_value(level, paired.df, -paired.skewness, paired.blocks)
-        reach += resampling.t_quantile(policy.power, paired.df)
+        reach = critical_values.critical_value(level, paired.df, -paired.skewness, paired.blocks)
+        reach += critical_values.t_quantile(policy.power, paired.df)
         detectable = float(policy.min_gain + reach * paired.standard_error)
         return HoldoutPower(paired.rows, policy.min_gain, detectable, interval_only=paired.by == "time")
     needed = drawn.needed(level)
@@ -130,7 +130,7 @@ def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
     return HoldoutPower(paired.rows, policy.min_gain, math.inf, name, float(failed[name].mean()), rows)
 
 
-def _failed_rules(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
+def _failed_rules(drawn: block_bootstrap.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
     """Yield each rule that depends on chance, and in which of the holdouts it fails."""
     if drawn.share is not None:
         yield "one_row", ~(drawn.share <= policy.max_share)
@@ -140,7 +140,7 @@ def _failed_rules(drawn: resampling.Draws, policy: Policy) -> Iterator[tuple[str
         yield "rows_differ", drawn.differing < policy.min_differing
 
 
-def _rows_to_pass(name: str, drawn: resampling.Draws, policy: Policy, rows: int) -> int | None:
+def _rows_to_pass(name: str, drawn: block_bootstrap.Draws, policy: Policy, rows: int) -> int | None:
     """Return the rows with which the rule passes: a row's share falls, and counts rise, with the number of rows."""
     if name == "one_row":
         ratio = float(np.quantile(_not_none(drawn.share), policy.power)) / policy.max_share

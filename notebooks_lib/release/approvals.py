@@ -10,8 +10,8 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
-from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollout import Rollout, read_waiting_tag, write_ledger_note
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import stale_comparison
 from notebooks_lib.release.stages import stage_rollouts
 from notebooks_lib.tags import Tag

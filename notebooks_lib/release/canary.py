@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import EndpointError, PromotionError
-from notebooks_lib.release import contract_tests
-from notebooks_lib.release.contract_tests import Probing
+from notebooks_lib.release import slot_checks
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.prediction_diff import largest_difference
 from notebooks_lib.serving.slot_counts import SlotCounts
 
@@ -174,9 +174,7 @@ def judge(
         return too_different
     if min(sum(new.times), sum(old.times)) >= (ENOUGH if over else SURE):
         usual = before.p95 if before is not None and sum(before.times) >= ENOUGH else old.p95
-        return contract_tests.too_slow(
-            new.p95, min(filter(None, (usual, old.p95)), default=None), stage.max_latency_ratio
-        )
+        return slot_checks.too_slow(new.p95, min(filter(None, (usual, old.p95)), default=None), stage.max_latency_ratio)
     return ""
 
 

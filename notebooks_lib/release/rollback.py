@@ -19,8 +19,8 @@ from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.release import recovery, rollout, stage_moves, version_deployment
-from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.recovery import Recovered
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings

@@ -17,7 +17,7 @@ from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import model_facts
 from notebooks_lib.release import version_deployment
-from notebooks_lib.release.contract_tests import Probing
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings

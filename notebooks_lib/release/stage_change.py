@@ -21,11 +21,11 @@ from notebooks_lib import errors
 from notebooks_lib.errors import NbopsError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import contract_tests
+from notebooks_lib.release import slot_checks
 from notebooks_lib.release.canary import CanaryResult, CanaryWatch
-from notebooks_lib.release.contract_tests import ContractCheck, Probing
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
+from notebooks_lib.release.slot_checks import ContractCheck, Probing
 from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.release.stage_moves import StageMoves
 from notebooks_lib.settings.sections import CanaryStep
@@ -93,7 +93,7 @@ class StageChange(StageMoves):
     def test(self) -> list[ContractCheck]:
         """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
-            checks = contract_tests.check_contract(
+            checks = slot_checks.check_contract(
                 self.endpoint,
                 self.slot,
                 self.golden(self.version),
@@ -103,9 +103,9 @@ class StageChange(StageMoves):
                 tolerance=self.store.settings.promotion.tolerance,
                 probing=self._probing,
             )
-            if contract_tests.failed_checks(checks):
+            if slot_checks.failed_checks(checks):
                 raise PromotionError(
-                    f"version {self.number} does not keep its contract: {contract_tests.failed_checks(checks)}"
+                    f"version {self.number} does not keep its contract: {slot_checks.failed_checks(checks)}"
                 )
             return checks
 

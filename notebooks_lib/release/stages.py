@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
-from notebooks_lib.release import contract_tests, recovery, stage_moves, version_deployment
+from notebooks_lib.release import recovery, slot_checks, stage_moves, version_deployment
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.journal import Kind
 from notebooks_lib.release.rollout import (
@@ -169,7 +169,7 @@ class StageRollout:
         if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
             golden = stage_moves.golden_predictions(rollout.store, version)
-            rows = contract_tests.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
+            rows = slot_checks.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
                 rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"

@@ -23,7 +23,7 @@ from notebooks_lib.promotion import holdout_rules, scoring
 from notebooks_lib.promotion.candidates import ROUNDING
 from notebooks_lib.promotion.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.paired_gain import paired_gain
-from notebooks_lib.promotion.ranking import data_of
+from notebooks_lib.promotion.run_ranking import data_of
 from notebooks_lib.promotion.scoring import Scores
 from notebooks_lib.review.notebook_review import Gain, MetricChange, Verdict
 from notebooks_lib.statistics.paired import Paired, holm

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff
-from notebooks_lib.notebooks.parameters import Parameter, Schema, describe, read_schema
+from notebooks_lib.notebooks.parameter_schema import Parameter, Schema, describe, read_schema
 from notebooks_lib.review.notebook_review import ParameterChange
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.review.recorded_run import INSERTED
 from notebooks_lib.run_result import RunResult
 from notebooks_lib.running.plan import NotebookPlanner, Plan
@@ -30,7 +30,7 @@ class RepeatedNotebook:
 
     def __init__(self, planner: NotebookPlanner, run: RunPlan) -> None:
         name = planner.notebook.path.name
-        if injected := parameters.read_injected(planner.notebook):
+        if injected := parameter_schema.read_injected(planner.notebook):
             raise errors.UsageError(
                 f"{name}: holds values that a run injected ({', '.join(injected)}): bands are of a notebook's own "
                 "defaults; name the notebook that was run, or take that cell out"
@@ -69,7 +69,7 @@ class RepeatedNotebook:
         return {SEED: self.seeds[place]} if self.seeds else {}
 
 
-def seeds_of(schema: parameters.Schema) -> tuple[int, ...]:
+def seeds_of(schema: parameter_schema.Schema) -> tuple[int, ...]:
     """Return the values that the parameter `seed` allows, its default first; none where it takes no integers."""
     parameter = schema.find(SEED)
     if parameter is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
-from notebooks_lib.promotion.ranking import commit
+from notebooks_lib.promotion.run_ranking import commit
 from notebooks_lib.review.recorded_run import CellCost, RecordedRun
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.notebooks import document
-from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review import base_environment
 from notebooks_lib.review.notebook_review import RunProblem
 from notebooks_lib.review.source_changes import NotebookSource

@@ -12,7 +12,7 @@ from typing import Literal
 
 from notebooks_lib.errors import NotebookError
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.notebooks import document, project_modules, source_fingerprint
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.paths import Layout
@@ -50,12 +50,12 @@ class NotebookSource:
     @cached_property
     def modules(self) -> dict[str, str]:
         """The project's modules that it imports: path from the root -> digest."""
-        return dict(fingerprint.find_modules(self.notebook, self.root))
+        return dict(project_modules.find_modules(self.notebook, self.root))
 
     def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
         """Return the source fingerprint of a run with these parameters."""
         modules = list(self.modules.items())
-        return fingerprint.source_fingerprint(self.notebook, values or {}, self.lock_sha256, self.root, modules)
+        return source_fingerprint.source_fingerprint(self.notebook, values or {}, self.lock_sha256, self.root, modules)
 
 
 @dataclass(frozen=True)

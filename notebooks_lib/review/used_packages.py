@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from notebooks_lib.models.requirements import distributions_of
-from notebooks_lib.notebooks import expressions, fingerprint
+from notebooks_lib.notebooks import expressions, project_modules
 from notebooks_lib.notebooks.document import Notebook
 
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ def used_packages(notebook: Notebook, root: Path) -> dict[str, str]:
 
 def _trees(notebook: Notebook, root: Path) -> Iterator[ast.Module]:
     yield from (cell.code.tree for cell in notebook.python_cells if cell.code.tree)
-    for name, _ in fingerprint.find_modules(notebook, root):
+    for name, _ in project_modules.find_modules(notebook, root):
         path = root / name
         if not path.is_relative_to(LIBRARY):
             with suppress(OSError, SyntaxError, ValueError):

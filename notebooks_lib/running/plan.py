@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import code_inspection, document, fingerprint, mlflow_calls, parameters
+from notebooks_lib.notebooks import (
+    code_inspection,
+    document,
+    mlflow_calls,
+    parameter_schema,
+    project_modules,
+    source_fingerprint,
+)
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -69,12 +76,12 @@ class NotebookPlanner:
 
     def __init__(self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True) -> None:
         self.notebook = document.read(path)
-        self.schema = parameters.read_schema(self.notebook)
+        self.schema = parameter_schema.read_schema(self.notebook)
         self.settings = settings
         self.tracked = tracked
         self._experiment = experiment
         self._is_of_project = _of_project(self.notebook.opened, settings.root)
-        self._modules = fingerprint.ProjectModules(self.notebook, settings.root)
+        self._modules = project_modules.ProjectModules(self.notebook, settings.root)
         # In a warm kernel libraries are imported already, so settings made for their import come too late.
         self._cold_because = "; ".join(code_inspection.find_early_settings(self.notebook, self._modules))
         if tracked:
@@ -100,15 +107,15 @@ class NotebookPlanner:
         """Plan one run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
-        if reassigned := parameters.find_reassigned(notebook, given):
+        if reassigned := parameter_schema.find_reassigned(notebook, given):
             raise errors.ParameterError(notebook.path.name, reassigned)
         if not self.tracked:
             return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
         # Values that an earlier run has injected count, until given values replace its cell.
-        all_values = {**self.schema.defaults, **({} if given else parameters.read_injected(notebook)), **given}
+        all_values = {**self.schema.defaults, **({} if given else parameter_schema.read_injected(notebook)), **given}
         start = dataclasses.replace(
             self.common(all_values, name=name or run_name(notebook, given), tags=tags),
-            source_fingerprint=fingerprint.source_fingerprint(
+            source_fingerprint=source_fingerprint.source_fingerprint(
                 notebook, all_values, self._lock, root, self._modules.digests()
             ),
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from notebooks_lib.serving.app import App, RequestLimits
     from notebooks_lib.serving.requests import AccessLog
-    from notebooks_lib.serving.server_order import ServerOptions
+    from notebooks_lib.serving.server_config import ServerOptions
 
 SHORTAGE_EVERY = 60.0
 """Seconds between two log lines about a lack of files or memory for another connection."""
@@ -51,15 +51,15 @@ def server_config(app: App) -> uvicorn.Config:
     """Return uvicorn's configuration for the application, and send the log to standard error."""
     import uvicorn
 
-    from notebooks_lib.serving import connections
+    from notebooks_lib.serving import connection_limits
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
     logging.getLogger().handlers[0].setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
-    bounds = connections.limits_of_this_process()
+    bounds = connection_limits.limits_of_this_process()
     return uvicorn.Config(
         app,
-        http=connections.bounded(bounds),
-        backlog=connections.backlog(bounds.connections),
+        http=connection_limits.bounded(bounds),
+        backlog=connection_limits.backlog(bounds.connections),
         proxy_headers=False,  # anybody can send them
         log_config=None,
         access_log=False,  # ours says more
@@ -84,11 +84,11 @@ def run_in_loop(server: uvicorn.Server, work: Coroutine[Any, Any, None]) -> None
     """Run the coroutine `work` in the server's event loop, which is uvloop's where it is installed."""
     import asyncio
 
-    from notebooks_lib.serving import connections
+    from notebooks_lib.serving import connection_limits
 
     async def bounded() -> None:
         asyncio.get_running_loop().set_exception_handler(_handle)
-        sweeping = asyncio.create_task(connections.sweep(server.server_state.connections))
+        sweeping = asyncio.create_task(connection_limits.sweep(server.server_state.connections))
         try:
             await work
         finally:

@@ -19,8 +19,8 @@ from notebooks_lib.errors import EndpointError, UsageError, reason
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_state, model_loading, server_launch, server_process
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion, check_shares
-from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
+from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
 from notebooks_lib.serving.server_process import ServerProcess
 from notebooks_lib.settings import Settings
 

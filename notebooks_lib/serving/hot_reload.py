@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import endpoint_folder, endpoint_state, model_loading
+from notebooks_lib.serving import endpoint_state, local_endpoint_folder, model_loading
 from notebooks_lib.serving.endpoint_state import Deployment, EndpointState, FollowReport, SlotReport, SlotState
 from notebooks_lib.serving.slots import Slot, Slots
 
@@ -37,7 +37,7 @@ class StateFollower:
 
     def __init__(self, folder: Path, slots: Slots) -> None:
         self._folder = folder
-        self._state = folder / endpoint_folder.STATE
+        self._state = folder / local_endpoint_folder.STATE
         self._slots = slots
         self._held: dict[str, tuple[Deployment, Slot]] = {}
         self._failed: dict[str, tuple[Deployment, str]] = {}
@@ -100,7 +100,7 @@ class StateFollower:
     def _load(self, entry: SlotState, *, complete: bool = False) -> ServedModel:
         """Load the model of a slot after checking its digest, because loading a model runs code."""
         models = self._folder / "models"
-        endpoint_folder.check_model(models, entry)
+        local_endpoint_folder.check_model(models, entry)
         return model_loading.load_model(models / entry.model, complete=complete)
 
     def _holds(self, name: str, entry: SlotState) -> bool:
@@ -130,7 +130,7 @@ class StateFollower:
             slots[name] = SlotReport("ready" if ready else "failed", error, entry.deployment)
         report = FollowReport(os.getpid(), wanted.generation, slots)
         with suppress(OSError):  # a full disk: the command that waits reports that the server does not follow
-            path = self._folder / endpoint_folder.SERVING
+            path = self._folder / local_endpoint_folder.SERVING
             endpoint_state.stage(path, asdict(report), durable=False).replace(path)
 
 

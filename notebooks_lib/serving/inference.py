@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models import scorer
-from notebooks_lib.models.predictions import encode_predictions
+from notebooks_lib.models.prediction_json import encode_predictions
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import body_limits, formats
 

@@ -16,8 +16,8 @@ from typing import Any
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
     deployment,
-    endpoint_folder,
     http_client,
+    local_endpoint_folder,
     local_status,
     server_launch,
     server_process,
@@ -32,9 +32,9 @@ from notebooks_lib.serving.endpoint import (
     check_name,
     require_slot,
 )
-from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
+from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
 from notebooks_lib.serving.local_status import LocalStatus
 from notebooks_lib.serving.slot_counts import SlotCounts
 from notebooks_lib.settings import Settings
@@ -42,7 +42,7 @@ from notebooks_lib.settings import Settings
 
 def names(settings: Settings) -> list[str]:
     """Return the names of all local endpoints that were ever deployed in this project."""
-    return endpoint_folder.known_endpoints(settings)
+    return local_endpoint_folder.known_endpoints(settings)
 
 
 class LocalEndpoint(Endpoint):
@@ -232,7 +232,7 @@ class LocalEndpoint(Endpoint):
             raise self._unknown()
 
     def _unknown(self) -> UnknownNameError:
-        return UnknownNameError("endpoint", self.name, endpoint_folder.known_endpoints(self._settings))
+        return UnknownNameError("endpoint", self.name, local_endpoint_folder.known_endpoints(self._settings))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Literal
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import http_client, server_launch, server_process
 from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
-from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
+from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
 
 _GONE = "its server process is gone: it was killed, or the machine was restarted"
 

@@ -2,7 +2,7 @@
 
 `python -m notebooks_lib.serving.server FOLDER`, started by `server_process.py`, which talks to it in lines of JSON:
 
-    reads   the order (server_order.py)
+    reads   the configuration (server_config.py)
     writes  {"pid"}                                             before the slow part
     writes  {"loaded", "port", "examples"} or {"error", "kind"}
     reads   "go"                                                end of input instead: the starter is gone, so end
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notebooks_lib import process_identity
 from notebooks_lib.serving import app_factory
-from notebooks_lib.serving.server_order import ServerOrder
+from notebooks_lib.serving.server_config import ServerConfig
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.app import App
@@ -58,22 +58,22 @@ class ServedEndpoint(NamedTuple):
 
 
 def main() -> None:
-    """Run the server process: read the order from standard input, load the models, serve until stopped."""
+    """Run the server process: read the configuration from standard input, load the models, serve until stopped."""
     folder = Path(sys.argv[1])
     line = sys.stdin.readline()
     if not line:
         return
-    order = ServerOrder.from_json(line)
+    config = ServerConfig.from_json(line)
     os.umask(0o077)  # logs and collected requests are for the owner of the endpoint only
     _detach()
     _send({"pid": os.getpid()})
     go: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_await_go, args=(go,), name="starter", daemon=True).start()
     try:
-        listener = _bind(order.host, order.port)
-        served = _load(order, folder)
+        listener = _bind(config.host, config.port)
+        served = _load(config, folder)
         port = listener.getsockname()[1]
-        record = _stage_record(folder, order, port)
+        record = _stage_record(folder, config, port)
         _send({"loaded": True, "port": port, "examples": served.follower.example()})
         if go.get() != "go":
             return
@@ -141,7 +141,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load(order: ServerOrder, folder: Path) -> ServedEndpoint:
+def _load(config: ServerConfig, folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.data_collector import DataCollector
@@ -149,26 +149,26 @@ def _load(order: ServerOrder, folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving.slots import Slots
 
     model_loading.prepare_process()
-    slots, name, options = Slots(), order.endpoint, order.options
+    slots, name, options = Slots(), config.endpoint, config.options
     follower = StateFollower(folder, slots)
-    follower.load_first(order.state, set(order.must))
+    follower.load_first(config.state, set(config.must))
     access = app_factory.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options.collect):
         share, rotate = options.collect_share, options.collect_rotate
-        collector = DataCollector(order.collected, name, share=share, rotate=rotate)
+        collector = DataCollector(config.collected, name, share=share, rotate=rotate)
     limits = app_factory.request_limits(options)
-    app = App(name, slots, key=order.key, hosts=options.hosts, limits=limits, access=access, collector=collector)
+    app = App(name, slots, key=config.key, hosts=options.hosts, limits=limits, access=access, collector=collector)
     return ServedEndpoint(app, follower, access, collector)
 
 
-def _stage_record(folder: Path, order: ServerOrder, port: int) -> Path:
+def _stage_record(folder: Path, config: ServerConfig, port: int) -> Path:
     """Write the record of this process beside its place: the old server still runs, so a full disk does no harm yet."""
     from notebooks_lib.serving import endpoint_state
     from notebooks_lib.serving.endpoint_state import ServerRecord
 
     own = ServerRecord(
-        os.getpid(), process_identity.birth(), order.host, port, protocol=order.protocol, since=time.time()
+        os.getpid(), process_identity.birth(), config.host, port, protocol=config.protocol, since=time.time()
     )
     return endpoint_state.stage(folder / "server.json", asdict(own))
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import endpoint_state, http_client, server_process
-from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import EndpointState, FollowReport, SlotReport
 from notebooks_lib.serving.http_client import Address
-from notebooks_lib.serving.server_order import ServerOptions, ServerOrder
+from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
+from notebooks_lib.serving.server_config import ServerConfig, ServerOptions
 from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
 from notebooks_lib.settings import Settings
 
@@ -29,7 +29,7 @@ def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState
     """
     host, port = settings.endpoint.host, settings.endpoint.port or new.port
     address = Address(host, port)
-    order = ServerOrder(
+    config = ServerConfig(
         state=new,
         must=frozenset(must),
         endpoint=folder.name,
@@ -41,7 +41,7 @@ def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState
         options=ServerOptions.of(settings.endpoint),
     )
     try:
-        with StartingServer(folder, order, settings.endpoint.start_timeout) as starting:
+        with StartingServer(folder, config, settings.endpoint.start_timeout) as starting:
             loaded = starting.loaded()
             slots = {
                 name: replace(slot, example=loaded["examples"].get(name, slot.example))

@@ -19,9 +19,9 @@ import psutil
 from notebooks_lib import process_identity
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import endpoint_state
-from notebooks_lib.serving.endpoint_folder import EndpointFolder
 from notebooks_lib.serving.endpoint_state import ServerRecord
-from notebooks_lib.serving.server_order import ServerOrder
+from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
+from notebooks_lib.serving.server_config import ServerConfig
 from notebooks_lib.tags import Env
 
 GRACE = 10.0
@@ -104,7 +104,7 @@ def port_holder(port: int) -> str:
 class StartingServer:
     """A server process that is starting. Leaving the `with` block before `go` removes it completely."""
 
-    def __init__(self, folder: EndpointFolder, order: ServerOrder, timeout: float) -> None:
+    def __init__(self, folder: EndpointFolder, config: ServerConfig, timeout: float) -> None:
         self._folder = folder
         self._deadline = time.monotonic() + timeout
         self._timeout = timeout
@@ -125,7 +125,7 @@ class StartingServer:
         self._answers: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True)
         self._reader.start()
-        self._tell(order.to_json())
+        self._tell(config.to_json())
 
     def __enter__(self) -> StartingServer:
         return self

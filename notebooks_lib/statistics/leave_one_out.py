@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from notebooks_lib.statistics.blocks import Blocks
-
-Array = np.ndarray[Any, Any]
+from notebooks_lib.statistics.blocks import Array, Blocks
 
 
 class Leaver(Protocol):

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import softmax
 
 from notebooks_lib.statistics import blocks
+from notebooks_lib.statistics.blocks import Array
 from notebooks_lib.statistics.leave_one_out import Leaver, Mean, Placements, Sums
-
-Array = np.ndarray[Any, Any]
 
 STEEPEST = 60.0
 """Largest tilt, in standard deviations of influence: beyond it, a population would be a handful of rows."""

@@ -19,9 +19,10 @@ from notebooks_lib.running import executed_notebook
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import SearchSpace
-from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart

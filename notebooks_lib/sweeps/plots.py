@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from notebooks_lib import errors
 from notebooks_lib.sweeps import formatting
-from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

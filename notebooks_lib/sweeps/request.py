@@ -24,9 +24,9 @@ from notebooks_lib.notebooks.container_types import MappingType
 from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
 from notebooks_lib.sweeps import executors, samplers
 from notebooks_lib.sweeps.executors import Place
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
-from notebooks_lib.sweeps.trials import Goal
 
 if TYPE_CHECKING:
     from notebooks_lib.running.plan import NotebookPlanner

@@ -12,12 +12,13 @@ from notebooks_lib import errors
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.run_result import TrialState
 from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
-from notebooks_lib.sweeps import formatting, stopping
+from notebooks_lib.sweeps import formatting, open_trials
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.request import SweepRequest
 from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.study import GridProposals
-from notebooks_lib.sweeps.trials import Goal, Proposal, Proposals, Trial, values_from_tag
+from notebooks_lib.sweeps.trials import Proposal, Proposals, Trial, values_from_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owned_run, query
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
@@ -36,7 +37,7 @@ class EarlierTrial:
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End the trials that the last session left open, and return the newest run of each trial by number."""
     owned_run.close_left_behind(store, run_id)
-    stopping.close_open(store, run_id)
+    open_trials.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session
     trials: dict[int, EarlierTrial] = {}

@@ -10,8 +10,8 @@ from typing import Protocol
 from notebooks_lib import errors
 from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import UnionType
+from notebooks_lib.notebooks.parameter_schema import Schema
 from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, short_repr
-from notebooks_lib.notebooks.parameters import Schema
 from notebooks_lib.sweeps import distributions, grid_values
 from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid, takes_whole_numbers

@@ -22,9 +22,10 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import TrialState, finite
 from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.distributions import Choice, Int
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import Dimension, ParameterSpace
-from notebooks_lib.sweeps.trials import Goal, Proposal
+from notebooks_lib.sweeps.trials import Proposal
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -13,11 +13,11 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel_session import find_kernel
-from notebooks_lib.sweeps import parent_run, resume, stopping, trial_runner
+from notebooks_lib.sweeps import open_trials, parent_run, resume, stop_requests, trial_runner
 from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.intermediate_values import IntermediateValues
 from notebooks_lib.sweeps.request import SweepRequest
-from notebooks_lib.sweeps.stopping import IntermediateValues
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tracking import query
@@ -43,7 +43,7 @@ class _SweepSession:
     request: SweepRequest
     owned: OwnedRun
     executor: Executor[TrialTask, TrialOutcome]
-    local_sweep: stopping.LocalSweep
+    local_sweep: stop_requests.LocalSweep
     interrupted: Callable[[], bool]
     on_change: Callable[[Mapping[int, Trial], int], None]
     tell: Callable[[str], None]
@@ -81,7 +81,7 @@ class _SweepSession:
             self._run_trials()
             if self.store_error:
                 raise errors.TrackingError(self.store_error)
-            stopping.close_open(self.store, self.owned.run_id)
+            open_trials.close_open(self.store, self.owned.run_id)
             if self.intermediate_values is not None and self.intermediate_values.empty and self.stopped is None:
                 self.tell("--prune had no effect: no trial logged the metric with step= more than once")
             status = parent_run.sweep_status(self.trials, stopped=self.stopped)
@@ -112,7 +112,7 @@ class _SweepSession:
             wait(self.running, timeout=STOP_PATIENCE)
             if isinstance(error, errors.ClusterError):  # the cluster cannot report how its trials ended
                 with contextlib.suppress(Exception):
-                    stopping.close_open(self.store, self.owned.run_id)
+                    open_trials.close_open(self.store, self.owned.run_id)
             raise
         finally:
             self.local_sweep.stop.set()
@@ -211,11 +211,11 @@ class _SweepSession:
         self.local_sweep.stop.set()
         if not self.request.place.is_local and not self.store_error:
             with contextlib.suppress(Exception):  # they are asked again at the end
-                stopping.request_stop(
+                stop_requests.request_stop(
                     self.store, self.owned.run_id, "stopped"
                 )  # trials about to start look at the parent's tag
-                for run in stopping.open_trials(self.store, self.owned.run_id):
-                    stopping.request_stop(self.store, run.run_id, "stopped")
+                for run in open_trials.open_trials(self.store, self.owned.run_id):
+                    stop_requests.request_stop(self.store, run.run_id, "stopped")
         self.executor.cancel()
 
     def _give_up_on_store(self, why: str) -> None:
@@ -286,7 +286,7 @@ def run_sweep(
             seconds_before = parent_run.seconds_before(earlier)
             stack.enter_context(parent_run.locked_sweep(store.settings, earlier.run_id))
             owned = OwnedRun.reopen(store, earlier.run_id, started)
-        local_sweep = stack.enter_context(stopping.registered_sweep(owned.run_id, store))
+        local_sweep = stack.enter_context(stop_requests.registered_sweep(owned.run_id, store))
         on_open(owned.run_id, owned.url)
         return _SweepSession(
             request=request,

@@ -13,9 +13,10 @@ from notebooks_lib.run_result import RunResult, finite
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook, trial_state
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import formatting, stopping
+from notebooks_lib.sweeps import formatting, stop_requests
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
-from notebooks_lib.sweeps.trials import Goal, Proposal, Trial, values_to_tag
+from notebooks_lib.sweeps.trials import Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
@@ -116,9 +117,9 @@ def run_trial(task: TrialTask) -> TrialOutcome:
 
 
 def _run(task: TrialTask) -> RunResult:
-    local_sweep = stopping.local_sweep(task.sweep)
+    local_sweep = stop_requests.local_sweep(task.sweep)
     store = local_sweep.store if local_sweep is not None else connect_once(task.plan.settings)
-    watcher = stopping.StopTagWatcher(store)
+    watcher = stop_requests.StopTagWatcher(store)
     mine = ""
 
     def begun(run_id: str, _: str) -> None:

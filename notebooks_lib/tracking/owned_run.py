@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import process_identity
-from notebooks_lib.notebooks import fingerprint
+from notebooks_lib.notebooks import source_fingerprint
 from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance, query
@@ -140,7 +140,7 @@ class OwnedRun:
         datasets = (value for key, value in before.data.tags.items() if key.startswith(Tag.DATASET_PREFIX))
         source = self.start.source_fingerprint
         last = {
-            Tag.RUN_FINGERPRINT: fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
+            Tag.RUN_FINGERPRINT: source_fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
             **(_failure_tags(failure) if failure else {}),
             **(tags or {}),
         }

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from notebooks_lib.cli import live_table
 from notebooks_lib.cli.live_table import LiveTable, PlainLines
-from notebooks_lib.sweeps.trials import Goal, SweepProgress, Trial, TrialState
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.sweep_progress import SweepProgress
+from notebooks_lib.sweeps.trials import Trial, TrialState
 from tests.sweeps.results import Clock
 
 RMSE = Goal("rmse")

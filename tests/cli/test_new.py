@@ -10,7 +10,7 @@ import pytest
 
 from notebooks_lib.__main__ import run
 from notebooks_lib.cli import new
-from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.notebooks import document, parameter_schema
 
 ANSWERS = ("--what", "Rows of customers.", "--why", "Sales wants to call them.")
 TEMPLATE = Path(new.__file__).parents[2] / "experimentation" / "template.ipynb"
@@ -29,7 +29,7 @@ def test_a_new_notebook_passes_the_check(capsys):
     notebook = document.read(path)
     assert notebook.title == "Who *leaves*, `us` <b>or</b> # them?"
     assert "Sales wants to call them." in notebook.purpose
-    defaults = {parameter.name: parameter.default for parameter in parameters.read_schema(notebook).parameters}
+    defaults = {parameter.name: parameter.default for parameter in parameter_schema.read_schema(notebook).parameters}
     assert defaults == {"dataset": "digits@1", "C": 1.0, "experiment": path.stem}
     code_before = [cell.source for cell in document.read(TEMPLATE).code_cells if "parameters" not in cell.tags]
     assert [cell.source for cell in notebook.code_cells if "parameters" not in cell.tags] == code_before

@@ -15,7 +15,8 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.cli import sweep
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building

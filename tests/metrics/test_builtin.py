@@ -11,7 +11,7 @@ from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
-from notebooks_lib.sweeps.trials import Goal
+from notebooks_lib.sweeps.goal import Goal
 
 
 def test_promotion_computes_only_what_it_knows():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import fast_scorer
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.models.predictions import encode_predictions
+from notebooks_lib.models.prediction_json import encode_predictions
 from notebooks_lib.models.scorer import ServedModel
 from notebooks_lib.serving import formats
 

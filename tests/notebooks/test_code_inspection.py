@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib.notebooks import code_inspection, document
 from notebooks_lib.notebooks.code_inspection import find_table_reads
-from notebooks_lib.notebooks.fingerprint import ProjectModules
+from notebooks_lib.notebooks.project_modules import ProjectModules
 from tests import building
 
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import ParameterError
-from notebooks_lib.notebooks import parameter_values, parameters
+from notebooks_lib.notebooks import parameter_schema, parameter_values
 from tests.notebooks.building import parameters as built
 
 
-def schema(source: str) -> parameters.Schema:
-    return parameters.read_schema(built(source))
+def schema(source: str) -> parameter_schema.Schema:
+    return parameter_schema.read_schema(built(source))
 
 
 def read(source: str, *pairs: str) -> dict[str, object]:

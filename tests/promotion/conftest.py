@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.datasets import lineage
-from notebooks_lib.serving import endpoint_folder, server_process
+from notebooks_lib.serving import local_endpoint_folder, server_process
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 
@@ -129,7 +129,7 @@ def gate(project: Settings) -> Callable[..., Any]:
 def endpoints(project: Settings) -> Iterator[Settings]:
     """The project, whose endpoints are stopped afterwards, whatever has become of them."""
     yield project
-    for name in endpoint_folder.known_endpoints(project):
-        server = server_process.running_server(endpoint_folder.EndpointFolder(project, name))
+    for name in local_endpoint_folder.known_endpoints(project):
+        server = server_process.running_server(local_endpoint_folder.EndpointFolder(project, name))
         if server is not None:
             server_process.stop_server(server)

@@ -61,7 +61,7 @@ def test_a_fingerprint_comes_out_again_from_commit_parameters_and_data(trials, h
     start = plan.make_plan(path, project, {"alpha": 2.0}).start
     assert start is not None
 
-    from notebooks_lib.notebooks.fingerprint import run_fingerprint
+    from notebooks_lib.notebooks.source_fingerprint import run_fingerprint
 
     used = lineage.tag_value(houses)
     tags = {

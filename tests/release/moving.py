@@ -13,8 +13,8 @@ import pytest
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import journal, stage_lock, stage_moves, version_deployment
-from notebooks_lib.release.contract_tests import Probing
 from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag

@@ -11,7 +11,7 @@ from notebooks_lib.errors import EndpointError, UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models import logged_models as models
 from notebooks_lib.release import manual
-from notebooks_lib.serving import endpoint_folder
+from notebooks_lib.serving import local_endpoint_folder
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings
@@ -46,7 +46,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for name in ("sample-dev", "by-hand"):
-        endpoint_folder.EndpointFolder(project, name).write(EndpointState(name, "127.0.0.1", port))
+        local_endpoint_folder.EndpointFolder(project, name).write(EndpointState(name, "127.0.0.1", port))
     with pytest.raises(EndpointError, match="has no slot, and belongs to no stage of a registered model"):
         manual.start_by_hand(project, "by-hand")
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.models import champions
-from notebooks_lib.notebooks import document, notebook_rules, parameters
+from notebooks_lib.notebooks import document, notebook_rules, parameter_schema
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.building import write
@@ -22,7 +22,7 @@ ASKED = ["-p", "experiment=houses", "-p", "model_name=houses"]
 
 def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
     notebook = document.read(NOTEBOOK)
-    assert parameters.read_schema(notebook).defaults["dry_run"] is True
+    assert parameter_schema.read_schema(notebook).defaults["dry_run"] is True
     assert notebook_rules.check(notebook) == []
     assert max(len(cell.source.splitlines()) for cell in notebook.code_cells if "parameters" not in cell.tags) <= 10
 

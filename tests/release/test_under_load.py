@@ -13,7 +13,7 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
-from notebooks_lib.release.contract_tests import Probing
+from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load

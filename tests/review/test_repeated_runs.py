@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks.parameters import read_schema
+from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review.repeated_runs import POOL, RepeatedNotebook, cell_texts, seeds_of, unsteady_cells
 from notebooks_lib.run_result import RunResult
 from notebooks_lib.running.plan import NotebookPlanner

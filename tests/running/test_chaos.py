@@ -18,7 +18,7 @@ import pytest
 from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import mlflow_server, owned_run, query, store
+from notebooks_lib.tracking import owned_run, query, quiet_mlflow_server, store
 from tests import building
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
@@ -83,7 +83,7 @@ def test_a_server_that_goes_away_is_reported_within_minutes_and_the_notebook_is_
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    command = [*mlflow_server.command(store.connect(project), port)]
+    command = [*quiet_mlflow_server.command(store.connect(project), port)]
     flag = project.root / "running"
     path = building.write(
         project.root / "n.ipynb", f"import time\nopen({str(flag)!r}, 'w').close()\ntime.sleep(8)\nprint('done')"

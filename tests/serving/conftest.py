@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from notebooks_lib.serving import endpoint_folder, server_process
+from notebooks_lib.serving import local_endpoint_folder, server_process
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
@@ -160,8 +160,8 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def endpoints(empty_project: Settings) -> Iterator[Settings]:
     """A project whose endpoints are stopped afterwards, whatever has become of them."""
     yield empty_project
-    for name in endpoint_folder.known_endpoints(empty_project):
-        server = server_process.running_server(endpoint_folder.EndpointFolder(empty_project, name))
+    for name in local_endpoint_folder.known_endpoints(empty_project):
+        server = server_process.running_server(local_endpoint_folder.EndpointFolder(empty_project, name))
         if server is not None:
             server_process.stop_server(server)
 

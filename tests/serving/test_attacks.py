@@ -15,7 +15,7 @@ import pytest
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import body_limits, connections, requests
+from notebooks_lib.serving import body_limits, connection_limits, requests
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
@@ -288,7 +288,7 @@ def test_what_is_no_origin_of_a_page_is_foreign(origin: bytes) -> None:
 
 
 def test_many_idle_connections_make_room_for_whoever_asks(target: Target) -> None:
-    limit = connections.ConnectionLimits.connections
+    limit = connection_limits.ConnectionLimits.connections
     idle = []
     try:
         for _ in range(limit + 50):
@@ -313,7 +313,7 @@ def test_answers_that_nobody_reads_are_not_kept(target: Target) -> None:
 
 
 def test_a_connection_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent(connections.BoundedConnection):
+    class Silent(connection_limits.BoundedConnection):
         def __init__(self) -> None:
             self.head_due_since, self._unread_since = 100.0, None
 

@@ -25,9 +25,9 @@ import pytest
 from notebooks_lib import __main__ as entry
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
-    endpoint_folder,
     endpoint_state,
     http_client,
+    local_endpoint_folder,
     server_launch,
     server_process,
 )
@@ -52,7 +52,7 @@ print(status.pid)
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import deployment, endpoint_folder, endpoint_state
+from notebooks_lib.serving import deployment, local_endpoint_folder, endpoint_state
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
@@ -173,7 +173,7 @@ def test_an_endpoint_lives_its_life(
     assert LocalEndpoint(endpoints, "sample").invoke(example) == {"predictions": [3.0]}
     with pytest.raises(UsageError, match="has 100 % of the traffic"):
         LocalEndpoint(endpoints, "sample").delete_slot("green")
-    folder = endpoint_folder.EndpointFolder(endpoints, "sample")
+    folder = local_endpoint_folder.EndpointFolder(endpoints, "sample")
     assert sorted(path.name for path in folder.models.iterdir()) == ["1", "3"]
     assert list(LocalEndpoint(endpoints, "sample").delete_slot("blue").slots) == ["green"]
     assert [path.name for path in folder.models.iterdir()] == ["3"]
@@ -235,7 +235,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    server_launch.wait_until_followed(endpoint_folder.EndpointFolder(deployed, "sample"), 30)
+    server_launch.wait_until_followed(local_endpoint_folder.EndpointFolder(deployed, "sample"), 30)
     kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -250,7 +250,7 @@ def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, l
     status = LocalEndpoint(here, "sample").deploy(
         "blue", ServedVersion.in_folder(light["double"], version="1"), traffic=True
     )
-    folder = endpoint_folder.EndpointFolder(here, "sample")
+    folder = local_endpoint_folder.EndpointFolder(here, "sample")
     # Readable by its owner only, and never shown.
     assert folder.key.stat().st_mode & 0o777 == 0o600
     key = folder.secret()
@@ -273,7 +273,9 @@ def test_names_that_nothing_bears_are_told_apart(
     assert entry.run(["endpoint", "list"]) == 0
     assert "no endpoint yet" in capsys.readouterr().out
     for name in ("one", "two"):
-        endpoint_folder.EndpointFolder(empty_project, name).write(EndpointState(name, "127.0.0.1", 1, {"blue": SLOT}))
+        local_endpoint_folder.EndpointFolder(empty_project, name).write(
+            EndpointState(name, "127.0.0.1", 1, {"blue": SLOT})
+        )
     assert entry.run(["endpoint", "status"]) == 2
     assert "say which: one, two" in capsys.readouterr().err
     assert entry.run(["endpoint", "status", "on"]) == 2
@@ -293,7 +295,7 @@ def test_names_that_nothing_bears_are_told_apart(
 
 def test_a_slot_that_lost_its_files_says_how_to_get_them_back(empty_project: Settings) -> None:
     lost = EndpointState("one", "127.0.0.1", 1, {"blue": replace(SLOT, sha256="0")})
-    endpoint_folder.EndpointFolder(empty_project, "one").write(lost)
+    local_endpoint_folder.EndpointFolder(empty_project, "one").write(lost)
     with pytest.raises(EndpointError, match=r"are gone or damaged .* nbops promote --live .* nbops endpoint start one"):
         LocalEndpoint(empty_project, "one").start()
 
@@ -303,7 +305,7 @@ SLOT = SlotState("1", "1", since="2026-01-01T00:00:00+00:00")
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "slots": {}}'])
 def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project: Settings) -> None:
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     (folder.path / "state.json").write_text(text)
     found = LocalEndpoint(empty_project, "sample").status()
@@ -314,7 +316,7 @@ def test_a_damaged_state_is_broken_and_says_what_to_do(text: str, empty_project:
 
 
 def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: Settings) -> None:
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     own = psutil.Process()
     record = {"pid": own.pid, "created": own.create_time()}
     endpoint_state.stage(folder.server, record).replace(folder.server)
@@ -334,7 +336,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             raise server_process.StartError("seen", "died")
 
     monkeypatch.setattr(server_launch, "StartingServer", Refusing)
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.write(EndpointState("sample", "127.0.0.1", 4001, {"blue": SLOT}))
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):
         with pytest.raises(EndpointError, match="seen"):
@@ -361,7 +363,7 @@ def test_only_loopback_goes_without_a_key(host: str, loopback: bool, url: str) -
 
 
 def test_a_key_is_made_once(empty_project: Settings) -> None:
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.path.mkdir(parents=True)
     keys: set[str] = set()
     threads = [threading.Thread(target=lambda: keys.add(folder.secret())) for _ in range(4)]
@@ -374,7 +376,7 @@ def test_a_key_is_made_once(empty_project: Settings) -> None:
 
 
 def test_the_same_files_are_kept_once_and_others_beside_them(empty_project: Settings, models: dict[str, Path]) -> None:
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     first = folder.keep_model(models["table"], "1")
     assert folder.keep_model(models["table"], "1") == first
     second = folder.keep_model(models["other"], "1")

@@ -25,7 +25,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import endpoint_folder, server_process
+from notebooks_lib.serving import local_endpoint_folder, server_process
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings, load
@@ -109,7 +109,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
             assert changing.stdout is not None
             changing.stdout.readline()
             time.sleep(chance.uniform(0, 4))
-            server = server_process.running_server(endpoint_folder.EndpointFolder(deployed, "sample"))
+            server = server_process.running_server(local_endpoint_folder.EndpointFolder(deployed, "sample"))
             if victim == "server" and server is not None:
                 server.process.kill()
                 time.sleep(chance.uniform(0, 1))
@@ -125,7 +125,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
                 time.sleep(0.05)
         consistent(deployed)
         LocalEndpoint(deployed, "sample").set_traffic({main(deployed): 100})
-    folder = endpoint_folder.EndpointFolder(deployed, "sample")
+    folder = local_endpoint_folder.EndpointFolder(deployed, "sample")
     slot = LocalEndpoint(deployed, "sample").idle_slot()
     LocalEndpoint(deployed, "sample").deploy(slot, ServedVersion.in_folder(light["double"], version="double"))
     kept = [path.name for path in folder.models.iterdir()]

@@ -20,7 +20,7 @@ import pytest
 from notebooks_lib import safe_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import app_factory, endpoint_folder, http_client, server, server_launch
+from notebooks_lib.serving import app_factory, http_client, local_endpoint_folder, server, server_launch
 from notebooks_lib.serving.endpoint_state import FollowReport, SlotReport
 from notebooks_lib.settings import Settings
 
@@ -28,8 +28,8 @@ KEY = "k" * 32
 
 
 @pytest.fixture
-def folder(empty_project: Settings) -> Iterator[endpoint_folder.EndpointFolder]:
-    folder = endpoint_folder.EndpointFolder(empty_project, "sample")
+def folder(empty_project: Settings) -> Iterator[local_endpoint_folder.EndpointFolder]:
+    folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     with folder.locked():
         yield folder
 
@@ -49,7 +49,7 @@ def folder(empty_project: Settings) -> Iterator[endpoint_folder.EndpointFolder]:
         b"\0" * 32,
     ],
 )
-def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: endpoint_folder.EndpointFolder) -> None:
+def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: local_endpoint_folder.EndpointFolder) -> None:
     folder.key.touch(safe_files.FILE)
     folder.key.write_bytes(content)
     with pytest.raises(EndpointError, match="remove it") as caught:
@@ -60,7 +60,7 @@ def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: endpoint
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o777, 0o622])
-def test_a_key_that_others_can_reach_is_refused(mode: int, folder: endpoint_folder.EndpointFolder) -> None:
+def test_a_key_that_others_can_reach_is_refused(mode: int, folder: local_endpoint_folder.EndpointFolder) -> None:
     folder.key.write_text(KEY)
     folder.key.chmod(mode)
     with pytest.raises(EndpointError, match="other users"):
@@ -70,7 +70,9 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: endpoint_fold
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
-def test_an_endpoints_folder_is_for_its_owner(folder: endpoint_folder.EndpointFolder, empty_project: Settings) -> None:
+def test_an_endpoints_folder_is_for_its_owner(
+    folder: local_endpoint_folder.EndpointFolder, empty_project: Settings
+) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
         assert not safe_files.readable_by_others(path)
 
@@ -132,7 +134,7 @@ SAID = {"pid": 5, "generation": 1, "slots": {"blue": {"state": "ready", "error":
     ],
 )  # fmt: skip
 def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(
-    said: Any, folder: endpoint_folder.EndpointFolder
+    said: Any, folder: local_endpoint_folder.EndpointFolder
 ) -> None:
     running = type("Server", (), {"process": type("P", (), {"pid": 5})})()
     folder.serving.write_text(json.dumps(said))

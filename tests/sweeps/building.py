@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from notebooks_lib.notebooks import type_annotations
+from notebooks_lib.notebooks.parameter_schema import Parameter, Schema
 from notebooks_lib.notebooks.parameter_types import ParameterType
-from notebooks_lib.notebooks.parameters import Parameter, Schema
 from notebooks_lib.sweeps import search_space
 from notebooks_lib.sweeps.grid_values import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace

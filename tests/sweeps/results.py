@@ -6,7 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial, TrialState
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.trials import SweepResult, Trial, TrialState
 
 PARENT = "ab" * 16
 

@@ -7,9 +7,9 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parent_run import SweepDescription
 from notebooks_lib.sweeps.search_space import SearchSpace
-from notebooks_lib.sweeps.trials import Goal
 from tests.sweeps.building import grid, spread
 
 

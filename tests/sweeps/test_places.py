@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, parameters
+from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, parent_run, places, search_space, trial_runner
@@ -74,7 +74,7 @@ class Work:
         cells = ("import time\nif alpha == 2:\n    raise ValueError('two')", "time.sleep(seconds)")
         path = project.root / "work" / "n.ipynb"
         building.write(path, *cells, parameters="alpha: float = 1.0\nseconds: float = 0.0")
-        schema = parameters.read_schema(document.read(path))
+        schema = parameter_schema.read_schema(document.read(path))
         domain = search_space.read_search_space(schema, grid=["alpha=1,2"])
         self.store = store.connect(project)
         self.lines: list[str] = []

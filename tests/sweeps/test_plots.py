@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from notebooks_lib.sweeps import plots
-from notebooks_lib.sweeps.trials import Goal, SweepResult
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.trials import SweepResult
 from tests.sweeps.results import MIXED, finished, sweep, trial
 
 

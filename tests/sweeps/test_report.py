@@ -15,7 +15,8 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import plots, report
-from notebooks_lib.sweeps.trials import Goal, SweepResult, Trial
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tracking import store as store_module
 from notebooks_lib.tracking.store import Store
 from tests.sweeps.results import MIXED, PARENT, URL, finished, sweep, trial

@@ -7,7 +7,7 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import resume
-from notebooks_lib.sweeps.trials import Goal
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart

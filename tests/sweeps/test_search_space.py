@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import ParameterError, UsageError
-from notebooks_lib.notebooks import parameters
+from notebooks_lib.notebooks import parameter_schema
 from notebooks_lib.sweeps import distributions, request, search_space
 from notebooks_lib.sweeps.distributions import Normal
 from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid
@@ -117,7 +117,7 @@ def test_whitespace_around_names_is_ignored():
 
 
 def test_a_parameter_without_default_must_be_swept_or_fixed():
-    needy = parameters.read_schema(building.parameters("rows: int\nalpha: float = 1.0"))
+    needy = parameter_schema.read_schema(building.parameters("rows: int\nalpha: float = 1.0"))
     assert search_space.read_search_space(needy, grid=["rows=1,2"]).fixed == {}
     assert search_space.read_search_space(needy, grid=["alpha=1,2"], parameters=["rows=5"]).fixed == {"rows": 5}
     assert search_space.read_search_space(needy, grid=["alpha=1,2"], file=SweepFile(parameters={"rows": 5})).fixed == {
@@ -132,7 +132,7 @@ def test_secrets_must_be_set_and_a_notebook_without_parameters_is_rejected():
     with pytest.raises(ParameterError, match="found nothing in the environment variable TOKEN"):
         read(grid=["seed=1"], environ={})
     assert read(grid=["seed=1"], environ={"TOKEN": "x"}).fixed == {}
-    bare = parameters.read_schema(building.notebook(building.code("x = 1")))
+    bare = parameter_schema.read_schema(building.notebook(building.code("x = 1")))
     with pytest.raises(ParameterError, match="seed: the notebook has no cell tagged `parameters`"):
         search_space.read_search_space(bare, grid=["seed=1"])
 

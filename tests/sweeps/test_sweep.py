@@ -14,14 +14,15 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib import cpu_count, errors
-from notebooks_lib.notebooks import document, parameters
-from notebooks_lib.promotion import ranking
+from notebooks_lib.notebooks import document, parameter_schema
+from notebooks_lib.promotion import run_ranking
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import executors, parent_run, search_space, stopping, sweep, trial_runner
+from notebooks_lib.sweeps import executors, open_trials, parent_run, search_space, stop_requests, sweep, trial_runner
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trial_runner import TaskBuilder
-from notebooks_lib.sweeps.trials import Goal, Proposal, SweepResult, Trial
+from notebooks_lib.sweeps.trials import Proposal, SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
@@ -37,7 +38,7 @@ def request(project: Settings, *cells: str, declared: str = "alpha: float = 1.0"
     path = project.root / "work" / "n.ipynb"
     if cells:
         building.write(path, *cells, parameters=declared)
-    schema = parameters.read_schema(document.read(path))
+    schema = parameter_schema.read_schema(document.read(path))
     swept = {key: options.pop(key, ()) for key in ("grid", "space", "parameters")}
     return SweepRequest(NotebookPlanner(path, project), search_space.read_search_space(schema, **swept), **options)
 
@@ -118,7 +119,7 @@ def test_trials_are_ordinary_runs_and_skip_seen_reuses_them(
     assert {run.run_id for run in runs} == {trial.run_id for trial in first.trials}, (
         "the sweep's own run is no candidate"
     )
-    assert ranking.rank(runs, "rmse", "min").without == ()
+    assert run_ranking.rank(runs, "rmse", "min").without == ()
 
     def start(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be started")
@@ -155,8 +156,8 @@ def test_a_pickled_trial_is_stopped_inside_its_cell_by_the_tag_on_its_run(projec
     thread = threading.Thread(target=lambda: done.append(trial_runner.run_trial(pickle.loads(sent))))
     thread.start()
     wait_for(flag.exists)
-    (run,) = stopping.open_trials(connected, parent.run_id)
-    stopping.request_stop(connected, run.run_id, "pruned", (3, 9.0))
+    (run,) = open_trials.open_trials(connected, parent.run_id)
+    stop_requests.request_stop(connected, run.run_id, "pruned", (3, 9.0))
     thread.join(60)
     (outcome,) = done
     assert (outcome.trial.state, outcome.trial.number) == ("pruned", 7)
@@ -212,9 +213,9 @@ def test_open_trials_of_an_ended_sweep_are_closed(project: Settings) -> None:
     parent = OwnedRun.open(connected, RunStart("sample", "p", "n.ipynb", "", {}, "", "", None))
     tags = {"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "3"}
     mine = OwnedRun.open(connected, RunStart("sample", "c", "n.ipynb", "", {}, "", "", None, tags))
-    stopping.close_open(connected, parent.run_id)
+    open_trials.close_open(connected, parent.run_id)
     info = query.get_run(connected, mine.run_id)
-    assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", stopping.OVER)
+    assert (info.status, info.tags[Tag.TRIAL_STATE], info.tags[Tag.FAILURE]) == ("KILLED", "killed", open_trials.OVER)
 
 
 def test_a_lost_store_ends_the_sweep_with_one_line(project: Settings) -> None:

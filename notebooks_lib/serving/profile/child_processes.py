@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import server_process
-from notebooks_lib.serving.profile.driver import LoadOrder
+from notebooks_lib.serving.profile.driver import LoadConfig
 
 _SHOWN_LOG = 8
 _PACKAGE = "notebooks_lib.serving.profile"
@@ -57,7 +57,7 @@ class ProfileProcess:
         self._process.wait()
 
     def tell(self, line: str) -> None:
-        """Send an order to the process as a line of JSON. A process that has ended is noticed by `hear`."""
+        """Send a configuration to the process as a line of JSON. A process that has ended is noticed by `hear`."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(line.encode() + b"\n")
@@ -90,20 +90,20 @@ class ProfileProcess:
 
 
 def start_profiled_server(model: Path) -> ProfileProcess:
-    """Start a server process for `model`. It waits for an order, so that limits can be set first."""
+    """Start a server process for `model`. It waits for a configuration, so that limits can be set first."""
     return ProfileProcess(
         "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.server_environment()}, model.parent
     )  # as an endpoint's
 
 
 def start_client() -> ProfileProcess:
-    """Start the client process, which waits for orders."""
+    """Start the client process, which waits for configurations."""
     return ProfileProcess("driver", server_process.server_environment())
 
 
-def drive(client: ProfileProcess, order: LoadOrder, timeout: float) -> dict[str, Any]:
-    """Send an order to the client process and return its result. Raises EndpointError when the client fails."""
-    client.tell(order.to_json())
+def drive(client: ProfileProcess, config: LoadConfig, timeout: float) -> dict[str, Any]:
+    """Send a configuration to the client process and return its result. Raises EndpointError when the client fails."""
+    client.tell(config.to_json())
     try:
         answer = client.hear(timeout)
     except TimeoutError:

@@ -3,7 +3,7 @@
 `python -m notebooks_lib.serving.profile.driver PARENT_PID`. Standard library only, and sockets without asyncio: it may
 share a core with the server that it measures, and there asyncio lowered the measured rate by a tenth. In lines of JSON:
 
-    reads   a LoadOrder
+    reads   a LoadConfig
     writes  {"rate", "requests", "p50", "p95", "p99", "errors", "client"}, then reads the next line
 
 Without `arrivals`, each of `concurrency` clients sends its next request once the last is answered. A server that stalls
@@ -106,7 +106,7 @@ class DriverConnection:
 
 
 @dataclass(frozen=True)
-class LoadOrder:
+class LoadConfig:
     """The requests of one measurement."""
 
     port: int
@@ -122,7 +122,7 @@ class LoadOrder:
     """Requests a second that fall due, whether or not earlier ones were answered; 0: closed loops."""
 
     def to_json(self) -> str:
-        """Return the order as one line; `from_json` reads it."""
+        """Return the configuration as one line; `from_json` reads it."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -132,22 +132,22 @@ class LoadOrder:
 
 
 class LoadDriver:
-    """Executes one order: drives the server and measures its answers."""
+    """Executes one configuration: drives the server and measures its answers."""
 
-    def __init__(self, order: LoadOrder) -> None:
-        body = order.body.encode()
+    def __init__(self, config: LoadConfig) -> None:
+        body = config.body.encode()
         head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        self._idle = [DriverConnection(order.port, request) for _ in range(order.concurrency)]
+        self._idle = [DriverConnection(config.port, request) for _ in range(config.concurrency)]
         self._selector = selectors.DefaultSelector()
-        self._first = time.perf_counter() + order.warm_up
-        self._seconds = order.seconds
+        self._first = time.perf_counter() + config.warm_up
+        self._seconds = config.seconds
         self._last = self._first + self._seconds
-        self._deadline = self._last + order.patience
+        self._deadline = self._last + config.patience
         now = time.perf_counter()
-        due = _arrivals(order.arrivals, (now, self._first), (self._first, self._last))
+        due = _arrivals(config.arrivals, (now, self._first), (self._first, self._last))
         self._due = deque(due)
-        self._closed = not order.arrivals
+        self._closed = not config.arrivals
         self._failures = 0
         self._inside = 0
         self._times: list[float] = []
@@ -262,10 +262,10 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def main() -> None:
-    """Run the client process: read orders from standard input, and print results as lines of JSON."""
+    """Run the client process: read configurations from standard input, and print results as lines of JSON."""
     parent_process.end_with_parent(int(sys.argv[1]))
     for line in sys.stdin:
-        print(json.dumps(LoadDriver(LoadOrder.from_json(line)).run()), flush=True)  # noqa: T201 - the protocol
+        print(json.dumps(LoadDriver(LoadConfig.from_json(line)).run()), flush=True)  # noqa: T201 - the protocol
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `child_processes.py` in lines of JSON:
 
-    reads   a ProfiledServerOrder                  once the limits are in force
+    reads   a ProfiledServerConfig                  once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}
     reads   the end of its input, and ends
 """
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from notebooks_lib.serving import app_factory, parent_process
-from notebooks_lib.serving.server_order import ServerOptions
+from notebooks_lib.serving.server_config import ServerOptions
 
 
 @dataclass(frozen=True)
-class ProfiledServerOrder:
+class ProfiledServerConfig:
     """What a profiled server serves, and as which machine."""
 
     model: Path
@@ -32,7 +32,7 @@ class ProfiledServerOrder:
     options: ServerOptions
 
     def to_json(self) -> str:
-        """Return the order as one line; `from_json` reads it."""
+        """Return the configuration as one line; `from_json` reads it."""
         return json.dumps({"model": str(self.model), "cores": self.cores, "options": asdict(self.options)})
 
     @classmethod
@@ -43,20 +43,20 @@ class ProfiledServerOrder:
 
 
 def main() -> None:
-    """Run the profiled server process: read the order from standard input, and serve until that input closes."""
+    """Run the profiled server process: read its configuration, and serve until standard input closes."""
     parent_process.end_with_parent(int(sys.argv[1]))
     line = sys.stdin.readline()
     if not line:
         return
-    order = ProfiledServerOrder.from_json(line)
+    config = ProfiledServerConfig.from_json(line)
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
     parent_process.end_with_input()
     # What a machine of this size would say; the standard library does not look at the affinity.
-    os.cpu_count = lambda: order.cores
+    os.cpu_count = lambda: config.cores
     began = time.perf_counter()
     try:
-        app, example = _load(order)
+        app, example = _load(config)
         listener = app_factory.listening_socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
@@ -73,19 +73,19 @@ def main() -> None:
     _serve(app, listener)
 
 
-def _load(order: ProfiledServerOrder) -> tuple[Any, Any]:
+def _load(config: ProfiledServerConfig) -> tuple[Any, Any]:
     """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
 
     model_loading.prepare_process()
-    loaded = model_loading.load_model(order.model, complete=True)  # as an endpoint is some seconds after its start
+    loaded = model_loading.load_model(config.model, complete=True)  # as an endpoint is some seconds after its start
     slots = Slots(
-        {"profile": Slot(loaded, {"model": order.model.name, "version": "profile"}, "profile")}, {"profile": 100}
+        {"profile": Slot(loaded, {"model": config.model.name, "version": "profile"}, "profile")}, {"profile": 100}
     )
-    access = app_factory.access_log(order.options, Path(os.devnull))
-    return App("profile", slots, limits=app_factory.request_limits(order.options), access=access), loaded.example
+    access = app_factory.access_log(config.options, Path(os.devnull))
+    return App("profile", slots, limits=app_factory.request_limits(config.options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.datasets import loader
 from notebooks_lib.kernels import preferences
-from notebooks_lib.notebooks import fingerprint
+from notebooks_lib.notebooks import project_modules
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
@@ -86,7 +86,7 @@ def _paths(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
     paths = set(_walk(root) if tracked is None else tracked)
     ours = [notebook.path.resolve(), settings.layout.settings_file, settings.layout.lock, root / "pyproject.toml"]
     paths |= {path.resolve().relative_to(root).as_posix() for path in ours if path.resolve().is_relative_to(root)}
-    paths |= {path for path, _ in fingerprint.find_modules(notebook, root)}
+    paths |= {path for path, _ in project_modules.find_modules(notebook, root)}
     data = _data_folder(settings)
     if data is not None and data.is_relative_to(root) and data != root:  # git may ignore the data folder
         paths |= {f"{data.relative_to(root).as_posix()}/{path}" for path in _walk(data)}

@@ -17,7 +17,7 @@ from notebooks_lib import cpu_count
 from notebooks_lib.kernels import preferences
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
-from notebooks_lib.sweeps import executors, stopping, trial_runner
+from notebooks_lib.sweeps import executors, open_trials, stop_requests, trial_runner
 from notebooks_lib.sweeps.dask import bundle, preflight
 from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
@@ -98,7 +98,7 @@ def run_on_worker(
     local_task = _relocated(task, ready, threads)
     try:
         store = trial_runner.connect_once(ready.settings)
-        if stopping.is_over(store, task.sweep):
+        if stop_requests.is_over(store, task.sweep):
             return TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
@@ -113,9 +113,9 @@ def run_on_worker(
 def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
     """End the open runs of a trial that Dask restarts after a worker's death, and return their ids."""
     with store_errors(store):
-        runs = stopping.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
+        runs = open_trials.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
-            stopping.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
+            stop_requests.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
             owned_run.end_as_killed(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.profile.driver import MAX_FAILURES, LoadDriver, LoadOrder, percentile
+from notebooks_lib.serving.profile.driver import MAX_FAILURES, LoadConfig, LoadDriver, percentile
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,8 +57,8 @@ def server() -> Iterator[Server]:
 
 
 def drive(server: Server, **more: Any) -> dict[str, Any]:
-    order = LoadOrder(server.server_port, "{}", concurrency=1, warm_up=0.0, seconds=0.3, patience=5.0)
-    return LoadDriver(LoadOrder.from_json(replace(order, **more).to_json())).run()
+    config = LoadConfig(server.server_port, "{}", concurrency=1, warm_up=0.0, seconds=0.3, patience=5.0)
+    return LoadDriver(LoadConfig.from_json(replace(config, **more).to_json())).run()
 
 
 def test_a_closed_loop_asks_again_once_it_is_answered(server: Server) -> None:

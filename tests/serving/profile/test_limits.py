@@ -103,10 +103,10 @@ def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> No
 def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: bool) -> None:
     code = (
         "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import child_processes\n"
-        "from notebooks_lib.serving.profile.driver import LoadOrder\n"
+        "from notebooks_lib.serving.profile.driver import LoadConfig\n"
         "with child_processes.start_client() as child:\n"
-        "    order = LoadOrder(port=1, body='', concurrency=1, warm_up=0, seconds=0, patience=0)\n"
-        "    child_processes.drive(child, order, 60)\n"  # it runs, so it has tied itself to us
+        "    config = LoadConfig(port=1, body='', concurrency=1, warm_up=0, seconds=0, patience=0)\n"
+        "    child_processes.drive(child, config, 60)\n"  # it runs, so it has tied itself to us
         f"    if {paused}: os.kill(child.pid, signal.SIGSTOP)\n"
         "    print(child.pid, flush=True)\n"
         "    time.sleep(60)\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.notebooks import document, project_modules, source_fingerprint
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.sweeps.dask import bundle
 from tests import building
@@ -75,7 +75,7 @@ def test_the_bundle_holds_what_git_tracks_and_what_the_notebook_needs(empty_proj
     assert os.access(copy / "run.sh", os.X_OK)
     assert not os.access(copy / "new.txt", os.X_OK)
     there = document.read(copy / "work" / "secret" / "n.ipynb")
-    assert fingerprint.find_modules(there, copy) == fingerprint.find_modules(document.read(notebook), root)
+    assert project_modules.find_modules(there, copy) == project_modules.find_modules(document.read(notebook), root)
     assert bundle.pack_project(document.read(notebook), empty_project) == bundle.pack_project(
         document.read(notebook), empty_project
     )
@@ -130,6 +130,6 @@ def test_an_unreadable_file_is_named(empty_project: Settings, monkeypatch: pytes
 
     read = document.read(notebook)
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    monkeypatch.setattr(fingerprint, "find_modules", lambda notebook, root: [])
+    monkeypatch.setattr(source_fingerprint, "find_modules", lambda notebook, root: [])
     with pytest.raises(errors.UsageError, match=r"cannot be sent to the cluster: .*Permission denied.*n\.ipynb"):
         bundle.pack_project(read, load(empty_project.root, {}))

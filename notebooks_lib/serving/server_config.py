@@ -1,6 +1,6 @@
-"""The order to a server process, one line of JSON: what it serves, where, and with which options.
+"""The configuration of a server process, one line of JSON: what it serves, where, and with which options.
 
-`ServerOrder.to_json` is its only writer and `from_json` its only reader; both are of the same version of nbops.
+`ServerConfig.to_json` is its only writer and `from_json` its only reader; both are of the same version of nbops.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
-class ServerOrder:
+class ServerConfig:
     """What the server process of one endpoint is started for."""
 
     state: EndpointState
@@ -60,7 +60,7 @@ class ServerOrder:
     options: ServerOptions
 
     def to_json(self) -> str:
-        """Return the order as one line."""
+        """Return the configuration as one line."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         state, options = self.state.as_json(), asdict(self.options)
         given = {"state": state, "must": sorted(self.must), "collected": str(self.collected), "options": options}

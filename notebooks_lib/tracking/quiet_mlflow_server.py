@@ -1,7 +1,7 @@
 """MLflow's own server for a local store, without the notices that it prints about itself.
 
-`python -m notebooks_lib.tracking.mlflow_server ARGUMENTS` is `mlflow server ARGUMENTS`. Warnings and errors are printed
-as MLflow prints them.
+`python -m notebooks_lib.tracking.quiet_mlflow_server ARGUMENTS` is `mlflow server ARGUMENTS`. Warnings and errors are
+printed as MLflow prints them.
 """
 
 from __future__ import annotations

@@ -12,17 +12,17 @@ import time
 import pytest
 
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import mlflow_server
+from notebooks_lib.tracking import quiet_mlflow_server
 from notebooks_lib.tracking.store import connect
 
 
 def test_only_the_notice_is_left_out_and_filters_of_the_user_stay() -> None:
     printed = io.StringIO()
-    stream = mlflow_server._WithoutNotice(printed)
+    stream = quiet_mlflow_server._WithoutNotice(printed)
     stream.write("[MLflow] Security middleware enabled with default settings (localhost-only). To allow …\n")
     stream.write("[MLflow] WARNING: Security middleware is DISABLED.\n")
     assert printed.getvalue() == "[MLflow] WARNING: Security middleware is DISABLED.\n"
-    environment = mlflow_server.environment({"PYTHONWARNINGS": "error"})
+    environment = quiet_mlflow_server.environment({"PYTHONWARNINGS": "error"})
     assert environment["PYTHONWARNINGS"].startswith("error,ignore:")
 
 

@@ -6,9 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from notebooks_lib.statistics import blocks, paired, resampling
+from notebooks_lib.statistics import block_bootstrap, blocks, paired
 from notebooks_lib.statistics.leave_one_out import Sums
 
 
@@ -56,7 +55,7 @@ def test_the_weightiest_row_of_a_draw_is_one_that_was_drawn():
 def test_the_same_rows_are_drawn_the_same_way_and_survive_a_file():
     gains = np.random.default_rng(0).normal(size=50)
     one, two = (compared(gains, blocks.single_rows(50)).draws for _ in range(2))
-    again = resampling.Draws.of_json(json.loads(json.dumps(two.as_json())))
+    again = block_bootstrap.Draws.of_json(json.loads(json.dumps(two.as_json())))
     assert (one.needed(0.005) == again.needed(0.005)).all()
     assert (one.share == again.share).all()
 
@@ -65,17 +64,3 @@ def test_where_draws_tell_nothing_there_are_none():
     many = np.random.default_rng(0).normal(size=200_000)
     assert compared(many, blocks.single_rows(200_000)).draws is None
     assert compared(many[:500], blocks.time_stretches(500)).draws is None
-
-
-def test_few_blocks_that_carry_the_spread_are_few_degrees_of_freedom():
-    random = np.random.default_rng(3)
-    light, rare = random.normal(size=400), random.normal(size=400) * (random.random(400) < 0.05)
-    assert resampling.degrees_of_freedom(light, blocks.single_rows(400)) > 300
-    assert 5 < resampling.degrees_of_freedom(rare, blocks.single_rows(400)) < 40
-    assert resampling.degrees_of_freedom(rare[:10], blocks.time_stretches(10)) == 9.0  # too few to tell
-
-
-def test_the_critical_value_is_that_of_t_unless_the_tail_is_heavier():
-    assert resampling.critical_value(0.005, 99.0, 0.0, 100) == pytest.approx(stats.t.ppf(0.995, 99))
-    assert resampling.critical_value(0.005, 99.0, -3.0, 100) == resampling.critical_value(0.005, 99.0, 0.0, 100)
-    assert resampling.critical_value(0.005, 99.0, 3.0, 100) > resampling.critical_value(0.005, 99.0, 0.0, 100)

@@ -1,6 +1,5 @@
 """The source fingerprint changes with what a run would execute, and with nothing else."""
 
-import ast
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.notebooks import document, fingerprint
+from notebooks_lib.notebooks import document, source_fingerprint
 from tests.notebooks.building import code, md, notebook, raw, write
 
 PARAMETERS = "alpha: float = 1.0\nn = 1\ntags: list[str] = []\nout = f()\ntoken: SecretStr = 'T'"
@@ -16,7 +15,7 @@ PARAMETERS = "alpha: float = 1.0\nn = 1\ntags: list[str] = []\nout = f()\ntoken:
 
 def of(*cells, values=None, lock="l", root: Path = Path(), **extra) -> str:
     read = notebook(code(PARAMETERS, "parameters"), *cells, path=root / "n.ipynb", **extra)
-    return fingerprint.source_fingerprint(read, values or {}, lock, root)
+    return source_fingerprint.source_fingerprint(read, values or {}, lock, root)
 
 
 def test_the_fingerprint_is_the_same_for_the_same_code():
@@ -85,44 +84,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def modules(project: Path, *cells: str) -> set[str]:
-    read = document.read(write(project / "work" / "n.ipynb", *map(code, cells)))
-    return {path for path, _ in fingerprint.find_modules(read, project)}
-
-
-A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/late.py", "top.py"}
-
-
-@pytest.mark.parametrize(
-    ("cell", "found"),
-    [
-        ("import pkg.a", A),
-        ("from pkg import a", A),
-        ("from pkg.a import f as g", A),
-        ("try:\n  import top\nexcept ImportError: pass", A),
-        ("def f():\n  import pkg.plain", {"pkg/__init__.py", "pkg/plain.py"}),
-        ("import beside", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
-        ("import spaces.inner", {"spaces/inner.py"}),
-        ("import laid", {"src/laid.py"}),
-        ("import importlib\nimportlib.import_module('laid')", {"src/laid.py"}),
-        ("%matplotlib inline\nimport laid", {"src/laid.py"}),
-        ("%run -i beside.py", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
-        ("%run ../top", A),
-        ("%run ../../outside.py\n%run gone.py", set()),
-        ("import json, numpy, outside, foreign, nothing.at.all", set()),
-        ("x = 'import laid'", set()),
-        ("x = (", set()),
-    ],
-)
-def test_the_projects_modules_are_followed_through_all_imports(project, cell, found):
-    assert modules(project, cell) == found
-
-
 def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(project):
     read = document.read(write(project / "work" / "n.ipynb", code("import pkg.a")))
 
     def now() -> str:
-        return fingerprint.source_fingerprint(read, {}, "l", project)
+        return source_fingerprint.source_fingerprint(read, {}, "l", project)
 
     before = now()
     (project / "pkg/unused.py").write_text("x = 1")
@@ -132,40 +98,25 @@ def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(proje
     assert now() != before
 
 
-def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(project):
-    path = project / "nb" / "n.ipynb"
-    write(path, code("import changing"))
-    module = path.with_name("changing.py")
-    module.write_text("x = 1")
-    found = fingerprint.ProjectModules(document.read(path), project)
-    first = found.digests()
-    assert first == fingerprint.find_modules(document.read(path), project) != []
-    module.write_text("x = 22")
-    second = found.digests()
-    assert second != first
-    found.freeze()
-    module.write_text("x = 333")
-    assert found.digests() == second
-
-
 def test_the_fingerprint_does_not_depend_on_the_projects_path(project, tmp_path):
     write(project / "work" / "n.ipynb", code("import pkg.a"))
     moved = tmp_path / "elsewhere"
-    first = fingerprint.source_fingerprint(document.read(project / "work" / "n.ipynb"), {}, "l", project)
+    first = source_fingerprint.source_fingerprint(document.read(project / "work" / "n.ipynb"), {}, "l", project)
     project.rename(moved)
-    assert fingerprint.source_fingerprint(document.read(moved / "work" / "n.ipynb"), {}, "l", moved) == first
-
-
-def test_a_link_that_leads_out_of_the_project_is_not_ours(project, tmp_path):
-    (project / "work" / "linked.py").symlink_to(tmp_path / "outside.py")
-    assert modules(project, "import linked") == set()
+    assert source_fingerprint.source_fingerprint(document.read(moved / "work" / "n.ipynb"), {}, "l", moved) == first
 
 
 def test_the_run_fingerprint_adds_the_datasets_in_any_order():
-    one = fingerprint.run_fingerprint("s", ["a@1#x", "b@1#y"])
-    assert one == fingerprint.run_fingerprint("s", ["b@1#y", "a@1#x", "a@1#x"])
+    one = source_fingerprint.run_fingerprint("s", ["a@1#x", "b@1#y"])
+    assert one == source_fingerprint.run_fingerprint("s", ["b@1#y", "a@1#x", "a@1#x"])
     assert (
-        len({one, fingerprint.run_fingerprint("s", ["a@1#x"]), fingerprint.run_fingerprint("t", ["a@1#x", "b@1#y"])})
+        len(
+            {
+                one,
+                source_fingerprint.run_fingerprint("s", ["a@1#x"]),
+                source_fingerprint.run_fingerprint("t", ["a@1#x", "b@1#y"]),
+            }
+        )
         == 3
     )
 
@@ -184,15 +135,8 @@ def test_whatever_the_code_is_only_the_code_counts(sources, prose, count, identi
     for content in (plain, noisy):
         Path("h.ipynb").write_text(json.dumps(content))
         read = document.read(Path("h.ipynb"))
-        digests.append(fingerprint.source_fingerprint(read, {}, "l", Path()))
+        digests.append(source_fingerprint.source_fingerprint(read, {}, "l", Path()))
     assert digests[0] == digests[1]
     changed = raw(*map(code, [*sources, "one = 'more'"]))
     Path("h.ipynb").write_text(json.dumps(changed))
-    assert fingerprint.source_fingerprint(document.read(Path("h.ipynb")), {}, "l", Path()) not in digests
-
-
-@pytest.mark.parametrize("path", sorted(Path(fingerprint.__file__).parent.glob("*.py")), ids=lambda path: path.name)
-def test_imports_found_as_text_are_all_that_ast_finds(path):
-    text = path.read_bytes()
-    parsed = set(fingerprint._imported(ast.parse(text)))
-    assert parsed <= set(fingerprint._imports_of(text.replace(b"\r\n", b"\n"), "notebooks_lib.notebooks"))
+    assert source_fingerprint.source_fingerprint(document.read(Path("h.ipynb")), {}, "l", Path()) not in digests

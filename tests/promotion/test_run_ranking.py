@@ -10,7 +10,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import UsageError
-from notebooks_lib.promotion.ranking import rank
+from notebooks_lib.promotion.run_ranking import rank
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 

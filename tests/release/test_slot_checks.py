@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from notebooks_lib.release.contract_tests import too_slow
 from notebooks_lib.release.golden import as_dataframe_split
+from notebooks_lib.release.slot_checks import too_slow
 from notebooks_lib.serving.prediction_diff import largest_difference
 
 

@@ -1,4 +1,4 @@
-"""A sample of blocks: its moments, the critical value that follows, and other samples drawn from it. Pure.
+"""Bootstrap a holdout: draw its blocks with replacement, and compute the figures of each sample. Pure.
 
 The samples show what a holdout of the same size from the same population would say if the true gain were another one.
 """
@@ -12,11 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
-from notebooks_lib.statistics.blocks import Blocks
-
-Array = np.ndarray[Any, Any]
+from notebooks_lib.statistics.blocks import Array, Blocks
+from notebooks_lib.statistics.critical_values import critical_value
 
 DRAWS = 200
 """Samples that are drawn: enough to know a share of 80 % to three points."""
@@ -151,47 +149,6 @@ def _times(blocks: int, draws: int) -> Array:
     places = np.random.RandomState(0).randint(blocks, size=(draws, blocks))
     places += blocks * np.arange(draws)[:, None]
     return np.bincount(places.ravel(), minlength=draws * blocks).reshape(draws, blocks).astype(float)
-
-
-def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
-    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few carry the spread.
-
-    An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
-    For stretches of time the correction is left out, because they are too few.
-    """
-    most = max(blocks.effective - 1.0, 0.0)
-    if blocks.kind == "time":
-        return most
-    kurtosis = _moment(left, 4)
-    return min(most, 2 * len(left) / max(kurtosis - 1, 1e-9)) if math.isfinite(kurtosis) else most
-
-
-def skewness(left: Array) -> float:
-    """Return the skewness of the blocks' influence on the gain; 0 when it cannot be computed."""
-    third = -_moment(left, 3)
-    return third if math.isfinite(third) else 0.0
-
-
-def t_quantile(share: float, df: Any) -> Any:
-    """Return the quantile of Student's t; NaN without degrees of freedom."""
-    with np.errstate(all="ignore"):
-        return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
-
-
-def critical_value(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
-    """Return the number of standard errors between a gain and its bound; NaN without degrees of freedom.
-
-    Takes numbers or arrays. Where `skewness` is positive, the bound of t alone would be too near.
-    """
-    middle = t_quantile(1 - alpha, df)
-    return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))
-
-
-def _moment(values: Array, order: int) -> float:
-    """Return the standardised central moment; NaN without spread."""
-    with np.errstate(all="ignore"):
-        apart = values - values.mean()
-        return float((apart**order).mean() / (apart**2).mean() ** (order / 2))
 
 
 def _units(flags: Array, blocks: Blocks) -> Array:

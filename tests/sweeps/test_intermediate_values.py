@@ -1,15 +1,13 @@
-"""Running trials are stopped on request or by a pruner, in this process and in others."""
+"""Logged values reach the pruner once, and pruned trials are asked to stop."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import stopping
-from notebooks_lib.sweeps.stopping import IntermediateValues
-from notebooks_lib.sweeps.trials import Goal, Proposal, Trial
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.intermediate_values import IntermediateValues
+from notebooks_lib.sweeps.trials import Proposal, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
@@ -70,42 +68,3 @@ def test_each_value_is_reported_once_and_a_pruned_trial_is_asked_to_stop(project
     assert strict.reports[-2:] == [(2, 4, 9.0), (2, 5, 8.0)]
     pruned = values.finished(strict, Trial(1, {}, "pruned", 1.0, {"rmse": 1.0}, bad.run_id, reason="cell 3 (for …)"))
     assert (pruned.value, pruned.reason) == (20.0, "at step 1, in cell 3 (for …)"), "not of what it logged since"
-
-
-@pytest.mark.tracking
-def test_a_trial_in_the_same_process_sees_a_stop_request_at_once(project: Settings) -> None:
-    run = opened(project, "trial")
-    with stopping.registered_sweep("sweep", run.store) as here:
-        assert here.stop_reason(run.run_id) is None
-        stopping.request_stop(run.store, run.run_id, "pruned", (3, 0.5))
-        assert here.stop_reason(run.run_id) == "pruned"
-        assert here.stop_reason("another") is None
-        here.stop.set()
-        assert here.stop_reason(run.run_id) == "interrupt"
-    assert query.get_run(run.store, run.run_id).tags[Tag.STOP_VALUE] == "0.5"
-
-
-@pytest.mark.tracking
-def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings) -> None:
-    run, sweep = opened(project, "trial"), opened(project, "sweep").run_id
-    watch = stopping.StopTagWatcher(run.store, pause=0.05)
-    watch.begin(run.run_id, sweep)
-    assert watch() is None
-    stopping.request_stop(run.store, run.run_id, "stopped")
-    until = time.monotonic() + 10
-    while watch() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    assert watch() == "interrupt"
-    over = stopping.StopTagWatcher(run.store, pause=0.05)
-    over.end()
-    over.begin(run.run_id, sweep)
-    time.sleep(0.2)
-    assert over() is None
-
-    late = stopping.StopTagWatcher(run.store, pause=0.05)
-    stopping.request_stop(run.store, sweep, "stopped")
-    late.begin(opened(project, "opened as its sweep was stopped").run_id, sweep)
-    while late() is None and time.monotonic() < until:
-        time.sleep(0.02)
-    assert late() == "interrupt"
-    late.end()

@@ -22,12 +22,12 @@ from notebooks_lib.serving import http_client as http
 from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.profile import child_processes, limits, recommendation
 from notebooks_lib.serving.profile.child_processes import ProfileProcess
-from notebooks_lib.serving.profile.driver import LoadOrder
+from notebooks_lib.serving.profile.driver import LoadConfig
 from notebooks_lib.serving.profile.limits import LimitedProcess
 from notebooks_lib.serving.profile.load_grid import MOST_AT_ONCE, LoadGrid, LoadTarget, milliseconds
-from notebooks_lib.serving.profile.profiled_server import ProfiledServerOrder
+from notebooks_lib.serving.profile.profiled_server import ProfiledServerConfig
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
-from notebooks_lib.serving.server_order import ServerOptions
+from notebooks_lib.serving.server_config import ServerOptions
 from notebooks_lib.settings.sections import EndpointOptions
 
 WARM_UP = 0.25
@@ -89,8 +89,8 @@ class LoadBench:
             cells: list[LoadPoint] = []
             for rows, body in bodies.items():
                 for at_once in grid.concurrencies:
-                    order = _order(port, body, at_once, grid.seconds)
-                    cell = _load_point(driver, held, order, rows, cpus)
+                    config = _load_config(port, body, at_once, grid.seconds)
+                    cell = _load_point(driver, held, config, rows, cpus)
                     if server.ended is not None:
                         doing = f"while it was asked by {at_once} at once, {_rows(rows)} each"
                         return self._ended(replace(trial, cells=tuple(cells)), server, held, doing)
@@ -100,8 +100,8 @@ class LoadBench:
             trial = replace(trial, cells=tuple(cells), cpu_by=held.cpu_by)
             rate = recommendation.rate_to_confirm(trial, self._target, grid.batches[0]) if check else None
             if rate is not None:
-                order = _order(port, bodies[grid.batches[0]], MOST_AT_ONCE, grid.seconds, arrivals=rate)
-                cell = _load_point(driver, held, order, grid.batches[0], cpus)
+                config = _load_config(port, bodies[grid.batches[0]], MOST_AT_ONCE, grid.seconds, arrivals=rate)
+                cell = _load_point(driver, held, config, grid.batches[0], cpus)
                 if server.ended is not None:
                     return self._ended(trial, server, held, f"while requests came at {rate:.3g}/s")
                 self._tell(f"{cpus:g} CPU, {memory:g} GiB: {describe(cell)}")
@@ -115,7 +115,7 @@ class LoadBench:
         wrong rows.
         """
         options = ServerOptions.of(self._options)
-        server.tell(ProfiledServerOrder(self._model, limits.whole_cores(cpus), options).to_json())
+        server.tell(ProfiledServerConfig(self._model, limits.whole_cores(cpus), options).to_json())
         try:
             ready = server.hear(self._options.start_timeout)
         except TimeoutError:
@@ -155,27 +155,27 @@ class LoadBench:
         raise EndpointError(f"the server ended {doing} (code {code}){server.tail()}")
 
 
-def _order(port: int, body: str, concurrency: int, seconds: float, *, arrivals: float = 0.0) -> LoadOrder:
-    """Return the order of one measurement: a warm-up in proportion, and patience for the last requests."""
-    return LoadOrder(port, body, concurrency, WARM_UP * seconds, seconds, PATIENCE, arrivals)
+def _load_config(port: int, body: str, concurrency: int, seconds: float, *, arrivals: float = 0.0) -> LoadConfig:
+    """Return the configuration of one measurement: a warm-up in proportion, and patience for the last requests."""
+    return LoadConfig(port, body, concurrency, WARM_UP * seconds, seconds, PATIENCE, arrivals)
 
 
-def _load_point(driver: ProfileProcess, held: LimitedProcess, order: LoadOrder, rows: int, cpus: float) -> LoadPoint:
+def _load_point(driver: ProfileProcess, held: LimitedProcess, config: LoadConfig, rows: int, cpus: float) -> LoadPoint:
     """Drive the server as ordered and return the result."""
     mine, its = limits.assign_cores(cpus)
     if its:
         os.sched_setaffinity(driver.pid, its)
-    timeout = order.warm_up + order.seconds + 2 * order.patience
+    timeout = config.warm_up + config.seconds + 2 * config.patience
     began, used, waited, busy = time.monotonic(), _used(held), held.waited, _busy()
-    answer = child_processes.drive(driver, order, timeout)
+    answer = child_processes.drive(driver, config, timeout)
     wall = time.monotonic() - began
     client = float(answer.pop("client"))
     cpu = max(0.0, _used(held) - used) / wall
     waited = (held.waited - waited) / wall
     return LoadPoint(
-        concurrency=order.concurrency,
+        concurrency=config.concurrency,
         batch=rows,
-        arrivals=order.arrivals,
+        arrivals=config.arrivals,
         **answer,
         wall=wall,
         cpu=cpu,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import NbopsError, UsageError
 from notebooks_lib.serving.profile import profile_report, recommendation
+from notebooks_lib.serving.profile.load_bench import LoadBench
 from notebooks_lib.serving.profile.load_grid import LoadGrid, LoadTarget, Machine
-from notebooks_lib.serving.profile.measurement import LoadBench
 from notebooks_lib.serving.profile.profile_report import ProfileRun, profile_notes
 from notebooks_lib.serving.profile.recommendation import HEADROOM, MEMORY_FILL, Recommendation, recommend
 from notebooks_lib.serving.profile.results import Profile

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.serving.profile.measurement import make_batch
+from notebooks_lib.serving.profile.load_bench import make_batch
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.errors import ParameterError
-from notebooks_lib.notebooks import parameters
+from notebooks_lib.notebooks import parameter_schema
 from notebooks_lib.notebooks.parameter_types import NumberBounds, NumberType
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 
 
-def schema(source: str) -> parameters.Schema:
-    return parameters.read_schema(built(source))
+def schema(source: str) -> parameter_schema.Schema:
+    return parameter_schema.read_schema(built(source))
 
 
-def only(source: str) -> parameters.Parameter:
+def only(source: str) -> parameter_schema.Parameter:
     (parameter,) = schema(source).parameters
     return parameter
 
@@ -79,7 +79,7 @@ def test_anything_but_a_literal_is_computed_and_shown_as_written(source):
     parameter = only(source)
     assert parameter.computed
     assert parameter.default_source
-    assert parameters.describe(schema(source))[0].default.endswith("(computed)")
+    assert parameter_schema.describe(schema(source))[0].default.endswith("(computed)")
     assert schema(source).defaults == {}
 
 
@@ -212,14 +212,16 @@ def test_a_giant_value_does_not_fill_the_screen():
 
 
 def test_without_a_parameters_cell_any_given_value_is_an_error():
-    empty = parameters.read_schema(notebook(code("x = 1")))
+    empty = parameter_schema.read_schema(notebook(code("x = 1")))
     assert empty.check({}) == {}
     with pytest.raises(ParameterError, match="no cell tagged `parameters`"):
         empty.check({"x": 1})
-    other = parameters.read_schema(notebook(code("x <- 1", "parameters"), metadata={"language_info": {"name": "R"}}))
+    other = parameter_schema.read_schema(
+        notebook(code("x <- 1", "parameters"), metadata={"language_info": {"name": "R"}})
+    )
     with pytest.raises(ParameterError, match="Python notebooks only"):
         other.check({"x": 1})
-    broken = parameters.read_schema(built("x = (\ny = 1"))
+    broken = parameter_schema.read_schema(built("x = (\ny = 1"))
     with pytest.raises(ParameterError, match="is not Python: line"):
         broken.check({"x": 1})
 
@@ -239,7 +241,7 @@ def test_ranges_and_choices_are_described():
 def test_describe_gives_a_row_for_each_parameter():
     source = "a: Annotated[float, '>0'] = 1.0  # strength\nm: Literal['x', 'y'] = 'x'\n"
     source += "z = f()\nl = [  # many\n1,\n]\nr: int\n"
-    assert [tuple(row) for row in parameters.describe(schema(source))] == [
+    assert [tuple(row) for row in parameter_schema.describe(schema(source))] == [
         ("a", "float", "1.0", "> 0", "strength"),
         ("m", "choice", "'x'", "'x', 'y'", ""),
         ("z", "any", "f() (computed)", "", ""),
@@ -254,8 +256,10 @@ def test_a_secret_names_its_environment_variable(spelling, default):
     read = schema(f"token: {spelling} = {default}\nx = 1")
     assert read.secrets == {"token": "MY_TOKEN"}
     assert read.defaults == {"x": 1}
-    assert parameters.missing_secrets(read, {"MY_TOKEN": "s"}) == []
-    assert parameters.missing_secrets(read, {}) == ["token: found nothing in the environment variable MY_TOKEN; set it"]
+    assert parameter_schema.missing_secrets(read, {"MY_TOKEN": "s"}) == []
+    assert parameter_schema.missing_secrets(read, {}) == [
+        "token: found nothing in the environment variable MY_TOKEN; set it"
+    ]
 
 
 def test_a_given_secret_is_refused_and_not_shown():
@@ -265,6 +269,6 @@ def test_a_given_secret_is_refused_and_not_shown():
 
 
 def test_a_secret_that_names_no_variable_is_a_problem():
-    (line,) = parameters.missing_secrets(schema("token: SecretStr = 'sk-123 456'"), {})
+    (line,) = parameter_schema.missing_secrets(schema("token: SecretStr = 'sk-123 456'"), {})
     assert "name of an environment variable" in line
-    assert "sk-123" not in line + str(parameters.describe(schema("token: SecretStr = 'sk-123 456'")))
+    assert "sk-123" not in line + str(parameter_schema.describe(schema("token: SecretStr = 'sk-123 456'")))

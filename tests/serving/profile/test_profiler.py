@@ -17,7 +17,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.serving.profile import limits, profile_report, profiling
+from notebooks_lib.serving.profile import limits, profile_report, profiler
 from notebooks_lib.serving.server_process import wait_for_end
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -83,7 +83,7 @@ def test_figures_are_shown_when_they_cannot_be_recorded(
         raise TrackingError("the store is away")
 
     monkeypatch.setattr(profile_report, "write_profile", refuse)
-    monkeypatch.setattr(profiling.LoadBench, "run", lambda *_: measured("any").trials)
+    monkeypatch.setattr(profiler.LoadBench, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
     assert "1 CPU and 2 GiB hold 50/s" in told.out

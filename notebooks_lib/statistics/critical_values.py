@@ -1,0 +1,52 @@
+"""Critical values of Student's t, corrected for the skewness of the blocks. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from notebooks_lib.statistics.blocks import Array, Blocks
+
+
+def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
+    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few carry the spread.
+
+    An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
+    For stretches of time the correction is left out, because they are too few.
+    """
+    most = max(blocks.effective - 1.0, 0.0)
+    if blocks.kind == "time":
+        return most
+    kurtosis = _moment(left, 4)
+    return min(most, 2 * len(left) / max(kurtosis - 1, 1e-9)) if math.isfinite(kurtosis) else most
+
+
+def skewness(left: Array) -> float:
+    """Return the skewness of the blocks' influence on the gain; 0 when it cannot be computed."""
+    third = -_moment(left, 3)
+    return third if math.isfinite(third) else 0.0
+
+
+def t_quantile(share: float, df: Any) -> Any:
+    """Return the quantile of Student's t; NaN without degrees of freedom."""
+    with np.errstate(all="ignore"):
+        return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
+
+
+def critical_value(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
+    """Return the number of standard errors between a gain and its bound; NaN without degrees of freedom.
+
+    Takes numbers or arrays. Where `skewness` is positive, the bound of t alone would be too near.
+    """
+    middle = t_quantile(1 - alpha, df)
+    return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))
+
+
+def _moment(values: Array, order: int) -> float:
+    """Return the standardised central moment; NaN without spread."""
+    with np.errstate(all="ignore"):
+        apart = values - values.mean()
+        return float((apart**order).mean() / (apart**2).mean() ** (order / 2))

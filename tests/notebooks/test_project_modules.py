@@ -1,0 +1,97 @@
+"""The project's modules that a notebook imports are found without importing them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.notebooks import document, project_modules, source_fingerprint
+from tests.notebooks.building import code, write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    files = {
+        "pkg/__init__.py": "",
+        "pkg/a.py": "from . import b\nfrom .sub.c import (\n    x,  # y\n    z,\n)\n",
+        "pkg/b.py": "def f():\n    import top, json\n",
+        "pkg/sub/__init__.py": "if True: from ..late import thing\n",
+        "pkg/sub/c.py": "",
+        "pkg/late.py": '"""\nimport quoted\n"""\n',
+        "pkg/unused.py": "",
+        "top.py": "import pkg.a\n",  # a circle
+        "work/beside.py": "from pkg import \\\n    plain\n",
+        "pkg/plain.py": "",
+        "spaces/inner.py": "",  # no __init__: a namespace package
+        "src/laid.py": "",
+        ".venv/lib/site-packages/foreign.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "outside.py").write_text("")
+    return tmp_path / "root"
+
+
+def modules(project: Path, *cells: str) -> set[str]:
+    read = document.read(write(project / "work" / "n.ipynb", *map(code, cells)))
+    return {path for path, _ in project_modules.find_modules(read, project)}
+
+
+A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/late.py", "top.py"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("import pkg.a", A),
+        ("from pkg import a", A),
+        ("from pkg.a import f as g", A),
+        ("try:\n  import top\nexcept ImportError: pass", A),
+        ("def f():\n  import pkg.plain", {"pkg/__init__.py", "pkg/plain.py"}),
+        ("import beside", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
+        ("import spaces.inner", {"spaces/inner.py"}),
+        ("import laid", {"src/laid.py"}),
+        ("import importlib\nimportlib.import_module('laid')", {"src/laid.py"}),
+        ("%matplotlib inline\nimport laid", {"src/laid.py"}),
+        ("%run -i beside.py", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
+        ("%run ../top", A),
+        ("%run ../../outside.py\n%run gone.py", set()),
+        ("import json, numpy, outside, foreign, nothing.at.all", set()),
+        ("x = 'import laid'", set()),
+        ("x = (", set()),
+    ],
+)
+def test_the_projects_modules_are_followed_through_all_imports(project, cell, found):
+    assert modules(project, cell) == found
+
+
+def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(project):
+    path = project / "nb" / "n.ipynb"
+    write(path, code("import changing"))
+    module = path.with_name("changing.py")
+    module.write_text("x = 1")
+    found = project_modules.ProjectModules(document.read(path), project)
+    first = found.digests()
+    assert first == project_modules.find_modules(document.read(path), project) != []
+    module.write_text("x = 22")
+    second = found.digests()
+    assert second != first
+    found.freeze()
+    module.write_text("x = 333")
+    assert found.digests() == second
+
+
+def test_a_link_that_leads_out_of_the_project_is_not_ours(project, tmp_path):
+    (project / "work" / "linked.py").symlink_to(tmp_path / "outside.py")
+    assert modules(project, "import linked") == set()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(source_fingerprint.__file__).parent.glob("*.py")), ids=lambda path: path.name
+)
+def test_imports_found_as_text_are_all_that_ast_finds(path):
+    text = path.read_bytes()
+    parsed = set(project_modules._imported(ast.parse(text)))
+    assert parsed <= set(project_modules._imports_of(text.replace(b"\r\n", b"\n"), "notebooks_lib.notebooks"))
