@@ -1,6 +1,6 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run pages stop review propose verify test check proof audit bench api lock clean
+.PHONY: help setup run notebooks pages stop review propose verify test check proof audit bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -39,6 +39,9 @@ run: setup  ## the main job: run the notebooks, promote the best run, deploy it,
 	nbops endpoint status diabetes
 	@echo "  runs        nbops ui   (MLflow's pages at http://127.0.0.1:5000)"
 	@echo "  next        . .venv/bin/activate, and nbops and jupyter lab are on your path"
+
+notebooks: setup  ## run every notebook once with its defaults; those under production/ are run by `make run`
+	@for notebook in experimentation/*.ipynb; do nbops run "$$notebook" || failed=1; done; exit $${failed:-0}
 
 pages: setup  ## the executed notebooks as HTML, under .nbops/pages
 	jupyter nbconvert --to html --embed-images --log-level ERROR --output-dir .nbops/pages .nbops/executed/*.ipynb

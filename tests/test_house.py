@@ -88,6 +88,7 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "cli/ci_steps": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
     "cli/notebook_paths": "cli/test_check",
     "cli/profile": "serving/profile/test_profiler",

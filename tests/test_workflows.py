@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from notebooks_lib.project_root import find_root
+from notebooks_lib.review.markdown_report import MARKER
 from tests.github_server import BOT, Repository, serve, zipped
 
 WORKFLOWS = find_root(Path(__file__)) / ".github/workflows"
-MARKER = "<!-- nbops review -->"
 SHA = "0123456789abcdef0123456789abcdef01234567"
 OWN, FORK = "owner/project", "stranger/project"
 EVENT = {
@@ -65,6 +65,7 @@ def comment(server: Any, folder: Path, **event: str) -> subprocess.CompletedProc
     job = workflow("pull-request-comment")["jobs"]["comment"]
     (folder / "temp").mkdir()
     environment = {name: str(text) for name, text in {**job["env"], **EVENT, **event}.items()}
+    assert environment["MARKER"] == MARKER, "the report begins with it, too"
     assert environment.keys() == job["env"].keys() | {"GITHUB_SERVER_URL"}, "all that the steps are given is given here"
     assert not any("${{" in text for text in environment.values())
     environment |= {
