@@ -11,14 +11,14 @@ __version__ = "0.2.0"
 _HOMES = {
     "Gate": "release.gate",
     "Metric": "metrics.metric",
-    "Run": "notebook_run",
+    "Run": "active_run",
     "Tag": "tags",
     "compare": "promotion.run_ranking",
     "connect": "tracking.store",
     "datasets": "datasets",
     "metrics": "metrics",
     "query": "tracking.query",
-    "run": "notebook_run",
+    "run": "active_run",
     "tracking": "tracking",
 }
 """The module behind each name: one that bears the name itself, or one that holds it."""

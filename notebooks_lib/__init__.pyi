@@ -1,9 +1,9 @@
 from notebooks_lib import datasets as datasets
 from notebooks_lib import metrics as metrics
 from notebooks_lib import tracking as tracking
+from notebooks_lib.active_run import Run as Run
+from notebooks_lib.active_run import run as run
 from notebooks_lib.metrics.metric import Metric as Metric
-from notebooks_lib.notebook_run import Run as Run
-from notebooks_lib.notebook_run import run as run
 from notebooks_lib.promotion import run_ranking as compare
 from notebooks_lib.release.gate import Gate as Gate
 from notebooks_lib.tags import Tag as Tag

@@ -24,16 +24,19 @@ MODULES: Mapping[str, str] = {
     "promotion.deciding.interval_rules": "promotion.holdout_rules",
     "promotion.deciding.metric": "metrics.metric",
     "promotion.deciding.metrics": "metrics.builtin",
-    "promotion.deciding.policy": "promotion.rules",
+    "promotion.deciding.policy": "promotion.rule_registry",
     "promotion.gate": "release.gate",
+    "promotion.scoring": "promotion.model_scoring",
     "records": "run_result",
     "running.sweeps.records": "sweeps.trials",
     "running.sweeps.report": "sweeps.report",
+    "serving.formats": "serving.request_formats",
+    "statistics.paired": "statistics.paired_jackknife",
     "tracking.datasets.access": "datasets.loader",
     "tracking.flavors": "models.flavors",
     "tracking.models": "models.logged_models",
     "tracking.registry": "models.registry",
-    "tracking.scoring": "models.scorer",
+    "tracking.scoring": "models.served_model",
 }
 PACKAGES = {"promotion.deciding", "running.sweeps", "tracking.datasets"}
 """Packages that are gone; `tracking.datasets` offers what `datasets` does."""
@@ -45,7 +48,7 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         "mlflow_dataset": "datasets.lineage.mlflow_dataset",
         "own": "datasets.loader.own",
         "parse_tag": "datasets.lineage.parse_tag",
-        "remarks": "datasets.data_faults.remarks",
+        "remarks": "datasets.data_quality.remarks",
         "tag_value": "datasets.lineage.tag_value",
         "trained_on": "models.registry.trained_on",
     },
@@ -55,9 +58,12 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         for name in ("champion", "mark_champion", "previous", "was_champion", "withdraw")
     },
     "notebooks.parameter_schema": {"schema": "notebooks.parameter_schema.read_schema"},
-    "promotion.scoring": {"score": "promotion.scoring.score_model", "truth": "promotion.scoring.truth_of"},
+    "promotion.model_scoring": {
+        "score": "promotion.model_scoring.score_model",
+        "truth": "promotion.model_scoring.truth_of",
+    },
     "run_result": {"Env": "tags.Env", "Layout": "paths.Layout", "Tag": "tags.Tag"},
-    "serving.formats": {"read": "serving.formats.read_request"},
+    "serving.request_formats": {"read": "serving.request_formats.read_request"},
     "tracking.query": {"plain": "tracking.query.run_info"},
 }
 _ROOT = "notebooks_lib."

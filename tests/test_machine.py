@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors, process_identity, safe_files
+from notebooks_lib import atomic_private_files, errors, process_identity
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.settings import Settings
@@ -113,10 +113,10 @@ def test_a_damaged_database_is_reported_at_once_and_left_unchanged(harm: object,
 def test_files_with_personal_data_are_readable_by_their_owner_only(project: Settings) -> None:
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
-        assert not safe_files.readable_by_others(path), path
+        assert not atomic_private_files.readable_by_others(path), path
     project.layout.state.chmod(0o755)
     store.connect(project)
-    assert not safe_files.readable_by_others(project.layout.state)
+    assert not atomic_private_files.readable_by_others(project.layout.state)
 
 
 def test_output_that_cannot_be_written_is_a_one_line_error(tmp_path: Path) -> None:

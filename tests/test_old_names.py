@@ -35,7 +35,7 @@ def test_what_never_was_is_still_missing() -> None:
     with pytest.raises(ModuleNotFoundError, match="notebooks_lib.tracking.nothing"):
         importlib.import_module("notebooks_lib.tracking.nothing")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        importlib.import_module("notebooks_lib.promotion.scoring").nothing  # noqa: B018
+        importlib.import_module("notebooks_lib.promotion.model_scoring").nothing  # noqa: B018
 
 
 def test_datasets_are_found_where_notebooks_of_version_0_1_look() -> None:

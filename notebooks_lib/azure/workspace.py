@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import errors, safe_files
+from notebooks_lib import atomic_private_files, errors
 from notebooks_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -180,4 +180,4 @@ def _remembered(file: Path) -> dict[str, str]:
 
 
 def _remember(file: Path, uris: dict[str, str]) -> None:
-    safe_files.write(file, json.dumps(uris, indent=1), durable=False)
+    atomic_private_files.write(file, json.dumps(uris, indent=1), durable=False)

@@ -77,7 +77,7 @@ def _print_findings(findings: Sequence[notebook_rules.RuleViolation], files: int
 
 def _fix(file: Path) -> None:
     """Write the cleaned notebook in place, as Jupyter would, if anything changes."""
-    from notebooks_lib import safe_files
+    from notebooks_lib import atomic_private_files
     from notebooks_lib.notebooks import cleaning, document
 
     try:
@@ -90,7 +90,7 @@ def _fix(file: Path) -> None:
     target = file.resolve()  # keep a link as a link
     try:
         text = cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new)
-        safe_files.write(target, text, durable=False, keep_rights=True)
+        atomic_private_files.write(target, text, durable=False, keep_rights=True)
     except OSError as error:
         raise errors.UsageError(f"{output.path(file)} cannot be written: {error.strerror or error}") from error
     click.echo(f"{output.path(file)}: cleaned", err=True)
@@ -98,7 +98,7 @@ def _fix(file: Path) -> None:
 
 def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
     """Return the violations in the order of the files."""
-    from notebooks_lib.notebooks import document, host_names, notebook_rules
+    from notebooks_lib.notebooks import document, notebook_rules, predefined_names
 
     notebooks, violations = [], []
     for file in files:
@@ -106,7 +106,9 @@ def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
             notebooks.append(document.read(file))
         except errors.NotebookError as error:
             violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error)))
-    violations += notebook_rules.check_with_ruff(notebooks, lambda notebook: host_names.of_folder(notebook.path.parent))
+    violations += notebook_rules.check_with_ruff(
+        notebooks, lambda notebook: predefined_names.of_folder(notebook.path.parent)
+    )
     return sorted(violations, key=lambda violation: violation.path)
 
 

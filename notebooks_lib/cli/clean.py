@@ -57,14 +57,14 @@ def _filter() -> int:
 
 def _clean_file(file: Path) -> bool:
     """Write the cleaned notebook in place, if anything changes. Return whether it is a notebook."""
-    from notebooks_lib import safe_files
+    from notebooks_lib import atomic_private_files
 
     target = file.resolve()  # keep a link as a link
     try:
         content = target.read_bytes()
         cleaned = _cleaned(file, content)
         if cleaned != content:
-            safe_files.write(target, cleaned.decode(), durable=False, keep_rights=True)
+            atomic_private_files.write(target, cleaned.decode(), durable=False, keep_rights=True)
             click.echo(f"{output.path(file)}: cleaned", err=True)
     except errors.NotebookError as error:
         click.echo(f"left unchanged: {error}", err=True)

@@ -88,7 +88,7 @@ def add(
     or holdout by its group, else its key, else its whole content, so the parts are the same on every machine.
     """
     from notebooks_lib import datasets, settings
-    from notebooks_lib.datasets import data_faults, loader
+    from notebooks_lib.datasets import data_quality, loader
 
     project = settings.here()
     refs_before = {f"{entry.name}@{version}" for entry in loader.own(project) for version in entry.versions}
@@ -105,7 +105,7 @@ def add(
     )
     click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in refs_before else 'added'}")
     _print(added)
-    for remark in data_faults.remarks(added, project):
+    for remark in data_quality.remarks(added, project):
         click.echo(f"note: {remark}")
 
 

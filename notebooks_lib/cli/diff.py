@@ -75,11 +75,11 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
 
 def _compare_runs(base: str, head: str, *, as_json: bool, differs: bool) -> int:
     from notebooks_lib import settings
-    from notebooks_lib.review import recorded_run, run_comparison
+    from notebooks_lib.review import run_comparison, run_record
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.existing())
-    comparison = run_comparison.compare_runs(recorded_run.read_run(store, base), recorded_run.read_run(store, head))
+    comparison = run_comparison.compare_runs(run_record.read_run(store, base), run_record.read_run(store, head))
     if as_json:
         sys.stdout.write(json.dumps(comparison.as_json()) + "\n")
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, pinned_packages, safe_text
+from notebooks_lib import errors, requirement_pins, safe_text
 from notebooks_lib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _packages(settings: Settings) -> HealthCheck:
 def _pins(settings: Settings) -> dict[str, str]:
     try:
         project = tomllib.loads((settings.root / "pyproject.toml").read_text())
-        return pinned_packages.parse_pins(project["project"]["dependencies"])
+        return requirement_pins.parse_pins(project["project"]["dependencies"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):  # another project: the pins of nbops itself
-        return pinned_packages.pins()
+        return requirement_pins.pins()
 
 
 def _disk(settings: Settings) -> HealthCheck:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebooks_lib.serving.endpoint import Endpoint, EndpointStatus
-    from notebooks_lib.serving.slot_counts import SlotCounts
+    from notebooks_lib.serving.request_counts import RequestCounts
     from notebooks_lib.settings import Settings
 
 _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
@@ -37,9 +37,9 @@ def start(name: str | None) -> None:
     If NAME has never served, or has nothing to serve any more, serve the champion of the stage with this endpoint, or
     of the model NAME.
     """
-    from notebooks_lib.release import manual
+    from notebooks_lib.release import manual_deployment
 
-    status = manual.start_by_hand(_here(), name or _endpoint(None).name)
+    status = manual_deployment.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
@@ -112,10 +112,10 @@ def deploy(name: str | None, version: str, slot: str) -> None:
 
     Its files must be the ones that were scored. A slot with traffic is not overwritten; a stopped server is started.
     """
-    from notebooks_lib.release import manual
+    from notebooks_lib.release import manual_deployment
 
     name = _endpoint(name).name
-    chosen, status = manual.deploy_by_hand(_here(), name, version=version, slot=slot)
+    chosen, status = manual_deployment.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -130,10 +130,10 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     The percentages add up to 100, or to 0; other slots get nothing. The server keeps running, and `nbops history` shows
     the change.
     """
-    from notebooks_lib.release import manual
+    from notebooks_lib.release import manual_deployment
 
     endpoint = _endpoint(name)
-    with manual.recorded_traffic(_here(), name):
+    with manual_deployment.recorded_traffic(_here(), name):
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
@@ -226,7 +226,7 @@ def _shares(texts: tuple[str, ...]) -> dict[str, int]:
     return shares_by_slot
 
 
-def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None = None) -> None:
+def _print_slots(status: EndpointStatus, counts: Mapping[str, RequestCounts] | None = None) -> None:
     from notebooks_lib.cli import output
 
     rows = []
@@ -239,7 +239,7 @@ def _print_slots(status: EndpointStatus, counts: Mapping[str, SlotCounts] | None
         output.table((*head, "requests", "4xx", "5xx", "p50", "p95", "mirrored rows") if counts else head, rows)
 
 
-def _done(counts: SlotCounts | None) -> list[str]:
+def _done(counts: RequestCounts | None) -> list[str]:
     if counts is None:
         return [""] * 6
     milliseconds = [f"{1000 * change:.1f} ms" if change is not None else "" for change in (counts.p50, counts.p95)]

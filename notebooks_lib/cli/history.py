@@ -14,7 +14,7 @@ import click
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
-    from notebooks_lib.tracking.ledger import LedgerEntry
+    from notebooks_lib.tracking.release_ledger import LedgerEntry
 
 CHANGES = {"mark": "champion", "failed": "failed, undone"}
 """Kind of an entry -> its name for people, where the two differ."""
@@ -37,15 +37,15 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """
     from notebooks_lib import settings
     from notebooks_lib.models import registry
-    from notebooks_lib.release import journal, rollout, stage_lock
+    from notebooks_lib.release import journal, rollout_status, stage_lock
     from notebooks_lib.serving.endpoint import check_name
-    from notebooks_lib.tracking import ledger
+    from notebooks_lib.tracking import release_ledger
     from notebooks_lib.tracking.store import connect
 
     project = settings.existing()
-    rollout.check_stages(project, [stage] if stage else [])
+    rollout_status.check_stages(project, [stage] if stage else [])
     store = connect(project)
-    entries = ledger.read_entries(store, check_name("model", model), stage)
+    entries = release_ledger.read_entries(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
     unfinished = [

@@ -57,7 +57,7 @@ def command(
     requests over HTTP; running endpoints are not touched. The table and a plot are kept as a run of the experiment
     `profile`. If no tried size reaches the target, the exit code is 0 too.
     """
-    from notebooks_lib.serving.profile import load_grid as grids
+    from notebooks_lib.serving.profile import profile_plan as grids
 
     target = grids.make_target(rate, p95)
     machine = grids.this_machine()

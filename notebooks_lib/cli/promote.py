@@ -197,21 +197,21 @@ def _status(project: Settings, name: str) -> EndpointStatus | None:
 
 def _check_stages(stages: Any, project: Settings) -> None:
     """Raise UsageError for an unknown stage before anything starts."""
-    from notebooks_lib.release import rollout
+    from notebooks_lib.release import rollout_status
 
     if isinstance(stages, str):
-        rollout.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
+        rollout_status.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
 
 
 def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
-    from notebooks_lib.release import approvals
-    from notebooks_lib.release.rollout import continue_command
+    from notebooks_lib.release import approval
+    from notebooks_lib.release.rollout_status import continue_command
     from notebooks_lib.tracking.store import connect
 
     settings.existing()
     try:
-        rollout = approvals.approve(connect(settings.here()), model)
+        rollout = approval.approve(connect(settings.here()), model)
     except BaseException:
         _write_github_output(promoted=False)
         raise

@@ -21,7 +21,7 @@ from notebooks_lib.sweeps import samplers
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
-    from notebooks_lib.sweeps.request import SweepFile, SweepRequest
+    from notebooks_lib.sweeps.sweep_request import SweepFile, SweepRequest
     from notebooks_lib.sweeps.trials import SweepResult
 
 _ARGUMENTS = "notebooks_lib.sweep.arguments"
@@ -111,7 +111,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]) -> int:
-    from notebooks_lib.sweeps.request import SweepFile, load_file
+    from notebooks_lib.sweeps.sweep_request import SweepFile, load_file
 
     if options["notebook"] is None and (options["resume"] or "").endswith(".ipynb"):
         # No run has such a name: it is `--resume n.ipynb`.
@@ -131,7 +131,7 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
 
 
 def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Settings]:
-    from notebooks_lib.sweeps import executors, grid_values, places, search_space
+    from notebooks_lib.sweeps import compute_targets, executors, parameter_grid, search_space
     from notebooks_lib.sweeps.goal import Goal
 
     notebook: Path = options["notebook"]
@@ -148,16 +148,16 @@ def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Se
         notebook=notebook.name,
         environ=os.environ,
     )
-    if isinstance(domain.swept, grid_values.ParameterGrid) and options["sampler"] is not None:
+    if isinstance(domain.swept, parameter_grid.ParameterGrid) and options["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid runs all its combinations")
     goal = Goal.parse(options["metric"]) if options["metric"] else None
 
     from notebooks_lib import settings
     from notebooks_lib.running.plan import NotebookPlanner
-    from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
+    from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    place = places.find_place(options["on"]) if options["on"] else executors.LOCAL
+    place = compute_targets.find_compute_target(options["on"]) if options["on"] else executors.LOCAL
     jobs = options["jobs"] or place.default_jobs()
     threads = place.thread_limits(jobs, os.environ)
     limits = TrialLimits(options["timeout"], options["cell_timeout"], options["kernel"], bool(options["cold"]), threads)

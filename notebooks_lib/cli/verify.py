@@ -18,7 +18,7 @@ from notebooks_lib.cli import output
 from notebooks_lib.notebooks import document
 
 if TYPE_CHECKING:
-    from notebooks_lib.review.learned_bands import LearnedBands
+    from notebooks_lib.review.band_learning import BandLearning
     from notebooks_lib.review.metric_bands import MetricBand
     from notebooks_lib.review.repeated_runs import RepeatedNotebook
     from notebooks_lib.review.verification import Verification
@@ -77,7 +77,7 @@ def _learn(path: Path, as_json: bool, options: dict[str, Any]) -> int:
         raise errors.UsageError(f"--repeats {repeats} is too few to learn from: take {FEWEST} or more, best {LEARNED}")
     notebook = _repeated(path, as_json, options)
 
-    from notebooks_lib.review.learned_bands import learn_bands
+    from notebooks_lib.review.band_learning import learn_bands
 
     learned = learn_bands(notebook, repeats=repeats)
     if as_json:
@@ -138,7 +138,7 @@ def _failure_code(failed: RunResult | None) -> int:
     return 130 if interrupted else 1
 
 
-def _print_learned(learned: LearnedBands) -> None:
+def _print_learned(learned: BandLearning) -> None:
     file = output.path(learned.file)
     if learned.failed:
         output.run_result(learned.failed)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from notebooks_lib import safe_files
+from notebooks_lib import atomic_private_files
 from notebooks_lib.datasets import hashing
 from notebooks_lib.datasets.dataset_store import Metadata, VersionContent, is_name, remedy
 from notebooks_lib.errors import DatasetError, UsageError, reason
@@ -106,14 +106,14 @@ class DiskStore:
                 _write_table(building / _RETIRED, _columns(content.retired))
             with _durable(building / _METADATA) as file:
                 file.write(content.metadata.to_toml().encode())
-            safe_files.sync_folder(building)
+            atomic_private_files.sync_folder(building)
             try:
                 building.rename(target)
             except OSError:
                 if target.exists():
                     return False
                 raise
-            safe_files.sync_folder(home)
+            atomic_private_files.sync_folder(home)
             _remove_stale(home)
             return True
         except OSError as error:

@@ -30,8 +30,8 @@ from filelock import FileLock, Timeout
 from notebooks_lib.datasets import loader, splits
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
+from notebooks_lib.datasets.holdout_leakage import RowsByValue
 from notebooks_lib.datasets.holdout_ledger import HoldoutAnswer, HoldoutLedger, holdout_rows
-from notebooks_lib.datasets.leakage import RowsByValue
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import safe_files
+from notebooks_lib import atomic_private_files
 from notebooks_lib.datasets import hashing, lineage, splits
-from notebooks_lib.datasets.bundled_tables import BundledTables
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent, is_name, remedy
 from notebooks_lib.datasets.disk_store import DiskStore
+from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 
@@ -93,7 +93,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
         "fingerprint": opened.metadata.fingerprint,
         "reader": reader,
     }
-    safe_files.make_folder(settings.layout.state)
+    atomic_private_files.make_folder(settings.layout.state)
     with (settings.layout.state / "holdout.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return _part("holdout", opened.metadata, opened.table, opened.masks)
@@ -122,7 +122,7 @@ def project_store(settings: Settings) -> DatasetStore:
 
 def sources(settings: Settings) -> tuple[DatasetSource, ...]:
     """Return the sources in which a dataset name is looked up, in order; the first source with the name is used."""
-    return (project_store(settings), BundledTables())
+    return (project_store(settings), SklearnDatasets())
 
 
 def source_of(name: str, settings: Settings) -> DatasetSource | None:

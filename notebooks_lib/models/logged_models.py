@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import lineage
-from notebooks_lib.models import flavors, input_schema, model_files, servable
+from notebooks_lib.models import flavors, input_schema, model_files, serving_skew
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.tags import Tag
 
@@ -71,7 +71,7 @@ def log_model(
         meta = Model(artifact_path=name, run_id=run_id)
         form = flavors.save(model, folder, flavor=flavor, example=example, lock=store.settings.layout.lock, meta=meta)
         schema = meta.get_input_schema()
-        servable.check_servable(model, example, schema, input_schema.columns_of(schema))
+        serving_skew.check_servable(model, example, schema, input_schema.columns_of(schema))
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import lineage, loader
-from notebooks_lib.models import input_schema, servable
+from notebooks_lib.models import input_schema, serving_skew
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
@@ -135,7 +135,7 @@ def models(store: Store) -> list[str]:
 def _as_served(loaded: Any, example: Any) -> Any:
     """Return the example as an endpoint would hand it on: an optional boolean may be missing in no row of it."""
     columns = input_schema.columns_of(loaded.metadata.get_input_schema())
-    return servable.as_served(example, columns) if input_schema.takes_table(columns) else example
+    return serving_skew.as_served(example, columns) if input_schema.takes_table(columns) else example
 
 
 def _check(version: Version) -> str:

@@ -12,7 +12,7 @@ from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.parameter_schema import read_schema
 
-_OURS = {"notebooks_lib.run", "notebooks_lib.tracking.run", "notebooks_lib.notebook_run.run"}
+_OURS = {"notebooks_lib.run", "notebooks_lib.tracking.run", "notebooks_lib.active_run.run"}
 _EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from notebooks_lib.notebooks import (
+    cleaning_rules,
     code_rules,
-    file_rules,
     parameter_rules,
     randomness_rules,
     ruff_linter,
@@ -28,7 +28,7 @@ from notebooks_lib.notebooks.ruff_rules import RuffRule
 IGNORE_TAG = "nbops-ignore-"
 UNREADABLE = "NB000"
 SYNTAX = "NB014"
-_MODULES = (file_rules, parameter_rules, code_rules, text_rules, tracking_rules, randomness_rules, secret_rules)
+_MODULES = (cleaning_rules, parameter_rules, code_rules, text_rules, tracking_rules, randomness_rules, secret_rules)
 RULES: tuple[NotebookRule, ...] = tuple(
     sorted((rule for module in _MODULES for rule in module.RULES), key=lambda rule: rule.code)
 )

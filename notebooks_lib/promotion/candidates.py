@@ -16,9 +16,9 @@ from notebooks_lib.datasets import lineage
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
-from notebooks_lib.promotion import run_ranking, scoring
+from notebooks_lib.promotion import model_scoring, run_ranking
 from notebooks_lib.promotion.evidence import json_value
-from notebooks_lib.promotion.notebook_display import ReportTable
+from notebooks_lib.promotion.report_tables import ReportTable
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo, SelectionLimits
@@ -159,7 +159,7 @@ def find_candidates(
     out = [Candidate(run, run.metrics.get(metric.name), refused=f"repeated by run {by[:8]}") for run, by in repeated]
     waiting, silent = _waiting(single, metric, limit)
     out += [Candidate(run, None, refused=f"it has no {metric.name}, and is not among the newest") for run in silent]
-    truth = scoring.truth_of(data, data.validation, metric)
+    truth = model_scoring.truth_of(data, data.validation, metric)
     withdrawn = _withdrawn(store, versions)
     ranked: list[Candidate] = []
     while waiting and len(ranked) < limit:
@@ -269,8 +269,8 @@ def _scored(store: Store, candidate: Candidate, data: Dataset, metric: Metric, t
     try:
         source = logged_models.model_of_run(store, candidate.run.run_id).source
         model_files.check_trusted(source, store.settings.promotion.trusted_flavors)
-        validation_score = scoring.score_model(source, data.validation, metric, truth).value
-        unsteady = scoring.unsteadiness(source, data.validation, metric)
+        validation_score = model_scoring.score_model(source, data.validation, metric, truth).value
+        unsteady = model_scoring.unsteadiness(source, data.validation, metric)
     except ModelError as error:
         return replace(candidate, refused=str(error))
     candidate = replace(candidate, source=source, validation=validation_score)

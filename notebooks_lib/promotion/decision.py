@@ -2,7 +2,7 @@
 
 With several challengers in one use of the holdout, `decide_use` says which of them, if any, is promoted.
 
-The rules stand in `guardrails.py` and `holdout_rules.py`; `rules.py` says what a rule is.
+The rules stand in `guardrails.py` and `holdout_rules.py`; `rule_registry.py` says what a rule is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from notebooks_lib.promotion import guardrails, holdout_rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Uses, json_value
-from notebooks_lib.promotion.notebook_display import ReportTable, percent
 from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
-from notebooks_lib.promotion.rules import EARLY, RULES, Policy, RuleResult, rule
-from notebooks_lib.statistics.paired import holm
+from notebooks_lib.promotion.report_tables import ReportTable, percent
+from notebooks_lib.promotion.rule_registry import EARLY, RULES, Policy, RuleResult, rule
+from notebooks_lib.statistics.paired_jackknife import holm
 
 __all__ = [
     "EARLY",

@@ -11,7 +11,7 @@ from typing import Any
 
 from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.metrics.metric import Direction, gain
-from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 SHOWN_UP_TO = 10
 """The largest budget of uses with which estimates are shown. An estimate reveals something about the rows, and the next
@@ -168,7 +168,7 @@ class Evidence:
     """Why there is no challenger; empty when there is one."""
     first: bool = False
     """True if there is no champion yet."""
-    paired: Paired | None = None
+    paired: PairedGain | None = None
     """The gain with its error; None when one of the two could not be scored."""
     unpaired: str = ""
     """Why the gain has no error, although both models could be scored."""

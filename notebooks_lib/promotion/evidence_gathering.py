@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebooks_lib.datasets import data_faults, lineage
+from notebooks_lib.datasets import data_quality, lineage
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
-from notebooks_lib.promotion import model_facts, scoring
+from notebooks_lib.promotion import model_facts, model_scoring
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
-from notebooks_lib.promotion.rules import EARLY_FOR_ALL, early_refusals
+from notebooks_lib.promotion.rule_registry import EARLY_FOR_ALL, early_refusals
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
@@ -53,7 +53,7 @@ def gather_evidence(
         check_time_order(order_by, data, store.settings)
     check_slices(policy.slices, data)
     evaluation = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
-    old = Side(scoring.baseline_name(metric.task), seen_rows=0)
+    old = Side(model_scoring.baseline_name(metric.task), seen_rows=0)
     if champion is not None:
         old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
@@ -67,7 +67,7 @@ def gather_evidence(
         champion=old,
         note=metric.note,
         first=champion is None,
-        data_faults=data_faults.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
+        data_faults=data_quality.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
         return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
@@ -135,7 +135,7 @@ def check_time_order(column: str, data: Dataset, settings: Settings) -> None:
     kind = data.columns[column]
     if kind in UNORDERED:
         raise UsageError(f"order_by={column!r}: this column of {data.ref} is {kind}; name one of numbers or of dates")
-    missing = data_faults.count_missing(data.ref, column, settings)
+    missing = data_quality.count_missing(data.ref, column, settings)
     if missing:
         raise UsageError(
             f"order_by={column!r}: {missing} of {data.rows} rows of {data.ref} have no value in it, so they have no "

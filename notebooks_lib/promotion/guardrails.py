@@ -13,8 +13,8 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
-from notebooks_lib.promotion.notebook_display import shown
-from notebooks_lib.promotion.rules import Policy, RuleResult, early, early_for_all, rule
+from notebooks_lib.promotion.report_tables import shown
+from notebooks_lib.promotion.rule_registry import Policy, RuleResult, early, early_for_all, rule
 from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
 MEGABYTE = 1_000_000

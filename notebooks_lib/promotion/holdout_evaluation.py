@@ -15,16 +15,16 @@ import numpy as np
 
 from notebooks_lib.datasets import holdout_budget
 from notebooks_lib.errors import HoldoutError, ModelError, UnknownNameError, reason
-from notebooks_lib.metrics.jackknife import leaver_of
+from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
-from notebooks_lib.promotion import scoring
+from notebooks_lib.promotion import model_scoring
 from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses
 from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
+from notebooks_lib.promotion.model_scoring import Scores
 from notebooks_lib.promotion.paired_gain import paired_gain
-from notebooks_lib.promotion.rules import early_refusals
-from notebooks_lib.promotion.scoring import Scores
+from notebooks_lib.promotion.rule_registry import early_refusals
 from notebooks_lib.statistics.block_bootstrap import Draws
-from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset, Part
@@ -53,9 +53,9 @@ class HoldoutEvaluation:
     def tried(self, side: Side, source: str) -> Side:
         """Try a model on validation rows, which are free, and return its side with the fault that was found, if any."""
         part = self.data.validation
-        truth = scoring.truth_of(self.data, part, self.metric)
+        truth = model_scoring.truth_of(self.data, part, self.metric)
         return replace(
-            side, fault=_scored_side(side, lambda: scoring.score_model(source, part, self.metric, truth))[0].fault
+            side, fault=_scored_side(side, lambda: model_scoring.score_model(source, part, self.metric, truth))[0].fault
         )
 
     def ask(self, challenges: Sequence[Challenge]) -> list[Evidence]:
@@ -114,12 +114,12 @@ class HoldoutEvaluation:
 
     def _scored(self, challenges: Sequence[Challenge], part: Part) -> list[Evidence]:
         data, metric, champion = self.data, self.metric, self.champion
-        truth = scoring.truth_of(data, part, metric)
+        truth = model_scoring.truth_of(data, part, metric)
 
         def judge() -> Scores:
             if champion is None:
-                return scoring.score_baseline(data.train, part, metric, truth)
-            return scoring.score_model(champion.source, part, metric, truth)
+                return model_scoring.score_baseline(data.train, part, metric, truth)
+            return model_scoring.score_model(champion.source, part, metric, truth)
 
         old, champion_answers = _scored_side(challenges[0][0].champion, judge, truth, metric)
         return [
@@ -132,7 +132,7 @@ class HoldoutEvaluation:
     ) -> Evidence:
         data, metric = self.data, self.metric
         new, challenger_answers = _scored_side(
-            evidence.challenger, lambda: scoring.score_model(source, part, metric, truth), truth, metric
+            evidence.challenger, lambda: model_scoring.score_model(source, part, metric, truth), truth, metric
         )
         evidence = replace(evidence, challenger=new)
         if challenger_answers is None or champion_answers is None:
@@ -209,13 +209,13 @@ def _stored_side(side: Side, *, shows: bool) -> dict[str, Any]:
     return {**figures, "metrics": dict(side.metrics), "losses": losses}
 
 
-def _stored_paired(paired: Paired) -> dict[str, Any]:
+def _stored_paired(paired: PairedGain) -> dict[str, Any]:
     return {**vars(paired), "draws": paired.draws.as_json() if paired.draws else None}
 
 
-def _paired_restored(kept: Mapping[str, Any]) -> Paired:
+def _paired_restored(kept: Mapping[str, Any]) -> PairedGain:
     draws = kept.get("draws")
-    return Paired(**{**kept, "draws": Draws.of_json(draws) if draws else None})
+    return PairedGain(**{**kept, "draws": Draws.of_json(draws) if draws else None})
 
 
 def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:

@@ -6,10 +6,10 @@ import math
 from typing import Literal
 
 from notebooks_lib.promotion.evidence import Evidence
-from notebooks_lib.promotion.notebook_display import distinct_percents, percent, shown
 from notebooks_lib.promotion.paired_gain import holdout_power
-from notebooks_lib.promotion.rules import Policy, RuleResult, early_for_all, rule
-from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.promotion.report_tables import distinct_percents, percent, shown
+from notebooks_lib.promotion.rule_registry import Policy, RuleResult, early_for_all, rule
+from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 KEEP = 0.05
 """Level of the upper bound. Keeping the champion harms nobody, so it needs no correction for many uses."""
@@ -133,7 +133,9 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     return RuleResult("gain", ok, figure, policy.min_gain, reason, "keep" if worse else "undecided", fault=False)
 
 
-def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["better", "worse", "open"], float, float]:
+def _verdict(
+    paired: PairedGain, policy: Policy, level: float
+) -> tuple[Literal["better", "worse", "open"], float, float]:
     """Return what the interval says, the bound that says it, and the level of that bound."""
     lower, upper = paired.lower(level), paired.upper(KEEP)
     if upper < policy.min_gain:
@@ -141,7 +143,7 @@ def _verdict(paired: Paired, policy: Policy, level: float) -> tuple[Literal["bet
     return "better" if lower > policy.min_gain else "open", lower, level
 
 
-def _reach_of_these_rows(paired: Paired, policy: Policy, level: float) -> str:
+def _reach_of_these_rows(paired: PairedGain, policy: Policy, level: float) -> str:
     """Describe the gain that these rows can find, and the rows needed for a worthwhile gain."""
     power = holdout_power(paired, policy, level)
     if power.obstacle:
@@ -160,7 +162,7 @@ def _reach_of_these_rows(paired: Paired, policy: Policy, level: float) -> str:
     return f"{reach}; to settle a gain of {shown(wish)} takes {rows} rows"
 
 
-def _units(paired: Paired) -> str:
+def _units(paired: PairedGain) -> str:
     return "groups" if paired.by == "groups" else "rows"
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.datasets import leakage, lineage
+from notebooks_lib.datasets import holdout_leakage, lineage
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, source_fingerprint
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from notebooks_lib.models.registry import Version
     from notebooks_lib.promotion.candidates import Candidate, Candidates
     from notebooks_lib.promotion.decision import Decision
-    from notebooks_lib.promotion.rules import Policy
+    from notebooks_lib.promotion.rule_registry import Policy
     from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
 
@@ -108,12 +108,14 @@ def _checked_out(root: Path, commit: str, folder: Path) -> bool:
 def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     """Return how many holdout rows the run loaded by name or logged with its model; None when that is unknown."""
     try:
-        loaded_rows = leakage.seen_in_datasets(data, tuple(run.datasets.values()) if run else (), store.settings)
+        loaded_rows = holdout_leakage.seen_in_datasets(
+            data, tuple(run.datasets.values()) if run else (), store.settings
+        )
         kept = lineage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded_rows is None or run is None or kept is None:
             return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
         others = [tag.ref for tag in run.dataset_tags]
-        logged_rows = leakage.seen_in_example(data.ref, others, kept, store.settings)
+        logged_rows = holdout_leakage.seen_in_example(data.ref, others, kept, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
     if loaded_rows == logged_rows == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.metrics.jackknife import leaver_of
+from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.statistics import block_bootstrap, blocks, critical_values
-from notebooks_lib.statistics.paired import Paired, compare_paired
+from notebooks_lib.statistics.paired_jackknife import PairedGain, compare_paired
 
 if TYPE_CHECKING:
     from notebooks_lib.metrics.metric import Answers, Metric, Truth
 
     Array = np.ndarray[Any, Any]
-    from notebooks_lib.promotion.rules import Policy
+    from notebooks_lib.promotion.rule_registry import Policy
 
 
 def paired_gain(
@@ -28,7 +28,7 @@ def paired_gain(
     *,
     groups: Array | None = None,
     times: Array | None = None,
-) -> Paired:
+) -> PairedGain:
     """Return the gain of the challenger on these rows.
 
     Rows that share a value of `groups` are left out together. With `times`, rows are put in that order and left out in
@@ -105,7 +105,7 @@ class HoldoutPower:
         return math.ceil(self.rows * (reach / room) ** 2) if math.isfinite(reach) else None
 
 
-def holdout_power(paired: Paired, policy: Policy, level: float) -> HoldoutPower:
+def holdout_power(paired: PairedGain, policy: Policy, level: float) -> HoldoutPower:
     """Return which true gains a holdout like this one can find, in a use tested at `level`.
 
     Holdouts are drawn from the blocks of this one, and every rule that depends on chance is counted in them. Stretches

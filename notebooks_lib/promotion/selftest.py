@@ -15,12 +15,12 @@ import numpy as np
 from scipy import stats
 
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import leaver_of
+from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth
 from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
 from notebooks_lib.promotion.paired_gain import paired_gain
-from notebooks_lib.statistics.paired import Paired
-from notebooks_lib.statistics.simulation import Population, planted_population
+from notebooks_lib.statistics.paired_jackknife import PairedGain
+from notebooks_lib.statistics.simulated_population import Population, planted_population
 
 Array = np.ndarray[Any, Any]
 Gate = Callable[[Metric, Truth, Answers, Answers, Policy], Answer]
@@ -72,7 +72,7 @@ def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answe
 
 
 def planted_evidence(
-    metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: Paired, *, uses: int
+    metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: PairedGain, *, uses: int
 ) -> Evidence:
     """Return made-up evidence on two models that differ only in their predictions."""
     data = "planted@1#0"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
-from notebooks_lib.promotion import decision_card, model_facts
+from notebooks_lib.promotion import decision_page, model_facts
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Answer, OtherChallenger, RuleResult, Uses
-from notebooks_lib.release.rollout import RolloutStep
-from notebooks_lib.release.stages import Release
+from notebooks_lib.release.rollout_status import RolloutStep
+from notebooks_lib.release.staged_rollout import Release
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -205,11 +205,11 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     if version is not None and not release.rollout.dry_run:
         links.append(("version", version.uri))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    author = ledger.acting_user()
+    author = release_ledger.acting_user()
     made = f"Written by nbops on {when} for {author}. All figures are in promotion/decision.json beside this page."
     about = model_facts.collect_model_card(store, decision, candidates)
     rollout = release.rollout
-    page = decision_card.decision_page(
+    page = decision_page.decision_page(
         decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links
     )
     store.client.log_text(run_id, page, CARD)

@@ -15,12 +15,12 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion import candidates as candidates_module
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
-from notebooks_lib.promotion import guardrails, notebook_display
+from notebooks_lib.promotion import guardrails, report_tables
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.notebook_display import ReportTable
+from notebooks_lib.promotion.report_tables import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_deployment
-from notebooks_lib.release.stages import Release
+from notebooks_lib.release.staged_rollout import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tracking.store import Store, connect
@@ -28,7 +28,7 @@ from notebooks_lib.tracking.store import Store, connect
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from notebooks_lib.notebook_run import Run
+    from notebooks_lib.active_run import Run
     from notebooks_lib.settings import Settings
 
 
@@ -148,7 +148,7 @@ class Gate:
         """Return a table of all metrics on the holdout, the deciding one first, for a notebook."""
         sides = evidence.sides
         if not evidence.shows_estimates:
-            return ReportTable.of(("", *(side.label for side in sides)), [], notebook_display.HIDDEN)
+            return ReportTable.of(("", *(side.label for side in sides)), [], report_tables.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
@@ -163,7 +163,7 @@ class Gate:
 
     def figure(self, evidence: Evidence) -> Figure:
         """Return a figure of the scores of champion and challengers on one axis, in units of the metric."""
-        return notebook_display.scores_figure(evidence)
+        return report_tables.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
         """Return the decision: "promote", "keep" or "undecided", with each rule's figure and what it requires.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import InputError, ModelError, PromotionError, reason
 from notebooks_lib.models import model_files, registry
 from notebooks_lib.models.prediction_json import encode_predictions
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving.prediction_diff import largest_difference
 from notebooks_lib.tags import Tag
 

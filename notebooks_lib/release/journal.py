@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
-from notebooks_lib import safe_files
+from notebooks_lib import atomic_private_files
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
-from notebooks_lib.tracking.ledger import LedgerEntry
+from notebooks_lib.tracking.release_ledger import LedgerEntry
 
 FORMAT = 1
 """Format of the lines; those of version 0.1 do not name it."""
@@ -173,7 +173,7 @@ def begin_journal(path: Path, change: ChangeRecord) -> Journal:
     """Write the first line of a new journal. When it returns, the file and its name are on disk."""
     change = replace(change, pid=os.getpid())
     _write_line(path, asdict(change))
-    safe_files.sync_folder(path.parent)
+    atomic_private_files.sync_folder(path.parent)
     return Journal(path, change)
 
 

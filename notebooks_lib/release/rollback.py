@@ -17,8 +17,8 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.release import recovery, rollout, stage_moves, version_deployment
+from notebooks_lib.models.served_model import ServedModel
+from notebooks_lib.release import recovery, rollout_status, traffic_moves, version_deployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import StageChange
@@ -61,7 +61,7 @@ def rollback(
     UsageError when there is no previous champion, or `to` was never champion of the stage; PromotionError when the
     older version does not reproduce its golden predictions. In both cases nothing has moved.
     """
-    rollout.check_stages(settings, [stage])
+    rollout_status.check_stages(settings, [stage])
     store = connect(settings)
     cause = f"nbops rollback: {reason}" if reason else "nbops rollback"
     mended = recovery.recover(store, model, stage, giving_up=True, cause=cause)
@@ -104,7 +104,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if target.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
     if not champions.was_champion(store, target, stage):
-        on = f"it waits: {rollout.continue_command(before.model)}" if target.waiting else "nbops promote --live"
+        on = f"it waits: {rollout_status.continue_command(before.model)}" if target.waiting else "nbops promote --live"
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"
@@ -116,7 +116,7 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and compare its golden predictions; return how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
-        golden = stage_moves.golden_predictions(store, version)
+        golden = traffic_moves.golden_predictions(store, version)
         apart = golden.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(

@@ -51,7 +51,7 @@ class Probing:
 
 
 @dataclass(frozen=True)
-class ContractCheck:
+class SlotCheck:
     """One check of the contract."""
 
     id: str
@@ -60,7 +60,7 @@ class ContractCheck:
     ok: bool = True
 
 
-def check_contract(
+def check_slot(
     endpoint: Endpoint,
     slot: str,
     golden: Golden,
@@ -69,7 +69,7 @@ def check_contract(
     champion: tuple[str, Golden] | None = None,
     ratio: float = 2.0,
     probing: Probing,
-) -> list[ContractCheck]:
+) -> list[SlotCheck]:
     """Check a slot against the contract; `champion` is the slot and the golden predictions of the version in service.
 
     All checks are made, even after one has failed.
@@ -82,7 +82,7 @@ def check_contract(
     return checks
 
 
-def failed_checks(checks: Sequence[ContractCheck]) -> str:
+def failed_checks(checks: Sequence[SlotCheck]) -> str:
     """Return the failed checks in one line; empty when all passed."""
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 
@@ -113,39 +113,39 @@ def too_slow(new: float | None, old: float | None, ratio: float) -> str:
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"
 
 
-def _golden(endpoint: Endpoint, slot: str, golden: Golden, tolerance: float) -> ContractCheck:
+def _golden(endpoint: Endpoint, slot: str, golden: Golden, tolerance: float) -> SlotCheck:
     try:
         rows = verify_golden(endpoint, golden, tolerance, slot=slot)
     except PromotionError as error:
-        return ContractCheck("predictions", str(error), ok=False)
-    return ContractCheck("predictions", f"{rows} known rows are answered as when the version was registered")
+        return SlotCheck("predictions", str(error), ok=False)
+    return SlotCheck("predictions", f"{rows} known rows are answered as when the version was registered")
 
 
-def _interface(endpoint: Endpoint, slot: str, champion: Golden) -> ContractCheck:
+def _interface(endpoint: Endpoint, slot: str, champion: Golden) -> SlotCheck:
     """Check that the champion's callers can send what they sent and read what they read."""
     for request, expected in champion.pairs:
         try:
             answer = endpoint.invoke(request, slot=slot, probe=True)["predictions"]
         except (InputError, EndpointError) as error:
-            return ContractCheck("signature", f"it does not take what the champion's callers send: {error}", ok=False)
+            return SlotCheck("signature", f"it does not take what the champion's callers send: {error}", ok=False)
         if not same_form(expected, answer):
-            return ContractCheck("signature", "it answers the champion's callers in another form", ok=False)
-    return ContractCheck("signature", "it takes what the champion's callers send")
+            return SlotCheck("signature", "it answers the champion's callers in another form", ok=False)
+    return SlotCheck("signature", "it takes what the champion's callers send")
 
 
-def _malformed(endpoint: Endpoint, slot: str) -> ContractCheck:
+def _malformed(endpoint: Endpoint, slot: str) -> SlotCheck:
     for body in MALFORMED:
         try:
             answer = endpoint.session().ask(body, slot=slot)
             answer.result()
         except InputError as error:
             if answer.status != 400:
-                return ContractCheck("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)
+                return SlotCheck("malformed", f"{json.dumps(body)} is refused, but not with 400: {error}", ok=False)
         except EndpointError as error:
-            return ContractCheck("malformed", f"{json.dumps(body)} is not refused with 400: {error}", ok=False)
+            return SlotCheck("malformed", f"{json.dumps(body)} is not refused with 400: {error}", ok=False)
         else:
-            return ContractCheck("malformed", f"{json.dumps(body)} is answered, not refused", ok=False)
-    return ContractCheck("malformed", f"{len(MALFORMED)} malformed requests are refused with 400")
+            return SlotCheck("malformed", f"{json.dumps(body)} is answered, not refused", ok=False)
+    return SlotCheck("malformed", f"{len(MALFORMED)} malformed requests are refused with 400")
 
 
 def _latency(
@@ -155,7 +155,7 @@ def _latency(
     champion: tuple[str, Golden] | None,
     ratio: float,
     probing: Probing,
-) -> ContractCheck:
+) -> SlotCheck:
     def p95(slot: str, golden: Golden) -> float:
         return _p95(endpoint, slot, golden, probing)
 
@@ -165,10 +165,10 @@ def _latency(
         if champion and too_slow(new, old, ratio):  # again: the machine may have been busy with something else
             new, old = p95(slot, golden), p95(*champion)
     except (InputError, EndpointError, OSError) as error:
-        return ContractCheck("latency", f"it fails under {probing.connections} concurrent requests: {error}", ok=False)
+        return SlotCheck("latency", f"it fails under {probing.connections} concurrent requests: {error}", ok=False)
     slow = too_slow(new, old, ratio)
     beside = f", the champion's {1000 * old:.0f} ms" if old is not None else ""
-    return ContractCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
+    return SlotCheck("latency", slow or f"its p95 is {1000 * new:.0f} ms under a small load{beside}", ok=not slow)
 
 
 def _p95(endpoint: Endpoint, slot: str, golden: Golden, probing: Probing) -> float:

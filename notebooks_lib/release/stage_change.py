@@ -22,15 +22,15 @@ from notebooks_lib.errors import NbopsError, PromotionError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import slot_checks
-from notebooks_lib.release.canary import CanaryResult, CanaryWatch
+from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
-from notebooks_lib.release.slot_checks import ContractCheck, Probing
+from notebooks_lib.release.slot_checks import Probing, SlotCheck
 from notebooks_lib.release.stage_lock import StageLock
-from notebooks_lib.release.stage_moves import StageMoves
+from notebooks_lib.release.traffic_moves import TrafficMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NEXT = "the next nbops promote --live or nbops rollback"
 
 
-class StageChange(StageMoves):
+class StageChange(TrafficMoves):
     """The steps of a change: deploy, test, share for each canary step, switch, end. One process changes a stage at a
     time.
     """
@@ -78,7 +78,7 @@ class StageChange(StageMoves):
                 before=champion.version if champion else "",
                 reason=reason,
                 run=run_id,
-                who=ledger.acting_user(),
+                who=release_ledger.acting_user(),
             )
             return cls(store, lock, lock.begin(change), probing or Probing())
         except BaseException:
@@ -90,10 +90,10 @@ class StageChange(StageMoves):
         with self._step("deploy"):
             return self.load()
 
-    def test(self) -> list[ContractCheck]:
+    def test(self) -> list[SlotCheck]:
         """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
         with self._step("test"):
-            checks = slot_checks.check_contract(
+            checks = slot_checks.check_slot(
                 self.endpoint,
                 self.slot,
                 self.golden(self.version),

@@ -7,9 +7,9 @@ import itertools
 import warnings
 from collections.abc import Iterator
 
+from notebooks_lib.notebooks.cell_outputs import read_images
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff
-from notebooks_lib.review.cell_outputs import read_images
 from notebooks_lib.review.notebook_review import FigureChange
 
 MOST_PIXELS = 40_000_000

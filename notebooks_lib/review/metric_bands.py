@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import errors, safe_files
+from notebooks_lib import atomic_private_files, errors
 from notebooks_lib.statistics import prediction_interval
 
 FORMAT = 1
@@ -122,7 +122,7 @@ def read_bands(path: Path) -> MetricBands | None:
 def write_bands(path: Path, bands: MetricBands) -> None:
     """Replace the file at once. Raises OSError; the old file is then unchanged."""
     is_new = not path.exists()
-    safe_files.write(path, to_toml(bands), keep_rights=not is_new)
+    atomic_private_files.write(path, to_toml(bands), keep_rights=not is_new)
     if is_new:
         path.chmod(0o644)  # it belongs into git, where others read it
 

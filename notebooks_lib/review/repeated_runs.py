@@ -10,7 +10,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import document, parameter_schema
-from notebooks_lib.review.recorded_run import INSERTED
+from notebooks_lib.review.run_record import INSERTED
 from notebooks_lib.run_result import RunResult
 from notebooks_lib.running.plan import NotebookPlanner, Plan
 from notebooks_lib.tags import Tag

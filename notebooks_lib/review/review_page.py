@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib import safe_text
-from notebooks_lib.promotion import decision_card
+from notebooks_lib.promotion import decision_page
 from notebooks_lib.review import report_text
 from notebooks_lib.review.notebook_review import Review
 
@@ -50,13 +50,13 @@ def to_page(review: Review) -> str:
 
 @cache
 def _style() -> str:
-    files = Path(decision_card.__file__).with_suffix(".css"), Path(__file__).with_suffix(".css")
+    files = Path(decision_page.__file__).with_suffix(".css"), Path(__file__).with_suffix(".css")
     return "".join(file.read_text("utf-8") for file in files)
 
 
 @cache
 def _template() -> Template:
-    environment = decision_card.template_environment(Path(__file__).parent)
+    environment = decision_page.template_environment(Path(__file__).parent)
     environment.filters["cost"] = report_text.cost
     environment.filters["finding"] = report_text.finding
     environment.filters["base64"] = lambda image: base64.b64encode(image).decode()

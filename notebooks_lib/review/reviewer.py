@@ -11,21 +11,26 @@ from typing import Literal
 from notebooks_lib import settings
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.notebooks import host_names
+from notebooks_lib.notebooks import predefined_names
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
-from notebooks_lib.review import side_runs, source_proof
+from notebooks_lib.review import base_and_head_runs, source_proof
+from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
 from notebooks_lib.review.base_checkout import check_out
 from notebooks_lib.review.figure_changes import find_figure_changes
-from notebooks_lib.review.metric_gains import MetricComparer
+from notebooks_lib.review.fingerprint_changes import (
+    FingerprintChange,
+    NotebookSource,
+    find_helpers,
+    find_source_changes,
+)
+from notebooks_lib.review.model_comparison import ModelComparer
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
 from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
 from notebooks_lib.review.parameter_changes import find_parameter_changes
-from notebooks_lib.review.recorded_run import RecordedRun, read_run
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
-from notebooks_lib.review.side_runs import RunRequest, SideRuns
-from notebooks_lib.review.source_changes import NotebookSource, SourceChange, find_helpers, find_source_changes
-from notebooks_lib.review.stale_text import find_stale_text
+from notebooks_lib.review.run_record import RunRecord, read_run
+from notebooks_lib.review.stale_cells import find_stale_text
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 
@@ -73,7 +78,7 @@ class Reviewer:
             only_outputs=changes.only_outputs,
         )
 
-    def _review(self, source: SourceChange) -> NotebookReview:
+    def _review(self, source: FingerprintChange) -> NotebookReview:
         change = source.change
         review = NotebookReview(change.path, change.old_path, _STATES.get(change.state, "modified"), change.problem)
         if change.problem:
@@ -101,7 +106,7 @@ class Reviewer:
         """Yield the reviews with what the rules find; ruff is called once a side for all of them."""
 
         def names(notebook: Notebook) -> tuple[str, ...]:
-            return host_names.of_folder((self.repository.root / notebook.path).parent)
+            return predefined_names.of_folder((self.repository.root / notebook.path).parent)
 
         diffs = [review.diff for review in reviews if review.diff and review.diff.changes]
         findings = iter(find_new_findings(diffs, names) if diffs else ())
@@ -126,8 +131,8 @@ class Reviewer:
         """Return the review with what the runs of both sides tell."""
         assert request.store is not None
         values = request.values(head, head)
-        new = side_runs.find_runs_of(request, "head", head, values)
-        old = side_runs.find_runs_of(request, "base", base, request.values(base, head)) if base else SideRuns()
+        new = base_and_head_runs.find_runs_of(request, "head", head, values)
+        old = base_and_head_runs.find_runs_of(request, "base", base, request.values(base, head)) if base else SideRuns()
         review = replace(review, run_problems=tuple(side.problem for side in (new, old) if side.problem))
         if not new.runs:
             proof = source_proof.explain(request.store, head, values[0], self.repository)
@@ -147,7 +152,7 @@ class Reviewer:
         assert request.store is not None
         count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
         policy = Policy.of(request.settings.promotion, "")
-        return MetricComparer(request.store, base.runs[:count], head.runs[:count], policy).compare()
+        return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy).compare()
 
 
 def _no_run(head: SideRuns, proof: SourceProof) -> str:
@@ -157,7 +162,7 @@ def _no_run(head: SideRuns, proof: SourceProof) -> str:
     return f"there is no run of this source{newest}: {RUN_IT}"
 
 
-def _with_executed(review: NotebookReview, base: RecordedRun, head: RecordedRun) -> NotebookReview:
+def _with_executed(review: NotebookReview, base: RunRecord, head: RunRecord) -> NotebookReview:
     """Return the review with what the executed notebooks of both sides show."""
     comparison = compare_runs(base, head)
     stale = find_stale_text(review.diff, base.notebook, head.notebook) if review.diff else ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
 from notebooks_lib.promotion.run_ranking import commit
-from notebooks_lib.review.recorded_run import CellCost, RecordedRun
+from notebooks_lib.review.run_record import CellCost, RunRecord
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class CostChange:
 class RunComparison:
     """What differs between two runs."""
 
-    base: RecordedRun
-    head: RecordedRun
+    base: RunRecord
+    head: RunRecord
     parameters: tuple[Difference, ...]
     data: tuple[Difference, ...]
     packages: tuple[Difference, ...]
@@ -79,7 +79,7 @@ class RunComparison:
         }
 
 
-def compare_runs(base: RecordedRun, head: RecordedRun) -> RunComparison:
+def compare_runs(base: RunRecord, head: RunRecord) -> RunComparison:
     """Return what differs between two runs, as far as both recorded it."""
     diff = compare_notebooks(base.notebook, head.notebook) if base.notebook and head.notebook else None
     packages = _differences(base.packages, head.packages) if base.packages and head.packages else ()
@@ -101,7 +101,7 @@ def _in_json(value: str | float | None) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _unknown_environment(base: RecordedRun, head: RecordedRun) -> str:
+def _unknown_environment(base: RunRecord, head: RunRecord) -> str:
     if base.lock == head.lock or (base.packages and head.packages):
         return ""
     without = [run for run in (base, head) if not run.packages]
@@ -118,7 +118,7 @@ def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Diff
     return tuple(difference for difference in _beside(base, head) if difference.base != difference.head)
 
 
-def _costs(base: RecordedRun, head: RecordedRun, diff: NotebookDiff) -> tuple[CostChange, ...]:
+def _costs(base: RunRecord, head: RunRecord, diff: NotebookDiff) -> tuple[CostChange, ...]:
     costs = [
         CostChange(
             change.base.index,

@@ -24,7 +24,7 @@ from papermill.execute import execute_notebook, remove_error_markers
 from notebooks_lib.running.executed_notebook import ExecutedNotebook, record_memory
 from notebooks_lib.running.interruption import StopReason, Watchdog
 from notebooks_lib.running.kernel_messages import MessageClient
-from notebooks_lib.running.kernel_session import Kernel
+from notebooks_lib.running.kernel_process import KernelProcess
 from notebooks_lib.running.output_limits import cut_text
 
 ENGINE = "nbops"
@@ -117,7 +117,7 @@ class _Client(MessageClient):
         super().__init__(nb_man.nb, execution.output, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
         self.nb_man = nb_man
         self.execution = execution
-        self.kernel: Kernel | None = None
+        self.kernel: KernelProcess | None = None
 
     async def run(self) -> None:
         """Start the kernel, run the cells, and end the kernel; nothing of it is left, whatever happens."""
@@ -147,7 +147,9 @@ class _Client(MessageClient):
         """Start a kernel, and try once more after a failure; that is safe because no user code has run yet."""
         execution = self.execution
         for _ in range(START_ATTEMPTS):
-            self.kernel = Kernel(self.kernel_name, execution.environment, execution.source.parent, cold=execution.cold)
+            self.kernel = KernelProcess(
+                self.kernel_name, execution.environment, execution.source.parent, cold=execution.cold
+            )
             self.km = self.kernel.manager
             try:
                 await self.kernel.start()
@@ -226,7 +228,7 @@ class _Client(MessageClient):
             self.kernel = self.km = None
 
 
-async def wait_until_ready(client: Any, kernel: Kernel, timeout: float) -> Any:
+async def wait_until_ready(client: Any, kernel: KernelProcess, timeout: float) -> Any:
     """Connect to a starting kernel and return its answer to `kernel_info`. No later output is missed.
 
     jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: the output

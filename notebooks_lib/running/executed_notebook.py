@@ -16,8 +16,8 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from notebooks_lib import errors, safe_files
-from notebooks_lib.notebooks.secrets import MASK
+from notebooks_lib import atomic_private_files, errors
+from notebooks_lib.notebooks.secret_str import MASK
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running.prepared_notebook import ERROR_TAG
 from notebooks_lib.tracking.store import Store, store_errors
@@ -60,7 +60,7 @@ class ExecutedNotebook:
 
         With `lasting`, the file survives a loss of power right afterwards.
         """
-        safe_files.write(self.path, to_json(self.without_secrets(notebook)), durable=lasting)
+        atomic_private_files.write(self.path, to_json(self.without_secrets(notebook)), durable=lasting)
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
@@ -215,6 +215,6 @@ def fetch_page(store: Store, run_id: str) -> Path:
 
             rendered = to_html(nbformat.read(file, as_version=4), file.stem)
             file = file.with_suffix(".html")
-            safe_files.write(file, rendered, durable=False)
+            atomic_private_files.write(file, rendered, durable=False)
             store.client.log_artifact(run_id, str(file), FOLDER)
     return file

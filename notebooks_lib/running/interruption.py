@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Literal
 
-from notebooks_lib.running.kernel_session import Kernel
+from notebooks_lib.running.kernel_process import KernelProcess
 
 StopReason = Literal["timeout", "cell timeout", "interrupt", "pruned"]
 CHECK_EVERY = 0.1
@@ -28,7 +28,7 @@ class Watchdog:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: KernelProcess,
         *,
         timeout: float | None,
         cell_timeout: float | None,

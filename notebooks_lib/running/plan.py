@@ -13,17 +13,17 @@ from pathlib import Path
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import (
-    code_inspection,
     document,
     mlflow_calls,
     parameter_schema,
     project_modules,
     source_fingerprint,
+    warm_kernel_conflicts,
 )
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import child_runs, provenance
+from notebooks_lib.tracking import mlflow_patches, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import RunStart
 
@@ -83,13 +83,13 @@ class NotebookPlanner:
         self._is_of_project = _of_project(self.notebook.opened, settings.root)
         self._modules = project_modules.ProjectModules(self.notebook, settings.root)
         # In a warm kernel libraries are imported already, so settings made for their import come too late.
-        self._cold_because = "; ".join(code_inspection.find_early_settings(self.notebook, self._modules))
+        self._cold_because = "; ".join(warm_kernel_conflicts.find_early_settings(self.notebook, self._modules))
         if tracked:
             self._tracking_uri = stores.tracking_uri(settings)
             self._mlflow_calls = mlflow_calls.MLflowCalls(
                 self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._tracking_uri}
             )
-            self._table_reads = code_inspection.find_table_reads(self.notebook, self._modules)
+            self._table_reads = warm_kernel_conflicts.find_table_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git_state(settings.root)
 
@@ -154,7 +154,7 @@ def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowC
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
             continue
         raise errors.NotebookError(
-            f"{notebook.path.name}: cell {call.cell}: {child_runs.other_store(repr(call.value), ours)}"
+            f"{notebook.path.name}: cell {call.cell}: {mlflow_patches.other_store(repr(call.value), ours)}"
         )
 
 

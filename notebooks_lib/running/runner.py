@@ -22,7 +22,7 @@ from notebooks_lib.running import interruption
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate, cell_figures, first_line, to_html
 from notebooks_lib.running.interruption import StopReason
-from notebooks_lib.running.kernel_session import find_kernel
+from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Tag

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.errors import InputError, PredictionError, reason
-from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import openapi, prometheus, requests
-from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
-from notebooks_lib.serving.inference import predict, predict_quickly
-from notebooks_lib.serving.requests import (
+from notebooks_lib.models.served_model import ServedModel
+from notebooks_lib.serving import asgi_requests, openapi, prometheus
+from notebooks_lib.serving.asgi_requests import (
     SLOT_HEADER,
     AccessLog,
     ClientGone,
@@ -29,7 +27,9 @@ from notebooks_lib.serving.requests import (
     refusal_response,
     write_response,
 )
-from notebooks_lib.serving.slot_counts import SlotCounter
+from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
+from notebooks_lib.serving.inference import predict, predict_quickly
+from notebooks_lib.serving.request_counts import RequestCounter
 from notebooks_lib.serving.slots import Mirror, Slot, Slots
 
 log = logging.getLogger("nbops.endpoint")
@@ -88,7 +88,7 @@ class App:
         self._name = name
         self._access = access
         self._collector = collector
-        self._slotless = SlotCounter()
+        self._slotless = RequestCounter()
         self._slots = slots
         self._limits = limits or RequestLimits()
         self._key = f"Bearer {key}".encode() if key is not None else None
@@ -154,7 +154,7 @@ class App:
 
     def _check_caller(self, request: HttpRequest) -> None:
         if self._key is None:
-            foreign = requests.foreign_origin(request.scope["headers"], self._hosts)
+            foreign = asgi_requests.foreign_origin(request.scope["headers"], self._hosts)
             if foreign:
                 raise RefusedRequest(403, f"{foreign}; to allow a host name, add it to [endpoint] hosts")
         elif not hmac.compare_digest(request.headers.get(b"authorization", b""), self._key):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
-from notebooks_lib.serving.slot_counts import SlotCounts
+from notebooks_lib.serving.request_counts import RequestCounts
 
 SLOTS = ("blue", "green")
 """Names of the slots of an endpoint that releases use."""
@@ -230,7 +230,7 @@ class Endpoint(Protocol):
         Raises EndpointError when the endpoint does not run.
         """
 
-    def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
+    def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
         """Return the counts by slot; with `since`, an earlier result, only what came after it.
 
         After a new deployment to a slot, or a restart of the endpoint, counting begins again.

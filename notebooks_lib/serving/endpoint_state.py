@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from notebooks_lib import safe_files
+from notebooks_lib import atomic_private_files
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving.endpoint import check_name
 
@@ -194,7 +194,7 @@ def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Pa
     A `durable` draft is safe on disk when this returns: even a power cut then leaves a complete file at `path`.
     """
     text = json.dumps(content, indent=2, default=str)
-    return safe_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
+    return atomic_private_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 
 
 def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:

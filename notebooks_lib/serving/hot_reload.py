@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import endpoint_state, local_endpoint_folder, model_loading
 from notebooks_lib.serving.endpoint_state import Deployment, EndpointState, FollowReport, SlotReport, SlotState
 from notebooks_lib.serving.slots import Slot, Slots
@@ -32,7 +32,7 @@ log = logging.getLogger("nbops.endpoint")
 T = TypeVar("T")
 
 
-class StateFollower:
+class HotReloader:
     """Follows the state file: loads the models that it names, then puts them in service."""
 
     def __init__(self, folder: Path, slots: Slots) -> None:

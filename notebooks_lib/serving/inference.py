@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pydantic_core import from_json, to_json
 
 from notebooks_lib.errors import InputError
-from notebooks_lib.models import scorer
+from notebooks_lib.models import served_model
 from notebooks_lib.models.prediction_json import encode_predictions
-from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import body_limits, formats
+from notebooks_lib.models.served_model import ServedModel
+from notebooks_lib.serving import body_complexity, request_formats
 
 
 def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
@@ -34,22 +34,22 @@ def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
 
 def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
     """Return the predictions for a request body of media type `kind`, as JSON. Raises InputError or PredictionError."""
-    body_limits.check_body(kind, body, model.columns)
+    body_complexity.check_body(kind, body, model.columns)
     if kind == "text/csv":
         try:
             text = body.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
         data, params = model.parse_csv(text), {}
-        formats.check_names(data.columns, model.columns)
+        request_formats.check_names(data.columns, model.columns)
     else:
         with _collector_paused(len(body)):
             answer = predict_quickly(model, body)
             if answer is not None:
                 return answer
-            request = formats.read_request(body, model.columns, model.params)
+            request = request_formats.read_request(body, model.columns, model.params)
         data, params = model.parse(request.payload), request.params
-    if scorer.rows(data) == 0:
+    if served_model.rows(data) == 0:
         raise InputError("there are no rows; expected at least one")
     return b'{"predictions":' + encode_predictions(model.predict(data, params)) + b"}"
 

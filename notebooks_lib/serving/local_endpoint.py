@@ -15,13 +15,13 @@ from typing import Any
 
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import (
-    deployment,
     http_client,
+    local_endpoint_changes,
     local_endpoint_folder,
     local_status,
-    server_launch,
+    request_counts,
     server_process,
-    slot_counts,
+    server_sync,
 )
 from notebooks_lib.serving.endpoint import (
     SLOTS,
@@ -36,7 +36,7 @@ from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
 from notebooks_lib.serving.local_status import LocalStatus
-from notebooks_lib.serving.slot_counts import SlotCounts
+from notebooks_lib.serving.request_counts import RequestCounts
 from notebooks_lib.settings import Settings
 
 
@@ -72,7 +72,9 @@ class LocalEndpoint(Endpoint):
             if not (model.folder / "MLmodel").is_file():
                 raise UsageError(f"{model.folder}: holds no MLmodel file; expected the folder of an MLflow model")
             with self._folder.locked():
-                deployment.load_into_slot(self._settings, self._folder, slot, version, model, traffic=traffic)
+                local_endpoint_changes.load_into_slot(
+                    self._settings, self._folder, slot, version, model, traffic=traffic
+                )
                 return self._now()
 
     def delete_slot(self, slot: str) -> LocalStatus:
@@ -86,7 +88,7 @@ class LocalEndpoint(Endpoint):
                     f"slot {slot!r} of endpoint {self.name!r} has {current.traffic[slot]} % of the traffic; give it "
                     f"to another slot first: nbops endpoint traffic {self.name} OTHER=100"
                 )
-            deployment.remove_slot(self._settings, self._folder, current, slot)
+            local_endpoint_changes.remove_slot(self._settings, self._folder, current, slot)
             return self._now()
 
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> LocalStatus:
@@ -104,7 +106,9 @@ class LocalEndpoint(Endpoint):
             if (current is None or not current.slots) and first is not None:
                 with tempfile.TemporaryDirectory() as scratch:
                     model = first.fetch(Path(scratch))
-                    deployment.load_into_slot(self._settings, self._folder, SLOTS[0], first, model, traffic=True)
+                    local_endpoint_changes.load_into_slot(
+                        self._settings, self._folder, SLOTS[0], first, model, traffic=True
+                    )
                     return self._now()
             if current is None or not current.slots:
                 raise EndpointError(
@@ -117,7 +121,7 @@ class LocalEndpoint(Endpoint):
             server = server_process.running_server(self._folder)
             if server is not None:  # it is there but does not answer
                 server_process.stop_server(server)
-            deployment.start_server(self._settings, self._folder, current)
+            local_endpoint_changes.start_server(self._settings, self._folder, current)
             return self._now()
 
     def stop(self) -> LocalStatus:
@@ -182,7 +186,7 @@ class LocalEndpoint(Endpoint):
         """Return a session that opens a connection for each request."""
         return LocalSession(*self._listening(), probe)
 
-    def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
+    def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
         """Get the counts from the running server."""
         address, key = self._listening()
         try:
@@ -191,8 +195,8 @@ class LocalEndpoint(Endpoint):
             raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
         if code != 200:
             raise EndpointError(f"{address.url}/slots answered {code}: {content}")
-        counts = {slot: slot_counts.read_counts(each["counts"]) for slot, each in content["slots"].items()}
-        return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in counts.items()}
+        counts = {slot: request_counts.read_counts(each["counts"]) for slot, each in content["slots"].items()}
+        return {slot: now - (since or {}).get(slot, RequestCounts()) for slot, now in counts.items()}
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
         """Return the last lines that the server processes wrote: one process serves all slots."""
@@ -204,7 +208,9 @@ class LocalEndpoint(Endpoint):
     ) -> LocalStatus:
         self._require()
         with self._folder.locked():
-            deployment.set_shares(self._settings, self._folder, self._state(), traffic=traffic, mirror=mirror)
+            local_endpoint_changes.set_shares(
+                self._settings, self._folder, self._state(), traffic=traffic, mirror=mirror
+            )
             return self._now()
 
     def _listening(self) -> tuple[Address, str]:
@@ -215,7 +221,7 @@ class LocalEndpoint(Endpoint):
             raise EndpointError(
                 f"endpoint {self.name!r} is {now.state}{reason}; start it with: nbops endpoint start {self.name}"
             )
-        address = server_launch.listens_at(self._state())
+        address = server_sync.listens_at(self._state())
         return address, "" if address.loopback else self._folder.secret()
 
     def _now(self) -> LocalStatus:

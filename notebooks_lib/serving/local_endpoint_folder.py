@@ -26,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib import safe_files, safe_text
+from notebooks_lib import atomic_private_files, safe_text
 from notebooks_lib.errors import EndpointError, ModelError, UsageError
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import endpoint_state
@@ -98,9 +98,9 @@ class EndpointFolder:
     def locked(self) -> Iterator[None]:
         """Lock this endpoint. Raises EndpointError when another process holds the lock for too long."""
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
-            safe_files.make_folder(self._lock.parent.parent)
-            safe_files.make_folder(self._lock.parent)
-            safe_files.make_folder(self.path)
+            atomic_private_files.make_folder(self._lock.parent.parent)
+            atomic_private_files.make_folder(self._lock.parent)
+            atomic_private_files.make_folder(self.path)
             lock = FileLock(self._lock)
         try:
             lock.acquire(timeout=self._patience)
@@ -132,7 +132,7 @@ class EndpointFolder:
         """Return the key in the file. Raises EndpointError where the file does not protect it."""
         again = f"remove it, and the next start makes another: rm {self.key}"
         try:
-            if safe_files.readable_by_others(self.key):
+            if atomic_private_files.readable_by_others(self.key):
                 raise EndpointError(f"{self.key}: other users of this machine may read the key; {again}")
             key = self.key.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 
 _one_at_a_time = threading.Lock()
 

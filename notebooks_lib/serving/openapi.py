@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import formats
+from notebooks_lib.models.served_model import ServedModel
+from notebooks_lib.serving import request_formats
 
 _TYPES: Mapping[str, dict[str, str]] = {
     "double": {"type": "number", "format": "double"},
@@ -102,7 +102,7 @@ def _post(model: ServedModel) -> dict[str, Any]:
     }
     return {
         "summary": "Predict",
-        "description": f"The model takes {formats.describe_format(model.columns)}.",
+        "description": f"The model takes {request_formats.describe_format(model.columns)}.",
         "requestBody": {
             "required": True,
             "content": {"application/json": request, "text/csv": {"schema": {"type": "string"}}},

@@ -12,7 +12,7 @@ SAME = 1e-6
 
 
 @dataclass(frozen=True)
-class MirrorComparison:
+class AnswerComparison:
     """The comparison of the answers that two slots gave to one request."""
 
     rows: int
@@ -23,17 +23,17 @@ class MirrorComparison:
     """Largest relative difference of the numbers."""
 
 
-def compare_answers(one: Any, other: Any) -> MirrorComparison:
+def compare_answers(one: Any, other: Any) -> AnswerComparison:
     """Compare two answers to the same rows, row by row."""
     lists = isinstance(one, list), isinstance(other, list)
     if any(lists) and not (all(lists) and len(one) == len(other)):
-        return MirrorComparison(1, 1, 1, 0.0)
+        return AnswerComparison(1, 1, 1, 0.0)
     if not all(lists):
         one, other = [one], [other]
     rows = list(zip(one, other, strict=True))
     different = [pair for pair in rows if largest_difference(*pair) > SAME]
     misshapen = sum(not same_form(*pair) for pair in different)
-    return MirrorComparison(
+    return AnswerComparison(
         len(rows), len(different), misshapen, max((largest_finite_difference(*pair) for pair in rows), default=0.0)
     )
 

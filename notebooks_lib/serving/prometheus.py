@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notebooks_lib.serving.slot_counts import TIME_BOUNDS, SlotCounter
+from notebooks_lib.serving.request_counts import TIME_BOUNDS, RequestCounter
 from notebooks_lib.serving.slots import Slots
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
@@ -13,7 +13,7 @@ _EVERY = 5
 """Every fifth bound of the percentiles is shown: four a decade, from 0.1 ms to 100 s."""
 
 
-def metrics_page(name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> bytes:
+def metrics_page(name: str, slots: Slots, elsewhere: RequestCounter, gauges: Mapping[str, float]) -> bytes:
     """Return the text of /metrics for endpoint `name`; `elsewhere` counts the requests that no slot answered."""
     from prometheus_client import CollectorRegistry, generate_latest
 
@@ -25,7 +25,7 @@ def metrics_page(name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mappin
 class _Families:
     """A collector for prometheus_client."""
 
-    def __init__(self, name: str, slots: Slots, elsewhere: SlotCounter, gauges: Mapping[str, float]) -> None:
+    def __init__(self, name: str, slots: Slots, elsewhere: RequestCounter, gauges: Mapping[str, float]) -> None:
         self._name = name
         self._slots = slots
         self._elsewhere = elsewhere
@@ -80,7 +80,7 @@ class _Families:
             yield gauge
 
 
-def _mirrored(tally: SlotCounter) -> dict[str, int]:
+def _mirrored(tally: RequestCounter) -> dict[str, int]:
     return {
         "answered": tally.mirrored - tally.mirror_failed,
         "failed": tally.mirror_failed,
@@ -88,7 +88,7 @@ def _mirrored(tally: SlotCounter) -> dict[str, int]:
     }
 
 
-def _buckets(tally: SlotCounter) -> list[tuple[str, float]]:
+def _buckets(tally: RequestCounter) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
     seen = 0
     for place, count in enumerate(tally.times):

@@ -32,14 +32,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notebooks_lib import process_identity
-from notebooks_lib.serving import app_factory
+from notebooks_lib.serving import uvicorn_setup
 from notebooks_lib.serving.server_config import ServerConfig
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.app import App
+    from notebooks_lib.serving.asgi_requests import AccessLog
     from notebooks_lib.serving.data_collector import DataCollector
-    from notebooks_lib.serving.hot_reload import StateFollower
-    from notebooks_lib.serving.requests import AccessLog
+    from notebooks_lib.serving.hot_reload import HotReloader
 
 LOG_LIMIT = 5 * 1024 * 1024
 """Bytes after which the log is moved to log.1, whatever the model prints."""
@@ -52,7 +52,7 @@ class ServedEndpoint(NamedTuple):
     """The parts of the endpoint that this process serves."""
 
     app: App
-    follower: StateFollower
+    follower: HotReloader
     access: AccessLog | None
     collector: DataCollector | None
 
@@ -122,7 +122,7 @@ def _error_kind(error: OSError) -> str:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = app_factory.listening_socket(family)
+    listener = uvicorn_setup.listening_socket(family)
     if port and os.name == "posix":  # on Windows the option means that two may have the port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -145,19 +145,19 @@ def _load(config: ServerConfig, folder: Path) -> ServedEndpoint:
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.data_collector import DataCollector
-    from notebooks_lib.serving.hot_reload import StateFollower
+    from notebooks_lib.serving.hot_reload import HotReloader
     from notebooks_lib.serving.slots import Slots
 
     model_loading.prepare_process()
     slots, name, options = Slots(), config.endpoint, config.options
-    follower = StateFollower(folder, slots)
+    follower = HotReloader(folder, slots)
     follower.load_first(config.state, set(config.must))
-    access = app_factory.access_log(options, folder / "access.log")
+    access = uvicorn_setup.access_log(options, folder / "access.log")
     collector = None
     if {name, "*"} & set(options.collect):
         share, rotate = options.collect_share, options.collect_rotate
         collector = DataCollector(config.collected, name, share=share, rotate=rotate)
-    limits = app_factory.request_limits(options)
+    limits = uvicorn_setup.request_limits(options)
     app = App(name, slots, key=config.key, hosts=options.hosts, limits=limits, access=access, collector=collector)
     return ServedEndpoint(app, follower, access, collector)
 
@@ -184,7 +184,7 @@ def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> Non
         signal.signal(number, lambda *_: None)
     gc.collect()
     gc.freeze()  # what is loaded stays: to scan it again would take a tenth of a second each time
-    config = app_factory.server_config(served.app)
+    config = uvicorn_setup.uvicorn_config(served.app)
     server = uvicorn.Server(config)
 
     async def run() -> None:
@@ -196,11 +196,11 @@ def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> Non
             for task in tasks:
                 task.cancel()
 
-    app_factory.run_in_loop(server, run())
+    uvicorn_setup.run_in_loop(server, run())
     if served.access is not None:
         served.access.close()
     if served.collector is not None:
-        served.collector.close(app_factory.GRACE - 2)
+        served.collector.close(uvicorn_setup.GRACE - 2)
     # A model may have left threads that never end, or one of ours may still be loading another.
     logging.shutdown()
     os._exit(0)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notebooks_lib import cpu_count
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving.inference import predict
-from notebooks_lib.serving.prediction_diff import SAME, MirrorComparison, compare_answers
-from notebooks_lib.serving.slot_counts import SlotCounter
+from notebooks_lib.serving.prediction_diff import SAME, AnswerComparison, compare_answers
+from notebooks_lib.serving.request_counts import RequestCounter
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -34,7 +34,7 @@ class Slot:
     info: Mapping[str, Any]
     """What `/version` answers: model, version, run_id, dataset, since and more."""
     name: str = "blue"
-    tally: SlotCounter = field(default_factory=lambda: SlotCounter(since=uuid.uuid4().hex))
+    tally: RequestCounter = field(default_factory=lambda: RequestCounter(since=uuid.uuid4().hex))
 
     pace: float = math.inf
     """CPU seconds of its last predictions, roughly; unknown at first."""
@@ -132,7 +132,7 @@ class Mirror:
         work = asyncio.get_running_loop().run_in_executor(self._thread, _compare, slot, kind, body, answer)
         work.add_done_callback(lambda done: self._count(slot, done, probe=probe))
 
-    def _count(self, slot: Slot, done: asyncio.Future[MirrorComparison], *, probe: bool) -> None:
+    def _count(self, slot: Slot, done: asyncio.Future[AnswerComparison], *, probe: bool) -> None:
         self._waiting -= 1
         if done.cancelled():
             return
@@ -151,6 +151,6 @@ class Mirror:
             tally.differed(comparison.largest)
 
 
-def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> MirrorComparison:
+def _compare(slot: Slot, kind: str, body: bytes, answer: bytes) -> AnswerComparison:
     there = json.loads(predict(slot.model, kind, body))["predictions"]
     return compare_answers(json.loads(answer)["predictions"], there)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from notebooks_lib import errors, notebook_path
+from notebooks_lib import current_notebook, errors
 from notebooks_lib.paths import Layout
 from notebooks_lib.project_root import find_root, is_project
 from notebooks_lib.settings.sections import (
@@ -120,7 +120,7 @@ def here(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
         return load(Path(root), environ)
     folder = (cwd or Path.cwd()).resolve()
     around = find_root(folder)
-    notebook = None if is_project(around) else notebook_path.notebook(environ)
+    notebook = None if is_project(around) else current_notebook.notebook(environ)
     if notebook is not None and notebook.is_absolute():
         around = find_root(notebook, fallback=folder)
     return load(around, environ)

@@ -31,8 +31,8 @@ from fractions import Fraction
 from notebooks_lib import errors
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.notebooks.parameter_types import ParameterType, short_repr
-from notebooks_lib.sweeps import grid_values
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
+from notebooks_lib.sweeps import parameter_grid
+from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace
 
 LARGEST = 2**53
 """Beyond it, floats cannot hold every whole number, and samplers calculate with floats."""
@@ -188,13 +188,13 @@ def parse_distribution(written: object, kind: ParameterType) -> Distribution:
     if name not in FORMS:
         raise InvalidSearchSpace(errors.unknown("distribution", name, FORMS))
     if name == "choice":
-        values = grid_values.read_values(arguments, kind)
+        values = parameter_grid.read_values(arguments, kind)
         if len(values) > MOST_CHOICES:
             raise InvalidSearchSpace(
                 f"found {len(values):,} choices, allowed at most {MOST_CHOICES:,}; for numbers use int(...)"
             )
         return Choice(values)
-    items = grid_values.split_at_commas(arguments) if isinstance(arguments, str) else arguments
+    items = parameter_grid.split_at_commas(arguments) if isinstance(arguments, str) else arguments
     if len(items) != FORMS[name].count(",") + 1:
         raise InvalidSearchSpace(
             f"found {name} with {len([item for item in items if item != ''])} value(s), allowed {FORMS[name]}"

@@ -69,7 +69,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Place(Generic[Task, Outcome]):
+class ComputeTarget(Generic[Task, Outcome]):
     """A place where trials run, as `--on` names it, and how to connect to it."""
 
     on: str
@@ -139,5 +139,5 @@ class LocalExecutor(Generic[Task, Outcome]):
         """Do nothing: the threads are daemons."""
 
 
-LOCAL: Place[Any, Any] = Place("local", lambda work, session: LocalExecutor(work), is_local=True)
+LOCAL: ComputeTarget[Any, Any] = ComputeTarget("local", lambda work, session: LocalExecutor(work), is_local=True)
 """This process."""

@@ -20,7 +20,7 @@ from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Tag

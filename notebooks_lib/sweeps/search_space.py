@@ -12,9 +12,9 @@ from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import UnionType
 from notebooks_lib.notebooks.parameter_schema import Schema
 from notebooks_lib.notebooks.parameter_types import Mismatch, NumberType, ParameterType, short_repr
-from notebooks_lib.sweeps import distributions, grid_values
+from notebooks_lib.sweeps import distributions, parameter_grid
 from notebooks_lib.sweeps.distributions import MOST_CHOICES, Choice, Distribution, Int, Normal, Uniform
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace, ParameterGrid, takes_whole_numbers
+from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace, ParameterGrid, takes_whole_numbers
 
 LEAST_SHARE = 1e-6
 """The least probability that a normal must have inside the schema's range. Less is a mistake in mu or sigma."""
@@ -242,7 +242,7 @@ def read_search_space(
                 problems.append(errors.unknown("parameter", name, [declared.name for declared in schema.parameters]))
                 continue
             if name in axes:
-                value_lists[name] = grid_values.read_values(axes[name], parameter.kind)
+                value_lists[name] = parameter_grid.read_values(axes[name], parameter.kind)
             if name in spaces:
                 dimensions[name] = fit_to_type(
                     distributions.parse_distribution(spaces[name], parameter.kind), parameter.kind

@@ -23,7 +23,7 @@ from notebooks_lib.run_result import TrialState, finite
 from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.distributions import Choice, Int
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.search_space import Dimension, ParameterSpace
 from notebooks_lib.sweeps.trials import Proposal
 

@@ -15,7 +15,7 @@ from notebooks_lib.running.runner import run_notebook, trial_state
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import formatting, stop_requests
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
 from notebooks_lib.sweeps.trials import Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from notebooks_lib import errors, safe_files
+from notebooks_lib import atomic_private_files, errors
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """Tells MLflow where artifacts of its own experiments go; unset, `mlruns` under the current folder."""
@@ -94,7 +94,7 @@ def prepare_schema(uri: str) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Outside .nbops only the artifacts folder is ours.
-        safe_files.make_folder(artifact_root(uri))
+        atomic_private_files.make_folder(artifact_root(uri))
         from filelock import FileLock  # not above: every kernel imports this module
 
         with FileLock(f"{database}.lock", timeout=300):
@@ -102,7 +102,7 @@ def prepare_schema(uri: str) -> None:
                 # With WAL readers do not wait for writers; the file keeps the mode. It comes first, because it also
                 # makes the many small commits of the migration cheap.
                 _pragma(database, "journal_mode=WAL")
-                safe_files.restrict_to_owner(database)
+                atomic_private_files.restrict_to_owner(database)
                 _migrate(uri)
                 _pragma(database, "wal_checkpoint(TRUNCATE)")
                 ready.touch()

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from notebooks_lib import errors, safe_files, safe_text
+from notebooks_lib import atomic_private_files, errors, safe_text
 from notebooks_lib import settings as settings_module
 from notebooks_lib.azure import workspace
 from notebooks_lib.paths import Layout
@@ -195,7 +195,7 @@ def make_state(layout: Layout) -> None:
     """Make the folder of everything kept at run time, and have git ignore it in any repository."""
     ignore = layout.state / ".gitignore"
     try:
-        safe_files.make_folder(layout.state)
+        atomic_private_files.make_folder(layout.state)
         if not ignore.exists():
             ignore.write_text("*\n")
     except OSError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.notebooks import host_names, notebook_rules, ruff_linter
+from notebooks_lib.notebooks import notebook_rules, predefined_names, ruff_linter
 from tests.notebooks.building import code, md, write
 
 GOOD = (md("# T"), code("alpha: float = 1.0\nprint(alpha)", "parameters"))
@@ -68,7 +68,7 @@ def test_names_are_checked_with_ruff_and_the_settings_name_what_the_host_brings(
     ]
     with Path("production/settings.toml").open("a") as file:
         file.write('[check]\nbuiltins = ["spark"]\n')
-    host_names.of_folder.cache_clear()
+    predefined_names.of_folder.cache_clear()
     assert run(["check"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "production/b.ipynb:2 (cell-2): F821 line 2: Undefined name `frame`\n"

@@ -11,7 +11,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.models import registry
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store, connect
 
 pytestmark = pytest.mark.tracking
@@ -30,7 +30,9 @@ def registered(project: Settings, light: dict[str, Path]) -> Store:
 def test_each_move_of_the_champion_is_listed(registered: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["history", "sample"]) == 0
     assert "nothing of sample has moved yet" in capsys.readouterr().out
-    ledger.write_entry(registered, ledger.LedgerEntry("sample", "prod", "champion", "", "1", reason="the first"), "key")
+    release_ledger.write_entry(
+        registered, release_ledger.LedgerEntry("sample", "prod", "champion", "", "1", reason="the first"), "key"
+    )
     assert program.run(["history", "sample", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     [entry] = content["entries"]
@@ -42,11 +44,11 @@ def test_each_move_of_the_champion_is_listed(registered: Store, capsys: pytest.C
 
 def test_the_table_explains_itself_in_80_columns(registered: Store, capsys: pytest.CaptureFixture[str]) -> None:
     reason = "promotion: " + "it wins on the holdout rows " * 5
-    split = ledger.LedgerEntry(
+    split = release_ledger.LedgerEntry(
         "sample", "prod", "traffic", "1=100", "1=90,2=10", reason=reason, run="0123456789", who="me"
     )
-    ledger.write_entry(registered, split, "split")
-    ledger.write_entry(registered, replace(split, what="mark", before="", after="2"), "mark")
+    release_ledger.write_entry(registered, split, "split")
+    release_ledger.write_entry(registered, replace(split, what="mark", before="", after="2"), "mark")
     assert program.run(["history", "sample"]) == 0
     _, mark, traffic, *why = capsys.readouterr().out.splitlines()
     assert mark.split()[2:] == ["prod", "champion", "-", "2", "me", "01234567"]

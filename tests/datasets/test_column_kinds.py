@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import column_kinds, hashing, leakage, lineage, loader, readers, splits
+from notebooks_lib.datasets import column_kinds, hashing, holdout_leakage, lineage, loader, readers, splits
 from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
@@ -310,7 +310,7 @@ def test_a_holdout_row_is_known_again_under_another_kind(empty_project: Settings
     here, there = part_of(new.ref, empty_project), part_of(used.ref, empty_project)
     shared = sum(part == "holdout" and there[str(int(key))] != "holdout" for key, part in here.items())
     assert shared > 10
-    assert leakage.seen_in_datasets(new, [lineage.tag_value(used)], empty_project) == shared
+    assert holdout_leakage.seen_in_datasets(new, [lineage.tag_value(used)], empty_project) == shared
 
 
 def test_the_same_table_as_text_and_as_numbers_has_the_same_rows(empty_project: Settings, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_the_same_table_as_text_and_as_numbers_has_the_same_rows(empty_project: 
     other = datasets.add(tmp_path / "2.parquet", "other", empty_project)
     assert (one.columns["id"], other.columns["id"]) == ("integer", "text")
     assert part_of(one.ref, empty_project) == part_of(other.ref, empty_project)
-    assert leakage.seen_in_datasets(one, [lineage.tag_value(other)], empty_project) == 0
+    assert holdout_leakage.seen_in_datasets(one, [lineage.tag_value(other)], empty_project) == 0
 
 
 def test_keys_that_differ_by_a_zero_are_two(empty_project: Settings, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_faults, hashing, holdout_budget, leakage, lineage, loader, splits
-from notebooks_lib.datasets.bundled_tables import BundledTables
+from notebooks_lib.datasets import data_quality, hashing, holdout_budget, holdout_leakage, lineage, loader, splits
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent
+from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
 from notebooks_lib.errors import DatasetError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import connect
@@ -123,7 +123,7 @@ def test_a_version_that_is_not_there_is_an_error(store: DatasetStore) -> None:
 @pytest.mark.parametrize("name", ["iris", "own"])
 def test_each_source_has_what_it_lists(store: DatasetStore, name: str) -> None:
     store.add("own", 1, content())
-    source: DatasetSource = store if name == "own" else BundledTables()
+    source: DatasetSource = store if name == "own" else SklearnDatasets()
     assert name in source.names()
     assert source.versions(name) == [1]
     assert source.versions("nothing") == []
@@ -168,9 +168,9 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
     fresh = holdout_budget.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
     assert holdout_budget.count_uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
-    assert leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0
-    assert leakage.seen_in_datasets(first, [lineage.tag_value(fresh)], project) == first.rows_held_out
-    assert data_faults.holdout_faults(fresh.ref, project) == ()
+    assert holdout_leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0
+    assert holdout_leakage.seen_in_datasets(first, [lineage.tag_value(fresh)], project) == first.rows_held_out
+    assert data_quality.holdout_faults(fresh.ref, project) == ()
     (entry, *_) = datasets.catalog(project)
     assert (entry.name, entry.versions, entry.fingerprint) == ("sales", (1, 2, 3), fresh.fingerprint)
     with pytest.raises(UsageError, match="scikit-learn has a table of that name"):

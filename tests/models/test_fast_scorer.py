@@ -19,8 +19,8 @@ from notebooks_lib.errors import ModelError
 from notebooks_lib.models import fast_scorer
 from notebooks_lib.models.input_schema import Column
 from notebooks_lib.models.prediction_json import encode_predictions
-from notebooks_lib.models.scorer import ServedModel
-from notebooks_lib.serving import formats
+from notebooks_lib.models.served_model import ServedModel
+from notebooks_lib.serving import request_formats
 
 RANDOM = np.random.default_rng(0)
 ROWS = 60
@@ -91,7 +91,7 @@ def served() -> dict[tuple[str, str], ServedModel]:
 
 def ordinary(model: ServedModel, payload: Any) -> bytes:
     return encode_predictions(
-        model.predict(model.parse(formats.read_request(json.dumps(payload).encode(), model.columns).payload))
+        model.predict(model.parse(request_formats.read_request(json.dumps(payload).encode(), model.columns).payload))
     )
 
 
@@ -217,14 +217,14 @@ import sys
 from pathlib import Path
 from notebooks_lib.models import model_files
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
-from notebooks_lib.serving.hot_reload import StateFollower
+from notebooks_lib.serving.hot_reload import HotReloader
 from notebooks_lib.serving.slots import Slots
 
 root = Path(sys.argv[1])
 (root / "models").mkdir()
 (root / "model").rename(root / "models" / "1")
 slot = SlotState("1", "1", since="", detail={"model": "sample"}, sha256=model_files.read_model_files(root / "models" / "1").sha256)
-StateFollower(root, Slots()).load_first(EndpointState("sample", "", 0, {"blue": slot}, {"blue": 100}), {"blue"})
+HotReloader(root, Slots()).load_first(EndpointState("sample", "", 0, {"blue": slot}, {"blue": 100}), {"blue"})
 (root / "models" / "1").rename(root / "model")
 sys.exit("mlflow" in sys.modules)
 """

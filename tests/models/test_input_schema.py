@@ -22,9 +22,9 @@ from sklearn.base import BaseEstimator
 
 from notebooks_lib import datasets
 from notebooks_lib.errors import InputError, ModelError
-from notebooks_lib.models import input_schema, servable
+from notebooks_lib.models import input_schema, serving_skew
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import formats
+from notebooks_lib.serving import request_formats
 from notebooks_lib.settings import Settings
 
 FAST = settings(max_examples=20, deadline=None, database=None)
@@ -66,7 +66,7 @@ def requests(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read(key: str, value: Any, columns: tuple[Column, ...] = COLUMNS) -> pd.DataFrame:
-    request = formats.read_request(json.dumps({key: value}).encode(), columns)
+    request = request_formats.read_request(json.dumps({key: value}).encode(), columns)
     found = input_schema.from_payload(request.payload, columns)
     assert found is not None
     return found
@@ -103,7 +103,7 @@ def test_a_table_of_a_notebook_is_served_as_a_request_is(rows: list[dict[str, An
     here = pd.DataFrame(rows).astype(typed)
     moments = [pd.NaT if at is None else pd.to_datetime(at, utc=True, format="ISO8601") for at in here["at"]]
     here["at"] = pd.Series(moments, dtype="datetime64[us, UTC]")
-    same(servable.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
+    same(serving_skew.as_served(here, COLUMNS)[NAMES], read("dataframe_records", rows)[NAMES])
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "NULL", "n/a", "#N/A", "", " "])
@@ -190,7 +190,7 @@ def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
         example = pd.DataFrame(np.arange(9.0).reshape(3, 3), columns=names)
         schema = schema_of(example)
         with pytest.raises(ModelError, match=fault) if fault else contextlib.nullcontext():
-            servable.check_servable(Plain(), example, schema, input_schema.columns_of(schema))
+            serving_skew.check_servable(Plain(), example, schema, input_schema.columns_of(schema))
     with pytest.raises(InputError, match="unknown columns '0', '1'"):
         read("dataframe_records", [{"0": 1, "1": 2}], (Column(0, "double"), Column(1, "double")))  # type: ignore[arg-type]
 
@@ -205,7 +205,7 @@ def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, t
     X = datasets.add(tmp_path / "t.csv", "t", empty_project, target="y", key="id").train.X
     schema = schema_of(X)
     columns = input_schema.columns_of(schema)
-    servable.check_servable(_Every(), X, schema, columns)
+    serving_skew.check_servable(_Every(), X, schema, columns)
     records = json.loads(X.to_json(orient="records", date_format="iso"))
     same(read("instances", records, columns)[list(X)].reset_index(drop=True), X.reset_index(drop=True))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses, decide, decide_each, decide_use
-from notebooks_lib.statistics.paired import Paired
+from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 DATA = "cats@1#" + "a" * 64
 SIGNATURE = {
@@ -34,10 +34,10 @@ NEW = Side(
 OLD = replace(NEW, label="version 3", run_id="r0", version="3", score=2.0, predictions_sha256="p0")
 
 
-def paired(gain: float = 1.0, error: float = 0.2, **more) -> Paired:
+def paired(gain: float = 1.0, error: float = 0.2, **more) -> PairedGain:
     """A gain of five standard errors: promoted at any level that is used here."""
     figures = {"df": 99.0, "rows": 100, "blocks": 100, "by": "rows", "effective": 100.0, "largest_share": 0.05}
-    return Paired(gain=gain, standard_error=error, **{**figures, **more})
+    return PairedGain(gain=gain, standard_error=error, **{**figures, **more})
 
 
 def evidence(new: Side = NEW, old: Side = OLD, **more) -> Evidence:

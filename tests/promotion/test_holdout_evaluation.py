@@ -16,7 +16,7 @@ from notebooks_lib import datasets
 from notebooks_lib.datasets import holdout_budget, holdout_ledger
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.promotion.rules import Policy
+from notebooks_lib.promotion.rule_registry import Policy
 from notebooks_lib.release import decision_record
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query

@@ -14,7 +14,7 @@ import pytest
 from notebooks_lib.errors import UsageError
 from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import METHODS
+from notebooks_lib.metrics.leave_one_out_methods import METHODS
 from notebooks_lib.metrics.metric import Answers, Truth, own_metric
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import holdout_power, paired_gain

@@ -12,13 +12,13 @@ from scipy import stats
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.jackknife import leaver_of
+from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import gain
 from notebooks_lib.promotion import selftest
 from notebooks_lib.promotion.decision import Policy, decide
 from notebooks_lib.promotion.paired_gain import paired_gain
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, planted_evidence, population, real_gate, tables
-from notebooks_lib.statistics import blocks, paired, simulation
+from notebooks_lib.statistics import blocks, paired_jackknife, simulated_population
 
 
 def test_the_gate_passes(capsys):
@@ -54,7 +54,7 @@ def unpaired(metric, truth, new, old, policy):
     """As if each model had seen rows of its own."""
     dealt = blocks.single_rows(len(truth.values))
     leavers = [leaver_of(metric, truth, each) for each in (new, old)]
-    error = math.hypot(*(paired.standard_error(each.without(dealt)) for each in leavers))
+    error = math.hypot(*(paired_jackknife.standard_error(each.without(dealt)) for each in leavers))
     if not error:
         return "undecided"
     t = gain(metric.direction, *(each.whole for each in leavers)) / error
@@ -66,7 +66,7 @@ def light(metric, truth, new, old, policy):
     """As if t held whatever carries the spread: without skew, heavy tails and outcomes not seen."""
     dealt, sign = blocks.single_rows(len(truth.values)), -1.0 if metric.direction == "min" else 1.0
     one, other = (leaver_of(metric, truth, each) for each in (new, old))
-    error = paired.standard_error(one.without(dealt) - other.without(dealt))
+    error = paired_jackknife.standard_error(one.without(dealt) - other.without(dealt))
     t = sign * (one.whole - other.whole) / error if error else 0.0
     p = stats.t.sf(t, len(truth.values) - 1)
     return "promote" if p < policy.level(None) else "keep" if p > 0.95 else "undecided"
@@ -110,7 +110,7 @@ def test_planted_pairs_are_equal_and_look_like_their_table(case):
     name, metric, new, old, _ = case
     rows, table, judged = population(name, metric, new, old), tables()[name], METRICS[metric]
     one, other = (
-        simulation.weighted_metric(leaver_of(judged, table.truth, table.models[each]), rows.weights)
+        simulated_population.weighted_metric(leaver_of(judged, table.truth, table.models[each]), rows.weights)
         for each in (new, old)
     )
     assert one == pytest.approx(other, rel=1e-9)

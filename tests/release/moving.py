@@ -12,13 +12,13 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_lock, stage_moves, version_deployment
+from notebooks_lib.release import journal, stage_lock, traffic_moves, version_deployment
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store
 
 MODEL = "houses"
@@ -61,7 +61,7 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
     logged_models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
-    stage_moves.golden_predictions(store, found)
+    traffic_moves.golden_predictions(store, found)
     return registry.get(store, model, found.version)
 
 
@@ -87,7 +87,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     found = champions.champion(store, MODEL, stage)
     champion = found.version if found else ""
     name = settings.stages.endpoint(stage, MODEL)
-    entries = ledger.read_entries(store, MODEL, stage)
+    entries = release_ledger.read_entries(store, MODEL, stage)
     for what, now in (
         ("mark", champion),
         ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))),

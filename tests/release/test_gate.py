@@ -191,16 +191,16 @@ def test_classification_is_judged_by_classes_and_by_probabilities(trials, gate, 
     from notebooks_lib import datasets
     from notebooks_lib.metrics.builtin import METRICS
     from notebooks_lib.models import logged_models as models
-    from notebooks_lib.promotion import scoring
+    from notebooks_lib.promotion import model_scoring
 
     data = datasets.read("breast_cancer", project)
     # Of a model that is nearly always right one row in error outweighs the others, and the answer is undecided.
     two = make_column_transformer((StandardScaler(), ["mean texture", "mean compactness"]))
     model = make_pipeline(two, LogisticRegression()).fit(data.train.X, data.train.y)
     run_id = trials.run({}, model=model, example=data.train.X, dataset=data, experiment="cells")
-    truth = scoring.truth_of(data, data.validation, METRICS[metric])
+    truth = model_scoring.truth_of(data, data.validation, METRICS[metric])
     source = models.model_of_run(trials.store, run_id).source
-    honest = scoring.score_model(source, data.validation, METRICS[metric], truth).value
+    honest = model_scoring.score_model(source, data.validation, METRICS[metric], truth).value
     trials.store.client.log_metric(run_id, metric, honest)
     decision = answer(gate(experiment="cells", metric=metric))
     assert decision.answer == "promote"

@@ -12,7 +12,7 @@ from notebooks_lib.errors import PromotionError
 from notebooks_lib.release import stage_lock
 from notebooks_lib.release.journal import ChangeRecord, LedgerNote, TrafficMove
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking.ledger import LedgerEntry
+from notebooks_lib.tracking.release_ledger import LedgerEntry
 
 OLD = [
     {"kind": "rollback", "model": "m", "stage": "prod", "endpoint": "m", "version": "1", "before": "2", "reason": "r",

@@ -15,18 +15,18 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approvals, journal, recovery, stage_lock, version_deployment
+from notebooks_lib.release import approval, journal, recovery, stage_lock, version_deployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.rollback import rollback
-from notebooks_lib.release.rollout import Rollout
+from notebooks_lib.release.rollout_status import Rollout
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.release.stage_lock import StageLock
-from notebooks_lib.release.stages import stage_rollouts
+from notebooks_lib.release.staged_rollout import stage_rollouts
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store, connect
 from tests.release.moving import FAST, MODEL, Killed, agreed, back, die, dying, forgive, promote, version
 from tests.serving.memory_endpoint import InMemoryEndpoint, in_memory
@@ -104,9 +104,9 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         moving.share(CanaryStep(traffic=20, requests=40))
     assert "requests were refused, more than 1 %" in str(caught.value)
     assert "version 1 serves as before and is champion" in str(caught.value)
-    assert approvals.waiting_version(store, MODEL) is None
+    assert approval.waiting_version(store, MODEL) is None
     assert agreed(store) == "1"
-    newest = ledger.read_entries(store, MODEL)
+    newest = release_ledger.read_entries(store, MODEL)
     assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
         ("failed", "1", "2"),
         ("traffic", "1=80,2=20", "1=100"),
@@ -132,7 +132,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
     assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
     assert done.status.version == agreed(store) == "2"
     assert registry.get(store, MODEL, 2).withdrawn == ()
-    newest = ledger.read_entries(store, MODEL)[0]
+    newest = release_ledger.read_entries(store, MODEL)[0]
     assert newest.what == "failed"
     assert newest.reason == "promotion: cut short at step 'canary', undone by nbops rollback: they call us"
 
@@ -207,7 +207,7 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert endpoint_for(store.settings, "try-houses").status().slots == {}
     assert agreed(here, stage="dev") == "2"
     assert agreed(store) == "1"
-    assert [(each.stage, each.what) for each in ledger.read_entries(store, MODEL)[:4]] == [
+    assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)[:4]] == [
         ("prod", "waiting"),
         ("dev", "traffic"),
         ("dev", "mark"),
@@ -216,20 +216,20 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
         go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
     assert agreed(store) == "1"
-    assert approvals.waiting_version(store, MODEL).version == "2"
+    assert approval.waiting_version(store, MODEL).version == "2"
 
     one = registry.get(store, MODEL, 1)
     champions.mark_champion(store, one, reason="elsewhere", stage="dev")
     with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
-        approvals.approve(here, MODEL)
+        approval.approve(here, MODEL)
     champions.mark_champion(store, two, reason="again", stage="dev")
     registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
     with pytest.raises(PromotionError, match="was withdrawn from test, so its rollout cannot continue"):
-        approvals.approve(here, MODEL)
+        approval.approve(here, MODEL)
     assert agreed(store) == "1"
     forgive(store, 2)
 
-    rollout = approvals.approve(here, MODEL, probing=FAST)
+    rollout = approval.approve(here, MODEL, probing=FAST)
     assert rollout.promoted
     asked, ours, compared = (
         int(re.search(pattern, str(rollout.steps[2])).group(1))
@@ -238,9 +238,9 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert 20 <= asked == ours < 30  # nobody else asks; more than 20 where a copy came late
     assert 0 < compared < asked
     assert agreed(store) == "2"
-    assert [(each.stage, each.what) for each in ledger.read_entries(store, MODEL)][2] == ("prod", "approved")
+    assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)][2] == ("prod", "approved")
     with pytest.raises(UsageError, match="no version of 'houses' waits"):
-        approvals.approve(here, MODEL)
+        approval.approve(here, MODEL)
     assert nbops(["endpoint", "deploy", "try-houses"]) > 0  # the project's own settings know no such stage
     assert "belongs to no stage" in capsys.readouterr().err
 
@@ -309,7 +309,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
     serving = version_deployment.slot_holding(endpoint_for(here, MODEL).status(), one)
     (idle,) = {"blue", "green"} - {serving}
-    entries = ledger.read_entries(store, MODEL)
+    entries = release_ledger.read_entries(store, MODEL)
 
     def deploy(*words: str) -> int:
         capsys.readouterr()
@@ -346,7 +346,7 @@ def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pyt
     assert {name: slot.since for name, slot in endpoint_for(here, MODEL).status().slots.items()} == {
         name: slot.since for name, slot in now.items()
     }
-    assert ledger.read_entries(store, MODEL) == entries
+    assert release_ledger.read_entries(store, MODEL) == entries
     assert agreed(store) == "1"
 
 
@@ -386,7 +386,7 @@ def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: p
     )
     for shares in ((90, 10), (100, 0)):
         assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
-    assert [(each.before, each.after) for each in ledger.read_entries(store, MODEL)[:2]] == [
+    assert [(each.before, each.after) for each in release_ledger.read_entries(store, MODEL)[:2]] == [
         ("1=90,2=10", "1=100"),
         ("1=100", "1=90,2=10"),
     ]

@@ -17,7 +17,7 @@ from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_lock import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tracking import ledger
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import connect
 from tests.release.moving import BUSY, MODEL, agreed, back, promote, version
 from tests.serving.load import Load
@@ -74,7 +74,10 @@ def test_automatic_and_manual_rollback_under_constant_load(
     answers = {key[2]: count for key, count in asked.answers.items()}
     assert set(answers) == {f'{{"predictions":[{value}]}}' for value in ("1.0", "3.0", "4.0")}  # 2 answered nobody
     assert registry.get(store, MODEL, good.version).withdrawn == ("prod",)
-    assert [entry.what for entry in ledger.read_entries(store, MODEL) if entry.what == "failed"] == ["failed", "failed"]
+    assert [entry.what for entry in release_ledger.read_entries(store, MODEL) if entry.what == "failed"] == [
+        "failed",
+        "failed",
+    ]
     capsys.readouterr()
     print(f"{asked.total} requests, none failed; answered by each: {answers}")
     for what, (seconds, requests) in told.items():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from notebooks_lib.review.recorded_run import CellCost, RecordedRun
 from notebooks_lib.review.reviewer import _costs
 from notebooks_lib.review.run_comparison import CostChange, RunComparison
+from notebooks_lib.review.run_record import CellCost, RunRecord
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 
@@ -14,7 +14,7 @@ Figures = tuple[float, float | None]
 def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
     costs = [CostChange(i, i, "", CellCost(*base), CellCost(*head)) for i, (base, head) in enumerate(cells)]
     base, head = (
-        RecordedRun(RunInfo("", "", "", "", "FINISHED", 0, {}, {}, {Tag.KERNEL: kernel}), {}) for kernel in kernels
+        RunRecord(RunInfo("", "", "", "", "FINISHED", 0, {}, {}, {Tag.KERNEL: kernel}), {}) for kernel in kernels
     )
     comparison = RunComparison(base, head, (), (), (), "", (), (), tuple(costs), None)
     return [cost.cell for cost in _costs(comparison)]

@@ -9,8 +9,8 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.__main__ import run
-from notebooks_lib.review.recorded_run import read_run
 from notebooks_lib.review.run_comparison import compare_runs
+from notebooks_lib.review.run_record import read_run
 from notebooks_lib.running import plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings

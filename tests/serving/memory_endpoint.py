@@ -20,7 +20,7 @@ import pytest
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, PredictionError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import model_loading
 from notebooks_lib.serving.endpoint import (
     SLOTS,
@@ -36,7 +36,7 @@ from notebooks_lib.serving.endpoint import (
 )
 from notebooks_lib.serving.inference import predict
 from notebooks_lib.serving.prediction_diff import SAME, compare_answers
-from notebooks_lib.serving.slot_counts import SlotCounts
+from notebooks_lib.serving.request_counts import RequestCounts
 from notebooks_lib.serving.slots import Slot, Slots
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget
 from notebooks_lib.settings import Settings
@@ -201,11 +201,11 @@ class InMemoryEndpoint(Endpoint):
             raise EndpointError(f"endpoint {self.name!r} is stopped; start it with: nbops endpoint start {self.name}")
         return MemorySession(self, probe)
 
-    def counts(self, since: Mapping[str, SlotCounts] | None = None) -> dict[str, SlotCounts]:
+    def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
         self.session()
         with self._lock:
             counts = {name: slot.tally.counts() for name, slot in self._slots.ready.items()}
-        return {slot: now - (since or {}).get(slot, SlotCounts()) for slot, now in counts.items()}
+        return {slot: now - (since or {}).get(slot, RequestCounts()) for slot, now in counts.items()}
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
         self._known()

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.models.scorer import ServedModel
+from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import app
+from notebooks_lib.serving.asgi_requests import AccessLog, HttpRequest, as_json
 from notebooks_lib.serving.data_collector import DataCollector
-from notebooks_lib.serving.requests import AccessLog, HttpRequest, as_json
 from notebooks_lib.serving.slots import Slot, Slots
 from tests.serving.conftest import TestClient
 

@@ -15,7 +15,7 @@ import pytest
 
 from notebooks_lib.errors import InputError
 from notebooks_lib.models.input_schema import Column
-from notebooks_lib.serving import body_limits, connection_limits, requests
+from notebooks_lib.serving import asgi_requests, body_complexity, connection_limits
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
@@ -222,28 +222,28 @@ TENSOR = (Column(None, "float64", shape=(-1, 3)),)
     [
         (b"[" * 7, "nested too deeply"),
         (b"[" + b"9" * 401 + b"]", "more than 400 digits"),
-        (b"[" + b"1," * body_limits.VALUES + b"1]", "values"),
+        (b"[" + b"1," * body_complexity.VALUES + b"1]", "values"),
         (b'["\\\\", ' + b"[" * 7, "nested too deeply"),
     ],
 )
 def test_a_body_is_refused_before_it_is_parsed(body: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        body_limits.check_body("application/json", body, COLUMNS)
+        body_complexity.check_body("application/json", body, COLUMNS)
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, body_limits.BLOCK])
+@pytest.mark.parametrize("size", [1, 7, 100, body_complexity.BLOCK])
 def test_what_stands_in_a_text_counts_for_nothing(size: int) -> None:
     text = r"\"[[[[[[[[[,,,," + "9" * 500 + "\\\\" * 3
     begin = b'{"a": "' + text.encode() + b'", "b": ['
-    body_limits.check_body("application/json", begin + b"[1, 2]]}", COLUMNS, block=size)
+    body_complexity.check_body("application/json", begin + b"[1, 2]]}", COLUMNS, block=size)
     with pytest.raises(InputError, match="digits"):
-        body_limits.check_body("application/json", begin + b"9" * 401 + b"]}", COLUMNS, block=size)
+        body_complexity.check_body("application/json", begin + b"9" * 401 + b"]}", COLUMNS, block=size)
 
 
 def test_a_tensor_may_be_as_deep_as_its_signature_says() -> None:
-    body_limits.check_body("application/json", b'{"inputs": ' + b"[" * 4 + b"]" * 4 + b"}", TENSOR)
+    body_complexity.check_body("application/json", b'{"inputs": ' + b"[" * 4 + b"]" * 4 + b"}", TENSOR)
     with pytest.raises(InputError):
-        body_limits.check_body("application/json", b"[" * 9, TENSOR)
+        body_complexity.check_body("application/json", b"[" * 9, TENSOR)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +256,10 @@ def test_a_tensor_may_be_as_deep_as_its_signature_says() -> None:
 )
 def test_a_small_request_makes_no_large_table(value: object, words: str | None) -> None:
     if words is None:
-        body_limits.check_cells("inputs", value, COLUMNS)
+        body_complexity.check_cells("inputs", value, COLUMNS)
         return
     with pytest.raises(InputError, match=words):
-        body_limits.check_cells("inputs", value, COLUMNS)
+        body_complexity.check_cells("inputs", value, COLUMNS)
 
 
 OURS = ["localhost", "localhost:8080", "127.0.0.1:5", "127.1.2.3", "[::1]:80", "LOCALHOST", "localhost."]
@@ -271,20 +271,20 @@ FOREIGN = [
 
 @pytest.mark.parametrize("host", OURS)
 def test_names_of_this_machine_are_answered(host: str) -> None:
-    assert not requests.foreign_origin([(b"host", host.encode()), (b"origin", b"http://" + host.encode())])
+    assert not asgi_requests.foreign_origin([(b"host", host.encode()), (b"origin", b"http://" + host.encode())])
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_names_of_others_are_not(host: str) -> None:
-    assert requests.foreign_origin([(b"host", host.encode())])
-    assert requests.foreign_origin([(b"host", b"localhost"), (b"origin", b"https://" + host.encode())])
-    assert requests.foreign_origin([(b"host", b"localhost"), (b"host", host.encode())])
-    assert not host or not requests.foreign_origin([(b"host", b"evil.example")], ["evil.example"])
+    assert asgi_requests.foreign_origin([(b"host", host.encode())])
+    assert asgi_requests.foreign_origin([(b"host", b"localhost"), (b"origin", b"https://" + host.encode())])
+    assert asgi_requests.foreign_origin([(b"host", b"localhost"), (b"host", host.encode())])
+    assert not host or not asgi_requests.foreign_origin([(b"host", b"evil.example")], ["evil.example"])
 
 
 @pytest.mark.parametrize("origin", [b"null", b"file://", b"chrome-extension://x", b"http://[", b"\xff"])
 def test_what_is_no_origin_of_a_page_is_foreign(origin: bytes) -> None:
-    assert requests.foreign_origin([(b"host", b"localhost"), (b"origin", origin)])
+    assert asgi_requests.foreign_origin([(b"host", b"localhost"), (b"origin", origin)])
 
 
 def test_many_idle_connections_make_room_for_whoever_asks(target: Target) -> None:

@@ -16,7 +16,7 @@ from notebooks_lib.errors import EndpointError, InputError, ModelError, UnknownN
 from notebooks_lib.models import model_files
 from notebooks_lib.serving.endpoint import Endpoint, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
-from notebooks_lib.serving.slot_counts import SlotCounts
+from notebooks_lib.serving.request_counts import RequestCounts
 from notebooks_lib.settings import load
 from tests.serving.memory_endpoint import InMemoryEndpoint
 
@@ -236,8 +236,8 @@ def test_mirrored_requests_are_compared_and_reach_no_caller(endpoint: Endpoint) 
 
 
 def waited(
-    endpoint: Endpoint, mark: dict[str, SlotCounts], enough: Callable[[dict[str, SlotCounts]], bool]
-) -> dict[str, SlotCounts]:
+    endpoint: Endpoint, mark: dict[str, RequestCounts], enough: Callable[[dict[str, RequestCounts]], bool]
+) -> dict[str, RequestCounts]:
     deadline = time.monotonic() + 20
     while not enough(counts := endpoint.counts(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -11,7 +11,7 @@ import pytest
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import model_files
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
-from notebooks_lib.serving.hot_reload import StateFollower
+from notebooks_lib.serving.hot_reload import HotReloader
 from notebooks_lib.serving.slots import Slots
 
 
@@ -20,12 +20,12 @@ def test_files_that_were_swapped_are_not_served(tmp_path: Path, light: dict[str,
     shutil.copytree(light["double"], tmp_path / "models" / "1")
     slot = SlotState("1", "1", since="now", sha256=model_files.read_model_files(light["double"]).sha256)
     wanted = EndpointState("sample", "127.0.0.1", 1, {"blue": slot}, {"blue": 100})
-    StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
+    HotReloader(tmp_path, Slots()).load_first(wanted, {"blue"})
     next((tmp_path / "models" / "1").rglob("weights.json")).write_text("3")
     with pytest.raises(EndpointError, match=r"version 1 in .* are not those that were deployed .* deploy the version"):
-        StateFollower(tmp_path, Slots()).load_first(wanted, {"blue"})
+        HotReloader(tmp_path, Slots()).load_first(wanted, {"blue"})
     empty = Slots()
-    StateFollower(tmp_path, empty).load_first(wanted, set())
+    HotReloader(tmp_path, empty).load_first(wanted, set())
     assert empty.choose() is None
     older = wanted.with_slot("blue", replace(slot, sha256=""))
-    StateFollower(tmp_path, Slots()).load_first(older, {"blue"})
+    HotReloader(tmp_path, Slots()).load_first(older, {"blue"})

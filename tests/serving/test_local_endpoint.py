@@ -28,8 +28,8 @@ from notebooks_lib.serving import (
     endpoint_state,
     http_client,
     local_endpoint_folder,
-    server_launch,
     server_process,
+    server_sync,
 )
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
@@ -52,7 +52,7 @@ print(status.pid)
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import deployment, local_endpoint_folder, endpoint_state
+from notebooks_lib.serving import local_endpoint_changes, local_endpoint_folder, endpoint_state
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
@@ -235,7 +235,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    server_launch.wait_until_followed(local_endpoint_folder.EndpointFolder(deployed, "sample"), 30)
+    server_sync.wait_until_followed(local_endpoint_folder.EndpointFolder(deployed, "sample"), 30)
     kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -335,7 +335,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             orders.append(order)
             raise server_process.StartError("seen", "died")
 
-    monkeypatch.setattr(server_launch, "StartingServer", Refusing)
+    monkeypatch.setattr(server_sync, "StartingServer", Refusing)
     folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.write(EndpointState("sample", "127.0.0.1", 4001, {"blue": SLOT}))
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):

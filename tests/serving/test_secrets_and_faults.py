@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from notebooks_lib import safe_files
+from notebooks_lib import atomic_private_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import app_factory, http_client, local_endpoint_folder, server, server_launch
+from notebooks_lib.serving import http_client, local_endpoint_folder, server, server_sync, uvicorn_setup
 from notebooks_lib.serving.endpoint_state import FollowReport, SlotReport
 from notebooks_lib.settings import Settings
 
@@ -50,7 +50,7 @@ def folder(empty_project: Settings) -> Iterator[local_endpoint_folder.EndpointFo
     ],
 )
 def test_a_key_that_protects_nothing_is_refused(content: bytes, folder: local_endpoint_folder.EndpointFolder) -> None:
-    folder.key.touch(safe_files.FILE)
+    folder.key.touch(atomic_private_files.FILE)
     folder.key.write_bytes(content)
     with pytest.raises(EndpointError, match="remove it") as caught:
         folder.secret()
@@ -65,7 +65,7 @@ def test_a_key_that_others_can_reach_is_refused(mode: int, folder: local_endpoin
     folder.key.chmod(mode)
     with pytest.raises(EndpointError, match="other users"):
         folder.secret()
-    folder.key.chmod(safe_files.FILE)
+    folder.key.chmod(atomic_private_files.FILE)
     assert folder.secret() == KEY
 
 
@@ -74,7 +74,7 @@ def test_an_endpoints_folder_is_for_its_owner(
     folder: local_endpoint_folder.EndpointFolder, empty_project: Settings
 ) -> None:
     for path in (empty_project.layout.state, empty_project.layout.endpoints, folder.path):
-        assert not safe_files.readable_by_others(path)
+        assert not atomic_private_files.readable_by_others(path)
 
 
 def test_the_curl_shows_no_key_to_ps(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(
 ) -> None:
     running = type("Server", (), {"process": type("P", (), {"pid": 5})})()
     folder.serving.write_text(json.dumps(said))
-    assert server_launch.server_report(folder, running).generation == -1
+    assert server_sync.server_report(folder, running).generation == -1
     folder.serving.write_text(json.dumps(SAID))
-    assert server_launch.server_report(folder, running) == FollowReport(5, 1, {"blue": SlotReport("ready", "", ())})
+    assert server_sync.server_report(folder, running) == FollowReport(5, 1, {"blue": SlotReport("ready", "", ())})
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_why_a_server_cannot_listen_is_told_apart(
             def bind(self, _: object) -> None:
                 raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(app_factory, "listening_socket", lambda _: Failing())
+        monkeypatch.setattr(uvicorn_setup, "listening_socket", lambda _: Failing())
     with pytest.raises(OSError) as caught:
         server._bind(host, 4001)
     assert server._error_kind(caught.value) == kind
@@ -193,7 +193,7 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
         def bind(self, _: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(app_factory, "listening_socket", lambda _: Nameless())
+    monkeypatch.setattr(uvicorn_setup, "listening_socket", lambda _: Nameless())
     with pytest.raises(OSError) as caught:
         server._bind("no.such.host.invalid", 4001)
     assert server._error_kind(caught.value) == "host"
@@ -232,7 +232,7 @@ def test_a_load_check_ends_with_a_deployment_that_was_killed(tmp_path: Path) -> 
 def test_no_line_of_the_log_is_made_by_a_request() -> None:
     import logging
 
-    formatter = app_factory.LogFormatter("%(levelname)s %(message)s")
+    formatter = uvicorn_setup.LogFormatter("%(levelname)s %(message)s")
     record = logging.LogRecord("x", logging.WARNING, "", 1, "%s", ("/x\nFORGED\x1b[31m\u2028y",), None)
     assert len(formatter.format(record).splitlines()) == 1
     assert "\x1b" not in formatter.format(record)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from notebooks_lib.statistics import block_bootstrap, blocks, paired
+from notebooks_lib.statistics import block_bootstrap, blocks, paired_jackknife
 from notebooks_lib.statistics.leave_one_out import Sums
 
 
@@ -15,8 +15,8 @@ def mean(values: np.ndarray) -> Sums:
     return Sums(np.column_stack([np.ones(len(values)), values]), lambda sums: sums[..., 1] / sums[..., 0])
 
 
-def compared(gains: np.ndarray, dealt: blocks.Blocks, **more) -> paired.Paired:
-    return paired.compare_paired(mean(gains), mean(gains * 0), sign=1.0, blocks=dealt, **more)
+def compared(gains: np.ndarray, dealt: blocks.Blocks, **more) -> paired_jackknife.PairedGain:
+    return paired_jackknife.compare_paired(mean(gains), mean(gains * 0), sign=1.0, blocks=dealt, **more)
 
 
 def test_the_gain_that_is_needed_is_what_new_samples_need():

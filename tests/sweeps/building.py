@@ -8,7 +8,7 @@ from notebooks_lib.notebooks import type_annotations
 from notebooks_lib.notebooks.parameter_schema import Parameter, Schema
 from notebooks_lib.notebooks.parameter_types import ParameterType
 from notebooks_lib.sweeps import search_space
-from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.sweeps import distributions
 from notebooks_lib.sweeps.distributions import Choice, Int, Normal, Uniform, exact_multiple
-from notebooks_lib.sweeps.grid_values import InvalidSearchSpace
+from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace
 from tests.sweeps.building import kind
 
 SHARES = st.floats(0, 1)

@@ -18,7 +18,7 @@ import pytest
 from notebooks_lib.errors import TrackingError, UsageError
 from notebooks_lib.sweeps import samplers
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.grid_values import ParameterGrid
+from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.study import GridProposals, StudyProposals
 from notebooks_lib.sweeps.trials import Proposal, Proposals
 from tests.sweeps.building import WIDE, grid, spread

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors, safe_files
+from notebooks_lib import atomic_private_files, errors
 from notebooks_lib.paths import Layout
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import Tracking
@@ -136,8 +136,8 @@ def test_what_is_kept_is_for_its_owner_wherever_the_store_is(tmp_path: Path) -> 
     layout = Layout(tmp_path)
     layout.state.mkdir(mode=0o755)
     store.make_state(layout)
-    assert not safe_files.readable_by_others(layout.state)
+    assert not atomic_private_files.readable_by_others(layout.state)
     elsewhere = tmp_path / "elsewhere" / "x.db"
     store.connect(Settings(root=tmp_path, tracking=Tracking(uri=sqlite.sqlite_url(elsewhere))))
-    assert not safe_files.readable_by_others(elsewhere)
-    assert not safe_files.readable_by_others(elsewhere.parent / "artifacts")
+    assert not atomic_private_files.readable_by_others(elsewhere)
+    assert not atomic_private_files.readable_by_others(elsewhere.parent / "artifacts")

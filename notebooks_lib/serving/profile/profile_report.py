@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.serving.profile.limits import MEANS
-from notebooks_lib.serving.profile.load_grid import GIB, Machine, milliseconds
+from notebooks_lib.serving.profile.profile_plan import GIB, Machine, milliseconds
 from notebooks_lib.serving.profile.recommendation import HEADROOM, Recommendation
+from notebooks_lib.serving.profile.resource_limits import MEANS
 from notebooks_lib.serving.profile.results import CLOSE, LimitTrial, LoadPoint, Profile
 from notebooks_lib.tags import Tag
 

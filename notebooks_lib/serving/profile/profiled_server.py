@@ -1,6 +1,6 @@
 """A server process for a profile: the endpoint's own application with one model, on loopback. It limits nothing.
 
-`python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `child_processes.py` in lines of JSON:
+`python -m notebooks_lib.serving.profile.profiled_server STARTER`, driven by `profile_process.py` in lines of JSON:
 
     reads   a ProfiledServerConfig                  once the limits are in force
     writes  {"port", "example", "seconds"} or {"error"}
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from notebooks_lib.serving import app_factory, parent_process
+from notebooks_lib.serving import parent_process, uvicorn_setup
 from notebooks_lib.serving.server_config import ServerOptions
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     began = time.perf_counter()
     try:
         app, example = _load(config)
-        listener = app_factory.listening_socket()
+        listener = uvicorn_setup.listening_socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         report: dict[str, Any] = {"port": listener.getsockname()[1], "example": example}
@@ -84,17 +84,17 @@ def _load(config: ProfiledServerConfig) -> tuple[Any, Any]:
     slots = Slots(
         {"profile": Slot(loaded, {"model": config.model.name, "version": "profile"}, "profile")}, {"profile": 100}
     )
-    access = app_factory.access_log(config.options, Path(os.devnull))
-    return App("profile", slots, limits=app_factory.request_limits(config.options), access=access), loaded.example
+    access = uvicorn_setup.access_log(config.options, Path(os.devnull))
+    return App("profile", slots, limits=uvicorn_setup.request_limits(config.options), access=access), loaded.example
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
     """As the endpoint's server does (serving/server.py)."""
     import uvicorn
 
-    config = app_factory.server_config(app)
+    config = uvicorn_setup.uvicorn_config(app)
     server = uvicorn.Server(config)
-    app_factory.run_in_loop(server, server.serve(sockets=[listener]))
+    uvicorn_setup.run_in_loop(server, server.serve(sockets=[listener]))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import NbopsError, UsageError
 from notebooks_lib.serving.profile import profile_report, recommendation
-from notebooks_lib.serving.profile.load_bench import LoadBench
-from notebooks_lib.serving.profile.load_grid import LoadGrid, LoadTarget, Machine
+from notebooks_lib.serving.profile.load_test import LoadTest
+from notebooks_lib.serving.profile.profile_plan import LoadGrid, LoadTarget, Machine
 from notebooks_lib.serving.profile.profile_report import ProfileRun, profile_notes
 from notebooks_lib.serving.profile.recommendation import HEADROOM, MEMORY_FILL, Recommendation, recommend
 from notebooks_lib.serving.profile.results import Profile
@@ -81,7 +81,7 @@ def profile_model(
         if data is None:
             check_example(folder)
         began, when = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        trials = LoadBench(folder, target, data, settings.endpoint, tell).run(grid)
+        trials = LoadTest(folder, target, data, settings.endpoint, tell).run(grid)
     measured = Profile(
         model=registered.model if registered else model,
         version=registered.version if registered else "",

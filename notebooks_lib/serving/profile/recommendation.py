@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from notebooks_lib.serving.profile.load_grid import GIB, LoadTarget, milliseconds
+from notebooks_lib.serving.profile.profile_plan import GIB, LoadTarget, milliseconds
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 
 HEADROOM = 0.7

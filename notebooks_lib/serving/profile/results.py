@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from notebooks_lib.serving.profile.load_grid import GIB, LoadGrid, LoadTarget, Machine
-from notebooks_lib.serving.profile.pausing import PERIOD
+from notebooks_lib.serving.profile.profile_plan import GIB, LoadGrid, LoadTarget, Machine
+from notebooks_lib.serving.profile.unprivileged_limits import PERIOD
 
 MIB = 2**20
 LOST = 0.1

@@ -10,7 +10,7 @@ import pytest
 
 from notebooks_lib.models import registry
 from notebooks_lib.serving.profile import profile_report
-from notebooks_lib.serving.profile.load_grid import LoadGrid, LoadTarget, Machine
+from notebooks_lib.serving.profile.profile_plan import LoadGrid, LoadTarget, Machine
 from notebooks_lib.serving.profile.recommendation import recommend
 from notebooks_lib.serving.profile.results import Profile
 from notebooks_lib.tags import Tag

@@ -17,7 +17,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.serving.profile import limits, profile_report, profiler
+from notebooks_lib.serving.profile import profile_report, profiler, resource_limits
 from notebooks_lib.serving.server_process import wait_for_end
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -45,7 +45,9 @@ def test_a_profile_is_measured_recommended_and_recorded(
     registered: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a CPU really is what it had, 0.05 GiB is found too little, and the version says where it all is."""
-    monkeypatch.setattr(limits, "make_group", lambda number: None)  # the other means: they are what most machines have
+    monkeypatch.setattr(
+        resource_limits, "make_group", lambda number: None
+    )  # the other means: they are what most machines have
     options = "--rate 2 --p95 5s --cpu 0.5 --memory 0.05,2 --concurrency 1,2 --batch 3 --seconds 0.6 --json"
     assert program.run(["profile", "sample", *options.split()]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -83,7 +85,7 @@ def test_figures_are_shown_when_they_cannot_be_recorded(
         raise TrackingError("the store is away")
 
     monkeypatch.setattr(profile_report, "write_profile", refuse)
-    monkeypatch.setattr(profiler.LoadBench, "run", lambda *_: measured("any").trials)
+    monkeypatch.setattr(profiler.LoadTest, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()
     assert "1 CPU and 2 GiB hold 50/s" in told.out

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib.serving.profile import recommendation
-from notebooks_lib.serving.profile.load_grid import GIB, LoadTarget, Machine
+from notebooks_lib.serving.profile.profile_plan import GIB, LoadTarget, Machine
 from notebooks_lib.serving.profile.profile_report import profile_notes
 from notebooks_lib.serving.profile.recommendation import recommend
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint

@@ -1,0 +1,87 @@
+"""Approve a version that waits before a stage, and continue its rollout there. No model is compared again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.models import champions, registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.release import recovery
+from notebooks_lib.release.rollout_status import Rollout, read_waiting_tag, write_ledger_note
+from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.release.stage_change import stale_comparison
+from notebooks_lib.release.staged_rollout import stage_rollouts
+from notebooks_lib.tags import Tag
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.store import Store
+
+
+def waiting_version(store: Store, model: str) -> Version | None:
+    """Return the version of a model that waits for an approval; None if there is none."""
+    return next((version for version in registry.versions(store, model) if version.waiting), None)
+
+
+def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None:
+    """Raise PromotionError when the results of the stages passed before no longer hold."""
+    number, again = version.version, "promote again: nbops promote --live"
+    if version.withdrawn:
+        how = " and ".join(champions.rollback_command(version.model, stage, number) for stage in version.withdrawn)
+        raise PromotionError(
+            f"version {number} of {version.model!r} was withdrawn from {', '.join(version.withdrawn)}, so its "
+            f"rollout cannot continue; if the withdrawal was wrong: {how}, then {again}"
+        )
+    for stage in passed:
+        now = champions.champion(store, version.model, stage)
+        if now is None or now.version != number:
+            serves = f"version {now.version} is champion there now" if now else "it has no champion now"
+            raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
+
+
+def approve(store: Store, model: str, *, probing: Probing | None = None) -> Rollout:
+    """Approve the version that waits before a stage, and roll it out to that stage and those after it.
+
+    Raises UsageError when no version waits. Raises PromotionError when the decision is outdated: the version was
+    withdrawn from a stage, or another version became champion of prod or of a stage that this version had passed. If a
+    stage rejects the version, the approval is used up: the version does not wait any more.
+    """
+    version = waiting_version(store, model)
+    if version is None:
+        if model not in registry.models(store):
+            registry.get(store, model, "1")  # raises, naming the models there are
+        raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
+    record = read_waiting_tag(version)
+    if record is None:
+        raise PromotionError(
+            f"version {version.version} of {version.model!r}: nbops did not write its tag {Tag.WAITING}; remove "
+            "the tag, and promote again: nbops promote --live"
+        )
+    first = record.stages[0]
+    rollout = Rollout(
+        store,
+        model,
+        record.stages,
+        dry_run=False,
+        reason=record.reason,
+        run_id=record.run,
+        approved=first,
+        probing=probing,
+    )
+    rollout.version, rollout.compared, rollout.earlier = version, record.compared, record.passed
+    for name in rollout.names:
+        recovery.recover(store, model, name)
+    _check_passed(store, registry.get(store, model, version.version), rollout.earlier)
+    now = champions.champion(store, model)
+    if now is not None and now.version not in (rollout.compared, version.version):
+        raise PromotionError(stale_comparison(now))
+    write_ledger_note(rollout, "approved", first)
+    for stage in stage_rollouts(rollout):
+        for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+            step()
+    if rollout.run_id:
+        with suppress(Exception):  # the run may have been deleted; the ledger has the approval too
+            store.client.set_tag(rollout.run_id, Tag.PROMOTED, str(rollout.promoted).lower())
+    return rollout

@@ -1,0 +1,269 @@
+"""A rollout: a version on its way through the stages, which of them accept it, and what would come of it in a dry run.
+
+It runs no step.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from notebooks_lib.errors import EndpointError, UnknownNameError
+from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
+from notebooks_lib.models.registry import Version
+from notebooks_lib.promotion import model_facts
+from notebooks_lib.release import version_deployment
+from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving import targets
+from notebooks_lib.serving.endpoint import EndpointStatus
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query, release_ledger
+from notebooks_lib.tracking.release_ledger import LedgerEntry, What
+
+if TYPE_CHECKING:
+    from notebooks_lib.tracking.query import RunInfo
+    from notebooks_lib.tracking.store import Store
+
+StepName = Literal["register", "deploy", "test", "canary", "switch"]
+REASON_LIMIT = 400
+"""Characters of a reason that are stored with a waiting version; a tag holds little."""
+
+
+@dataclass(frozen=True)
+class RolloutStep:
+    """The result of one step of a rollout: what it did, or would do in a dry run."""
+
+    name: StepName
+    changed: bool
+    text: str
+    stage: str = ""
+
+    def __repr__(self) -> str:
+        return f"{f'{self.stage} ' if self.stage else ''}{self.name}: {self.text}"
+
+
+class Rollout:
+    """The rollout of a version through some stages."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        stages: Sequence[str] = (),
+        *,
+        dry_run: bool = True,
+        reason: str = "",
+        run_id: str = "",
+        approved: str = "",
+        probing: Probing | None = None,
+    ) -> None:
+        self.store = store
+        self.model = model
+        self.names = check_stages(store.settings, stages)
+        self.dry_run = dry_run
+        self.reason = reason
+        self.run_id = run_id
+        self.approved = approved
+        """The stage that may be entered although it requires an approval."""
+        self.probing = probing
+        """How stages try their endpoints; None: as usual."""
+        self.compared = ""
+        """Number of the champion that the version was compared with."""
+        self.version: Version | None = None
+        self.promoting = True
+        """False: the champion stays, and its endpoint is only checked."""
+        self.waiting = ""
+        """The stage before which it waits for an approval."""
+        self.passed: list[str] = []
+        """Stages whose champion the version is now."""
+        self.candidate = ""
+        """The run whose model is registered, or would be in a dry run."""
+        self.ends = ""
+        """In a dry run: why it would not pass all stages; empty when nothing is known against it."""
+        self.earlier: tuple[str, ...] = ()
+        """Stages that it passed before it waited for an approval."""
+        self.undo = ""
+        """The command that goes back from the last stage passed; empty when there is no earlier version."""
+        self.status: EndpointStatus | None = None
+        """Status of the last endpoint that was touched."""
+        self.steps: list[RolloutStep] = []
+
+    @property
+    def promoted(self) -> bool:
+        """True if the version became champion of all requested stages."""
+        return self.promoting and not self.dry_run and self.passed == list(self.names)
+
+    def done(self, step: RolloutStep) -> RolloutStep:
+        """Store the result of a step; a repeated step replaces its earlier result."""
+        kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
+        self.steps = [*kept, step]
+        return step
+
+    def passes(self, stage: str, instead_of: Version | None) -> None:
+        """Record that the version is champion of a stage now."""
+        self.passed.append(stage)
+        self.undo = champions.rollback_command(self.model, stage) if instead_of else ""
+
+    def wait(self, stage: str) -> None:
+        """Record on the version and in the ledger that it waits before a stage."""
+        assert self.version is not None
+        self.waiting = stage
+        record = WaitingRecord(
+            stages=tuple(self.names[self.names.index(stage) :]),
+            compared=self.compared,
+            run=self.run_id,
+            reason=self.reason[:REASON_LIMIT],
+            passed=(*self.earlier, *self.passed),
+        )
+        for other in registry.versions(self.store, self.model):
+            if other.waiting and other.version != self.version.version:
+                registry.set_tags(self.store, other, {Tag.WAITING: ""})
+        before = read_waiting_tag(self.version)
+        if before is None or replace(before, run=record.run, reason=record.reason) != record:
+            text = json.dumps(asdict(record), ensure_ascii=False)
+            registry.set_tags(self.store, self.version, {Tag.WAITING: text})
+            write_ledger_note(self, "waiting", stage)
+
+
+@dataclass(frozen=True)
+class WaitingRecord:
+    """The content of the tag of a version that waits for an approval."""
+
+    stages: tuple[str, ...]
+    """The stage before which it waits, and those after it."""
+    compared: str
+    """Number of the champion that it was compared with; empty when there was none."""
+    run: str
+    reason: str
+    passed: tuple[str, ...] = ()
+    """Stages whose champion it had become."""
+
+
+def read_waiting_tag(version: Version) -> WaitingRecord | None:
+    """Return the content of the waiting tag of a version; None for a text that `Rollout.wait` did not write."""
+    try:
+        content = json.loads(version.waiting or "null")
+    except (ValueError, RecursionError):
+        return None
+    kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+        return None
+    passed = content.get("passed", [])
+    if (
+        not content["stages"]
+        or not isinstance(passed, list)
+        or not all(stage in STAGES for stage in content["stages"] + passed)
+    ):
+        return None
+    texts = {key: content[key] for key in ("compared", "run", "reason")}
+    return WaitingRecord(tuple(content["stages"]), passed=tuple(passed), **texts)
+
+
+def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested stages in their order; the settings' default when none is named. Raises UnknownNameError."""
+    names = tuple(stages) or settings.stages.default
+    for name in names:
+        if name not in STAGES:
+            raise UnknownNameError("stage", name, STAGES)
+    return tuple(name for name in STAGES if name in names)
+
+
+def continue_command(model: str) -> str:
+    """Return the nbops command that approves the waiting version of `model` and continues its rollout."""
+    return f"nbops promote --continue {model}"
+
+
+def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
+    """Write an entry without a move to the ledger: the version waits for `stage`, or is approved for it."""
+    assert rollout.version is not None
+    champion = champions.champion(rollout.store, rollout.model, stage)
+    before, after = champion.version if champion else "", rollout.version.version
+    entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
+    release_ledger.write_entry(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
+
+
+def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
+    """Return why a stage does not accept the model of a run, and how to let it in; empty when it accepts it."""
+    if _requires(rollout, stage, "require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
+        return (
+            "it was not trained from a clean commit; commit, run the notebook and promote again, or let it in: "
+            f"require_clean = false under [stages.{stage}]"
+        )
+    if _requires(rollout, stage, "require_fingerprint"):
+        why = model_facts.irreproducible(rollout.store, run)
+        if why:
+            return (
+                f"{why}, and its fingerprint has to come out again; to let it in: require_fingerprint = false under "
+                f"[stages.{stage}]"
+            )
+    return ""
+
+
+def _requires(rollout: Rollout, stage: str, what: str) -> bool:
+    """Return what the settings require; unset, test and prod require it once any stage but prod is used (decision
+    28).
+    """
+    stages = rollout.store.settings.stages
+    setting: bool | None = getattr(stages.of(stage), what)
+    if setting is not None:
+        return setting
+    return stage != "dev" and {*rollout.names, *stages.default} != {PROD}
+
+
+OVER = "would not come to that"
+"""Text of the steps of a dry run behind the stage in which the rollout would end."""
+
+
+def predict_outcome(rollout: Rollout, stage: str) -> str:
+    """Return why the version would not enter a stage in a dry run, or is there already; empty if it would enter.
+
+    If the rollout would end in this stage, `rollout.ends` is set to the reason.
+    """
+    name = rollout.store.settings.stages.endpoint(stage, rollout.model)
+    if rollout.ends:
+        return f"{OVER}: {rollout.ends}"
+    if not rollout.promoting:
+        return _after(rollout, stage, name)
+    mine = champions.champion(rollout.store, rollout.model, stage)
+    if mine is not None and mine.run_id == rollout.candidate:
+        passed = rollout.store.settings.stages.of(stage).empty_after
+        done = "has passed already" if passed else "is its champion already, and would be asked for known rows"
+        return f"version {mine.version} {done}"
+    run = query.get_run(rollout.store, rollout.candidate) if rollout.candidate else None
+    refused = admission_refusal(rollout, stage, run) or _unable(rollout, name)
+    approval = rollout.store.settings.stages.of(stage).approval
+    if refused:
+        rollout.ends = f"{stage} would refuse it"
+        return f"would be refused: {refused}"
+    if approval:
+        rollout.ends = f"it would wait for an approval before {stage}"
+        return f"would wait for an approval: {continue_command(rollout.model)}"
+    return ""
+
+
+def _after(rollout: Rollout, stage: str, name: str) -> str:
+    """Return what is done for a champion that stays."""
+    if rollout.version is None:
+        return "nothing to deploy: there is no champion"
+    if stage != PROD:
+        return "nothing to do: the champion of prod stays"
+    return f"version {rollout.version.version} stays: endpoint {name!r} would be started if it does not run, and asked"
+
+
+def _unable(rollout: Rollout, name: str) -> str:
+    """Return why there is no slot for the version; empty when there is one."""
+    status = version_deployment.endpoint_status(rollout.store.settings, name)
+    versions = registry.versions(rollout.store, rollout.model)
+    if any(v.run_id == rollout.candidate and version_deployment.slot_holding(status, v) for v in versions):
+        return ""
+    try:
+        targets.endpoint_for(rollout.store.settings, name).idle_slot()
+    except EndpointError as error:
+        return str(error)
+    return ""

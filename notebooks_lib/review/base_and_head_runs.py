@@ -1,0 +1,226 @@
+"""The runs of one side of a review: found in the store by source fingerprint, or made now. It judges nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from notebooks_lib.errors import NbopsError, reason
+from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.parameter_schema import read_schema
+from notebooks_lib.review import base_environment
+from notebooks_lib.review.fingerprint_changes import NotebookSource
+from notebooks_lib.review.notebook_review import RunProblem
+from notebooks_lib.run_result import Failure
+from notebooks_lib.running.run_cache import RunCache
+from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query, sqlite
+from notebooks_lib.tracking.query import RunInfo
+from notebooks_lib.tracking.store import Store, connect, store_errors, tracking_uri
+
+SEED = "seed"
+"""The parameter that `--seeds` varies."""
+OPERATING = "production"
+"""Folder of notebooks that promote and deploy: a review does not run them, their dry run would use up a holdout."""
+LAST_LINES = 12
+GRACE = 10.0
+"""Seconds that a notebook has to end its run when the review is interrupted."""
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+SideName = Literal["base", "head"]
+
+
+@dataclass(frozen=True)
+class SideRuns:
+    """The runs of one side that ended well: one, or one for each seed."""
+
+    runs: tuple[RunInfo, ...] = ()
+    problem: RunProblem | None = None
+    """Why there is none although it was run."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Options for the runs of a review: find them only, or `make` those that are missing, with how many seeds."""
+
+    settings: Settings
+    """Of the head's project."""
+    make: bool = False
+    """Whether runs that are not in the store are made."""
+    seeds: int = 0
+    """Runs on each side with different seeds; 0 for one with the default."""
+    say: Callable[[str], None] = field(default=lambda line: None)
+
+    def makes(self, source: NotebookSource) -> bool:
+        """Return whether missing runs of a notebook are made: never of one that acts on registries and endpoints."""
+        return self.make and not source.notebook.opened.is_relative_to(source.root / OPERATING)
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The tracking store; None if there is none yet and none is to be made."""
+        uri = tracking_uri(self.settings)
+        missing = sqlite.is_sqlite(uri) and not sqlite.database_file(uri).exists()
+        return None if missing and not self.make else connect(self.settings)
+
+    def values(self, source: NotebookSource, head: NotebookSource) -> list[dict[str, object]]:
+        """Return the parameters of each run of a side; seeds begin at the head's default, on both sides."""
+        schema = read_schema(source.notebook)
+        given = {name: value for name, value in self.settings.review.parameters.items() if schema.find(name)}
+        if not self.seeds or schema.find(SEED) is None:
+            return [given]
+        first = read_schema(head.notebook).defaults.get(SEED)
+        first = first if isinstance(first, int) else 0
+        return [{**given, SEED: first + number} for number in range(self.seeds)]
+
+
+def find_runs_of(
+    request: RunRequest, name: SideName, source: NotebookSource, values: Sequence[Mapping[str, object]]
+) -> SideRuns:
+    """Return the newest run of this source for each set of parameters; with `request.make`, those missing are made.
+
+    When one fails, its problem is the answer. A base that cannot be run has its reason as its problem.
+    """
+    store = request.store
+    if store is None:
+        return SideRuns()
+    cache = RunCache(store, source.notebook)
+    runs = []
+    for given in values:
+        fingerprint = source.fingerprint(given)
+        run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **given})
+        if run is None and not request.makes(source):
+            return SideRuns((), _failed(store, name, fingerprint))
+        try:
+            run_id = run.run_id if run else _make_run(request, name, source, given)
+        except _NotRun as error:
+            return SideRuns((), error.problem)
+        runs.append(query.get_run(store, run_id))
+    return SideRuns(tuple(runs))
+
+
+def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None:
+    """Return the problem of the newest run of this source, if it failed."""
+    with store_errors(store):
+        runs = query.search(store, f"tags.`{Tag.SOURCE_FINGERPRINT}` = '{fingerprint}'")
+    newest = next(map(query.run_info, runs), None)
+    if newest is None or Tag.FAILURE not in newest.tags:
+        return None
+    tags = newest.tags
+    cell = tags.get(Tag.FAILED_CELL, "")
+    failure = Failure(
+        "error",
+        tags[Tag.FAILURE],
+        tags.get(Tag.FAILURE_MESSAGE, ""),
+        int(cell) if cell.isdecimal() else None,
+        tags.get(Tag.FAILED_LINE, ""),
+    )
+    return RunProblem(name, failure, str(failure))
+
+
+class _NotRun(Exception):
+    def __init__(self, problem: RunProblem) -> None:
+        self.problem = problem
+        super().__init__(problem.reason)
+
+
+def _make_run(request: RunRequest, name: SideName, source: NotebookSource, values: Mapping[str, object]) -> str:
+    """Run the notebook with its own code, library and environment; return the run. Raises _NotRun if it fails."""
+    try:
+        result = _run(request, name, source, values)
+    except (NbopsError, OSError) as error:
+        raise _NotRun(RunProblem(name, None, reason(error))) from error
+    if result.get("error"):
+        raise _NotRun(RunProblem(name, None, " ".join(str(result["error"]["message"]).split())))
+    if result.get("failure"):
+        failure = Failure(**result["failure"])
+        if failure.kind == "interrupt":
+            raise KeyboardInterrupt
+        raise _NotRun(RunProblem(name, failure, str(failure), last_lines(Path(result["output"]))))
+    return str(result["run_id"])
+
+
+def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Mapping[str, object]) -> dict[str, Any]:
+    python = sys.executable
+    environment = {**os.environ}
+    if name == "base":
+        base_environment.check_shared_store(source.root, tracking_uri(request.settings))
+        python = base_environment.find_python(source.root, request.settings.layout, request.say)
+        environment |= _base_environment(request, source.root)
+    path = source.notebook.path
+    request.say(f"running {path.name} of the {name}{f' with {dict(values)}' if values else ''}")
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "parameters.json"
+        file.write_text(json.dumps(dict(values)))
+        given = ("-f", str(file)) if values else ()
+        command = [python, "-m", "notebooks_lib", "run", str(path), "--json", *given]
+        output, problem = _call(command, source.root, environment)
+    try:
+        content: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        lines = [line for line in problem.splitlines() if line.strip()] or ["it printed no result"]
+        raise NbopsError(f"nbops run: {lines[-1].strip()}") from error
+    return content
+
+
+def _base_environment(request: RunRequest, root: Path) -> dict[str, str]:
+    """Return the variables by which a run of the base takes its own code, and leaves its run where the head's are."""
+    settings, store = request.settings, request.store
+    assert store is not None
+    paths = [str(root), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    data = {} if (root / settings.data.folder).exists() else {"NBOPS_DATA_FOLDER": str(settings.data_folder)}
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "NBOPS_TRACKING_URI": store.uri,
+        "MLFLOW_TRACKING_URI": store.uri,
+        "NBOPS_TRACKING_EXPERIMENT": settings.experiment,
+        **data,
+    }
+
+
+def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return what a command printed. Interrupted, it gets one signal and the time to end its run."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a Ctrl-C is sent to it once, by us
+    ) as process:
+        try:
+            return process.communicate()
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=GRACE)
+            process.kill()
+            raise
+
+
+def last_lines(executed: Path) -> tuple[str, ...]:
+    """Return the last lines that the failed cell of an executed notebook printed, its traceback included."""
+    try:
+        cells = document.read(executed).raw["cells"]
+    except NbopsError:
+        return ()
+    outputs = [cell.get("outputs") or [] for cell in cells if cell.get("outputs")]
+    failed = [each for each in outputs if any(output.get("output_type") == "error" for output in each)]
+    lines: list[str] = []
+    for output in (failed or outputs or [[]])[-1]:
+        text = output.get("traceback") or output.get("text") or []
+        lines += _ANSI.sub("", "\n".join(text) if output.get("traceback") else "".join(text)).splitlines()
+    return tuple(line for line in lines if line.strip())[-LAST_LINES:]

@@ -1,0 +1,96 @@
+"""Text and kept outputs that no longer fit the code of a notebook. Pure."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from notebooks_lib.notebooks.cell_outputs import read_outputs, read_text
+from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook, NotebookCell
+from notebooks_lib.notebooks.notebook_diff import CellChange, NotebookDiff
+
+_SPAN = re.compile(r"(?<!`)`([^`\n]{1,80})`(?!`)")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+
+
+def find_stale_text(
+    diff: NotebookDiff, base_run: Notebook | None = None, head_run: Notebook | None = None
+) -> tuple[str, ...]:
+    """Return a line for each text that speaks of what is gone, and for each kept output that no longer fits.
+
+    The runs are the executed notebooks of both sides, with the cells of their sources.
+    """
+    if not diff.base.is_python or not diff.head.is_python:
+        return ()
+    return (*_stale_words(diff), *_stale_outputs(diff, base_run, head_run))
+
+
+def _stale_words(diff: NotebookDiff) -> Iterator[str]:
+    gone = _variables(diff.base) - _variables(diff.head) - _mentioned(diff.head)
+    for change in diff.cells:
+        if change.base and change.head and change.head.kind == change.base.kind == "markdown":
+            words = [word for word in _in_backticks(change.head) if word in gone and word in _in_backticks(change.base)]
+            if words:
+                yield f"text in {_name(change.head)} still speaks of {', '.join(f'`{word}`' for word in words)}"
+
+
+def _stale_outputs(diff: NotebookDiff, base_run: Notebook | None, head_run: Notebook | None) -> Iterator[str]:
+    for change in diff.cells:
+        if change.base is None or change.head is None or KEEP_OUTPUT_TAG not in change.head.tags:
+            continue
+        outputs = read_outputs(diff.head, change.head)
+        if not outputs or outputs != read_outputs(diff.base, change.base):
+            continue
+        if "edited" in change.kinds:
+            yield f"the kept output of {_name(change.head)} is older than its code"
+        elif base_run and head_run and _differs(diff, change, base_run, head_run):
+            yield f"the kept output of {_name(change.head)} is not what its code gives now"
+
+
+def _differs(diff: NotebookDiff, change: CellChange, base_run: Notebook, head_run: Notebook) -> bool:
+    """Return whether a kept text was right before and is not now; one that was never right may vary by itself."""
+    assert change.base is not None
+    assert change.head is not None
+    if len(base_run.cells) != len(diff.base.cells) or len(head_run.cells) != len(diff.head.cells):
+        return False
+    kept = read_text(diff.head, change.head)
+    before = read_text(base_run, base_run.cells[change.base.index])
+    return kept == before != read_text(head_run, head_run.cells[change.head.index])
+
+
+def _variables(notebook: Notebook) -> set[str]:
+    """Return the names that the code assigns, imports, defines or reads."""
+    names: set[str] = set()
+    for cell in notebook.python_cells:
+        for node in cell.nodes:
+            match node:
+                case ast.Name(id=name) | ast.arg(arg=name):
+                    names.add(name)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    names.add(name)
+                case ast.alias(name=name, asname=asname):
+                    names |= {asname or name.partition(".")[0]}
+    return names
+
+
+def _mentioned(notebook: Notebook) -> set[str]:
+    """Return the words in attributes and strings: columns, metrics and methods are spoken of too."""
+    words: set[str] = set()
+    for cell in notebook.python_cells:
+        for node in cell.nodes:
+            match node:
+                case ast.Attribute(attr=name):
+                    words.add(name)
+                case ast.Constant(value=str(text)):
+                    words.update(_IDENTIFIER.findall(text))
+    return words
+
+
+def _in_backticks(cell: NotebookCell) -> list[str]:
+    """Return the identifiers in code spans of a text, each once."""
+    return list(dict.fromkeys(word for span in _SPAN.findall(cell.source) for word in _IDENTIFIER.findall(span)))
+
+
+def _name(cell: NotebookCell) -> str:
+    return f"cell {cell.index}" + (f" (`{cell.id}`)" if cell.id else "")

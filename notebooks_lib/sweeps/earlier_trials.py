@@ -1,0 +1,178 @@
+"""What earlier sessions of a sweep left: its trials, and which of them need not run again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import get_args
+
+from notebooks_lib import errors
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.run_result import TrialState
+from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
+from notebooks_lib.sweeps import formatting, open_trials
+from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.parameter_grid import ParameterGrid
+from notebooks_lib.sweeps.search_space import ParameterSpace
+from notebooks_lib.sweeps.study import GridProposals
+from notebooks_lib.sweeps.sweep_request import SweepRequest
+from notebooks_lib.sweeps.trials import Proposal, Proposals, Trial, values_from_tag
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import owned_run, query
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
+from notebooks_lib.tracking.query import RunInfo
+from notebooks_lib.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A trial of an earlier session."""
+
+    trial: Trial
+    run: RunInfo
+
+
+def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
+    """End the trials that the last session left open, and return the newest run of each trial by number."""
+    owned_run.close_left_behind(store, run_id)
+    open_trials.close_open(store, run_id)
+    if Tag.STOP in store.client.get_run(run_id).data.tags:
+        store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session
+    trials: dict[int, EarlierTrial] = {}
+    for run in query.children(store, run_id):
+        number = run.tags.get(Tag.TRIAL, "")
+        if number.isdecimal() and int(number) not in trials:
+            trials[int(number)] = EarlierTrial(_trial(int(number), run, goal), run)
+    return dict(sorted(trials.items()))
+
+
+def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
+    stored = run.tags.get(Tag.TRIAL_STATE, "")
+    state: TrialState = "killed"
+    for candidate in get_args(TrialState):
+        state = candidate if stored == candidate else state
+    try:
+        values = values_from_tag(run.tags.get(Tag.TRIAL_VALUES, ""))
+    except ValueError as error:
+        raise errors.TrackingError(
+            f"run {run.run_id}: found the tag {Tag.TRIAL_VALUES} {error}, allowed a JSON object of values; "
+            "mend the tag, or start a new sweep"
+        ) from error
+    seconds = (run.ended_ms - run.started_ms) / 1000 if run.ended_ms else None
+    value = run.metrics.get(goal.metric) if goal is not None else None
+    if state == "pruned":  # it may have logged more values before it stopped
+        with contextlib.suppress(ValueError):
+            value = float(run.tags.get(Tag.STOP_VALUE, ""))
+    return Trial(number, values, state, value, run.metrics, run.run_id, seconds, _reason(run))
+
+
+def _reason(run: RunInfo) -> str:
+    tags = run.tags
+    cell, line = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.FAILED_LINE, "")
+    error = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
+    step = tags.get(Tag.STOP_STEP)
+    return formatting.format_error(error, cell, line) or (f"at step {step}" if step is not None else "")
+
+
+class PreviousResults:
+    """Finds a result that makes a trial unnecessary: a run with the same code, parameters, environment and data."""
+
+    def __init__(
+        self,
+        store: Store,
+        notebook: Notebook,
+        goal: Goal | None,
+        *,
+        earlier: Mapping[int, EarlierTrial],
+        anywhere: bool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._settings = store.settings
+        self._notebook = notebook
+        self._goal = goal
+        self._earlier = earlier
+        self._run_cache = RunCache(store, notebook) if anywhere else None
+        self._finished: dict[str, Trial] = {}
+        self._tell = tell
+        self._change_reported = False
+
+    def find(self, proposal: Proposal, start: RunStart) -> Trial | None:
+        """Return the earlier result of a trial, or None if it must run."""
+        earlier = self._earlier.get(proposal.number)
+        if earlier is not None and earlier.trial.state in ("finished", "pruned"):
+            if self._is_unchanged(earlier, start):
+                return dataclasses.replace(earlier.trial, values=proposal.values)
+            if not self._change_reported:
+                self._tell("code, environment or data have changed since the last session: its trials run again")
+            self._change_reported = True
+        if self._run_cache is None:
+            return None
+        if start.source_fingerprint in self._finished:  # the same values again
+            twin = self._finished[start.source_fingerprint]
+            return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_equal_run(twin.run_id))
+        run = self._run_cache.find(start.source_fingerprint, start.parameters)
+        if run is None:
+            return None
+        value = run.metrics.get(self._goal.metric) if self._goal is not None else None
+        reason = _equal_run(run.run_id)
+        return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
+
+    def note(self, trial: Trial, start: RunStart) -> None:
+        """Note a finished trial, so that an equal one is not run again."""
+        if trial.state == "finished":
+            self._finished[start.source_fingerprint] = trial
+
+    def _is_unchanged(self, earlier: EarlierTrial, start: RunStart) -> bool:
+        same = earlier.run.tags.get(Tag.SOURCE_FINGERPRINT) == start.source_fingerprint
+        return same and has_same_data(earlier.run, version_mentions(self._notebook, start.parameters), self._settings)
+
+
+def _equal_run(run_id: str | None) -> str:
+    return f"run {run_id} has FINISHED with the same fingerprint"
+
+
+@dataclass(frozen=True)
+class TrialSource:
+    """The source of a session's trials, with the results of earlier sessions."""
+
+    previous_results: PreviousResults
+    proposals: Proposals
+    ended: Mapping[int, Trial] = field(default_factory=dict)
+    """Trials of earlier sessions that a study has learned from, by number."""
+
+
+def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callable[[str], None]) -> TrialSource:
+    """Return the source of trials: a plain grid, or a study that continues with the results of earlier sessions."""
+    store, notebook = owned.store, request.source.notebook
+    earlier: dict[int, EarlierTrial] = {}
+    if request.resume is not None:
+        earlier = take_over(store, owned.run_id, request.goal)
+    results = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
+    swept = request.domain.swept
+    if isinstance(swept, ParameterGrid) and not request.learns:
+        # Trials that ended before are recognised by their fingerprint.
+        return TrialSource(results, GridProposals(swept))
+    from notebooks_lib.sweeps.study import StudyProposals
+
+    if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:
+        tell(f"the space has only {swept.size} different trials: some of {request.total} will be repeated")
+    assert request.goal is not None
+    done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
+    changed = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
+    if changed:
+        tell(f"the notebook has changed since {changed} of the trials ran: the study keeps their results")
+    ended = {number: one.trial for number, one in done.items()}
+    proposals = StudyProposals(
+        store.settings.layout.sweeps / f"{owned.run_id}.journal",
+        swept,
+        request.goal,
+        trials=request.trials,
+        sampler=request.sampler,
+        seed=request.seed,
+        pruner=request.prune,
+        jobs=jobs,
+        ended={number: (one.state, one.value) for number, one in ended.items()},
+    )
+    return TrialSource(results, proposals, ended)

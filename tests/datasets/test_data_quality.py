@@ -1,0 +1,99 @@
+"""What a person should look at in a dataset: a holdout unlike its training rows, columns that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from notebooks_lib import datasets
+from notebooks_lib.datasets import data_quality
+from notebooks_lib.settings import Settings
+from tests.datasets.tables import csv, frame
+
+
+def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> None:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"id": range(400), "x": random.normal(size=400), "kind": random.choice(["a", "b"], size=400)})
+    rows["price"] = rows["x"] + 1
+
+    def add(table: pd.DataFrame, name: str) -> datasets.Dataset:
+        file = empty_project.root / "t.csv"
+        table.to_csv(file, index=False)
+        return datasets.add(file, name, empty_project, target="price", key="id")
+
+    data = add(rows, "fine")
+    assert data_quality.holdout_faults("fine", empty_project) == ()
+    known = {*data.train.frame["id"], *data.validation.frame["id"]}
+    held = ~rows["id"].isin(known)
+    odd = rows.assign(
+        x=rows["x"].where(~held | (rows["id"] % 2 == 0), 99.0),
+        kind=rows["kind"].where(~held | (rows["id"] % 3 > 0), "c"),
+    )
+    add(odd, "odd")
+    told = " ".join(data_quality.holdout_faults("odd", empty_project))
+    assert "column 'x': " in told
+    assert "lies outside what train holds" in told
+    assert "column 'kind': " in told
+    assert "has values that train has not" in told
+    add(rows.assign(x=rows["x"].where(~held)), "gaps")
+    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_quality.holdout_faults(
+        "gaps", empty_project
+    )
+    rows.assign(kind=rows["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
+    datasets.add(
+        empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
+    )
+    assert "column 'kind' was text in fine@1 and is number now" in data_quality.holdout_faults("fine", empty_project)
+
+
+def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
+    assert {
+        name: data_quality.holdout_faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")
+    } == {
+        "breast_cancer": (),
+        "diabetes": (),
+        "iris": (),
+        "wine": (),
+    }
+
+
+def test_a_nearly_numeric_column_of_text_is_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    mixed = frame(100).assign(age=["{?}" if i % 20 == 0 else str(i) for i in range(100)], code=["A"] * 100)
+    (remark,) = data_quality.remarks(datasets.add(csv(tmp_path, mixed), "t", empty_project))
+    assert "column 'age' is text" in remark
+    assert "not '{?}'" in remark
+
+
+def test_rows_with_the_same_features_are_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    rows = frame(60)[["x"]].loc[lambda t: t.index.repeat(3)].assign(y=range(180))
+    added = datasets.add(csv(tmp_path, rows), "t", empty_project, target="y")
+    (remark,) = data_quality.remarks(added, empty_project)
+    assert "of the holdout has the same features as rows of train or validation" in remark
+    assert "--group COLUMN" in remark
+    grouped = datasets.add(csv(tmp_path, rows.assign(who=rows.index)), "u", empty_project, target="y", group="who")
+    assert data_quality.remarks(grouped, empty_project) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["12,50", "1.234,75"], "'12,50' has a comma; write numbers with a point"),
+        (["1,5", "2,25"], "has a comma"),
+        (["31.12.2026", "01.02.2024"], "'31.12.2026' is no ISO date"),
+        (["12/31/2026", "1/2/2024"], "is no ISO date"),
+        (["31-12-26", "01-02-24"], "is no ISO date"),
+        (["00501", "10001"], "as a number '00501' would be written 501; if it is one, say --kind c=number"),
+        (["1E5", "2E7"], "would be written 100000"),
+        (["33.333333333333333333", "1.5"], "--kind c=number"),
+    ],
+)
+def test_text_that_looks_like_something_else_is_remarked_on(
+    empty_project: Settings, tmp_path: Path, texts: list[str], words: str
+) -> None:
+    added = datasets.add(csv(tmp_path, frame(60).assign(c=texts * 30)), "t", empty_project, key="id")
+    (remark,) = data_quality.remarks(added, empty_project)
+    assert "column 'c' is text" in remark
+    assert words in remark

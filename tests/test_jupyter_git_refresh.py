@@ -1,0 +1,54 @@
+"""After a save git knows a notebook again that its filter makes equal; nothing is ever staged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import jupyter_git_refresh
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    git("init", "-q")
+    git("config", "filter.short.clean", "head -n 1")
+    Path(".gitattributes").write_text("*.ipynb filter=short\n")
+    Path("a.ipynb").write_text("one\n")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "First")
+    return tmp_path
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_file_that_the_filter_makes_equal_is_clean_after_a_save(repository: Path) -> None:
+    Path("a.ipynb").write_text("one\ntwo\n")
+    assert git("status", "--porcelain") == " M a.ipynb\n"
+    assert jupyter_git_refresh.after_save({"type": "file"}, str(repository / "a.ipynb")) is None
+    assert git("status", "--porcelain") == " M a.ipynb\n"
+    thread = jupyter_git_refresh.after_save({"type": "notebook"}, str(repository / "a.ipynb"), contents_manager=None)
+    assert thread is not None
+    thread.join(30)
+    assert git("status", "--porcelain") == ""
+
+
+def test_nothing_is_staged(repository: Path) -> None:
+    Path("a.ipynb").write_text("another\n")
+    Path("b.ipynb").write_text("new\n")
+    for name in ("a.ipynb", "b.ipynb", "missing.ipynb"):
+        jupyter_git_refresh.refresh_index(repository / name)
+    assert git("status", "--porcelain") == " M a.ipynb\n?? b.ipynb\n"
+
+
+def test_outside_a_repository_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    jupyter_git_refresh.refresh_index(tmp_path / "a.ipynb")
+    monkeypatch.setenv("PATH", "")
+    jupyter_git_refresh.refresh_index(tmp_path / "a.ipynb")
