@@ -14,6 +14,7 @@ from notebooks_lib import errors
 LINK_MODE = "120000"
 FETCH_ALL = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
 """Mends a clone that has a part of the history only, also one that knows a single branch, as CI makes them."""
+_TWO_FILES = "compare two files: nbops diff A.ipynb B.ipynb"
 _STATES = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "modified", "U": "unmerged"}
 FileState = Literal["added", "deleted", "modified", "renamed", "unmerged", "untracked"]
 
@@ -187,13 +188,13 @@ def _git(folder: Path, *arguments: str) -> bytes:
             check=False,
         )
     except FileNotFoundError as error:
-        raise errors.UsageError("git is not installed: install it, or name two files") from error
+        raise errors.UsageError(f"git is not installed: install it, or {_TWO_FILES}") from error
     if done.returncode == 0:
         return done.stdout
     reason = next((line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()), "no answer")
     reason = reason.removeprefix("fatal: ")
     if "not a git repository" in reason:
-        raise errors.UsageError(f"{folder.absolute()} is not in a git repository: go into one, or name two files")
+        raise errors.UsageError(f"{folder.absolute()} is not in a git repository: go into one, or {_TWO_FILES}")
     if "dubious ownership" in reason:
         reason += f"; if you trust its owner: git config --global --add safe.directory {folder.absolute()}"
     raise errors.UsageError(f"git {arguments[0]}: {reason}")

@@ -19,6 +19,11 @@ How to run it, and how to exempt a cell: [notebooks](notebooks.md#the-rules-of-n
 public notebooks, and how often it is wrong: [rules on public notebooks](rules-on-public-notebooks.md). This page is made
 from the tables of rules: `make api`.
 
+A **fault** goes wrong in any notebook: the run fails, says something that is not so, cannot be repeated elsewhere, or gives a
+secret away. Faults are reported everywhere. A **convention** is how notebooks of a project like this one are written; it is
+reported in a project (production/settings.toml, or `[tool.nbops]` in pyproject.toml), and elsewhere with `--select ALL`.
+`--select` and `[check] select` take `ALL`, `FAULTS`, and beginnings of codes, such as `NB0` and `F821`.
+
 Examples with more than one cell are in the percent format: `# %%` begins a cell, with its tags or its other keys; `# %%%`
 says where the notebook stands, or its metadata.
 """
@@ -31,7 +36,8 @@ def page() -> str:
     parts = [INTRODUCTION]
     for rule in notebook_rules.all_rules():
         family = ".." if len(rule.code) == 2 else ""
-        parts.append(f"## {rule.code}{family}: {rule.what}\n\n{rule.why} {rule.fix}\n")
+        kind = "Convention" if rule.convention else "Fault"
+        parts.append(f"## {rule.code}{family}: {rule.what}\n\n*{kind}.* {rule.why} {rule.fix}\n")
         parts += [
             f"{title}\n\n```python\n{text.rstrip()}\n```\n"
             for title, text in (("Reported:", rule.bad), ("Not reported:", rule.good))

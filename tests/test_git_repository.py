@@ -105,7 +105,7 @@ def test_a_repository_without_a_commit(tmp_path):
 
 
 def test_outside_a_repository_and_without_git(tmp_path, monkeypatch):
-    with pytest.raises(errors.UsageError, match=r"is not in a git repository: go into one, or name two files"):
+    with pytest.raises(errors.UsageError, match=r"is not in a git repository: go into one, or compare two files"):
         GitRepository.find(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(errors.UsageError, match="git is not installed"):

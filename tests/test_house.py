@@ -105,7 +105,7 @@ TESTED_IN = {
     "notebooks/code_rules": "notebooks/test_notebook_rules",
     "notebooks/container_types": "notebooks/test_parameter_schema",
     "notebooks/cleaning_rules": "notebooks/test_notebook_rules",
-    "notebooks/predefined_names": "cli/test_check",
+    "notebooks/check_options": "cli/test_check",
     "notebooks/notebook_rule": "notebooks/test_notebook_rules",
     "notebooks/parameter_rules": "notebooks/test_notebook_rules",
     "notebooks/parameter_types": "notebooks/test_parameter_schema",

@@ -1,4 +1,4 @@
-"""`nbops check`: check notebooks against the rules of this project."""
+"""`nbops check`: check notebooks against the rules: all of them in a project, faults elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from notebooks_lib.cli import notebook_paths, output
 
 if TYPE_CHECKING:
     from notebooks_lib.notebooks import notebook_rules
+    from notebooks_lib.notebooks.notebook_rules import RuleViolation
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--fix", is_flag=True, help="First remove outputs and counts, add missing cell ids, and name the kernel python3."
+)
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    help="ALL, FAULTS, or beginnings of codes, as in NB0,F821. Default: ALL in a project, FAULTS elsewhere.",
 )
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules with reason and fix, and stop.")
 @click.option(
@@ -31,24 +38,30 @@ if TYPE_CHECKING:
     help="Print lines, a JSON list, annotations of a GitHub workflow, or a SARIF 2.1.0 file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def command(paths: tuple[Path, ...], fix: bool, list_rules: bool, form: str, as_json: bool) -> int:
+def command(
+    paths: tuple[Path, ...], fix: bool, select: tuple[str, ...], list_rules: bool, form: str, as_json: bool
+) -> int:
     """Check notebooks, or all notebooks in folders, against the rules. Only --fix changes files.
 
-    Without PATHS: all notebooks under experimentation/ and production/ of this project. Prints `file:cell (id):
-    CODE message`, with cells counted from 0. Exit code: 0 no findings, 1 findings.
+    Without PATHS: all notebooks under experimentation/ and production/ of this project; outside a project, and without
+    --fix, those below this folder. Prints `file:cell (id): CODE message`, with cells counted from 0. Works in any
+    repository; outside a project it reports faults only. Exit code: 0 no findings, 1 findings.
     """
 
     form = "json" if as_json else form
     if list_rules:
         _print_rules(as_json=form == "json")
         return 0
-    files = notebook_paths.find_notebooks(paths)
+    files = notebook_paths.find_notebooks(paths, anywhere=not fix)
     if fix:
         for file in files:
             _fix(file)
-    findings = _check(files)
+    everything = _check(files)
+    findings = _selected(everything, select)
     if form == "text":
         _print_findings(findings, len(files))
+        if len(findings) < len(everything) and not select:
+            click.echo(_explain_left_out(len(everything) - len(findings)), err=True)
     else:
         from notebooks_lib.cli import finding_formats
 
@@ -98,7 +111,7 @@ def _fix(file: Path) -> None:
 
 def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
     """Return the violations in the order of the files."""
-    from notebooks_lib.notebooks import document, notebook_rules, predefined_names
+    from notebooks_lib.notebooks import check_options, document, notebook_rules
 
     notebooks, violations = [], []
     for file in files:
@@ -107,20 +120,36 @@ def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
         except errors.NotebookError as error:
             violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error)))
     violations += notebook_rules.check_with_ruff(
-        notebooks, lambda notebook: predefined_names.of_folder(notebook.path.parent)
+        notebooks, lambda notebook: check_options.of_folder(notebook.path.parent).builtins
     )
     return sorted(violations, key=lambda violation: violation.path)
+
+
+def _selected(findings: Sequence[RuleViolation], select: Sequence[str]) -> list[RuleViolation]:
+    """Return the findings of the rules that are selected on the command line, else in each notebook's project."""
+    from notebooks_lib.notebooks import check_options
+
+    if select:
+        options = check_options.CheckOptions(select=check_options.check_selection(select))
+        return [finding for finding in findings if options.includes(finding.code)]
+    return [finding for finding in findings if check_options.of_folder(finding.path.parent).includes(finding.code)]
+
+
+def _explain_left_out(number: int) -> str:
+    findings = f"{number} more finding{'s are' if number > 1 else ' is'}"
+    return f"{findings} not shown, of conventions that hold in a project of nbops: --select ALL shows all"
 
 
 def _print_rules(*, as_json: bool) -> None:
     from notebooks_lib.notebooks import notebook_rules
 
     if as_json:
-        fields = ("code", "what", "why", "fix")
+        fields = ("code", "what", "why", "fix", "convention")
         table = [{field: getattr(rule, field) for field in fields} for rule in notebook_rules.all_rules()]
         sys.stdout.write(json.dumps(table, ensure_ascii=False) + "\n")
         return
     for rule in notebook_rules.all_rules():
-        click.echo(f"{click.style(rule.code.ljust(5), bold=True)}  {rule.what}")
+        kind = "  (convention)" if rule.convention else ""
+        click.echo(f"{click.style(rule.code.ljust(5), bold=True)}  {rule.what}{kind}")
         click.echo(f"       why  {rule.why}")
         click.echo(f"       fix  {rule.fix}")

@@ -22,7 +22,7 @@ COMMANDS = {
     "profile": "Measure a model under CPU and memory limits, and recommend a size.",
     "data": "List, show and add versioned datasets.",
     "kernels": "Show, stop and measure the processes that warm kernels are forked from.",
-    "check": "Check notebooks against the rules of this project.",
+    "check": "Check notebooks for faults, and in a project against its conventions.",
     "clean": "Take outputs and noisy metadata out of notebooks; also as git's filter.",
     "diff": "Show what changed in notebooks, cell by cell.",
     "review": "Review what a pull request changes in notebooks, numbers included.",

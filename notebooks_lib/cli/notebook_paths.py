@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from notebooks_lib import errors, project_root
 
 FOLDERS = ("experimentation", "production")
-_SKIPPED = {".ipynb_checkpoints", ".nbops", ".venv", "node_modules"}
+_SKIPPED = {".git", ".ipynb_checkpoints", ".nbops", ".venv", "node_modules", "site-packages"}
 
 
-def find_notebooks(paths: Sequence[Path]) -> list[Path]:
+def find_notebooks(paths: Sequence[Path], *, anywhere: bool = False) -> list[Path]:
     """Return the notebooks in files and folders, absolute, sorted and each once; without paths, those of this project.
 
-    Raises UsageError for a path that is not there.
+    With `anywhere`, and neither paths nor a project's folders, those below the current folder. Raises UsageError for a
+    path that is not there, and where no path is given and there is nothing to find.
     """
-    return sorted(set(_notebooks(paths or _folders_of_project())))
-
-
-def _folders_of_project() -> list[Path]:
+    if paths:
+        return sorted(set(_notebooks(paths)))
     root = project_root.find_root(Path.cwd())
     folders = [folder for name in FOLDERS if (folder := root / name).is_dir()]
-    if not folders:
-        raise errors.UsageError(f"{root}: found no {' or '.join(FOLDERS)} folder; name the notebooks, or `.` for all")
-    return folders
+    if folders and (project_root.is_project(root) or not anywhere):
+        return sorted(set(_notebooks(folders)))
+    found = sorted(set(_notebooks([root]))) if anywhere else []
+    if not found:
+        no_folder = "no notebooks" if anywhere else f"no {' or '.join(FOLDERS)} folder"
+        name_them = "go where they are, or name them" if anywhere else "name the notebooks, or `.` for all"
+        raise errors.UsageError(f"{root}: found {no_folder}; {name_them}")
+    return found
 
 
 def _notebooks(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            files = (file for file in path.rglob("*.ipynb") if not _SKIPPED.intersection(file.relative_to(path).parts))
-            yield from (file.absolute() for file in files)
+            for folder, folders, files in os.walk(path):
+                folders[:] = [name for name in folders if name not in _SKIPPED]
+                yield from (Path(folder, name).absolute() for name in files if name.endswith(".ipynb"))
         elif path.is_file():
             yield path.absolute()
         else:

@@ -27,29 +27,43 @@ FEWEST_SEEDS = 2
     default=None,
     help="So many runs on each side with different seeds.",
 )
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    help="Rules, as for nbops check. Default: ALL in a project, FAULTS elsewhere.",
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one page, with figures, here.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
 def command(
-    base: str, make_runs: bool, seeds: int | None, html: Path | None, markdown: Path | None, as_json: bool
+    base: str,
+    make_runs: bool,
+    seeds: int | None,
+    select: tuple[str, ...],
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
 ) -> int:
     """Review the notebooks that changed since BASE: source, parameters, findings, numbers and their proof.
 
     BASE is a revision; what changed since the work tree's branch left it is reviewed. Default: the default branch. A
     notebook counts as changed if its source fingerprint does: also through a helper, a parameter or requirements.lock.
 
-    Works in any git repository with notebooks. Numbers are those of runs in the tracking store; --run makes missing
-    ones, the base's in a work tree of its own. The holdout is never read.
+    Works in any git repository with notebooks; outside a project, findings are faults only. Numbers are those of runs
+    in the tracking store; --run makes missing ones, the base's in a work tree of its own. The holdout is never read.
 
     Exit code: 0, also if a metric is worse; 1 if a notebook fails or there are new findings; 2 usage error.
     """
     from notebooks_lib.git_repository import GitRepository
+    from notebooks_lib.notebooks import check_options
     from notebooks_lib.review.reviewer import Reviewer
 
     def say(line: str) -> None:
         click.echo(f"nbops review: {safe_text.printable(line)}", err=True)
 
-    review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, say).review()
+    rules = check_options.check_selection(select)
+    review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, rules, say).review()
     _tell_github(review)
     _write(review, html, markdown)
     if as_json:

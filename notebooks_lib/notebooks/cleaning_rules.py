@@ -75,6 +75,7 @@ RULES: tuple[NotebookRule, ...] = (
 print(3)
 """,
         good="print(3)",
+        convention=True,
     ),
     NotebookRule(
         "NB002",
@@ -87,6 +88,7 @@ print(3)
 x = 3
 """,
         good="x = 3",
+        convention=True,
     ),
     NotebookRule(
         "NB003",
@@ -102,6 +104,7 @@ x = 3
 # %% {"id": "model"}
 x = 3
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB004",
@@ -119,6 +122,7 @@ x = 3
 # %%
 x = 3
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB021",
@@ -134,5 +138,6 @@ x = 3
 # %% {"metadata": {"tags": ["keep_output"]}}
 x = 3
 """,
+        convention=True,
     ),
 )

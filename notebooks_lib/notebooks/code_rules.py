@@ -100,13 +100,13 @@ def path_edits(notebook: Notebook) -> Findings:
 def reassigned(notebook: Notebook) -> Findings:
     """Yield names that an earlier cell has assigned. Only plain statements count: no loops, no branches, no `_names`.
 
-    A name that each cell assigns before it reads it (`fig, ax = ...`) means the same in any order. A parameter is
-    reported in any case, because its given value would be lost.
+    A name that each cell assigns before it reads it (`fig, ax = ...`) means the same in any order. Parameters have a
+    rule of their own.
     """
     owners: dict[str, int] = {}
     cells = [cell for cell in notebook.python_cells if INJECTED_TAG not in cell.tags]
     awaited = {name for cell in cells for name in _read_first(cell)}
-    awaited |= {parameter.name for parameter in read_schema(notebook).parameters}
+    awaited -= {parameter.name for parameter in read_schema(notebook).parameters}
     for cell in cells:
         for name in dict.fromkeys(_assigned(cell)):
             if name in owners and owners[name] != cell.index and name in awaited:
@@ -166,6 +166,7 @@ RULES: tuple[NotebookRule, ...] = (
 import lightgbm
 lightgbm.__version__
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB011",
@@ -201,6 +202,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     print()
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB017",
@@ -216,11 +218,12 @@ sys.path.append("../src")
 import helpers
 helpers.__name__
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB018",
-        "a name that two cells assign, or a parameter that is assigned again",
-        "What a cell does then depends on the order in which cells were run; a given parameter is lost.",
+        "a name that two cells assign",
+        "What a cell does then depends on the order in which cells were run.",
         "Give the second value a name of its own; a name for one cell only begins with `_`.",
         reassigned,
         bad="""\
@@ -239,6 +242,7 @@ Sorted:
 # %%
 ordered = sorted(frame)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB024",

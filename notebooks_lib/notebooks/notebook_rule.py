@@ -38,3 +38,5 @@ class NotebookRule:
     """An example that the rule reports: cells in the percent format, or the source of one code cell."""
     good: str
     """An example that it does not report."""
+    convention: bool = False
+    """True for what a project of this kind asks of its notebooks; a fault goes wrong in any."""

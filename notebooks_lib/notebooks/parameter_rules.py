@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Iterator
 
 from notebooks_lib.notebooks import expressions, magic_effects, type_annotations
-from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
+from notebooks_lib.notebooks.document import INJECTED_TAG, PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
 from notebooks_lib.notebooks.parameter_schema import SECRET_DEFAULT, read_schema
 from notebooks_lib.notebooks.parameter_types import NumberBounds
@@ -108,6 +109,43 @@ def unread(notebook: Notebook) -> Findings:
             yield Finding(_place(notebook), f"no cell reads parameter {parameter.name!r}")
 
 
+def reassigned(notebook: Notebook) -> Findings:
+    """Yield assignments to a parameter outside its cell, also by a loop, an import or a definition.
+
+    Branches do not count: `if path is None: path = newest()` fills in what was not given.
+    """
+    names = {parameter.name for parameter in read_schema(notebook).parameters}
+    for cell in notebook.python_cells if names else ():
+        if not {PARAMETERS_TAG, INJECTED_TAG}.intersection(cell.tags):
+            for name, line in _bound(cell.code.tree.body if cell.code.tree else ()):
+                if name in names:
+                    yield Finding(cell.index, f"parameter {name!r} is assigned again", line, name)
+
+
+def _bound(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, int]]:
+    """Yield the names that statements bind in any case, with their lines."""
+    for statement in statements:
+        targets: list[ast.expr] = []
+        match statement:
+            case ast.Assign(targets=targets):
+                pass
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target, value=ast.expr()):
+                targets = [target]
+            case ast.For(target=target, body=body) | ast.AsyncFor(target=target, body=body):
+                targets = [target]
+                yield from _bound(body)
+            case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
+                targets = [item.optional_vars for item in items if item.optional_vars]
+                yield from _bound(body)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                yield from ((alias.asname or alias.name.partition(".")[0], statement.lineno) for alias in aliases)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, statement.lineno
+        for node in (node for target in targets for node in ast.walk(target)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id, node.lineno
+
+
 def risky_defaults(notebook: Notebook) -> Findings:
     """Yield switches of a notebook in `production/` whose default changes something outside."""
     if not notebook.is_production:
@@ -143,6 +181,7 @@ alpha: float = 1.0
 # %%
 print(alpha)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB006",
@@ -162,6 +201,7 @@ alpha: float = 1.0
 # %%
 print(alpha)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB007",
@@ -181,6 +221,7 @@ alpha: float = 0.001
 # %%
 print(alpha)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB008",
@@ -261,6 +302,28 @@ print(dry_run)
 dry_run: bool = True
 # %%
 print(dry_run)
+""",
+        convention=True,
+    ),
+    NotebookRule(
+        "NB031",
+        "a parameter that is assigned again",
+        "The given value is lost, while the run records it.",
+        "Give the second value, or the variable of the loop, a name of its own.",
+        reassigned,
+        bad="""\
+# %% parameters
+alpha: float = 1.0
+# %%
+for alpha in (0.1, 1.0):
+    print(alpha)
+""",
+        good="""\
+# %% parameters
+alpha: float = 1.0
+# %%
+for factor in (0.1, 1.0):
+    print(factor * alpha)
 """,
     ),
 )

@@ -16,6 +16,8 @@ class RuffRule(NamedTuple):
     bad: str
     """An example that ruff reports: the source of one code cell."""
     good: str
+    convention: bool = False
+    """As in `NotebookRule`."""
 
 
 RULES: tuple[RuffRule, ...] = (
@@ -85,6 +87,7 @@ log(2)
 import os
 os.name
 """,
+        convention=True,
     ),
     RuffRule(
         "F402",
@@ -111,6 +114,7 @@ for name in [1]:
 from math import pi
 pi
 """,
+        convention=True,
     ),
     RuffRule(
         "F5",
@@ -199,5 +203,6 @@ import os
 x = 1
 print(x, os)
 """,
+        convention=True,
     ),
 )

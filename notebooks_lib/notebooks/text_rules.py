@@ -117,6 +117,7 @@ RULES: tuple[NotebookRule, ...] = (
 # %% [markdown]
 # Do prices follow size?
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB012",
@@ -146,6 +147,7 @@ print(15)
 print(0)
 print(1)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB013",
@@ -161,6 +163,7 @@ class Model:
 from models import Model
 Model()
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB019",
@@ -188,6 +191,7 @@ And now the third:
 # %%
 print(3)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB027",
@@ -205,6 +209,7 @@ x = 3  # TODO: ask whether it is four
 # %%
 x = 3  # todos per person
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB028",
@@ -220,5 +225,6 @@ Name the number to beat: the mean, or last week.
 # %% [markdown]
 The number to beat is the mean of last week.
 """,
+        convention=True,
     ),
 )

@@ -56,6 +56,7 @@ mlflow.set_tracking_uri("http://localhost:5000")
 import mlflow
 mlflow.log_metric("rmse", 3.0)
 """,
+        convention=True,
     ),
     NotebookRule(
         "NB025",

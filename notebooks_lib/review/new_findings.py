@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff
 from notebooks_lib.notebooks.notebook_rules import RuleViolation, check_with_ruff
-from notebooks_lib.notebooks.ruff_linter import HostNames
+
+Options = Callable[[Notebook], CheckOptions]
+"""Returns the rules and the host's names that hold for a notebook."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,21 @@ class _Fault(NamedTuple):
 
 
 def find_new_findings(
-    diffs: Sequence[NotebookDiff], host_names: HostNames = lambda _: ()
+    diffs: Sequence[NotebookDiff], options: Options = lambda _: CheckOptions()
 ) -> tuple[FindingChanges, ...]:
     """Return the changes of each notebook. Raises UsageError if ruff, which is called once a side, is not to be had."""
-    base = _by_notebook([diff.base for diff in diffs], host_names)
-    head = _by_notebook([diff.head for diff in diffs], host_names)
+    base = _by_notebook([diff.base for diff in diffs], options)
+    head = _by_notebook([diff.head for diff in diffs], options)
     return tuple(_compare(diff, *sides) for diff, *sides in zip(diffs, base, head, strict=True))
 
 
-def _by_notebook(notebooks: Sequence[Notebook], host_names: HostNames) -> list[list[RuleViolation]]:
+def _by_notebook(notebooks: Sequence[Notebook], options: Options) -> list[list[RuleViolation]]:
     by_path: dict[object, list[RuleViolation]] = defaultdict(list)
-    for violation in check_with_ruff([notebook for notebook in notebooks if notebook.cells], host_names):
-        by_path[violation.path].append(violation)
+    chosen = {notebook.path: options(notebook) for notebook in notebooks}
+    checked = [notebook for notebook in notebooks if notebook.cells]
+    for violation in check_with_ruff(checked, lambda notebook: chosen[notebook.path].builtins):
+        if chosen[violation.path].includes(violation.code):
+            by_path[violation.path].append(violation)
     return [by_path[notebook.path] if notebook.cells else [] for notebook in notebooks]
 
 

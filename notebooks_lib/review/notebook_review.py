@@ -212,6 +212,8 @@ class Review:
     """Notebooks with equal fingerprints."""
     only_outputs: tuple[str, ...] = ()
     """Of them, those whose files changed without a change of source: outputs, counts, metadata or ids."""
+    faults_only: bool = False
+    """Whether findings of conventions are left out, as outside a project."""
 
     @property
     def exit_code(self) -> int:
@@ -229,6 +231,7 @@ class Review:
             "failed": any(notebook.failed for notebook in self.notebooks),
             "unchanged": self.unchanged,
             "only_outputs": list(self.only_outputs),
+            "faults_only": self.faults_only,
             "notebooks": [notebook.as_json() for notebook in self.notebooks],
         }
 

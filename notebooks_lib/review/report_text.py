@@ -61,6 +61,8 @@ def circumstances(review: Review) -> list[str]:
         lines.append(f"no source change, only outputs, counts, metadata or ids: {names}")
     if review.unchanged:
         lines.append(f"{count(review.unchanged, 'notebook')} unchanged")
+    if review.faults_only:
+        lines.append("findings: faults only; `--select ALL` adds the conventions of a project")
     return lines
 
 

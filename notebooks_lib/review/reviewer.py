@@ -11,7 +11,8 @@ from typing import Literal
 from notebooks_lib import settings
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.notebooks import predefined_names
+from notebooks_lib.notebooks import check_options
+from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
 from notebooks_lib.review import base_and_head_runs, source_proof
@@ -54,6 +55,8 @@ class Reviewer:
     """A revision; empty for the default branch. What changed since the head left it is reviewed."""
     run: bool = False
     seeds: int = 0
+    select: tuple[str, ...] = ()
+    """The rules; empty for those that hold where a notebook lies."""
     say: Callable[[str], None] = lambda line: None
     _requests: dict[Path, RunRequest | str] = field(default_factory=dict)
     _dirty: bool = False
@@ -76,6 +79,7 @@ class Reviewer:
             notebooks=tuple(notebooks),
             unchanged=changes.unchanged,
             only_outputs=changes.only_outputs,
+            faults_only=any(self._options(one.diff.head).faults_only for one in notebooks if one.diff),
         )
 
     def _review(self, source: FingerprintChange) -> NotebookReview:
@@ -104,15 +108,15 @@ class Reviewer:
 
     def _with_findings(self, reviews: list[NotebookReview]) -> Iterator[NotebookReview]:
         """Yield the reviews with what the rules find; ruff is called once a side for all of them."""
-
-        def names(notebook: Notebook) -> tuple[str, ...]:
-            return predefined_names.of_folder((self.repository.root / notebook.path).parent)
-
         diffs = [review.diff for review in reviews if review.diff and review.diff.changes]
-        findings = iter(find_new_findings(diffs, names) if diffs else ())
+        findings = iter(find_new_findings(diffs, self._options) if diffs else ())
         for review in reviews:
             changes = next(findings) if review.diff and review.diff.changes else FindingChanges()
             yield replace(review, new_findings=changes.new, mended_findings=changes.mended)
+
+    def _options(self, notebook: Notebook) -> CheckOptions:
+        options = check_options.of_folder((self.repository.root / notebook.path).parent)
+        return replace(options, select=self.select or options.select)
 
     def _request(self, root: Path) -> RunRequest | str:
         """Return how runs of a project are had, or why they cannot be."""

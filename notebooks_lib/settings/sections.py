@@ -288,6 +288,8 @@ class Check(Section):
 
     builtins: Names = ()
     """Names that the place where notebooks run brings along, such as `spark` and `dbutils`."""
+    select: Names = ()
+    """ALL, FAULTS, or beginnings of codes such as NB and F821. Empty: ALL in a project, FAULTS elsewhere."""
 
 
 class ReviewOptions(Section):

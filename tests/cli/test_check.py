@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.notebooks import notebook_rules, predefined_names, ruff_linter
+from notebooks_lib.notebooks import check_options, notebook_rules, ruff_linter
 from tests.notebooks.building import code, md, write
 
 GOOD = (md("# T"), code("alpha: float = 1.0\nprint(alpha)", "parameters"))
@@ -44,11 +44,55 @@ def test_paths_are_files_or_folders_and_json_is_for_ci(empty_project, capsys):
     ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), [(["a/b.ipynb"], "did you mean 'a.ipynb'"), ([], "name the notebooks")])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a/b.ipynb"], "did you mean 'a.ipynb'"),
+        (["--fix"], "found no experimentation or production folder; name the notebooks"),
+        (["--select", "NB9"], "select: found 'NB9', expected ALL, FAULTS, or the beginning of a code"),
+    ],
+)
 def test_usage_errors_exit_with_2(tmp_path, capsys, arguments, said):
     write(Path("a/a.ipynb"), *GOOD)
     assert run(["check", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_outside_a_project_all_notebooks_below_are_checked_for_faults_only(tmp_path, capsys):
+    assert run(["check"]) == 2
+    assert "found no notebooks; go where they are, or name them" in capsys.readouterr().err
+    write(Path("lessons/a.ipynb"), code("import os\nprint(frame)"))
+    write(Path("experimentation/b.ipynb"), code("def f():\n" + "    print()\n" * 9))
+    write(Path(".venv/lib/c.ipynb"), code("x = ("))
+    assert run(["check"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "lessons/a.ipynb:0 (cell-0): F821 line 2: Undefined name `frame`\n"
+    assert "2 notebooks, 1 finding\n" in printed.err
+    assert "8 more findings are not shown, of conventions that hold in a project of nbops: --select ALL" in printed.err
+
+
+def test_rules_are_selected_as_in_ruff_on_the_command_line_or_in_the_settings(empty_project, capsys, monkeypatch):
+    write(Path("production/b.ipynb"), code("import os\nprint(frame)"))
+
+    def codes(*arguments: str) -> list[str]:
+        check_options.of_folder.cache_clear()
+        run(["check", "--json", *arguments])
+        return [entry["code"] for entry in json.loads(capsys.readouterr().out)]
+
+    everything = codes()
+    assert {"F821", "F401", "NB005", "NB009", "NB019"} == set(everything)
+    assert codes("--select", "ALL") == everything
+    assert codes("--select", "FAULTS") == ["F821"]
+    assert codes("--select", "F4,NB005", "--select", "F82") == ["F401", "F821", "NB005"]
+    monkeypatch.setenv("NBOPS_CHECK_SELECT", "FAULTS,F401")
+    assert codes() == ["F401", "F821"]
+    with Path("production/settings.toml").open("a") as file:
+        file.write('[check]\nselect = ["NB9"]\n')
+    monkeypatch.delenv("NBOPS_CHECK_SELECT")
+    check_options.of_folder.cache_clear()
+    assert run(["check"]) == 2
+    assert "found 'NB9'" in capsys.readouterr().err
+    check_options.of_folder.cache_clear()
 
 
 def test_the_rules_are_listed_with_reason_and_fix(capsys):
@@ -68,7 +112,7 @@ def test_names_are_checked_with_ruff_and_the_settings_name_what_the_host_brings(
     ]
     with Path("production/settings.toml").open("a") as file:
         file.write('[check]\nbuiltins = ["spark"]\n')
-    predefined_names.of_folder.cache_clear()
+    check_options.of_folder.cache_clear()
     assert run(["check"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "production/b.ipynb:2 (cell-2): F821 line 2: Undefined name `frame`\n"

@@ -65,7 +65,10 @@ def test_two_files_need_neither_git_nor_a_repository(tmp_path, monkeypatch, caps
     assert run(["diff", "a.ipynb", "b.ipynb"]) == 0
     assert capsys.readouterr().out.startswith("b.ipynb (before: a.ipynb): 1 cell removed\ncell 2 (plot) of the base")
     assert run(["diff"]) == 2
-    assert capsys.readouterr().err == "nbops: git is not installed: install it, or name two files\n"
+    assert (
+        capsys.readouterr().err
+        == "nbops: git is not installed: install it, or compare two files: nbops diff A.ipynb B.ipynb\n"
+    )
 
 
 def test_exit_codes(repository, capsys):

@@ -85,5 +85,5 @@ def test_outside_a_repository_two_files_can_be_compared(tmp_path):
     for name in ("a.ipynb", "b.ipynb"):
         (tmp_path / name).write_text("{}")
     assert parse_targets(["a.ipynb", "b.ipynb"], tmp_path) == (FileTarget(Path("a.ipynb")), FileTarget(Path("b.ipynb")))
-    with pytest.raises(errors.UsageError, match="not in a git repository: go into one, or name two files"):
+    with pytest.raises(errors.UsageError, match="not in a git repository: go into one, or compare two files"):
         parse_targets(["a.ipynb"], tmp_path)
