@@ -212,6 +212,8 @@ class Review:
     """Notebooks with equal fingerprints."""
     only_outputs: tuple[str, ...] = ()
     """Of them, those whose files changed without a change of source: outputs, counts, metadata or ids."""
+    no_runs: str = ""
+    """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
     """Whether findings of conventions are left out, as outside a project."""
 
@@ -231,6 +233,7 @@ class Review:
             "failed": any(notebook.failed for notebook in self.notebooks),
             "unchanged": self.unchanged,
             "only_outputs": list(self.only_outputs),
+            "no_runs": self.no_runs,
             "faults_only": self.faults_only,
             "notebooks": [notebook.as_json() for notebook in self.notebooks],
         }

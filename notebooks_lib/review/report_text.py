@@ -61,6 +61,10 @@ def circumstances(review: Review) -> list[str]:
         lines.append(f"no source change, only outputs, counts, metadata or ids: {names}")
     if review.unchanged:
         lines.append(f"{count(review.unchanged, 'notebook')} unchanged")
+    if not review.notebooks and review.base_commit == review.head_commit:
+        lines.append("this branch is at its base: name another one, as in `nbops review HEAD~1` for the last commit")
+    if review.no_runs:
+        lines.append(f"no numbers ({review.no_runs})")
     if review.faults_only:
         lines.append("findings: faults only; `--select ALL` adds the conventions of a project")
     return lines

@@ -71,6 +71,11 @@ class Reviewer:
             changes = find_source_changes(self.repository, commit, tree)
             notebooks = [self._review(change) for change in changes.notebooks]
         notebooks = list(self._with_findings(notebooks))
+        no_runs = self._no_runs()
+        if no_runs:  # said once, not of each notebook
+            notebooks = [
+                replace(one, no_metrics_because="") if one.no_metrics_because == no_runs else one for one in notebooks
+            ]
         return Review(
             base=base,
             base_commit=commit,
@@ -79,6 +84,7 @@ class Reviewer:
             notebooks=tuple(notebooks),
             unchanged=changes.unchanged,
             only_outputs=changes.only_outputs,
+            no_runs=no_runs,
             faults_only=any(self._options(one.diff.head).faults_only for one in notebooks if one.diff),
         )
 
@@ -113,6 +119,11 @@ class Reviewer:
         for review in reviews:
             changes = next(findings) if review.diff and review.diff.changes else FindingChanges()
             yield replace(review, new_findings=changes.new, mended_findings=changes.mended)
+
+    def _no_runs(self) -> str:
+        """Return why no notebook has runs; empty if that differs between projects, or some could have them."""
+        first, *others = [*self._requests.values()] or [""]
+        return first if isinstance(first, str) and all(other == first for other in others) else ""
 
     def _options(self, notebook: Notebook) -> CheckOptions:
         options = check_options.of_folder((self.repository.root / notebook.path).parent)

@@ -89,8 +89,9 @@ def test_from_change_to_numbers_and_their_proof(
 ) -> None:
     write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
     commit(root)
-    (notebook,) = review(capsys)["notebooks"]
-    assert notebook["no_metrics_because"] == "no runs are tracked here: nbops review --run makes them"
+    found = review(capsys)
+    assert found["no_runs"] == "no runs are tracked here: nbops review --run makes them"
+    assert [notebook["no_metrics_because"] for notebook in found["notebooks"]] == [""], "it is said once"
     assert not (root / ".nbops").exists(), "a review that only reads makes no store"
 
     use_store(root, migrated)
@@ -204,15 +205,25 @@ def test_a_repository_without_anything_of_ours(
     commit(root)
     monkeypatch.chdir(root)
     assert review(capsys)["notebooks"] == []
+    assert run(["review"]) == 0
+    assert "this branch is at its base: name another one" in capsys.readouterr().out
     write(root / "q.ipynb", md("# T"), code("x = 2"))
     write(root / "new.ipynb", code("y = 1"))
-    content = review(capsys, code=1)
-    assert [(one["path"], one["state"], bool(one["new_findings"])) for one in content["notebooks"]] == [
-        ("new.ipynb", "added", True),
-        ("q.ipynb", "modified", False),
+    content = review(capsys)
+    assert [(one["path"], one["state"], one["new_findings"]) for one in content["notebooks"]] == [
+        ("new.ipynb", "added", []),
+        ("q.ipynb", "modified", []),
     ]
-    assert run(["review"]) == 1, "a new notebook brings its findings"
-    assert "1 cell edited" in capsys.readouterr().out
+    assert run(["review"]) == 0, "conventions are no faults"
+    printed = capsys.readouterr().out
+    assert "1 cell edited" in printed
+    assert "findings: faults only; `--select ALL` adds the conventions of a project" in printed
+    assert printed.count("no runs are tracked here") == 1
+    content = review(capsys, "--select", "ALL", code=1)
+    assert {finding["code"] for finding in content["notebooks"][0]["new_findings"]} == {"NB005", "NB009", "NB019"}
+    write(root / "new.ipynb", code("y = z"))
+    content = review(capsys, code=1)
+    assert [finding["code"] for finding in content["notebooks"][0]["new_findings"]] == ["F821"]
 
 
 def test_what_is_asked_for_wrongly(
