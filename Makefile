@@ -51,7 +51,8 @@ stop:  ## stop the endpoint that `make run` started
 
 review: setup  ## what this branch changes in notebooks and in their numbers: .nbops/review/report.html; BASE=origin/main
 	@rm -rf .nbops/review && mkdir -p .nbops/review
-	nbops review "$$BASE" --run --html .nbops/review/report.html --markdown .nbops/review/report.md
+	nbops review "$$BASE" --run --html .nbops/review/report.html --markdown .nbops/review/report.md \
+		$(if $(TF_BUILD),--figures .nbops/review/figures)
 
 propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/propose/card.html; LIVE=--live does it
 	nbops sweep experimentation/diabetes_ridge.ipynb --grid alpha=0.01,0.1,1 --metric rmse
@@ -71,6 +72,7 @@ check: setup  ## what CI checks before it tests: style, types, floors, notebooks
 	python -m tests.environment
 	zizmor --offline --no-progress --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines --regex-variant nonunicode .ci/*.yml
 	check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	python -m tests.api --check
 	python -m tests.rules --check

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -35,6 +36,11 @@ FEWEST_SEEDS = 2
 )
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one page, with figures, here.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the figures that changed into this folder as PNG files; the report shows them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
 def command(
     base: str,
@@ -43,6 +49,7 @@ def command(
     select: tuple[str, ...],
     html: Path | None,
     markdown: Path | None,
+    figures: Path | None,
     as_json: bool,
 ) -> int:
     """Review the notebooks that changed since BASE: source, parameters, findings, numbers and their proof.
@@ -65,18 +72,22 @@ def command(
     rules = check_options.check_selection(select)
     review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, rules, say).review()
     _tell_github(review)
-    _write(review, html, markdown)
+    _write(review, html, markdown, figures)
     if as_json:
         sys.stdout.write(json.dumps(review.as_json()) + "\n")
     else:
         from notebooks_lib.review.markdown_report import to_markdown
 
-        click.echo(to_markdown(review), nl=False)
+        click.echo(to_markdown(review, figures=_link(figures, Path())), nl=False)
     return review.exit_code
 
 
-def _write(review: Review, html: Path | None, markdown: Path | None) -> None:
+def _write(review: Review, html: Path | None, markdown: Path | None, figures: Path | None) -> None:
     try:
+        if figures is not None:
+            from notebooks_lib.review.figure_files import write_figures
+
+            write_figures(review, figures)
         if html is not None:
             from notebooks_lib.review.review_page import to_page
 
@@ -84,11 +95,16 @@ def _write(review: Review, html: Path | None, markdown: Path | None) -> None:
         if markdown is not None:
             from notebooks_lib.review.markdown_report import to_markdown
 
-            markdown.write_text(to_markdown(review), "utf-8")
+            markdown.write_text(to_markdown(review, figures=_link(figures, markdown.parent)), "utf-8")
     except OSError as error:
         if errors.machine_fault(error):
             raise
         raise errors.UsageError(f"{error.filename} cannot be written: {error.strerror or error}") from error
+
+
+def _link(folder: Path | None, start: Path) -> str:
+    """Return the link from the folder `start` to another; empty without one."""
+    return quote(Path(os.path.relpath(folder, start)).as_posix()) if folder else ""
 
 
 def _tell_github(review: Review) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 
 from notebooks_lib import safe_text
 from notebooks_lib.review import report_text
-from notebooks_lib.review.notebook_review import NotebookReview, Review
+from notebooks_lib.review.figure_files import file_name
+from notebooks_lib.review.notebook_review import FigureChange, NotebookReview, Review
 
 MARKER = "<!-- nbops review -->"
 """The first line. By it a bot knows its own comment again; no other line can hold it."""
@@ -23,6 +24,8 @@ MOST_TEXT = 300
 """Characters of one text or line that are shown."""
 MOST_ROWS = 25
 """Rows of one table or list that are shown."""
+MOST_FIGURES = 20
+"""Figures of a report that are shown as images, before and after."""
 FOLDED = 15
 """Lines of a diff above which it is folded."""
 
@@ -37,13 +40,18 @@ _WORD = re.compile(
 """A word or number that is text to every host: no hash of a commit, `@name`, `#12`, `GH-12`, `www.` or `:emoji:`."""
 
 
-def to_markdown(review: Review, *, page: str = "") -> str:
+def to_markdown(review: Review, *, page: str = "", figures: str = "") -> str:
     """Return the review as Markdown; `page` is the address of the HTML page, if it has one.
+
+    `figures` is the link to the folder that `figure_files` wrote: then figures are shown as images.
 
     What exceeds the limit goes in this order: lines of the longest diffs, details of the notebooks that matter least,
     their tables of numbers (for one line each), and last their lines.
     """
-    sections = [_section(notebook) for notebook in report_text.by_importance(review.notebooks)]
+    sections, images = [], MOST_FIGURES if figures else 0
+    for notebook in report_text.by_importance(review.notebooks):
+        sections.append(_section(notebook, _figures(notebook.figures[:images], figures)))
+        images -= len(notebook.figures[:images])
     head = _head(review, page)
     longest = max((len(diff.lines) for section in sections for diff in section.diffs), default=0)
     shape = _Shape(longest, len(sections), len(sections), len(sections))
@@ -129,14 +137,14 @@ def _head(review: Review, page: str) -> str:
     return "\n\n".join([MARKER, *filter(None, parts)])
 
 
-def _section(notebook: NotebookReview) -> _Section:
+def _section(notebook: NotebookReview, images: str) -> _Section:
     essentials = (
         f"### {code(notebook.path)}",
         *_problems(notebook),
         prose(report_text.summary(notebook), 2 * MOST_TEXT),
         *_numbers(notebook),
     )
-    details = (*_parameters(notebook), *_findings(notebook))
+    details = (*_parameters(notebook), *_findings(notebook), images)
     return _Section(
         brief=_brief(notebook),
         essentials="\n\n".join(filter(None, essentials)),
@@ -190,6 +198,16 @@ def _findings(notebook: NotebookReview) -> Iterator[str]:
     yield f"**{counts}**" if counts else ""
     yield _list(map(report_text.finding, notebook.new_findings))
     yield _list(notebook.stale_text)
+
+
+def _figures(changes: Sequence[FigureChange], folder: str) -> str:
+    """Return figures side by side; their files are named by digests, so nothing of a notebook is in the links."""
+    rows = []
+    for change in changes:
+        sides = (("before", change.base), ("after", change.head))
+        images = (f"![{side}]({folder}/{file_name(figure)})" if figure else "" for side, figure in sides)
+        rows.append((f"{change.cell} ({code(change.name, 60)})", *images))
+    return _table(("figure of cell", "before", "after"), rows) if rows else ""
 
 
 def _costs(notebook: NotebookReview) -> str:

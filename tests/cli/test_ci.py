@@ -118,7 +118,7 @@ def workflow_commands(path: str) -> list[str]:
     return [line for step in lines for line in step.splitlines() if line.startswith("make ")]
 
 
-@pytest.mark.parametrize("path", [".github/workflows/pull-request.yml"])
+@pytest.mark.parametrize("path", [".github/workflows/pull-request.yml", ".ci/azure-pipelines-pull-request.yml"])
 def test_the_workflows_run_the_same_commands(path: str) -> None:
     here = [" ".join(step.command) for step in plan_steps(ROOT, "origin/main")]
     there = [re.sub(r'BASE="origin/\S+"', "BASE=origin/main", command) for command in workflow_commands(path)]

@@ -12,10 +12,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
-from notebooks_lib.review.markdown_report import LIMIT, MARKER, code, prose, to_markdown
+from notebooks_lib.review.figure_files import file_name, write_figures
+from notebooks_lib.review.markdown_report import LIMIT, MARKER, MOST_FIGURES, code, prose, to_markdown
 from notebooks_lib.review.notebook_review import MetricChange, NotebookReview
 from tests.notebooks import building
-from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, RIDGE, hostile_review, many, read, review
+from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, PIXEL, RIDGE, hostile_review, many, read, review
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 OUR_HTML = re.compile(r"<!-- nbops review -->|<details><summary>\d+ lines</summary>|</details>")
@@ -209,6 +210,24 @@ def test_a_thousand_metrics_do_not_hide_the_first() -> None:
     metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(1_000))
     text = to_markdown(review(replace(RIDGE, metrics=metrics)))
     assert "975 more in the page" in text
+
+
+def test_figures_are_shown_where_their_files_were_written(tmp_path: Path) -> None:
+    write_figures(EXAMPLE, tmp_path / "figures")
+    text = to_markdown(EXAMPLE, figures="figures")
+    images = [str(token.attrs["src"]) for token in tokens(text) if token.type == "image"]
+    assert images == [f"figures/{file_name(PIXEL)}"] * 3
+    assert "| 7 (`figure`) |  | ![after](" in text
+    assert [file.read_bytes() for file in (tmp_path / "figures").iterdir()] == [PIXEL]
+    assert "![" not in to_markdown(EXAMPLE)
+
+
+def test_images_are_few_and_only_those_of_the_folder() -> None:
+    text = to_markdown(hostile_review("![x](http://evil.example/x.png) | `@user`"), figures="figures")
+    images = [str(token.attrs["src"]) for token in tokens(text) if token.type == "image"]
+    assert images
+    assert all(re.fullmatch(r"figures/[0-9a-f]{16}\.png", image) for image in images)
+    assert to_markdown(many(300), figures="figures").count("![") <= 2 * MOST_FIGURES
 
 
 def test_only_an_address_of_the_web_becomes_a_link() -> None:
