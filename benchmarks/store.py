@@ -112,7 +112,7 @@ def _copy(database: Path, pattern: str, placed: list[str]) -> None:
 def questions() -> dict[str, Callable[[Store], object]]:
     """What is asked, by what a person calls it."""
     from notebooks_lib.promotion import run_ranking
-    from notebooks_lib.tracking import owned_run, query
+    from notebooks_lib.tracking import orphan_runs, query
 
     def compared(store: Store) -> object:
         return run_ranking.rank(query.promising_runs(store, EXPERIMENT, "rmse", largest=False).runs, "rmse", "min")
@@ -120,7 +120,9 @@ def questions() -> dict[str, Callable[[Store], object]]:
     return {
         "`nbops compare`": compared,
         "candidates of `nbops promote`": lambda store: query.promising_runs(store, EXPERIMENT, "rmse", largest=False),
-        "the end of a run: what did it leave open?": lambda store: owned_run.end_children(store, "0" * 32, "FINISHED"),
+        "the end of a run: what did it leave open?": lambda store: orphan_runs.end_children(
+            store, "0" * 32, "FINISHED"
+        ),
     }
 
 

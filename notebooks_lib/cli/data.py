@@ -121,12 +121,12 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     ones.
     """
     from notebooks_lib import settings
-    from notebooks_lib.datasets import holdout_budget, loader
+    from notebooks_lib.datasets import fresh_holdout, holdout_budget, loader
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.here())
     policy = store.settings.promotion
-    made = holdout_budget.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
+    made = fresh_holdout.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
     dataset = made or loader.read(ref, store.settings)
     used = holdout_budget.count_uses(store, dataset.ref, alpha=policy.alpha, budget=policy.holdout_uses)
     remaining = max(policy.holdout_uses - used, 0)
@@ -139,7 +139,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
     spent = f"{used} of {policy.holdout_uses} uses spent, {remaining} left"
     click.echo(f"{dataset.ref}: {dataset.rows_held_out} holdout rows, {spent}")
     if not remaining:
-        which = holdout_budget.where_fresh_rows_come_from(dataset.group)
+        which = fresh_holdout.where_fresh_rows_come_from(dataset.group)
         click.echo(f"  it decides nothing any more; add {which}, then: nbops data holdout {dataset.name} --fresh")
 
 

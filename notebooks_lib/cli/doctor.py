@@ -164,9 +164,9 @@ def _tracking_advice(settings: Settings, error: Exception) -> str:
 
 
 def _left_open(settings: Settings) -> HealthCheck:
-    from notebooks_lib.tracking import owned_run, store
+    from notebooks_lib.tracking import orphan_runs, store
 
-    closed = owned_run.close_left_behind(store.connect(settings))
+    closed = orphan_runs.close_left_behind(store.connect(settings))
     detail = f"closed as KILLED, their owners are gone: {', '.join(closed)}" if closed else "none"
     return HealthCheck("runs left open", True, detail)
 

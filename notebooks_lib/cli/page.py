@@ -17,14 +17,14 @@ def command(run_id: str, wanted: bool) -> None:
     short trial. The page of a sweep's own run is its summary.
     """
     from notebooks_lib import settings
-    from notebooks_lib.running import executed_notebook
+    from notebooks_lib.running import notebook_page
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
 
     project = settings.existing()
     store = connect(project)
     run = query.get_run(store, query.whole_id(store, run_id))
-    path = executed_notebook.fetch_page(store, run.run_id)
+    path = notebook_page.fetch_page(store, run.run_id)
     click.echo(output.path(path))
     if wanted:
         click.launch(path.as_uri())

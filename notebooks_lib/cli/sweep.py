@@ -21,7 +21,8 @@ from notebooks_lib.sweeps import samplers
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
-    from notebooks_lib.sweeps.sweep_request import SweepFile, SweepRequest
+    from notebooks_lib.sweeps.sweep_file import SweepFile
+    from notebooks_lib.sweeps.sweep_request import SweepRequest
     from notebooks_lib.sweeps.trials import SweepResult
 
 _ARGUMENTS = "notebooks_lib.sweep.arguments"
@@ -111,7 +112,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]) -> int:
-    from notebooks_lib.sweeps.sweep_request import SweepFile, load_file
+    from notebooks_lib.sweeps.sweep_file import SweepFile, load_file
 
     if options["notebook"] is None and (options["resume"] or "").endswith(".ipynb"):
         # No run has such a name: it is `--resume n.ipynb`.

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds, hashing, loader, splits
+from notebooks_lib.datasets import column_kinds, loader
 from notebooks_lib.datasets.dataset import Dataset
+from notebooks_lib.datasets.holdout_leakage import share_seen_in_training
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.settings import Settings, here
 
@@ -84,14 +85,6 @@ def _beyond(share: float, held: int, train: int) -> float:
     """Return the largest share that chance and the tolerance together allow."""
     share = min(share, 1.0)
     return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
-
-
-def share_seen_in_training(ref: str, settings: Settings) -> float:
-    """Return the share of holdout rows that have the same features as some train or validation row."""
-    opened = loader.open_table(ref, settings)
-    digests = hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
-    held = opened.masks["holdout"]
-    return float(splits.contained_in(digests[held], digests[~held]).mean())
 
 
 def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from notebooks_lib.datasets import hashing
+from notebooks_lib.datasets import canonical_types
 from notebooks_lib.errors import HoldoutError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
     import numpy as np
 
     frame: pd.DataFrame = table.to_pandas()
-    for name, kind in hashing.kinds(table).items():
+    for name, kind in canonical_types.kinds(table).items():
         if kind in ("text", "boolean") and table[name].null_count:
             frame[name] = frame[name].mask(frame[name].isna(), np.nan)
         elif kind in ("time", "instant"):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import hashing
-from notebooks_lib.datasets.dataset_store import Metadata, VersionContent, is_name, remedy
+from notebooks_lib.datasets import canonical_types
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import VersionContent, is_name, remedy
 from notebooks_lib.errors import DatasetError, UsageError, reason
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class DiskStore:
     def read(self, name: str, version: int) -> VersionContent:
         """Return the table and metadata in the files of a version."""
         metadata = self.metadata(name, version)
-        table = hashing.normalise(self._read_table(name, version, _TABLE))
+        table = canonical_types.normalise(self._read_table(name, version, _TABLE))
         return VersionContent(metadata, table, self._read_retired(name, version, metadata))
 
     def retired(self, name: str, version: int) -> Array | None:

@@ -1,4 +1,4 @@
-"""The budget of a holdout: each use is counted before a row is read, and answers are kept; a spent holdout is renewed.
+"""The budget of a holdout: each use is counted before a row is read, and answers are kept.
 
 A use counts for every row that it reads, and the budget of a question is that of its most used row. So no row takes
 part in more decisions than the budget allows, whatever versions and names it appears under. Rows are recognised by
@@ -19,20 +19,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from notebooks_lib.datasets import loader, splits
+from notebooks_lib.datasets import loader
 from notebooks_lib.datasets.dataset import Dataset, Part
-from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
 from notebooks_lib.datasets.holdout_leakage import RowsByValue
 from notebooks_lib.datasets.holdout_ledger import HoldoutAnswer, HoldoutLedger, holdout_rows
-from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
+from notebooks_lib.errors import HoldoutError, TrackingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
     Array = np.ndarray[Any, Any]
+import time
 
 _ROUNDING = 1e-9
 
@@ -85,7 +84,7 @@ class Use:
         """Store the answer, before anybody sees it. Call `open` first."""
         assert self._question is not None
         assert self._run_id
-        self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, _now(), content))
+        self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, utc_now(), content))
 
 
 @contextmanager
@@ -165,80 +164,11 @@ class _Question:
         return self.ledger.add_use(self.rows, self.sha256, level=self.level, reader=self.reader)
 
 
-def where_fresh_rows_come_from(group: str | None) -> str:
-    """Describe for people which rows can make up a fresh holdout.
-
-    New rows of a known group are placed with that group, however new they are.
-    """
-    return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
-
-
-def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
-    """Make the next version of a dataset: the same rows, with a holdout of rows that no decision has used yet.
-
-    Raises UsageError when there is nothing to do, DatasetError when fewer than `min_rows` would be left.
-    """
-    opened = loader.open_table(ref, store.settings)
-    datasets = loader.project_store(store.settings)
-    _check_latest(opened, datasets.versions(opened.name))
-    decided = spent_levels(store, opened) > 0
-    if not decided.any():
-        raise UsageError(f"{opened.ref}: no row of its holdout has decided yet; it is fresh")
-    metadata, retired, left = _moved_on(opened, decided) if opened.metadata.time else _retired(opened, decided)
-    if left < min_rows:
-        share = "they" if opened.metadata.time else f"about {opened.metadata.holdout_share:.0%} of them"
-        raise DatasetError(
-            f"{opened.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add "
-            f"a version with {where_fresh_rows_come_from(opened.metadata.group)}: "
-            f"nbops data add FILE --name {opened.name}; "
-            f"{share} fall into the holdout"
-        )
-    metadata = replace(metadata, created=_now())
-    metadata = replace(metadata, fingerprint=splits.version_fingerprint(opened.table, opened.digests, metadata))
-    splits.split_rows(opened.ref, opened.table, opened.placing, metadata, retired)
-    content = VersionContent(metadata, opened.table, retired)
-    while True:
-        number = datasets.next_version(opened.name)
-        if datasets.versions(opened.name)[-1] != opened.version:
-            raise UsageError(f"{opened.name}@{number - 1} was added meanwhile; ask again")
-        if datasets.add(opened.name, number, content):
-            return loader.read(f"{opened.name}@{number}", store.settings)
-
-
-def _check_latest(opened: loader.Opened, versions: list[int]) -> None:
-    if not versions:
-        raise UsageError(
-            f"{opened.ref} ships with scikit-learn and gets no new rows; add a table of your own: nbops data add --help"
-        )
-    if opened.version != versions[-1]:
-        raise UsageError(f"{opened.ref}: a fresh holdout is made of the latest version, {opened.name}@{versions[-1]}")
-
-
-def _retired(opened: loader.Opened, decided: Array) -> tuple[Metadata, Array, int]:
-    """Return the metadata that retires the rows that decided, their digests, and how many rows the holdout keeps."""
-    import numpy as np
-
-    held = opened.placing[opened.masks["holdout"]]
-    leaving = held[decided] if opened.retired is None else np.concatenate([opened.retired, held[decided]])
-    retired = np.unique(leaving, axis=0)
-    metadata = replace(opened.metadata, retired=splits.retired_sha256(retired))
-    return metadata, retired, int((~splits.contained_in(held, retired)).sum())
-
-
-def _moved_on(opened: loader.Opened, decided: Array) -> tuple[Metadata, None, int]:
-    """Return the metadata whose holdout begins after the last row that decided, and how many rows that holdout has."""
-    times = splits.time_values(opened.ref, opened.table, opened.metadata)
-    held = times[opened.masks["holdout"]]
-    later = held[held > held[decided].max()]
-    first = str(later.min()) if len(later) else opened.metadata.holdout_from
-    metadata = replace(opened.metadata, validation_from=opened.metadata.holdout_from, holdout_from=first)
-    return metadata, None, len(later)
-
-
 def _in_uses(levels: Array, level_of_use: float) -> int:
     """Return how many uses of a level the most used row has spent."""
     return math.ceil(float(levels.max(initial=0.0)) / level_of_use - _ROUNDING)
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits
+from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits, training_rows
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UnknownNameError
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
 
     Array = np.ndarray[Any, Any]
+from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    pass
 
 
 def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
@@ -136,7 +140,7 @@ def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
     return opened if opened.metadata.fingerprint == fingerprint else None
 
 
-def seen_in_example(ref: str, others: Sequence[str], mine: lineage.LoggedRows, settings: Settings) -> int | None:
+def seen_in_example(ref: str, others: Sequence[str], mine: training_rows.LoggedRows, settings: Settings) -> int | None:
     """Return how many holdout rows of `ref` have the features of a row in the model's example, but of no open row.
 
     Open rows are the train and validation rows of this version and of `others`, the versions that the run loaded.
@@ -149,7 +153,9 @@ def seen_in_example(ref: str, others: Sequence[str], mine: lineage.LoggedRows, s
         return 0  # the model takes other columns, so it cannot predict these rows
     tables = [opened, *(loader.open_table(other, settings) for other in others if other != opened.ref)]
     tables = [table for table in tables if set(mine.columns) <= set(table.metadata.columns)]
-    digests = [lineage.frame_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables]
+    digests = [
+        training_rows.frame_digests(dataset.to_frame(table.table.select(list(mine.columns)))) for table in tables
+    ]
     comparable = [rows for rows in digests if rows is not None]
     if len(comparable) < len(digests):
         return None
@@ -159,3 +165,11 @@ def seen_in_example(ref: str, others: Sequence[str], mine: lineage.LoggedRows, s
     if seen.any():
         return int(seen.sum())
     return 0 if np.isin(mine.digests, np.concatenate(comparable)).any() else None
+
+
+def share_seen_in_training(ref: str, settings: Settings) -> float:
+    """Return the share of holdout rows that have the same features as some train or validation row."""
+    opened = loader.open_table(ref, settings)
+    digests = hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
+    held = opened.masks["holdout"]
+    return float(splits.contained_in(digests[held], digests[~held]).mean())

@@ -8,10 +8,11 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds, hashing, loader, readers, splits
+from notebooks_lib.datasets import canonical_types, column_kinds, hashing, loader, readers, splits
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
-from notebooks_lib.datasets.dataset_store import DatasetStore, Metadata, VersionContent
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import DatasetStore, VersionContent
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 
@@ -81,7 +82,7 @@ def _read(
     return read, replace(
         metadata,
         rows=len(read.table),
-        columns=hashing.kinds(read.table),
+        columns=canonical_types.kinds(read.table),
         description=description or metadata.description,
         source=file.name,
         created=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
@@ -203,7 +204,7 @@ def _check_time(file: Path, read: readers.FileTable, metadata: Metadata) -> None
         return
     before, kind_now = (
         "number" if kind in column_kinds.NUMBERS else kind
-        for kind in (metadata.columns[metadata.time], hashing.kind(read.table.schema.field(metadata.time).type))
+        for kind in (metadata.columns[metadata.time], canonical_types.kind(read.table.schema.field(metadata.time).type))
     )
     if kind_now != before:
         shown = read.text(metadata.time, _odd(read, metadata.time, before))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib import atomic_private_files
 from notebooks_lib.datasets import hashing, lineage, splits
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
-from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent, is_name, remedy
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent, is_name, remedy
 from notebooks_lib.datasets.disk_store import DiskStore
 from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError

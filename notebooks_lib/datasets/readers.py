@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.datasets import column_kinds, hashing
+from notebooks_lib.datasets import canonical_types, column_kinds
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError, reason
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_table(
         if name not in table.column_names:
             raise UnknownNameError("column", name, table.column_names)
     try:
-        plain = hashing.normalise(table)
+        plain = canonical_types.normalise(table)
         written = None if suffix == ".parquet" else plain
         return FileTable(_of_kinds(plain, before, chosen, written=written is not None), written)
     except DatasetError as error:
@@ -76,8 +76,8 @@ def read_as_before(
     import pyarrow as pa
 
     parquet = new.written is None
-    old = new.table if parquet else hashing.normalise(_infer(file, _SEPARATORS[file.suffix.lower()]))
-    kinds_now = hashing.kinds(old)
+    old = new.table if parquet else canonical_types.normalise(_infer(file, _SEPARATORS[file.suffix.lower()]))
+    kinds_now = canonical_types.kinds(old)
     table = new.table
     for column in columns:
         kind = recorded.get(column, kinds_now[column])
@@ -97,7 +97,7 @@ def read_as_before(
             else:
                 values = pa.chunked_array([pa.nulls(len(values), table[column].type)])
         table = table.set_column(table.column_names.index(column), column, values)
-    return FileTable(hashing.normalise(table), new.written)
+    return FileTable(canonical_types.normalise(table), new.written)
 
 
 def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, str], *, written: bool) -> pa.Table:
@@ -118,7 +118,7 @@ def _of_kinds(table: pa.Table, before: Mapping[str, str], chosen: Mapping[str, s
                 inferred = recorded
             column = column_kinds.convert_texts(name, column, inferred)
         table = table.set_column(place, name, column)
-    return hashing.normalise(table)
+    return canonical_types.normalise(table)
 
 
 def _check_file(file: Path) -> str:

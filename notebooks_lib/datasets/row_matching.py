@@ -21,7 +21,7 @@ import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import column_kinds, hashing
+from notebooks_lib.datasets import canonical_types, column_kinds, hashing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,7 +163,7 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     """Return whether two columns are of kinds that digests cannot compare."""
-    kinds = {hashing.kind(column.type) for column in (one, other)}
+    kinds = {canonical_types.kind(column.type) for column in (one, other)}
     return len(kinds) == 2 and kinds != {*column_kinds.NUMBERS}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import hashing, splits
-from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
+from notebooks_lib.datasets import canonical_types, hashing, splits
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.settings.sections import Data
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class SklearnDatasets:
         metadata = Metadata(
             fingerprint=hashing.fingerprint(hashed, digests.plain),
             rows=len(table),
-            columns=hashing.kinds(table),
+            columns=canonical_types.kinds(table),
             validation_share=defaults.validation_share,
             holdout_share=defaults.holdout_share,
             parts=splits.KINDS_DECIDE,
@@ -81,4 +82,4 @@ def _gives_a_frame(load: Any) -> bool:
 def _table(frame: Any) -> pa.Table:
     import pyarrow as pa
 
-    return hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+    return canonical_types.normalise(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.datasets import hashing
+from notebooks_lib.datasets import canonical_types, hashing
 from notebooks_lib.datasets.dataset import to_frame
-from notebooks_lib.datasets.dataset_store import Metadata
+from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.hashing import Digests
 from notebooks_lib.errors import DatasetError, UsageError
 
@@ -160,7 +160,7 @@ def with_cuts(ref: str, table: pa.Table, metadata: Metadata) -> Metadata:
 
 def time_values(ref: str, table: pa.Table, metadata: Metadata) -> Array:
     """Return the time of each row, as a number or date. Raises UsageError if the time column holds no times."""
-    kind = hashing.kinds(table)[str(metadata.time)]
+    kind = canonical_types.kinds(table)[str(metadata.time)]
     if kind in ("text", "boolean"):
         raise UsageError(
             f"{ref}: time {metadata.time!r} is {kind}; "

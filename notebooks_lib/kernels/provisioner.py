@@ -185,7 +185,7 @@ async def _in_thread(fork: Callable[[], T]) -> T:
 
 def _end(result: object) -> None:
     """End a kernel whose caller has gone: it must not live on unseen. Other results need nothing."""
-    from notebooks_lib.kernels.template_client import ForkedProcess
+    from notebooks_lib.kernels.forked_process import ForkedProcess
 
     if isinstance(result, ForkedProcess):
         result.kill()

@@ -1,4 +1,4 @@
-"""Request a forked kernel from the template that fits it, and watch over its process as `subprocess.Popen` would.
+"""Request a forked kernel from the template that fits it.
 
 Where no warm kernel can be had, `template_manager.Unavailable` says why.
 """
@@ -10,27 +10,22 @@ import hashlib
 import json
 import os
 import resource
-import select
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from notebooks_lib.kernels import kernelspecs, template_manager, template_path, template_protocol
+from notebooks_lib.kernels.forked_process import ForkedProcess
 from notebooks_lib.kernels.preferences import Preferences
 
 ATTEMPTS = 5
 """Of a client, when a template leaves or is replaced while it is asked."""
 AT_ONCE = 0.01
 """Seconds that a client's event loop may be blocked; a longer wait gets a thread."""
-UNKNOWN_EXIT = 255
-"""Exit code of a kernel whose template had been killed before: only the template can learn the real one."""
-REPORT_TIMEOUT = 2.0
-"""Seconds after a kernel's end that the template has to report its exit code."""
 
 
 @dataclass(frozen=True)
@@ -45,69 +40,6 @@ class KernelRequest:
     stdin: Any = None
     stdout: Any = None
     stderr: Any = None
-
-
-class ForkedProcess:
-    """A forked kernel with the methods of `subprocess.Popen`, though it is no child of this process.
-
-    It is identified by its pidfd, because its process id may be used again.
-    """
-
-    def __init__(self, pid: int, pidfd: int, connection: socket.socket, pipes: dict[str, IO[bytes]]) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self.returncode: int | None = None
-        self.stdin, self.stdout, self.stderr = pipes.get("stdin"), pipes.get("stdout"), pipes.get("stderr")
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    def poll(self) -> int | None:
-        """Return the exit code, negative for a signal, as Popen does; None while the process runs."""
-        return self._look(0)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired."""
-        code = self._look(timeout)
-        if code is None:
-            raise subprocess.TimeoutExpired(f"kernel {self.pid}", timeout or 0)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the process alone; do nothing when it has ended."""
-        if self.returncode is None:
-            try:
-                signal.pidfd_send_signal(self.pidfd, number)
-            except ProcessLookupError:
-                pass
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def _look(self, timeout: float | None) -> int | None:
-        if self.returncode is None:
-            poll = select.poll()
-            poll.register(self.pidfd, select.POLLIN)
-            if poll.poll(None if timeout is None else timeout * 1000):
-                with self._lock:  # the template reports the code once, and several threads may wait for it
-                    if self.returncode is None:
-                        self.returncode = self._code()
-                        self._connection.close()
-        return self.returncode
-
-    def _code(self) -> int:
-        try:
-            self._connection.settimeout(REPORT_TIMEOUT)
-            return int(template_protocol.receive_message(self._connection)[0]["exit"])
-        except (OSError, EOFError, ValueError, KeyError):
-            return UNKNOWN_EXIT
-
-    def __del__(self) -> None:
-        os.close(self.pidfd)  # not before: another thread may be about to wait on it
 
 
 def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProcess:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.datasets import lineage
-from notebooks_lib.models import flavors, input_schema, model_files, serving_skew
+from notebooks_lib.datasets import training_rows
+from notebooks_lib.models import flavors, input_schema, model_files, model_folder, serving_skew
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.tags import Tag
 
@@ -76,7 +76,7 @@ def log_model(
             shutil.rmtree(cache, ignore_errors=True)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         store.client.log_artifacts(run_id, str(folder), name)
-        lineage.log_training_rows(store, run_id, name, example)
+        training_rows.log_training_rows(store, run_id, name, example)
         title = type(model).__name__
         logged = _as_logged_model(store, run, folder, title) if store.has_logged_models else None
         info = ModelInfo(name, f"{run.info.artifact_uri.rstrip('/')}/{name}", form, size, logged)
@@ -165,13 +165,13 @@ def _opened(source: str | Path, open_folder: Callable[[Path], Any]) -> Any:
     here = model_files.local_model_folder(source)
     with errors.as_model_error(f"the model at {source} cannot be loaded"), flavors.quiet():
         if here is not None:
-            model_files.check_folder(here)
+            model_folder.check_folder(here)
             with _no_bytecode():
                 return open_folder(here)
         scratch = tempfile.mkdtemp(prefix="nbops-model-")
         try:
             folder = model_files.download(source, Path(scratch))
-            model_files.check_folder(folder)
+            model_folder.check_folder(folder)
             model = open_folder(folder)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -232,7 +232,7 @@ def _artifact_models(store: Store, run: Any) -> Iterator[ModelInfo]:
 
     def walk(folder: str | None, depth: int) -> Iterator[str]:
         entries = repository.list_artifacts(folder)
-        if folder and any(entry.path == f"{folder}/{model_files.MLMODEL}" for entry in entries):
+        if folder and any(entry.path == f"{folder}/{model_folder.MLMODEL}" for entry in entries):
             yield folder
         elif depth < _DEPTH:
             for entry in entries:

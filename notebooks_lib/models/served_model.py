@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
-from notebooks_lib.models import fast_scorer, input_schema, model_files
+from notebooks_lib.models import fast_scorer, input_schema, model_folder
 from notebooks_lib.models.class_probabilities import (
     METHOD_PARAM,
     has_probabilities,
@@ -52,7 +52,7 @@ class ServedModel:
         """
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
-        model_files.check_folder(folder)
+        model_folder.check_folder(folder)
         plain = fast_scorer.load_skops_model(folder)
         served = cls._of_plain(plain, folder) if plain is not None else cls._by_mlflow(folder)
         served._choose_example(plain.example if plain is not None else _logged_example(folder, served._model), folder)

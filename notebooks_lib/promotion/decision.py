@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from notebooks_lib.promotion import guardrails, holdout_rules
+from notebooks_lib.promotion import gain_rules, guardrails, holdout_rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Uses, json_value
-from notebooks_lib.promotion.paired_gain import HoldoutPower, holdout_power
+from notebooks_lib.promotion.holdout_power import HoldoutPower, holdout_power
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_tables import ReportTable, percent
-from notebooks_lib.promotion.rule_registry import EARLY, RULES, Policy, RuleResult, rule
+from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleResult, rule
 from notebooks_lib.statistics.paired_jackknife import holm
 
 __all__ = [
@@ -151,7 +152,7 @@ class Decision:
             **paired.as_json(),
             "level": self.level,
             "lower": json_value(paired.lower(self.level)),
-            "upper": json_value(paired.upper(holdout_rules.KEEP)),
+            "upper": json_value(paired.upper(gain_rules.KEEP)),
             "detectable": json_value(power.detectable),
             "obstacle": power.obstacle or None,
             "rows_needed": self.rows_needed,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.promotion.decision import Decision, Evidence, Uses
 from notebooks_lib.promotion.evidence import Slice
-from notebooks_lib.promotion.holdout_rules import KEEP
+from notebooks_lib.promotion.gain_rules import KEEP
 from notebooks_lib.promotion.model_facts import ModelCard
 from notebooks_lib.promotion.report_tables import HIDDEN, few, percent, shown
 from notebooks_lib.settings.sections import STAGES

@@ -13,8 +13,9 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.report_tables import shown
-from notebooks_lib.promotion.rule_registry import Policy, RuleResult, early, early_for_all, rule
+from notebooks_lib.promotion.rule_registry import RuleResult, early, early_for_all, rule
 from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
 
 MEGABYTE = 1_000_000

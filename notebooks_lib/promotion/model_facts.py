@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebooks_lib.datasets import holdout_leakage, lineage
+from notebooks_lib.datasets import holdout_leakage, training_rows
 from notebooks_lib.errors import DatasetError, ModelError, NbopsError, reason
 from notebooks_lib.models import logged_models, model_files, requirements
 from notebooks_lib.notebooks import document, source_fingerprint
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from notebooks_lib.models.registry import Version
     from notebooks_lib.promotion.candidates import Candidate, Candidates
     from notebooks_lib.promotion.decision import Decision
-    from notebooks_lib.promotion.rule_registry import Policy
+    from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
 
@@ -111,7 +111,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
         loaded_rows = holdout_leakage.seen_in_datasets(
             data, tuple(run.datasets.values()) if run else (), store.settings
         )
-        kept = lineage.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        kept = training_rows.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
         if loaded_rows is None or run is None or kept is None:
             return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
         others = [tag.ref for tag in run.dataset_tags]
@@ -123,7 +123,7 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
     return loaded_rows or logged_rows
 
 
-def _whole(kept: lineage.LoggedRows, data: Dataset) -> bool:
+def _whole(kept: training_rows.LoggedRows, data: Dataset) -> bool:
     """Return True if a model was logged with as many rows as there are to fit it on."""
     columns = [name for name in kept.columns if name in data.train.frame.columns]
     return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())

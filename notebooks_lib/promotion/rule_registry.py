@@ -10,38 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from notebooks_lib.promotion.evidence import Evidence, Uses, json_value
-from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy, Promotion
-
-
-class Policy(ModelPolicy):
-    """The thresholds for one model: those of the settings, with the `min_gain` of the question. Frozen."""
-
-    min_gain: float = 0.0
-    """Gain that the challenger must exceed, in units of the metric."""
-    alpha: float = 0.05
-    """Chance of any false promotion by one holdout, over all of its uses."""
-    uses: int = 10
-    """Budget of a holdout; a budget that comes with the evidence takes precedence."""
-    at: float | None = None
-    """Level of this one question, where several share a use; None: an equal share of alpha for each use."""
-
-    @classmethod
-    def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
-        """Return [promotion], overridden by [promotion.models.MODEL], with the `min_gain` of the question."""
-        own = project.of(model)
-        thresholds = {name: getattr(own, name) for name in ModelPolicy.model_fields}
-        return cls.model_construct(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **thresholds)
-
-    def question(self) -> dict[str, Any]:
-        """Return the thresholds that are part of a question to the holdout: all except those marked `NO_ROWS`."""
-        fields = type(self).model_fields
-        return {name: value for name, value in self if NO_ROWS not in fields[name].metadata}
-
-    def level(self, uses: Uses | None) -> float:
-        """Return the level of one use: `at` when it is set, else an equal share of alpha (Bonferroni)."""
-        return self.at if self.at is not None else self.alpha / (uses.budget if uses else self.uses)
-
+from notebooks_lib.promotion.evidence import Evidence, json_value
+from notebooks_lib.promotion.policy import Policy
 
 RuleFigure = float | int | str | bool | None
 

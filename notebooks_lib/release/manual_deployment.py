@@ -19,7 +19,7 @@ from notebooks_lib.errors import (
     UnknownNameError,
     UsageError,
 )
-from notebooks_lib.models import champions, model_files, registry
+from notebooks_lib.models import champions, model_files, model_trust, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import journal, version_deployment
 from notebooks_lib.release.stage_lock import StageLock
@@ -108,7 +108,7 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
             ) from error
         if not sha256:  # the champion's mark was set by hand
             about = f"version {champion.version} of {model!r}, which no promotion chose,"
-            model_files.check_folder_trusted(folder, settings.promotion.trusted_flavors, about)
+            model_trust.check_folder_trusted(folder, settings.promotion.trusted_flavors, about)
         return FetchedModel(folder, sha256)
 
     return ServedVersion(champion.version, version_deployment.deployment_detail(store, champion), fetch)

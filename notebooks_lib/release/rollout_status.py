@@ -1,7 +1,4 @@
-"""A rollout: a version on its way through the stages, which of them accept it, and what would come of it in a dry run.
-
-It runs no step.
-"""
+"""How far a version is on its way through the stages: steps, stages passed, what it waits for. It runs no step."""
 
 from __future__ import annotations
 
@@ -11,24 +8,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from notebooks_lib.errors import EndpointError, UnknownNameError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.promotion import model_facts
-from notebooks_lib.release import version_deployment
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
-from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import query, release_ledger
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.release_ledger import LedgerEntry, What
 
 if TYPE_CHECKING:
-    from notebooks_lib.tracking.query import RunInfo
     from notebooks_lib.tracking.store import Store
+from notebooks_lib.errors import UnknownNameError
+from notebooks_lib.settings import Settings
+
+if TYPE_CHECKING:
+    pass
 
 StepName = Literal["register", "deploy", "test", "canary", "switch"]
 REASON_LIMIT = 400
@@ -165,15 +160,6 @@ def read_waiting_tag(version: Version) -> WaitingRecord | None:
     return WaitingRecord(tuple(content["stages"]), passed=tuple(passed), **texts)
 
 
-def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
-    """Return the requested stages in their order; the settings' default when none is named. Raises UnknownNameError."""
-    names = tuple(stages) or settings.stages.default
-    for name in names:
-        if name not in STAGES:
-            raise UnknownNameError("stage", name, STAGES)
-    return tuple(name for name in STAGES if name in names)
-
-
 def continue_command(model: str) -> str:
     """Return the nbops command that approves the waiting version of `model` and continues its rollout."""
     return f"nbops promote --continue {model}"
@@ -188,82 +174,10 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
     release_ledger.write_entry(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
 
 
-def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
-    """Return why a stage does not accept the model of a run, and how to let it in; empty when it accepts it."""
-    if _requires(rollout, stage, "require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
-        return (
-            "it was not trained from a clean commit; commit, run the notebook and promote again, or let it in: "
-            f"require_clean = false under [stages.{stage}]"
-        )
-    if _requires(rollout, stage, "require_fingerprint"):
-        why = model_facts.irreproducible(rollout.store, run)
-        if why:
-            return (
-                f"{why}, and its fingerprint has to come out again; to let it in: require_fingerprint = false under "
-                f"[stages.{stage}]"
-            )
-    return ""
-
-
-def _requires(rollout: Rollout, stage: str, what: str) -> bool:
-    """Return what the settings require; unset, test and prod require it once any stage but prod is used (decision
-    28).
-    """
-    stages = rollout.store.settings.stages
-    setting: bool | None = getattr(stages.of(stage), what)
-    if setting is not None:
-        return setting
-    return stage != "dev" and {*rollout.names, *stages.default} != {PROD}
-
-
-OVER = "would not come to that"
-"""Text of the steps of a dry run behind the stage in which the rollout would end."""
-
-
-def predict_outcome(rollout: Rollout, stage: str) -> str:
-    """Return why the version would not enter a stage in a dry run, or is there already; empty if it would enter.
-
-    If the rollout would end in this stage, `rollout.ends` is set to the reason.
-    """
-    name = rollout.store.settings.stages.endpoint(stage, rollout.model)
-    if rollout.ends:
-        return f"{OVER}: {rollout.ends}"
-    if not rollout.promoting:
-        return _after(rollout, stage, name)
-    mine = champions.champion(rollout.store, rollout.model, stage)
-    if mine is not None and mine.run_id == rollout.candidate:
-        passed = rollout.store.settings.stages.of(stage).empty_after
-        done = "has passed already" if passed else "is its champion already, and would be asked for known rows"
-        return f"version {mine.version} {done}"
-    run = query.get_run(rollout.store, rollout.candidate) if rollout.candidate else None
-    refused = admission_refusal(rollout, stage, run) or _unable(rollout, name)
-    approval = rollout.store.settings.stages.of(stage).approval
-    if refused:
-        rollout.ends = f"{stage} would refuse it"
-        return f"would be refused: {refused}"
-    if approval:
-        rollout.ends = f"it would wait for an approval before {stage}"
-        return f"would wait for an approval: {continue_command(rollout.model)}"
-    return ""
-
-
-def _after(rollout: Rollout, stage: str, name: str) -> str:
-    """Return what is done for a champion that stays."""
-    if rollout.version is None:
-        return "nothing to deploy: there is no champion"
-    if stage != PROD:
-        return "nothing to do: the champion of prod stays"
-    return f"version {rollout.version.version} stays: endpoint {name!r} would be started if it does not run, and asked"
-
-
-def _unable(rollout: Rollout, name: str) -> str:
-    """Return why there is no slot for the version; empty when there is one."""
-    status = version_deployment.endpoint_status(rollout.store.settings, name)
-    versions = registry.versions(rollout.store, rollout.model)
-    if any(v.run_id == rollout.candidate and version_deployment.slot_holding(status, v) for v in versions):
-        return ""
-    try:
-        targets.endpoint_for(rollout.store.settings, name).idle_slot()
-    except EndpointError as error:
-        return str(error)
-    return ""
+def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested stages in their order; the settings' default when none is named. Raises UnknownNameError."""
+    names = tuple(stages) or settings.stages.default
+    for name in names:
+        if name not in STAGES:
+            raise UnknownNameError("stage", name, STAGES)
+    return tuple(name for name in STAGES if name in names)

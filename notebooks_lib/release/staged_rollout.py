@@ -21,15 +21,8 @@ from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import recovery, slot_checks, traffic_moves, version_deployment
 from notebooks_lib.release import stage_change as changes
 from notebooks_lib.release.journal import Kind
-from notebooks_lib.release.rollout_status import (
-    OVER,
-    Rollout,
-    RolloutStep,
-    StepName,
-    admission_refusal,
-    continue_command,
-    predict_outcome,
-)
+from notebooks_lib.release.rollout_status import Rollout, RolloutStep, StepName, continue_command
+from notebooks_lib.release.stage_admission import OVER, admission_refusal, predict_outcome
 from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus

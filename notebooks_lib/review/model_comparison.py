@@ -19,7 +19,7 @@ from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
 from notebooks_lib.models import logged_models, model_files
-from notebooks_lib.promotion import holdout_rules, model_scoring
+from notebooks_lib.promotion import gain_rules, holdout_rules, model_scoring
 from notebooks_lib.promotion.candidates import ROUNDING
 from notebooks_lib.promotion.decision import Evidence, Policy, Side
 from notebooks_lib.promotion.model_scoring import Scores
@@ -42,7 +42,7 @@ RULES = (
     holdout_rules.rows_differ,
     holdout_rules.groups_enough,
     holdout_rules.time_enough,
-    holdout_rules.one_row,
+    gain_rules.one_row,
 )
 """What rows must have for their interval to hold; the gate of promotion requires the same of the holdout."""
 

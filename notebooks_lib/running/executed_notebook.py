@@ -1,26 +1,23 @@
-"""The executed notebook: saved whole or not at all, at sensible moments and without secrets; and its HTML page."""
+"""The executed notebook: saved whole or not at all, at sensible moments and without secrets."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import html
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from notebooks_lib import atomic_private_files, errors
+from notebooks_lib import atomic_private_files
 from notebooks_lib.notebooks.secret_str import MASK
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running.prepared_notebook import ERROR_TAG
-from notebooks_lib.tracking.store import Store, store_errors
 
 EVERY = 10.0
 """Seconds between two writes while cells run; more when writing itself is slow."""
@@ -28,10 +25,6 @@ SHORTEST_SECRET = 4
 """Shorter values occur in ordinary text by chance; masking them would garble it."""
 DEPTH = 2
 """How often a secret may be escaped and still be found."""
-SHOWN = ("text/", "image/", "application/javascript", "application/pdf", "application/json")
-"""Types of outputs that a page shows."""
-WIDGET = "application/vnd.jupyter.widget-view+json"
-"""Type of output that a script of the page draws."""
 
 
 class ExecutedNotebook:
@@ -100,27 +93,6 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def to_html(notebook: Any, title: str) -> str:
-    """Return the notebook as an HTML page that a browser shows without Jupyter."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(embed_images=True)
-    body, _ = exporter.from_notebook_node(_with_notes(notebook), resources={"metadata": {"name": title}})
-    return str(body)
-
-
-def _with_notes(notebook: Any) -> Any:
-    """Return a copy with a note for each figure that only JupyterLab can draw, which the page would leave out."""
-    notebook = copy.deepcopy(notebook)
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        data = output.get("data", {})
-        hidden = [kind for kind in data if not kind.startswith(SHOWN) and kind != WIDGET]
-        if hidden and not any(kind.startswith(SHOWN) and kind != "text/plain" for kind in data):
-            note = f"[{', '.join(hidden)}: this page cannot show it; open the executed notebook in JupyterLab]"
-            data["text/plain"] = "\n".join(filter(None, ["".join(data.get("text/plain", "")), note]))
-    return notebook
-
-
 def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
     """Write how the run ended into the notebook: in its metadata, at its top, and before the last cell that ran."""
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
@@ -135,42 +107,6 @@ def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: in
     notebook.cells.insert(0, new_markdown_cell(note, metadata={"tags": [ERROR_TAG]}))
 
 
-def record_memory(cell: Any, peak_mb: float) -> None:
-    """Write into a cell's metadata the most memory that its kernel held while the cell ran, in MiB."""
-    cell.metadata["nbops"] = {"peak_memory_mb": peak_mb}
-
-
-@dataclass(frozen=True)
-class CellFigures:
-    """One code cell of an executed notebook, as the run's artifact cells.json lists it."""
-
-    cell: int
-    """Index in the executed notebook, from 0."""
-    seconds: float | None
-    peak_memory_mb: float | None
-    status: str | None
-    """papermill's: "pending", "completed" or "failed"."""
-    line: str
-
-
-def cell_figures(notebook: Any) -> list[CellFigures]:
-    """Return the figures of all code cells, in order; None for what was not measured."""
-    figures = []
-    for index, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code":
-            timing = cell.metadata.get("papermill", {})
-            peak = cell.metadata.get("nbops", {}).get("peak_memory_mb")
-            figures.append(
-                CellFigures(index, timing.get("duration"), peak, timing.get("status"), first_line(cell.source))
-            )
-    return figures
-
-
-def first_line(source: str) -> str:
-    """Return the first line of a cell that is not blank."""
-    return next((line.strip() for line in source.splitlines() if line.strip()), "")[:200]
-
-
 def _spellings(secrets: Sequence[str]) -> list[str]:
     """Return each secret as a text may hold it: plain, and escaped by repr, JSON or HTML, up to DEPTH times."""
     spellings = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
@@ -183,38 +119,3 @@ def _spellings(secrets: Sequence[str]) -> list[str]:
         spellings |= {text[1:-1] for text in quoted}
         spellings |= {html.escape(text, quote=quote) for text in spellings for quote in (True, False)}
     return sorted(spellings, key=len, reverse=True)
-
-
-FOLDER = "notebook"
-"""Artifact folder of a run that holds its executed notebook and its page."""
-SWEEP = "sweep/summary.html"
-"""Artifact that the run of a sweep has instead."""
-
-
-def fetch_page(store: Store, run_id: str) -> Path:
-    """Fetch the page of a run, or the summary of a sweep, as a file of this project.
-
-    The page is rendered once and kept with the run.
-
-    Raises UsageError when the run has no notebook, TrackingError when the store does not answer.
-    """
-    folder = store.settings.layout.state / "pages" / run_id
-    with store_errors(store):
-        kept = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
-        html = next((path for path in kept if path.endswith(".html")), None)
-        notebook = next((path for path in kept if path.endswith(".ipynb")), None)
-        if html is None and notebook is None:
-            if any(artifact.path == SWEEP for artifact in store.client.list_artifacts(run_id, Path(SWEEP).parent.name)):
-                folder.mkdir(parents=True, exist_ok=True)
-                return Path(store.client.download_artifacts(run_id, SWEEP, str(folder)))
-            raise errors.UsageError(f"run {run_id} keeps no notebook: only runs of `nbops run` and `nbops sweep` do")
-        folder.mkdir(parents=True, exist_ok=True)
-        file = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))
-        if html is None:
-            import nbformat
-
-            rendered = to_html(nbformat.read(file, as_version=4), file.stem)
-            file = file.with_suffix(".html")
-            atomic_private_files.write(file, rendered, durable=False)
-            store.client.log_artifact(run_id, str(file), FOLDER)
-    return file

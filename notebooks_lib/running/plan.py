@@ -18,6 +18,7 @@ from notebooks_lib.notebooks import (
     parameter_schema,
     project_modules,
     source_fingerprint,
+    table_reads,
     warm_kernel_conflicts,
 )
 from notebooks_lib.notebooks.document import Notebook
@@ -89,7 +90,7 @@ class NotebookPlanner:
             self._mlflow_calls = mlflow_calls.MLflowCalls(
                 self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._tracking_uri}
             )
-            self._table_reads = warm_kernel_conflicts.find_table_reads(self.notebook, self._modules)
+            self._table_reads = table_reads.find_table_reads(self.notebook, self._modules)
             self._lock = provenance.lock_sha256(settings.layout)
             self.git = provenance.git_state(settings.root)
 

@@ -19,10 +19,12 @@ from typing import Any
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
 from notebooks_lib.running import interruption
+from notebooks_lib.running.cell_figures import cell_figures, first_line
 from notebooks_lib.running.engine import Execution, execute
-from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate, cell_figures, first_line, to_html
+from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel_process import find_kernel
+from notebooks_lib.running.notebook_page import to_html
 from notebooks_lib.running.plan import Plan, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Tag

@@ -13,9 +13,9 @@ from typing import Any
 from notebooks_lib.errors import InputError, PredictionError, reason
 from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import asgi_requests, openapi, prometheus
+from notebooks_lib.serving.access_log import AccessLog
 from notebooks_lib.serving.asgi_requests import (
     SLOT_HEADER,
-    AccessLog,
     ClientGone,
     HttpRequest,
     HttpResponse,
@@ -29,8 +29,9 @@ from notebooks_lib.serving.asgi_requests import (
 )
 from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
 from notebooks_lib.serving.inference import predict, predict_quickly
+from notebooks_lib.serving.mirror import Mirror
 from notebooks_lib.serving.request_counts import RequestCounter
-from notebooks_lib.serving.slots import Mirror, Slot, Slots
+from notebooks_lib.serving.slots import Slot, Slots
 
 log = logging.getLogger("nbops.endpoint")
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from notebooks_lib.errors import EndpointError, UsageError, reason
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import endpoint_state, model_loading, server_process, server_sync
+from notebooks_lib.serving import endpoint_state, model_loading, server_launch, server_process, server_sync
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion, check_shares
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
@@ -181,7 +181,7 @@ def _beside(settings: Settings, folder: EndpointFolder, new: EndpointState, name
     slot, timeout = new.slots[name], settings.endpoint.start_timeout
     try:
         loaded = model_loading.check_load(
-            folder.models / slot.model, folder.log, timeout, server_process.server_environment()
+            folder.models / slot.model, folder.log, timeout, server_launch.server_environment()
         )
         new = new.with_slot(name, replace(slot, example=loaded["example"]))
         folder.write(new)

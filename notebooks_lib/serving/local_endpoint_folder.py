@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from notebooks_lib import atomic_private_files, safe_text
 from notebooks_lib.errors import EndpointError, ModelError, UsageError
-from notebooks_lib.models import model_files
+from notebooks_lib.models import model_files, model_folder
 from notebooks_lib.serving import endpoint_state
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
@@ -152,7 +152,7 @@ class EndpointFolder:
         """
         check_name("version", version)
         try:
-            model_files.check_folder(source)
+            model_folder.check_folder(source)
         except ModelError as error:
             raise EndpointError(f"endpoint {self.name!r} cannot serve version {version}: {error}") from error
         target = self.models / version

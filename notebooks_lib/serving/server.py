@@ -36,8 +36,8 @@ from notebooks_lib.serving import uvicorn_setup
 from notebooks_lib.serving.server_config import ServerConfig
 
 if TYPE_CHECKING:
+    from notebooks_lib.serving.access_log import AccessLog
     from notebooks_lib.serving.app import App
-    from notebooks_lib.serving.asgi_requests import AccessLog
     from notebooks_lib.serving.data_collector import DataCollector
     from notebooks_lib.serving.hot_reload import HotReloader
 

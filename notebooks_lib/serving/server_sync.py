@@ -12,7 +12,8 @@ from notebooks_lib.serving.endpoint_state import EndpointState, FollowReport, Sl
 from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
 from notebooks_lib.serving.server_config import ServerConfig, ServerOptions
-from notebooks_lib.serving.server_process import ServerProcess, StartError, StartingServer
+from notebooks_lib.serving.server_launch import StartError, StartingServer
+from notebooks_lib.serving.server_process import ServerProcess
 from notebooks_lib.settings import Settings
 
 PROBE_TIMEOUT = 5.0

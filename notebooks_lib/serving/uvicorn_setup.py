@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from notebooks_lib.serving.access_log import AccessLog
     from notebooks_lib.serving.app import App, RequestLimits
-    from notebooks_lib.serving.asgi_requests import AccessLog
     from notebooks_lib.serving.server_config import ServerOptions
 
 SHORTAGE_EVERY = 60.0
@@ -28,7 +28,7 @@ GRACE = 5
 
 def access_log(options: ServerOptions, path: Path) -> AccessLog | None:
     """Open the access log; None if the settings turn it off."""
-    from notebooks_lib.serving.asgi_requests import AccessLog
+    from notebooks_lib.serving.access_log import AccessLog
 
     return AccessLog(path) if options.access_log else None
 

@@ -20,7 +20,7 @@ from notebooks_lib.sweeps.study import GridProposals
 from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trials import Proposal, Proposals, Trial, values_from_tag
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owned_run, query
+from notebooks_lib.tracking import orphan_runs, query
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
@@ -36,7 +36,7 @@ class EarlierTrial:
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End the trials that the last session left open, and return the newest run of each trial by number."""
-    owned_run.close_left_behind(store, run_id)
+    orphan_runs.close_left_behind(store, run_id)
     open_trials.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
         store.client.delete_tag(run_id, Tag.STOP)  # it was meant for the trials of the last session

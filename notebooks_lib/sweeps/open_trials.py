@@ -6,7 +6,7 @@ import time
 
 from notebooks_lib.sweeps.stop_requests import request_stop
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owned_run, query
+from notebooks_lib.tracking import orphan_runs, query
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
@@ -26,11 +26,11 @@ def close_open(store: Store, run_id: str) -> None:
     for run in runs:
         request_stop(store, run.run_id, "stopped")
     until = time.monotonic() + STOP_PATIENCE
-    while any(owned_run.may_live(run.tags) for run in runs) and time.monotonic() < until:
+    while any(orphan_runs.may_live(run.tags) for run in runs) and time.monotonic() < until:
         time.sleep(0.5)
         runs = open_trials(store, run_id)
     for run in runs:
-        owned_run.end_as_killed(store, run.run_id, run.tags, OVER)
+        orphan_runs.end_as_killed(store, run.run_id, run.tags, OVER)
 
 
 def open_trials(

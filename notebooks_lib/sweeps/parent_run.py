@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunStatus, TrialState
-from notebooks_lib.running import executed_notebook
+from notebooks_lib.running import notebook_page
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
@@ -181,7 +181,7 @@ def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> N
         tell(str(error))
     if result.best is not None and result.best.run_id is not None:
         try:
-            executed_notebook.fetch_page(
+            notebook_page.fetch_page(
                 store, result.best.run_id
             )  # users open this page first; others are rendered on request
         except Exception as error:  # noqa: BLE001  # a page is a convenience

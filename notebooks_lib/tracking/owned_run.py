@@ -1,6 +1,6 @@
 """The run of a notebook from the side of the process that starts it: opened before the kernel, ended after it.
 
-Runs whose owner is gone are ended here as well. It never starts a kernel and never decides what a failure is: the
+It never starts a kernel and never decides what a failure is: the
 runner says so (docs/design D1).
 """
 
@@ -10,18 +10,17 @@ import json
 import logging
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import process_identity
 from notebooks_lib.notebooks import source_fingerprint
 from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
-from notebooks_lib.tracking import provenance, query
+from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking.orphan_runs import end_children
 from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
 from notebooks_lib.tracking.store import RETRIES, Store, store_errors
 
@@ -203,75 +202,3 @@ def _text(values: Mapping[str, Any]) -> str:
 def _cut(text: str, room: int) -> str:
     text = text.encode("utf-8", "replace").decode()  # a store refuses half a surrogate pair
     return text if len(text) <= room else text[: room - 1] + "…"
-
-
-GONE = "its owner is gone"
-
-
-def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
-    """End every run that the notebook of `owner_run` opened; return their ids.
-
-    Open ones get `status`; those that MLflow ended keep theirs. All get the tag that says an owner saw the end.
-    """
-    ended = []
-    for run in query.search(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
-        run_id = str(run.info.run_id)
-        if run.info.status == "RUNNING":
-            store.client.set_terminated(run_id, status=status)
-        store.client.set_tag(run_id, Tag.END, status if run.info.status == "RUNNING" else run.info.status)
-        ended.append(run_id)
-    return ended
-
-
-def left_behind(store: Store, parent: str | None = None) -> list[Any]:
-    """Return MLflow runs whose owner, a process of this machine, is gone, so that nobody will end them.
-
-    These are RUNNING, or FINISHED by MLflow's exit handler before their owner, killed meanwhile, could write the end.
-    Runs whose owner lives are never included. With `parent` only trials of that sweep are.
-    """
-    condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
-    if parent is not None:
-        condition += f" AND tags.`mlflow.parentRunId` = '{parent}'"
-    return [run for run in query.search(store, condition) if _is_open(run) and not is_alive(run.data.tags)]
-
-
-def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
-    """End the runs left behind as KILLED, with the reason; return their ids.
-
-    A run that had ended and was opened again gets its earlier end back.
-    """
-    closed = []
-    for run in left_behind(store, parent):
-        end_as_killed(store, run.info.run_id, run.data.tags, GONE)
-        closed.append(str(run.info.run_id))
-    return closed
-
-
-def end_as_killed(store: Store, run_id: str, tags: Mapping[str, str], reason: str) -> None:
-    """End one run as KILLED in place of its owner, with the runs that its notebook left open."""
-    ended = tags.get(Tag.END)
-    if ended is None:
-        end_children(store, run_id, "KILLED")
-        store.client.set_tag(run_id, Tag.FAILURE, reason)
-        if Tag.TRIAL in tags:
-            store.client.set_tag(run_id, Tag.TRIAL_STATE, "killed")
-    store.client.set_terminated(run_id, status=ended or "KILLED")
-    store.client.set_tag(run_id, Tag.END, ended or "KILLED")
-
-
-def _is_open(run: Any) -> bool:
-    child = Tag.PARENT_OWNER in run.data.tags
-    return run.info.status == "RUNNING" or (Tag.END not in run.data.tags and not child)
-
-
-def may_live(tags: Mapping[str, str]) -> bool:
-    """Return True if a run's owner is another process that may still be running."""
-    if tags.get(Tag.OWNER_HOST) != socket.gethostname():
-        return True
-    return tags.get(Tag.OWNER_PID) != str(os.getpid()) and is_alive(tags)
-
-
-def is_alive(tags: Mapping[str, str]) -> bool:
-    """Return True if a run's owner is a running process of this machine."""
-    pid = tags.get(Tag.OWNER_PID, "")
-    return pid.isdecimal() and process_identity.alive(int(pid), tags.get(Tag.OWNER_STARTED, ""))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import column_kinds, hashing, holdout_leakage, lineage, loader, readers, splits
-from notebooks_lib.datasets.dataset_store import Metadata, VersionContent
+from notebooks_lib.datasets import (
+    canonical_types,
+    column_kinds,
+    hashing,
+    holdout_leakage,
+    lineage,
+    loader,
+    readers,
+    splits,
+)
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 
@@ -267,11 +277,11 @@ def test_the_kind_of_what_decides_cannot_change(empty_project: Settings, tmp_pat
 
 def add_as_before(file: Path, name: str, project: Settings, **roles: str) -> str:
     """A version as the first versions of nbops wrote it: types inferred by Arrow, parts by kinds."""
-    old = hashing.normalise(arrow_csv.read_csv(file))
+    old = canonical_types.normalise(arrow_csv.read_csv(file))
     metadata = Metadata(
         fingerprint="",
         rows=len(old),
-        columns=hashing.kinds(old),
+        columns=canonical_types.kinds(old),
         validation_share=0.2,
         holdout_share=0.3,
         parts=splits.KINDS_DECIDE,

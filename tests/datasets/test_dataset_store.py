@@ -13,8 +13,19 @@ import pyarrow as pa
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_quality, hashing, holdout_budget, holdout_leakage, lineage, loader, splits
-from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, Metadata, VersionContent
+from notebooks_lib.datasets import (
+    canonical_types,
+    data_quality,
+    fresh_holdout,
+    hashing,
+    holdout_budget,
+    holdout_leakage,
+    lineage,
+    loader,
+    splits,
+)
+from notebooks_lib.datasets.dataset_metadata import Metadata
+from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent
 from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
 from notebooks_lib.errors import DatasetError, UsageError
 from notebooks_lib.settings import Settings
@@ -37,13 +48,15 @@ def store(project_of_a_store: Settings) -> DatasetStore:
 
 
 def content(rows: int = 40, retired: int = 0, **roles: str) -> VersionContent:
-    table = hashing.normalise(pa.table({"id": range(rows), "x": np.arange(rows) / 7, "naïve \x7f": ["ü"] * rows}))
+    table = canonical_types.normalise(
+        pa.table({"id": range(rows), "x": np.arange(rows) / 7, "naïve \x7f": ["ü"] * rows})
+    )
     digests = hashing.Digests.of(table)
     gone = digests.folded[:retired] if retired else None
     metadata = Metadata(
         fingerprint="",
         rows=rows,
-        columns=hashing.kinds(table),
+        columns=canonical_types.kinds(table),
         validation_share=0.2,
         holdout_share=0.3,
         parts=splits.ALGORITHM,
@@ -165,7 +178,7 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
         assert len(use.open()) == first.rows_held_out
         use.answer({})
     add(400)
-    fresh = holdout_budget.make_fresh_holdout(tracking, "sales", min_rows=30)
+    fresh = fresh_holdout.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
     assert holdout_budget.count_uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
     assert holdout_leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import hashing
+from notebooks_lib.datasets import canonical_types, hashing
 
 FAST = settings(max_examples=25, deadline=None, database=None)
 ROW = st.fixed_dictionaries(
@@ -29,16 +29,16 @@ SCHEMA = pa.schema(
 
 
 def table(rows: list[dict[str, object]]) -> pa.Table:
-    return hashing.normalise(pa.Table.from_pylist(rows, SCHEMA))
+    return canonical_types.normalise(pa.Table.from_pylist(rows, SCHEMA))
 
 
 def fingerprint(given: pa.Table) -> str:
-    normal = hashing.normalise(given)
+    normal = canonical_types.normalise(given)
     return hashing.fingerprint(normal, hashing.row_digests(normal))
 
 
 def digests(values: object, kind: pa.DataType | None = None) -> list[tuple[int, int]]:
-    normal = hashing.normalise(pa.table({"c": pa.array(values, kind)}))
+    normal = canonical_types.normalise(pa.table({"c": pa.array(values, kind)}))
     return [tuple(row) for row in hashing.row_digests(normal).tolist()]
 
 
@@ -118,7 +118,7 @@ def test_values_in_one_row_are_not_mixed_up_with_their_neighbours() -> None:
 
 
 def test_blocks_do_not_show() -> None:
-    table = hashing.normalise(pa.table({"a": [f"t{i % 7}" for i in range(100)], "b": list(range(100))}))
+    table = canonical_types.normalise(pa.table({"a": [f"t{i % 7}" for i in range(100)], "b": list(range(100))}))
     assert np.array_equal(hashing.row_digests(table, block_cells=6), hashing.row_digests(table))
 
 

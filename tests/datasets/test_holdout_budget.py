@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import holdout_budget, holdout_leakage, holdout_ledger, lineage, loader
+from notebooks_lib.datasets import fresh_holdout, holdout_budget, holdout_leakage, holdout_ledger, lineage, loader
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -256,9 +256,9 @@ def test_a_fresh_holdout_has_rows_that_never_decided_and_takes_none_from_elsewhe
     before = {part.name: set(part.frame["id"]) for part in (old.train, old.validation)}
     asked = set(range(200)) - before["train"] - before["validation"]
     with pytest.raises(DatasetError, match="only 0 of .* holdout rows have never decided, 30 are wanted"):
-        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     grown = add(project, table(range(400)))
-    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     assert (made.ref, made.rows, made.fingerprint != grown.fingerprint) == ("sales@3", 400, True)
     assert spent(store, made.ref) == 0
     assert made.retired == old.rows_held_out
@@ -285,9 +285,9 @@ def test_with_a_time_a_fresh_holdout_begins_after_the_last_row_that_decided(stor
     old = grown(200)
     ask(store, old, "a")
     with pytest.raises(DatasetError, match="only 0 of 60 holdout rows have never decided"):
-        holdout_budget.make_fresh_holdout(store, "days", min_rows=30)
+        fresh_holdout.make_fresh_holdout(store, "days", min_rows=30)
     later = grown(260)
-    made = holdout_budget.make_fresh_holdout(store, "days", min_rows=30)
+    made = fresh_holdout.make_fresh_holdout(store, "days", min_rows=30)
     assert (made.rows_held_out, made.fingerprint != later.fingerprint) == (60, True)
     assert [part.frame["id"].iloc[[0, -1]].tolist() for part in (made.train, made.validation)] == [[0, 139], [140, 199]]
     assert spent(store, made.ref) == 0
@@ -296,16 +296,16 @@ def test_with_a_time_a_fresh_holdout_begins_after_the_last_row_that_decided(stor
 def test_a_holdout_that_has_not_decided_is_fresh(store, project):
     add(project, table(range(100)))
     with pytest.raises(UsageError, match="it is fresh"):
-        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     with pytest.raises(UsageError, match="ships with scikit-learn"):
-        holdout_budget.make_fresh_holdout(store, "iris", min_rows=30)
+        fresh_holdout.make_fresh_holdout(store, "iris", min_rows=30)
 
 
 def test_a_model_that_has_seen_holdout_rows_is_found_out(store, project):
     old = add(project, table(range(200)))
     ask(store, old, "a")
     grown = add(project, table(range(400)))
-    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
 
     def seen(judged: datasets.Dataset, *used: datasets.Dataset) -> int | None:
         return holdout_leakage.seen_in_datasets(judged, [lineage.tag_value(each) for each in used], project)
@@ -359,15 +359,15 @@ def test_of_a_dataset_with_groups_new_groups_are_asked_for(store, project, capsy
     )
     shops(400, 40)
     with pytest.raises(DatasetError, match="only 0 of .* add a version with rows of new values of 'shop'"):
-        holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+        fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     shops(700, 40)
-    assert holdout_budget.make_fresh_holdout(store, "sales", min_rows=30).rows_held_out >= 30
+    assert fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30).rows_held_out >= 30
 
 
 def test_what_was_retired_cannot_be_changed_by_hand(store, project):
     ask(store, add(project, table(range(200))), "a")
     add(project, table(range(400)))
-    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     file = Path(project.data_folder / "sales" / "3" / "retired.parquet")
     pd.read_parquet(file).iloc[1:].to_parquet(file)
     with pytest.raises(DatasetError, match="is not what was written"):
@@ -380,6 +380,6 @@ def test_what_was_retired_cannot_be_changed_by_hand(store, project):
 def test_a_version_can_follow_one_whose_table_is_damaged(store, project):
     ask(store, add(project, table(range(200))), "a")
     add(project, table(range(400)))
-    made = holdout_budget.make_fresh_holdout(store, "sales", min_rows=30)
+    made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
     (project.data_folder / "sales" / "3" / "table.parquet").write_bytes(b"damaged")
     assert add(project, table(range(500))).retired == made.retired

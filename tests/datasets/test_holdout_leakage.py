@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import holdout_leakage, lineage
+from notebooks_lib.datasets import holdout_leakage, training_rows
 from notebooks_lib.settings import Settings
 
 
@@ -25,7 +25,7 @@ def raw(empty_project: Settings, tmp_path: Path) -> pd.DataFrame:
 
 
 def seen(example: pd.DataFrame, settings: Settings) -> int | None:
-    kept = lineage.training_rows(example)
+    kept = training_rows.training_rows(example)
     assert kept is not None
     return holdout_leakage.seen_in_example("t@1", (), kept, settings)
 
@@ -44,5 +44,5 @@ def test_rows_of_elsewhere_are_unknown_and_other_columns_say_nothing(
 ) -> None:
     assert seen(raw.assign(a=raw["a"] + 100), empty_project) is None
     assert seen(raw.assign(more=1), empty_project) == 0
-    assert lineage.training_rows(raw.to_numpy()) is None
-    assert lineage.training_rows(raw.assign(a=[[1]] * 200)) is None
+    assert training_rows.training_rows(raw.to_numpy()) is None
+    assert training_rows.training_rows(raw.assign(a=[[1]] * 200)) is None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import hashing, readers
+from notebooks_lib.datasets import canonical_types, hashing, readers
 from notebooks_lib.errors import DatasetError, UsageError
 
 FAST = settings(max_examples=25, deadline=None, database=None)
@@ -67,7 +67,7 @@ def test_formats_agree_on_categories_small_floats_missing_values_and_zones(tmp_p
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.to_parquet(tmp_path / "t.parquet")
     one, other = (readers.read_table(tmp_path / f"t.{end}").table for end in ("csv", "parquet"))
-    assert hashing.kinds(one) == hashing.kinds(other)
+    assert canonical_types.kinds(one) == canonical_types.kinds(other)
     assert fingerprint(one) == fingerprint(other)
 
 
@@ -129,4 +129,4 @@ def test_text_keeps_words_that_mean_missing_among_numbers(tmp_path: Path) -> Non
 
 def test_a_late_text_in_a_long_column_of_numbers_makes_it_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * 400_000 + "x,2\n")
-    assert hashing.kinds(readers.read_table(tmp_path / "t.csv").table) == {"a": "text", "b": "integer"}
+    assert canonical_types.kinds(readers.read_table(tmp_path / "t.csv").table) == {"a": "text", "b": "integer"}

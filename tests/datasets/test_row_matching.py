@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from notebooks_lib.datasets import hashing, row_matching
+from notebooks_lib.datasets import canonical_types, row_matching
 
 ROWS = 300
 NUMBERS = np.arange(ROWS)
@@ -18,7 +18,7 @@ def met(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, int]:
     """How many of the first's holdout rows are among the second's others; and how many there are."""
     random = np.random.default_rng(1)
     asked, among = random.random(len(one)) < 0.3, random.random(len(other)) < 0.7
-    tables = [hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False)) for frame in (one, other)]
+    tables = [canonical_types.normalise(pa.Table.from_pandas(frame, preserve_index=False)) for frame in (one, other)]
     return int(row_matching.recognise_rows(tables[0], asked, tables[1], among).sum()), int(asked.sum())
 
 
@@ -119,7 +119,7 @@ def test_a_few_that_agree_by_chance_are_nobody_known():
 def seen(one: pd.DataFrame, held: np.ndarray, other: pd.DataFrame, other_held: np.ndarray) -> tuple[int, int]:
     """How many of the first's holdout rows are among the second's others, and among its holdout rows."""
     tables = [
-        hashing.normalise(pa.Table.from_pandas(frame, preserve_index=False))
+        canonical_types.normalise(pa.Table.from_pandas(frame, preserve_index=False))
         for frame in (one.assign(x=1), other.assign(y=1))
     ]
     found = [row_matching.recognise_rows(tables[0], held, tables[1], among) for among in (~other_held, other_held)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import hashing, splits
+from notebooks_lib.datasets import canonical_types, hashing, splits
 from tests.datasets.test_hashing import FAST, ROW, table
 
 
@@ -28,7 +28,7 @@ def test_adding_rows_moves_none_and_duplicates_stay_together(
 
 @pytest.mark.parametrize(("validation", "holdout"), [(0.1, 0.2), (0.3, 0.3)])
 def test_parts_have_about_their_shares(validation: float, holdout: float) -> None:
-    rows = hashing.normalise(pa.table({"x": pa.array(range(20_000))}))
+    rows = canonical_types.normalise(pa.table({"x": pa.array(range(20_000))}))
     parts = splits.split(hashing.row_digests(rows), validation_share=validation, holdout_share=holdout)
     assert np.mean(parts["validation"]) == pytest.approx(validation, abs=0.02)
     assert np.mean(parts["holdout"]) == pytest.approx(holdout, abs=0.02)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from notebooks_lib.errors import ModelError
-from notebooks_lib.models import model_files
+from notebooks_lib.models import model_files, model_folder, model_trust
 
 SKOPS = {
     "sklearn": {
@@ -102,16 +102,16 @@ def changed(flavor: str, **keys: Any) -> dict[str, Any]:
 )
 def test_what_of_a_model_is_code_is_said(flavors: Any, words: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, flavors)
-    said = model_files.code_in(folder)
+    said = model_trust.code_in(folder)
     assert words in said
     assert bool(said) == bool(words)
-    name = model_files.library_flavor(folder)
-    model_files.check_folder_trusted(folder, [name], "it")
+    name = model_folder.library_flavor(folder)
+    model_trust.check_folder_trusted(folder, [name], "it")
     if words:
         with pytest.raises(ModelError, match=rf'trusted_flavors = \["{name}"\]'):
-            model_files.check_folder_trusted(folder, ["another"], "it")
+            model_trust.check_folder_trusted(folder, ["another"], "it")
     else:
-        model_files.check_folder_trusted(folder, [], "it")
+        model_trust.check_folder_trusted(folder, [], "it")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_file_that_may_be_code_counts_wherever_it_lies(name: str, tmp_path: Pa
     before = model_files.read_model_files(folder).sha256
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"x")
-    assert name in model_files.code_in(folder)
+    assert name in model_trust.code_in(folder)
     assert model_files.read_model_files(folder).sha256 != before
 
 
@@ -170,7 +170,7 @@ def link_to(target: str) -> Callable[[Path], None]:
 def test_a_folder_that_reaches_out_of_itself_is_refused(plant: Callable[[Path], Any], tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     plant(folder)
-    for read in (model_files.check_folder, model_files.read_model_files):
+    for read in (model_folder.check_folder, model_files.read_model_files):
         with pytest.raises(ModelError, match=r"a link to|neither a file nor a folder") as caught:
             read(folder)
         assert "\n" not in str(caught.value)
@@ -195,10 +195,10 @@ def test_a_folder_that_reaches_out_of_itself_is_refused(plant: Callable[[Path], 
 def test_no_path_leads_out_of_the_folder(key: str, value: Any, right: bool, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, changed("python_function", **{key: value}))
     if right:
-        model_files.check_folder(folder)
+        model_folder.check_folder(folder)
     else:
         with pytest.raises(ModelError, match="out of the model's folder"):
-            model_files.check_folder(folder)
+            model_folder.check_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_description_that_is_none_is_one_line(text: str, tmp_path: Path) -> No
     folder = folder_of(tmp_path)
     (folder / "MLmodel").write_text(text)
     with pytest.raises(ModelError, match="MLmodel") as caught:
-        model_files.check_folder(folder)
+        model_folder.check_folder(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -217,7 +217,7 @@ def test_another_description_within_the_folder_is_code(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, changed("python_function", data="deep"))
     (folder / "deep").mkdir()
     (folder / "deep" / "MLmodel").write_text("flavors: {sklearn: {serialization_format: pickle}}")
-    assert "deep/MLmodel" in model_files.code_in(folder)
+    assert "deep/MLmodel" in model_trust.code_in(folder)
 
 
 def test_no_path_of_the_example_leads_out_of_the_folder(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_no_path_of_the_example_leads_out_of_the_folder(tmp_path: Path) -> None:
     described = {"flavors": SKOPS, "saved_input_example_info": {"serving_input_path": "../../secret.json"}}
     (folder / "MLmodel").write_text(yaml.safe_dump(described))
     with pytest.raises(ModelError, match="out of the model's folder"):
-        model_files.check_folder(folder)
+        model_folder.check_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -240,8 +240,8 @@ def test_no_path_of_the_example_leads_out_of_the_folder(tmp_path: Path) -> None:
 def test_aliases_without_end_are_read_once(text: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     (folder / "MLmodel").write_text(text)
-    model_files.check_folder(folder)
+    model_folder.check_folder(folder)
     (folder / "MLmodel").write_text(text.replace("x", "/x").replace("a:", "uri:", 1).replace("}}", ", code: *a0}}"))
     if "a0" in text:
         with pytest.raises(ModelError, match="out of the model's folder"):
-            model_files.check_folder(folder)
+            model_folder.check_folder(folder)

@@ -8,7 +8,6 @@ import pytest
 
 from notebooks_lib.notebooks import document, warm_kernel_conflicts
 from notebooks_lib.notebooks.project_modules import ProjectModules
-from notebooks_lib.notebooks.warm_kernel_conflicts import find_table_reads
 from tests import building
 
 
@@ -89,46 +88,3 @@ def test_what_a_module_of_the_project_sets_when_it_is_imported_is_found(tmp_path
     ]
     module.write_text("import os\ndef later():\n    os.environ['SKLEARN_ASSUME_FINITE'] = 'true'\n")
     assert found(tmp_path, "import ours", "import sklearn") == []
-
-
-def reads(path: Path) -> str:
-    notebook = document.read(path)
-    return find_table_reads(notebook, ProjectModules(notebook, path.parent))
-
-
-@pytest.mark.parametrize(
-    ("code", "found"),
-    [
-        ("import pandas as pd\nrows = pd.read_csv('../churn.csv')", "read_csv"),
-        ("from pandas import read_parquet\nrows = read_parquet(path)", "read_parquet"),
-        ("import polars\nrows = polars.scan_csv('x.csv').collect()", "scan_csv"),
-        ("rows = __import__('pandas').read_excel('x.xlsx')", "read_excel"),
-        ("import numpy as np\nrows = np.loadtxt('x.txt')", "loadtxt"),
-        ("rows = pd.concat(pd.read_csv(each) for each in files)", "read_csv"),
-        ("def load():\n    return pd.read_sql('select 1', engine)", "read_sql"),
-        ("%time rows = pd.read_json('x.json')", "read_json"),
-        ("rows = fetch_openml('adult')", "fetch_openml"),
-        ("from sklearn.datasets import load_diabetes\nX, y = load_diabetes(return_X_y=True)", "load_diabetes"),
-        ("import csv\nrows = list(csv.reader(open('x.csv')))", "csv.reader"),
-        ("rows = list(csv.DictReader(open('x.csv')))", "DictReader"),
-        ("import numpy as np\nrows = np.load('x.npy')", "np.load"),
-        ("rows = spark.read.parquet('x')", "read.parquet"),
-        ("rows = duckdb.sql('from x.csv').df()", "duckdb.sql"),
-        ("data = datasets.load('churn@1')", ""),
-        ("config = json.load(open('x.json'))", ""),
-        ("rows = data.train.frame  # not pd.read_csv('x')", ""),
-        ("text = 'pd.read_csv'", ""),
-        ("reader = csv_reader('x')", ""),
-    ],
-)
-def test_readers_are_found_by_their_names(tmp_path: Path, code: str, found: str):
-    path = building.write(tmp_path / "n.ipynb", "x = 1", code)
-    said = reads(path)
-    assert said.partition(": ")[2] == found
-    assert (said == "") == (found == "")
-
-
-def test_readers_in_the_projects_modules_are_found(tmp_path: Path):
-    (tmp_path / "mine.py").write_text("import pandas as pd\n\ndef rows():\n    return pd.read_csv('x.csv')\n")
-    path = building.write(tmp_path / "n.ipynb", "import mine")
-    assert reads(path) == "mine.py: read_csv"

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import holdout_budget, holdout_ledger
+from notebooks_lib.datasets import fresh_holdout, holdout_budget, holdout_ledger
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.promotion.rule_registry import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.release import decision_record
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -158,7 +158,7 @@ def test_after_a_fresh_holdout_promotion_goes_on_and_the_old_one_is_closed_to_it
     grown = datasets.add(write_houses(tmp_path / "more.csv", rows=700), "houses", project)
     trials.fitted(better(), grown)
     assert failed(answer(gate(settings=one))) == ["holdout_uses"]
-    fresh = holdout_budget.make_fresh_holdout(trials.store, "houses", min_rows=30)
+    fresh = fresh_holdout.make_fresh_holdout(trials.store, "houses", min_rows=30)
     promoted = trials.fitted(better(), fresh)
     decision = answer(gate(settings=one))
     assert (decision.answer, decision.evidence.ref, decision.challenger.rows) == (

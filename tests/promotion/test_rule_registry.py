@@ -6,7 +6,7 @@ from pathlib import Path
 
 from notebooks_lib.promotion import rule_registry
 from notebooks_lib.promotion.decision import EARLY, RULES
-from notebooks_lib.promotion.rule_registry import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.settings.sections import ModelPolicy, Promotion
 
 

@@ -16,7 +16,7 @@ from notebooks_lib.metrics.builtin import METRICS, score_all
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.model_scoring import Scores
-from notebooks_lib.promotion.rule_registry import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, population, tables
 from notebooks_lib.review import model_comparison
 from notebooks_lib.review.model_comparison import ModelComparer, ScoredPair, paired_by_seed, two_sided

@@ -18,7 +18,7 @@ import pytest
 from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owned_run, query, quiet_mlflow_server, store
+from notebooks_lib.tracking import orphan_runs, query, quiet_mlflow_server, store
 from tests import building
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
@@ -69,7 +69,7 @@ def test_a_runner_killed_at_any_moment_leaves_nothing_that_doctor_does_not_end(p
         assert find_marked(f"NBOPS_KERNEL={mark}".encode()) == []
 
     connected = store.connect(project)
-    owned_run.close_left_behind(connected)
+    orphan_runs.close_left_behind(connected)
     runs = query.find_runs(connected, "sample", ended_only=False)
     assert len(runs) > KILLS / 3, "too few were killed after their run was opened"
     for run in runs:

@@ -23,7 +23,7 @@ from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import owned_run, query, store
+from notebooks_lib.tracking import orphan_runs, query, store
 from tests import building
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
@@ -193,7 +193,7 @@ def wait_for(condition: Any, seconds: float) -> None:
 )
 def test_a_polite_stop_of_the_runner_ends_the_run_as_killed(number: signal.Signals, project: Settings) -> None:
     with started(project, "import time\ntime.sleep(600)") as (process, marker):
-        assert owned_run.close_left_behind(store.connect(project)) == [], "its owner lives"
+        assert orphan_runs.close_left_behind(store.connect(project)) == [], "its owner lives"
         process.send_signal(number)
         out, _ = process.communicate(timeout=60)
     result = json.loads(out)
@@ -226,7 +226,7 @@ def test_nothing_of_a_kernel_is_left_when_the_runner_is_killed(cell: str, projec
     if cell.startswith("while"):
         assert cli(project, "doctor").returncode == 0
     else:  # the same by its function, which is quicker
-        owned_run.close_left_behind(store.connect(project))
+        orphan_runs.close_left_behind(store.connect(project))
     (closed,) = query.find_runs(store.connect(project), "sample", ended_only=False)
     assert (closed.status, closed.tags[Tag.END]) == ("KILLED", "KILLED")
     assert closed.tags[Tag.FAILURE] == "its owner is gone"
@@ -238,8 +238,8 @@ def test_doctor_closes_a_run_that_mlflow_finished_before_its_owner_was_killed(pr
     cut_off = connected.client.create_run("0", tags=gone).info.run_id
     connected.client.set_terminated(cut_off, "FINISHED")
     resumed = connected.client.create_run("0", tags={**gone, Tag.END: "FINISHED"}).info.run_id
-    assert set(owned_run.close_left_behind(connected)) == {cut_off, resumed}
+    assert set(orphan_runs.close_left_behind(connected)) == {cut_off, resumed}
     states = {run: query.get_run(connected, run) for run in (cut_off, resumed)}
     assert (states[cut_off].status, states[cut_off].tags[Tag.END]) == ("KILLED", "KILLED")
     assert (states[resumed].status, states[resumed].tags[Tag.END]) == ("FINISHED", "FINISHED")
-    assert owned_run.close_left_behind(connected) == []
+    assert orphan_runs.close_left_behind(connected) == []

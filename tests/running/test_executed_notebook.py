@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from notebooks_lib import errors
-from notebooks_lib.running import executed_notebook, runner
+from notebooks_lib.running import executed_notebook, notebook_page, runner
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.executed_notebook import MASK, ExecutedNotebook
 from notebooks_lib.settings import Settings
@@ -89,7 +89,7 @@ def test_the_executed_notebook_is_json_that_every_parser_takes(value: object, pl
 )
 def test_a_figure_that_the_page_cannot_show_is_named(data: dict[str, object], named: bool) -> None:
     notebook = new_notebook(cells=[new_code_cell("x", outputs=[new_output("display_data", data=data)])])
-    noted = executed_notebook._with_notes(notebook).cells[0].outputs[0].data
+    noted = notebook_page._with_notes(notebook).cells[0].outputs[0].data
     assert ("this page cannot show it" in noted.get("text/plain", "")) == named
     assert notebook.cells[0].outputs[0].data == data
 
@@ -104,7 +104,7 @@ def test_a_page_is_rendered_when_it_is_first_asked_for(project: Settings, monkey
         f"notebook/{result.output.name}"
     ]
 
-    page = executed_notebook.fetch_page(connected, result.run_id)
+    page = notebook_page.fetch_page(connected, result.run_id)
     assert "said in a cell" in page.read_text()
     assert page.is_relative_to(project.root)
     kept = [a.path for a in connected.client.list_artifacts(result.run_id, "notebook")]
@@ -112,7 +112,7 @@ def test_a_page_is_rendered_when_it_is_first_asked_for(project: Settings, monkey
 
     monkeypatch.setattr(executed_notebook, "to_html", lambda *_: pytest.fail("rendered a second time"))
     page.unlink()
-    assert "said in a cell" in executed_notebook.fetch_page(connected, result.run_id).read_text()
+    assert "said in a cell" in notebook_page.fetch_page(connected, result.run_id).read_text()
 
 
 @pytest.mark.tracking
@@ -121,8 +121,8 @@ def test_a_run_without_a_notebook_has_no_page(project: Settings) -> None:
     connected = store.connect(project)
     run = connected.client.create_run(connected.experiment_id("sample"))
     with pytest.raises(errors.UsageError, match="keeps no notebook"):
-        executed_notebook.fetch_page(connected, run.info.run_id)
-    connected.client.log_text(run.info.run_id, "the summary", executed_notebook.SWEEP)
-    assert executed_notebook.fetch_page(connected, run.info.run_id).read_text() == "the summary"
+        notebook_page.fetch_page(connected, run.info.run_id)
+    connected.client.log_text(run.info.run_id, "the summary", notebook_page.SWEEP)
+    assert notebook_page.fetch_page(connected, run.info.run_id).read_text() == "the summary"
     with pytest.raises(errors.TrackingError, match="nowhere"):
-        executed_notebook.fetch_page(connected, "nowhere")
+        notebook_page.fetch_page(connected, "nowhere")

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import app
-from notebooks_lib.serving.asgi_requests import AccessLog, HttpRequest, as_json
+from notebooks_lib.serving.access_log import AccessLog
+from notebooks_lib.serving.asgi_requests import HttpRequest, as_json
 from notebooks_lib.serving.data_collector import DataCollector
 from notebooks_lib.serving.slots import Slot, Slots
 from tests.serving.conftest import TestClient

@@ -28,6 +28,7 @@ from notebooks_lib.serving import (
     endpoint_state,
     http_client,
     local_endpoint_folder,
+    server_launch,
     server_process,
     server_sync,
 )
@@ -333,7 +334,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
     class Refusing:
         def __init__(self, _: Any, order: Any, __: float) -> None:
             orders.append(order)
-            raise server_process.StartError("seen", "died")
+            raise server_launch.StartError("seen", "died")
 
     monkeypatch.setattr(server_sync, "StartingServer", Refusing)
     folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")

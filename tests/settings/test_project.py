@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib import errors, settings
 from notebooks_lib.cli import doctor
-from notebooks_lib.promotion.rule_registry import Policy
+from notebooks_lib.promotion.policy import Policy
 
 
 def project(tmp_path: Path, text: str) -> Path:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import ParameterError, UsageError
 from notebooks_lib.notebooks import parameter_schema
-from notebooks_lib.sweeps import distributions, search_space, sweep_request
+from notebooks_lib.sweeps import distributions, search_space, sweep_file
 from notebooks_lib.sweeps.distributions import Normal
 from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace, ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
-from notebooks_lib.sweeps.sweep_request import SweepFile
+from notebooks_lib.sweeps.sweep_file import SweepFile
 from tests.notebooks import building
 from tests.sweeps.building import WIDE, grid, kind, schema, spread
 
@@ -139,7 +139,7 @@ def test_secrets_must_be_set_and_a_notebook_without_parameters_is_rejected():
 
 def from_file(text: str, **given: object) -> SearchSpace:
     Path("sweep.yaml").write_text(text, "utf-8")
-    return read(file=sweep_request.load_file(Path("sweep.yaml")), **given)
+    return read(file=sweep_file.load_file(Path("sweep.yaml")), **given)
 
 
 def test_a_file_equals_the_options():

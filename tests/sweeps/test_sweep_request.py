@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.sweeps import sweep_request
-from notebooks_lib.sweeps.sweep_request import SweepFile
+from notebooks_lib.sweeps import sweep_file
+from notebooks_lib.sweeps.sweep_file import SweepFile
 
 
 def load(text: str, name: str = "sweep.yaml") -> SweepFile:
     Path(name).write_text(text, "utf-8")
-    return sweep_request.load_file(Path(name))
+    return sweep_file.load_file(Path(name))
 
 
 WHOLE = """
@@ -111,7 +111,7 @@ def test_all_errors_are_reported_at_once_and_a_missing_file_too():
     with pytest.raises(UsageError, match=r"trials: .*; jobs: .*; unknown key 'x'.*; prune: "):
         load("trials: 0\njobs: 0\nx: 1\nprune: no")
     with pytest.raises(UsageError, match=r"absent\.yaml: No such file"):
-        sweep_request.load_file(Path("absent.yaml"))
+        sweep_file.load_file(Path("absent.yaml"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

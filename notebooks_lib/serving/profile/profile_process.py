@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import server_process
+from notebooks_lib.serving import server_launch
 from notebooks_lib.serving.profile.load_generator import LoadConfig
 
 _SHOWN_LOG = 8
@@ -92,13 +92,13 @@ class ProfileProcess:
 def start_profiled_server(model: Path) -> ProfileProcess:
     """Start a server process for `model`. It waits for a configuration, so that limits can be set first."""
     return ProfileProcess(
-        "profiled_server", {"OMP_NUM_THREADS": "1", **server_process.server_environment()}, model.parent
+        "profiled_server", {"OMP_NUM_THREADS": "1", **server_launch.server_environment()}, model.parent
     )  # as an endpoint's
 
 
 def start_client() -> ProfileProcess:
     """Start the client process, which waits for configurations."""
-    return ProfileProcess("driver", server_process.server_environment())
+    return ProfileProcess("driver", server_launch.server_environment())
 
 
 def drive(client: ProfileProcess, config: LoadConfig, timeout: float) -> dict[str, Any]:

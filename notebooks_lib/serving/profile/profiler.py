@@ -145,9 +145,9 @@ def find_version(store: Store, name: str, version: str | None, stage: str | None
 
 def check_example(folder: Path) -> None:
     """Raise UsageError when a model was logged without an example, so that there is no request to send."""
-    from notebooks_lib.models import model_files
+    from notebooks_lib.models import model_folder
 
-    described = model_files.read_mlmodel(folder)
+    described = model_folder.read_mlmodel(folder)
     if not (described.get("saved_input_example_info") or {}).get("serving_input_path"):
         raise UsageError("the model was logged without an example; give a request of your own with --data @FILE")
 

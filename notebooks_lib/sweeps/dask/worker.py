@@ -23,7 +23,7 @@ from notebooks_lib.sweeps.dask.bundle import ProjectBundle
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
-from notebooks_lib.tracking import owned_run
+from notebooks_lib.tracking import orphan_runs
 from notebooks_lib.tracking.store import Store, store_errors
 
 WAIT = 60.0
@@ -116,7 +116,7 @@ def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
         runs = open_trials.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
             stop_requests.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
-            owned_run.end_as_killed(store, run.run_id, run.tags, reason)
+            orphan_runs.end_as_killed(store, run.run_id, run.tags, reason)
     return [run.run_id for run in runs]
 
 
