@@ -48,7 +48,7 @@ def described() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in VERSIONS)
     busy = f"; load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
     return (
-        f"{cpu_count.usable_cores()} cores of {_processor()}, {memory:.0f} GiB, {platform.platform()}, "
+        f"{cpu_count.max_workers()} cores of {_processor()}, {memory:.0f} GiB, {platform.platform()}, "
         f"Python {platform.python_version()}, {versions}{busy}."
     )
 

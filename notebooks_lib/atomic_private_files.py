@@ -56,7 +56,7 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
     With `durable` the new content survives a power cut. The file becomes its owner's alone, unless `keep_rights`, which
     keeps owner, group and rights of the file that is there.
     """
-    draft = stage(path, text, durable=durable)
+    draft = write_draft(path, text, durable=durable)
     try:
         if keep_rights:
             _copy_rights(path, draft)
@@ -66,7 +66,7 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
         raise
 
 
-def stage(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
+def write_draft(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
     """Write the new content to a draft file beside `path`, and return the draft's path. Raises OSError.
 
     The draft gets a unique name unless `draft` names it, which is safe only where one writer at a time writes there.

@@ -15,7 +15,7 @@ def available_cores(root: Path = CGROUP) -> float:
     return min(float(affinity), cpu_quota(root))
 
 
-def usable_cores(root: Path = CGROUP) -> int:
+def max_workers(root: Path = CGROUP) -> int:
     """Return how many processes or threads can be busy at once; at least 1."""
     return max(1, math.floor(available_cores(root)))
 

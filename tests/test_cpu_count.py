@@ -33,6 +33,6 @@ def test_the_quota_is_read_from_either_version(tmp_path: Path, files: dict[str, 
 def test_a_container_of_two_on_a_host_of_many_has_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cpu_count.os, "sched_getaffinity", lambda pid: set(range(64)))
     (tmp_path / "cpu.max").write_text("200000 100000")
-    assert (cpu_count.available_cores(tmp_path), cpu_count.usable_cores(tmp_path)) == (2.0, 2)
+    assert (cpu_count.available_cores(tmp_path), cpu_count.max_workers(tmp_path)) == (2.0, 2)
     (tmp_path / "cpu.max").write_text("50000 100000")
-    assert cpu_count.usable_cores(tmp_path) == 1
+    assert cpu_count.max_workers(tmp_path) == 1

@@ -126,7 +126,7 @@ class PlainLines(TrialTable):
         parts = [
             f"{_count(progress, progress.ended)}  trial {trial.number:<{len(str(progress.total))}}",
             f"{trial.state:<8}",
-            formatting.format_values(trial.values, PLAIN_ROOM // 2),
+            formatting.format_parameters(trial.values, PLAIN_ROOM // 2),
         ]
         if progress.goal is not None and trial.state in ("finished", "skipped", "pruned"):
             parts.append(f"{formatting.one_line(progress.goal.metric, 24)} {formatting.format_figure(trial.value)}")
@@ -147,7 +147,9 @@ def _best(progress: SweepProgress) -> str:
     best = progress.best
     if best is None:
         return ""
-    return f"  (best {formatting.format_figure(best.value)}: {formatting.format_values(best.values, PLAIN_ROOM // 4)})"
+    return (
+        f"  (best {formatting.format_figure(best.value)}: {formatting.format_parameters(best.values, PLAIN_ROOM // 4)})"
+    )
 
 
 class LiveTable(TrialTable):
@@ -208,7 +210,9 @@ class LiveTable(TrialTable):
             )
             number = f"(trial {progress.best.number})"
             room = max(2 * width - len(best) - len(number) - 4, 10)  # two lines, or three where words are long
-            yield Text.assemble((best, "bold"), f"  {formatting.format_values(progress.best.values, room)}  {number}")
+            yield Text.assemble(
+                (best, "bold"), f"  {formatting.format_parameters(progress.best.values, room)}  {number}"
+            )
         yield Text()
 
     def _rows(self) -> Iterator[Text]:
@@ -241,7 +245,7 @@ class LiveTable(TrialTable):
         width = self._console.width
         if trial.reason:
             row.append(f"  {formatting.one_line(trial.reason, width)}", COLOURS[trial.state])
-        row.append(f"  {formatting.format_values(trial.values, width)}")
+        row.append(f"  {formatting.format_parameters(trial.values, width)}")
         return row
 
 

@@ -189,7 +189,7 @@ def _run(
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs or cpu_count.usable_cores(), silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs or cpu_count.max_workers(), silent=as_json) as shown:
         result = sweep.run_sweep(
             request,
             connected,

@@ -204,9 +204,9 @@ class HoldoutLedger:
     def _runs(self) -> list[Any]:
         """Return every run of the experiment, oldest first, also deleted ones; none where nothing was ever asked."""
         from notebooks_lib.tracking import query
-        from notebooks_lib.tracking.store import store_errors
+        from notebooks_lib.tracking.store import translate_store_errors
 
-        with store_errors(self._store):
+        with translate_store_errors(self._store):
             experiment = self._store.client.get_experiment_by_name(EXPERIMENT)
             ids = [] if experiment is None else [experiment.experiment_id]
             runs = query.search(self._store, "", ids, deleted=True)
@@ -228,10 +228,10 @@ class HoldoutLedger:
         client.set_terminated(run_id)
 
     def _artifact(self, run: Any, name: str) -> bytes:
-        from notebooks_lib.tracking.store import store_errors
+        from notebooks_lib.tracking.store import translate_store_errors
 
         run_id = run.info.run_id
-        with tempfile.TemporaryDirectory() as scratch, store_errors(self._store):
+        with tempfile.TemporaryDirectory() as scratch, translate_store_errors(self._store):
             path = Path(self._store.client.download_artifacts(run_id, name, scratch))
             try:
                 return path.read_bytes()

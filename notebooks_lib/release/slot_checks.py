@@ -82,7 +82,7 @@ def check_slot(
     return checks
 
 
-def failed_checks(checks: Sequence[SlotCheck]) -> str:
+def format_failed_checks(checks: Sequence[SlotCheck]) -> str:
     """Return the failed checks in one line; empty when all passed."""
     return "; ".join(f"{check.id}: {check.text}" for check in checks if not check.ok)
 

@@ -103,9 +103,9 @@ class StageChange(TrafficMoves):
                 tolerance=self.store.settings.promotion.tolerance,
                 probing=self._probing,
             )
-            if slot_checks.failed_checks(checks):
+            if slot_checks.format_failed_checks(checks):
                 raise PromotionError(
-                    f"version {self.number} does not keep its contract: {slot_checks.failed_checks(checks)}"
+                    f"version {self.number} does not keep its contract: {slot_checks.format_failed_checks(checks)}"
                 )
             return checks
 

@@ -27,7 +27,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, connect, store_errors, tracking_uri
+from notebooks_lib.tracking.store import Store, connect, tracking_uri, translate_store_errors
 
 SEED = "seed"
 """The parameter that `--seeds` varies."""
@@ -111,7 +111,7 @@ def find_runs_of(
 
 def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None:
     """Return the problem of the newest run of this source, if it failed."""
-    with store_errors(store):
+    with translate_store_errors(store):
         runs = query.search(store, f"tags.`{Tag.SOURCE_FINGERPRINT}` = '{fingerprint}'")
     newest = next(map(query.run_info, runs), None)
     if newest is None or Tag.FAILURE not in newest.tags:

@@ -21,7 +21,7 @@ from notebooks_lib.running.prepared_notebook import ERROR_TAG, SECRETS_TAG
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 INSERTED = {INJECTED_TAG, SECRETS_TAG, ERROR_TAG}
 """Tags of cells that a runner adds."""
@@ -57,7 +57,7 @@ class RunRecord:
 def read_run(store: Store, text: str) -> RunRecord:
     """Return a run of the store by its id, or the beginning of it. Raises UsageError when there is none."""
     info = query.get_run(store, query.whole_id(store, text))
-    with tempfile.TemporaryDirectory() as scratch, store_errors(store):
+    with tempfile.TemporaryDirectory() as scratch, translate_store_errors(store):
         listed = (store.client.list_artifacts(info.run_id, folder) for folder in ("nbops", FOLDER))
         artifacts = [entry.path for entries in listed for entry in entries]
         files = {

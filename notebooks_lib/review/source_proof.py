@@ -13,7 +13,7 @@ from notebooks_lib.review.notebook_review import SourceProof
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 COMMIT = "mlflow.source.git.commit"
 NEWEST = 20
@@ -59,7 +59,7 @@ def _proof(run: RunInfo, differences: Iterable[str]) -> SourceProof:
 def _newest_run(store: Store, path: str) -> RunInfo | None:
     if "'" in path:  # which no condition can hold
         return None
-    with store_errors(store):
+    with translate_store_errors(store):
         experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
         condition = f"tags.`{Tag.NOTEBOOK}` = '{path}'"
         runs = store.client.search_runs(experiments, condition, max_results=NEWEST) if experiments else []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import atomic_private_files, errors
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 SHOWN = ("text/", "image/", "application/javascript", "application/pdf", "application/json")
 """Types of outputs that a page shows."""
@@ -54,7 +54,7 @@ def fetch_page(store: Store, run_id: str) -> Path:
     Raises UsageError when the run has no notebook, TrackingError when the store does not answer.
     """
     folder = store.settings.layout.state / "pages" / run_id
-    with store_errors(store):
+    with translate_store_errors(store):
         kept = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
         html = next((path for path in kept if path.endswith(".html")), None)
         notebook = next((path for path in kept if path.endswith(".ipynb")), None)

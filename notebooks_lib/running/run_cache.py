@@ -19,7 +19,7 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import RunStart
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 
 class RunCache:
@@ -30,7 +30,7 @@ class RunCache:
         self._notebook = notebook
         self._runs: dict[str, list[RunInfo]] = {}
         condition = f"tags.`{Tag.CODE_SHA256}` = '{notebook.code_sha256}' AND tags.`{Tag.END}` = 'FINISHED'"
-        with store_errors(store):
+        with translate_store_errors(store):
             runs = query.search(store, condition, None if experiment_id is None else [experiment_id])
         for run in map(query.run_info, runs):
             if run.ended and not run.superseded:
@@ -70,7 +70,7 @@ def _is_current(tag: str, text: str, settings: Settings) -> bool:
 
 def find_earlier_run(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:
     """Return an earlier run of the same experiment, code, parameters and data as this start; None if there is none."""
-    with store_errors(store):
+    with translate_store_errors(store):
         experiment_id = start.experiment_id
         if experiment_id is None:
             experiment = store.client.get_experiment_by_name(start.experiment)

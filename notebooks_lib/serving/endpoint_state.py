@@ -188,13 +188,13 @@ def read_report(path: Path) -> FollowReport | None:
     return None
 
 
-def stage(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
+def write_draft(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
     """Write JSON to a draft beside `path` and return the draft, which can replace `path` atomically.
 
     A `durable` draft is safe on disk when this returns: even a power cut then leaves a complete file at `path`.
     """
     text = json.dumps(content, indent=2, default=str)
-    return atomic_private_files.stage(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
+    return atomic_private_files.write_draft(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
 
 
 def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:

@@ -131,7 +131,7 @@ class HotReloader:
         report = FollowReport(os.getpid(), wanted.generation, slots)
         with suppress(OSError):  # a full disk: the command that waits reports that the server does not follow
             path = self._folder / local_endpoint_folder.SERVING
-            endpoint_state.stage(path, asdict(report), durable=False).replace(path)
+            endpoint_state.write_draft(path, asdict(report), durable=False).replace(path)
 
 
 def version_info(entry: SlotState) -> dict[str, Any]:

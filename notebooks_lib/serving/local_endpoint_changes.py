@@ -64,7 +64,7 @@ def load_into_slot(
     folder.prune({state.model for state in new.slots.values()})
     with suppress(OSError):  # the curl command of a long example names this file; the state has the example too
         example = folder.example(slot)
-        endpoint_state.stage(example, new.slots[slot].example or {}, durable=False).replace(example)
+        endpoint_state.write_draft(example, new.slots[slot].example or {}, durable=False).replace(example)
 
 
 def remove_slot(settings: Settings, folder: EndpointFolder, current: EndpointState, slot: str) -> None:

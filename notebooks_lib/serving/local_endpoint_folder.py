@@ -86,7 +86,7 @@ class EndpointFolder:
         """
         with _saying(f"endpoint {self.name!r}: its state cannot be written"):
             state = replace(state, generation=self._generation() + 1)
-            part = endpoint_state.stage(self._state, state.as_json())
+            part = endpoint_state.write_draft(self._state, state.as_json())
         yield lambda: _commit(part, self._state)
 
     def _generation(self) -> int:

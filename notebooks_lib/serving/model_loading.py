@@ -149,7 +149,9 @@ def main() -> None:
     """Run the child process: load the model in a folder, and print the result as a line of JSON."""
     from notebooks_lib.serving import parent_process
 
-    parent_process.end_with_parent(int(sys.argv[2]))  # a model that hangs must not outlive a deployment that was killed
+    parent_process.exit_with_parent(
+        int(sys.argv[2])
+    )  # a model that hangs must not outlive a deployment that was killed
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
     import psutil

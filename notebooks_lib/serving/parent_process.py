@@ -12,10 +12,10 @@ from contextlib import suppress
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent(pid: int) -> None:
+def exit_with_parent(pid: int) -> None:
     """End this process when its parent `pid` ends. On Linux the kernel does so, even while this process is paused.
 
-    Elsewhere a thread checks it now and then; that, and `end_with_input`, need a process that is not paused.
+    Elsewhere a thread checks it now and then; that, and `exit_when_stdin_closes`, need a process that is not paused.
     """
     if sys.platform == "linux":
         import ctypes
@@ -28,7 +28,7 @@ def end_with_parent(pid: int) -> None:
         os._exit(1)
 
 
-def end_with_input() -> None:
+def exit_when_stdin_closes() -> None:
     """End this process when its standard input closes, which the starting process holds open. Input is discarded."""
 
     def wait() -> None:

@@ -170,7 +170,7 @@ def _stage_record(folder: Path, config: ServerConfig, port: int) -> Path:
     own = ServerRecord(
         os.getpid(), process_identity.birth(), config.host, port, protocol=config.protocol, since=time.time()
     )
-    return endpoint_state.stage(folder / "server.json", asdict(own))
+    return endpoint_state.write_draft(folder / "server.json", asdict(own))
 
 
 def _serve(served: ServedEndpoint, listener: socket.socket, folder: Path) -> None:

@@ -43,7 +43,7 @@ class Slot:
         self.header = self.name.encode()
         # A pool for each slot, so that a model that hangs delays no requests of other slots. More threads than cores
         # would only take the interpreter's lock from each other, and from the event loop.
-        self.workers = ThreadPoolExecutor(cpu_count.usable_cores(), thread_name_prefix=f"predict-{self.name}")
+        self.workers = ThreadPoolExecutor(cpu_count.max_workers(), thread_name_prefix=f"predict-{self.name}")
         # Large bodies one after the other: reading one holds the interpreter's lock for a tenth of a second and more.
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
 

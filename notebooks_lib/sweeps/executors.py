@@ -80,7 +80,7 @@ class ComputeTarget(Generic[Task, Outcome]):
 
     def default_jobs(self) -> int | None:
         """Return the parallel tasks where the user names no number; None for the capacity of the executor."""
-        return cpu_count.usable_cores() if self.is_local else None
+        return cpu_count.max_workers() if self.is_local else None
 
     def thread_limits(self, jobs: int | None, environ: Mapping[str, str]) -> dict[str, str]:
         """Return variables that share this machine's cores; empty elsewhere, where each machine has its own."""
@@ -92,7 +92,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
 
     Without them, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
-    threads = str(max(1, cpu_count.usable_cores() // jobs))
+    threads = str(max(1, cpu_count.max_workers() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}
 
 
@@ -123,7 +123,7 @@ class LocalExecutor(Generic[Task, Outcome]):
 
     def capacity(self) -> int:
         """Return the number of cores."""
-        return cpu_count.usable_cores()
+        return cpu_count.max_workers()
 
     def submit(self, task: Task) -> Future[Outcome]:
         """Start the task."""

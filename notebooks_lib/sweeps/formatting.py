@@ -36,7 +36,7 @@ def format_value(swept_value: object, room: int = VALUE_ROOM) -> str:
     return one_line(f"{swept_value:.6g}" if isinstance(swept_value, float) else str(swept_value), room)
 
 
-def format_values(values: Mapping[str, object], room: int | None = None) -> str:
+def format_parameters(values: Mapping[str, object], room: int | None = None) -> str:
     """Format values as `alpha=0.1 seed=3`, cut to `room` characters if given."""
     text = " ".join(f"{one_line(name, VALUE_ROOM)}={format_value(swept_value)}" for name, swept_value in values.items())
     return text if room is None else cut_text(text, room)
@@ -149,7 +149,7 @@ def _best_table(best: Sequence[Trial], result: SweepResult, width: int) -> list[
     table += [(str(t.number), format_figure(t.value), format_duration(t.seconds), t.run_id or "-") for t in best]
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     room = max(width - sum(widths) - 8, 20)
-    cells = ["parameters", *(format_values(trial.values, room) for trial in best)]
+    cells = ["parameters", *(format_parameters(trial.values, room) for trial in best)]
     wide = max(map(len, cells))
     return [
         f"{number:>{widths[0]}}  {metric_value:>{widths[1]}}  {time:>{widths[2]}}  {text:<{wide}}  {run}".rstrip()

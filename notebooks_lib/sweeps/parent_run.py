@@ -27,7 +27,7 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 NAMES_SHOWN = 6
 
@@ -114,7 +114,7 @@ def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
                 "give the same notebook, values, metric and -p"
             )
         return sweep
-    with store_errors(store):
+    with translate_store_errors(store):
         experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
     sweeps = [query.run_info(run, start.experiment) for run in parents]
@@ -162,7 +162,9 @@ def locked_sweep(settings: Settings, run_id: str) -> Iterator[None]:
         lock.release()
 
 
-def finish_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]) -> None:
+def report_and_end_sweep(
+    owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]
+) -> None:
     """Write the report and end the run. If the sweep has failed already, an error of the store does not hide that."""
     try:
         if failure is None:
@@ -194,7 +196,7 @@ def end_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None = No
     tags[Tag.SWEEP_TOTAL] = str(result.total)
     tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
     best = result.best
-    with store_errors(owned.store):
+    with translate_store_errors(owned.store):
         if best is not None and best.run_id is not None and result.goal is not None and best.value is not None:
             tags[Tag.SWEEP_BEST] = best.run_id
             owned.store.client.log_metric(owned.run_id, f"best_{result.goal.metric}", best.value)

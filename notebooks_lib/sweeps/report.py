@@ -126,7 +126,7 @@ def _ended_early(result: SweepResult, title: str, states: Sequence[TrialState]) 
     for trial in shown:
         reason, values = (
             _text(trial.reason or "-", REASON_ROOM),
-            _text(formatting.format_values(trial.values), REASON_ROOM),
+            _text(formatting.format_parameters(trial.values), REASON_ROOM),
         )
         rows.append(
             (trial, [str(trial.number), trial.state, reason, values, formatting.format_duration(trial.seconds)])

@@ -97,7 +97,7 @@ class StudyProposals:
         self._pruned: set[int] = set()
         self._path = path
         self._study = open_study(path, domain, goal, samplers.make_pruner(pruner))
-        with journal_errors(path):
+        with translate_journal_errors(path):
             done = self._settle(ended or {})
         self._left = self.total - len(done)
         self._numbers = (number for number in range(self.total) if number not in done)
@@ -111,7 +111,7 @@ class StudyProposals:
         if self._left <= 0:
             return None
         self._left -= 1
-        with journal_errors(self._path):
+        with translate_journal_errors(self._path):
             trial = self._study.ask(self._coordinates)
             number = trial.number
             values = {name: dimension.at(trial.params[name]) for name, dimension in self._space.items()}
@@ -133,7 +133,7 @@ class StudyProposals:
         seen = self._steps.setdefault(number, set())
         if step not in seen and number not in self._pruned:
             seen.add(step)
-            with journal_errors(self._path):
+            with translate_journal_errors(self._path):
                 trial.report(float(value), int(step))
                 if trial.should_prune():
                     self._pruned.add(number)
@@ -147,7 +147,7 @@ class StudyProposals:
         self._pruned.discard(number)
         if trial is None:
             return
-        with journal_errors(self._path):
+        with translate_journal_errors(self._path):
             if not _tell_study(self._study, trial.number, state, value):
                 if state in _COUNTED:
                     trial.set_user_attr(_ENDED, state)
@@ -263,7 +263,7 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
 
 
 @contextmanager
-def journal_errors(path: Path) -> Iterator[None]:
+def translate_journal_errors(path: Path) -> Iterator[None]:
     """Within the block, turn errors of the journal file, such as a full disk, into a TrackingError that names it."""
     try:
         yield

@@ -92,7 +92,7 @@ class _SweepSession:
             raise
         finally:
             result = self._result(status)
-            parent_run.finish_sweep(self.owned, result, failure, self.tell)
+            parent_run.report_and_end_sweep(self.owned, result, failure, self.tell)
         return result
 
     def _begin(self) -> None:

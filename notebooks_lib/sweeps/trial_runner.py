@@ -60,7 +60,7 @@ class TaskBuilder:
         stem = request.source.notebook.path.stem
         plan = request.source.plan(
             {**request.domain.fixed, **proposal.values},
-            name=f"{stem} {formatting.format_values(proposal.values)}"[:NAME_ROOM],
+            name=f"{stem} {formatting.format_parameters(proposal.values)}"[:NAME_ROOM],
             tags={
                 "mlflow.parentRunId": self._parent.run_id,
                 Tag.TRIAL: str(proposal.number),

@@ -22,7 +22,7 @@ from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.orphan_runs import end_children
 from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
-from notebooks_lib.tracking.store import RETRIES, Store, store_errors
+from notebooks_lib.tracking.store import RETRIES, Store, translate_store_errors
 
 BATCH = 100
 
@@ -70,7 +70,7 @@ class OwnedRun:
             **(start.tags or {}),
         }
         tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
-        with store_errors(store):
+        with translate_store_errors(store):
             experiment_id = start.experiment_id or store.experiment_id(start.experiment)
             run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
         return cls(store, run.info.run_id, experiment_id, start)
@@ -81,7 +81,7 @@ class OwnedRun:
         from mlflow.entities import RunTag
 
         client = store.client
-        with store_errors(store):
+        with translate_store_errors(store):
             run = client.get_run(run_id)
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in provenance.owner_tags().items()])
             if Tag.END in run.data.tags:

@@ -14,7 +14,7 @@ from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import sqlite
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 __all__ = ["RunInfo", "children", "experiments", "find_runs", "get_run"]
 
@@ -115,7 +115,7 @@ def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list
     UnknownNameError when there is no such experiment.
     """
     experiment_id = _experiment_id(store, experiment)
-    with store_errors(store):
+    with translate_store_errors(store):
         matching = search(store, _ended(store) if ended_only else "", [experiment_id])
     runs = _newest_first(matching, experiment)
     return [run for run in runs if _counts(run)] if ended_only else runs
@@ -139,7 +139,7 @@ def promising_runs(
     if not _sorts(store):
         return RunSelection(find_runs(store, experiment), whole=True)
     experiment_id = _experiment_id(store, experiment)
-    with store_errors(store):
+    with translate_store_errors(store):
         newest = store.client.search_runs([experiment_id], filter_string=_ended(store), max_results=limits.newest)
         selected = {run.info.run_id: run for run in newest}
         if newest.token:
@@ -158,7 +158,7 @@ def promising_runs(
 
 
 def _experiment_id(store: Store, experiment: str) -> str:
-    with store_errors(store):
+    with translate_store_errors(store):
         known_experiment = store.client.get_experiment_by_name(experiment)
     if known_experiment is None:
         raise errors.UnknownNameError("experiment", experiment, experiments(store))
@@ -227,7 +227,7 @@ def search(
 
 def children(store: Store, run_id: str) -> list[RunInfo]:
     """Return the child runs of a run in all experiments, newest first."""
-    with store_errors(store):
+    with translate_store_errors(store):
         return [run_info(run) for run in search(store, f"tags.`mlflow.parentRunId` = '{run_id}'")]
 
 
@@ -258,7 +258,7 @@ def whole_id(store: Store, text: str) -> str:
     """
     if not re.fullmatch("[0-9a-f]{4,31}", text):
         return text
-    with store_errors(store):
+    with translate_store_errors(store):
         ids = [run.info.run_id for run in search(store, f"attributes.run_id LIKE '{text}%'")]
         if not ids:
             everywhere = [experiment.experiment_id for experiment in store.client.search_experiments()]
@@ -271,7 +271,7 @@ def whole_id(store: Store, text: str) -> str:
 
 def experiments(store: Store) -> list[str]:
     """Return the names of the experiments that are not deleted."""
-    with store_errors(store):
+    with translate_store_errors(store):
         return [experiment.name for experiment in store.client.search_experiments()]
 
 

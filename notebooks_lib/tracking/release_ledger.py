@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.store import store_errors
+from notebooks_lib.tracking.store import translate_store_errors
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -65,7 +65,7 @@ _FIELDS = {
 
 def write_entry(store: Store, entry: LedgerEntry, key: str) -> None:
     """Add an entry to the ledger, unless it has one with this key."""
-    with store_errors(store):
+    with translate_store_errors(store):
         experiment = store.experiment_id(EXPERIMENT)
         entries = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
         if entries:
@@ -78,7 +78,7 @@ def write_entry(store: Store, entry: LedgerEntry, key: str) -> None:
 
 def read_entries(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
     """Return the entries of a model, or of one stage of it, newest first."""
-    with store_errors(store):
+    with translate_store_errors(store):
         experiment = store.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return []

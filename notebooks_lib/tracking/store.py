@@ -226,7 +226,7 @@ def _greet(uri: str) -> None:
 
 
 @contextmanager
-def store_errors(store: Store) -> Iterator[None]:
+def translate_store_errors(store: Store) -> Iterator[None]:
     """Within the block, turn MLflow's errors, when the store refuses or is gone, into a TrackingError of one line."""
     from mlflow.exceptions import MlflowException
 

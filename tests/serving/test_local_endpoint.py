@@ -320,9 +320,9 @@ def test_another_process_with_the_same_pid_is_not_taken_for_ours(empty_project: 
     folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     own = psutil.Process()
     record = {"pid": own.pid, "created": own.create_time()}
-    endpoint_state.stage(folder.server, record).replace(folder.server)
+    endpoint_state.write_draft(folder.server, record).replace(folder.server)
     assert server_process.running_server(folder) is not None
-    endpoint_state.stage(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
+    endpoint_state.write_draft(folder.server, record | {"created": own.create_time() - 60}).replace(folder.server)
     assert server_process.running_server(folder) is None
 
 

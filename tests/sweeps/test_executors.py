@@ -21,7 +21,7 @@ def test_a_task_starts_at_once_and_its_error_is_passed_on() -> None:
 
 
 def test_kernels_share_the_cores_unless_the_user_sets_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors.cpu_count, "usable_cores", lambda: 8)
+    monkeypatch.setattr(executors.cpu_count, "max_workers", lambda: 8)
     assert set(executors.thread_limits(3, {}).values()) == {"2"}
     assert set(executors.thread_limits(16, {}).values()) == {"1"}
     assert "OMP_NUM_THREADS" not in executors.thread_limits(2, {"OMP_NUM_THREADS": "3"})

@@ -264,7 +264,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 def main() -> None:
     """Run the client process: read configurations from standard input, and print results as lines of JSON."""
-    parent_process.end_with_parent(int(sys.argv[1]))
+    parent_process.exit_with_parent(int(sys.argv[1]))
     for line in sys.stdin:
         print(json.dumps(LoadGenerator(LoadConfig.from_json(line)).run()), flush=True)  # noqa: T201 - the protocol
 

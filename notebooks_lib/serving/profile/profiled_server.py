@@ -44,14 +44,14 @@ class ProfiledServerConfig:
 
 def main() -> None:
     """Run the profiled server process: read its configuration, and serve until standard input closes."""
-    parent_process.end_with_parent(int(sys.argv[1]))
+    parent_process.exit_with_parent(int(sys.argv[1]))
     line = sys.stdin.readline()
     if not line:
         return
     config = ProfiledServerConfig.from_json(line)
     out = os.dup(1)
     os.dup2(2, 1)  # what a model prints goes to the log
-    parent_process.end_with_input()
+    parent_process.exit_when_stdin_closes()
     # What a machine of this size would say; the standard library does not look at the affinity.
     os.cpu_count = lambda: config.cores
     began = time.perf_counter()

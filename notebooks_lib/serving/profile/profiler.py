@@ -71,10 +71,10 @@ def profile_model(
     """
     is_folder = is_model_folder(model, version, stage)
 
-    from notebooks_lib.tracking.store import connect, store_errors
+    from notebooks_lib.tracking.store import connect, translate_store_errors
 
     store = connect(settings)
-    with store_errors(store):
+    with translate_store_errors(store):
         store.experiment_id(profile_report.EXPERIMENT)  # fail now, not after minutes of measuring
     registered = None if is_folder else find_version(store, model, version, stage)
     with model_files_of(registered.source if registered else Path(model).resolve()) as folder:
@@ -96,7 +96,7 @@ def profile_model(
     recommendations = tuple(recommend(trials, target, batch, types) for batch in grid.batches)
     outcome = ProfileOutcome(measured, recommendations, tuple(profile_notes(trials, machine, recommendations)))
     try:
-        with store_errors(store):
+        with translate_store_errors(store):
             run = profile_report.write_profile(store, measured, outcome.content(), recommendations[0], registered)
     except NbopsError as error:  # minutes of measuring are not lost with it
         return replace(outcome, fault=str(error))

@@ -24,7 +24,7 @@ from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import orphan_runs
-from notebooks_lib.tracking.store import Store, store_errors
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 WAIT = 60.0
 """Seconds that a trial waits for the project on a new worker before it is returned."""
@@ -112,7 +112,7 @@ def run_on_worker(
 
 def close_earlier(store: Store, task: TrialTask, reason: str) -> list[str]:
     """End the open runs of a trial that Dask restarts after a worker's death, and return their ids."""
-    with store_errors(store):
+    with translate_store_errors(store):
         runs = open_trials.open_trials(store, task.sweep, number=task.number, experiment_id=task.start.experiment_id)
         for run in runs:
             stop_requests.request_stop(store, run.run_id, "stopped")  # in case its worker is still alive
@@ -134,7 +134,7 @@ def _limits(threads: Mapping[str, int]) -> dict[str, str]:
     from distributed import get_worker
 
     at_once = threads.get(urlsplit(get_worker().address).hostname or "", 1)
-    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cpu_count.usable_cores() // at_once)))
+    return dict.fromkeys(executors.THREAD_VARIABLES, str(max(1, cpu_count.max_workers() // at_once)))
 
 
 def _history_file(root: Path, project: ProjectBundle) -> Path:
