@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import pickle
 import platform
 import socket
 import threading
@@ -136,10 +137,9 @@ class DaskExecutor:
         for name, count in self._threads.items():
             host = urlsplit(name).hostname or name
             threads[host] = threads.get(host, 0) + count
+        call = worker.packed_call(self._project.session, threads, self._work, task)
         with self._lock:
-            inner = self._inner.submit(
-                worker.run_on_worker, self._project.session, threads, self._work, task, key=key, **where
-            )
+            inner = self._inner.submit(pickle.loads, call, key=key, **where)
             self._in_flight[future] = key, inner
         inner.add_done_callback(lambda done: self._done(future, task, attempt, done))
 
@@ -171,9 +171,17 @@ class DaskExecutor:
                 future.set_result(outcome)
 
     def _send_again(self, future: Future[TrialOutcome], task: TrialTask, attempt: int) -> None:
-        """Send a trial again that a worker could not load. That worker will be known as unfit by then."""
-        time.sleep(2 * POLL_EVERY)
-        self._send(future, task, attempt)
+        """Send a trial again that a worker could not load.
+
+        Wait for a free ready worker: Dask would hand a trial that is queued to an idle worker, an unfit one too.
+        """
+        while self._client.status == "running":
+            time.sleep(2 * POLL_EVERY)  # by then that worker is known
+            with self._lock:
+                if self._ready() and len(self._in_flight) < self.capacity():
+                    self._send(future, task, attempt)
+                    return
+        future.set_exception(self._gone())
 
     def _give_up(self, future: Future[TrialOutcome], task: TrialTask, deaths: int) -> None:
         """Report a trial as killed after so many dead workers that Dask gave it up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,25 @@ def delete_project(session: str) -> None:
         return
     _history_file(ready.settings.root, ready.project).unlink(missing_ok=True)
     shutil.rmtree(ready.settings.root.parent, ignore_errors=True)
+
+
+def packed_call(
+    session: str, threads: Mapping[str, int], work: Callable[[TrialTask], TrialOutcome], task: TrialTask
+) -> bytes:
+    """Return a call of `run_on_worker` as bytes: `pickle.loads` makes the call and returns its outcome.
+
+    Dask may give a trial to a worker that was not checked yet. A message that such a worker cannot load ends the
+    worker; bytes that it cannot load only fail the trial there, which is then sent to another one.
+    """
+    return pickle.dumps(_Call((session, threads, work, task)))
+
+
+class _Call:
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        self._arguments = arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return run_on_worker, self._arguments
 
 
 def run_on_worker(

@@ -52,25 +52,32 @@ class Sweep:
     marks: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
+    @property
+    def errors(self) -> Path:
+        """The standard error of the sweep that was started last."""
+        return self.marks.with_name("errors.txt")
+
     def start(self, *more: str, notebook: str = "work/n.ipynb", grid: str = "alpha=1..12") -> subprocess.Popen[str]:
         """Start a sweep that prints JSON."""
         command = [sys.executable, "-m", "notebooks_lib", "sweep", notebook, "--grid", grid, "--on", self.cluster.on]
         environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        self.processes.append(
-            subprocess.Popen(
-                [*command, "-p", f"marks={self.marks}", "--json", *more],
-                cwd=self.project.root,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+        with self.errors.open("w") as errors_file:
+            self.processes.append(
+                subprocess.Popen(
+                    [*command, "-p", f"marks={self.marks}", "--json", *more],
+                    cwd=self.project.root,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=errors_file,
+                    text=True,
+                )
             )
-        )
         return self.processes[-1]
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> tuple[dict[str, Any], str]:
         """Return the JSON output and the standard error."""
-        out, err = process.communicate(timeout=180)
+        out, _ = process.communicate(timeout=180)
+        err = self.errors.read_text()
         assert process.returncode == code, err
         assert "Traceback" not in err
         assert "distributed" not in err
@@ -248,21 +255,29 @@ def test_new_workers_are_used_if_fit_and_reported_if_not(sweep: Sweep, tmp_path:
     foreign = tmp_path / "foreign" / "notebooks_lib" / "__init__.py"
     foreign.parent.mkdir(parents=True)
     foreign.write_text("raise ImportError('another one')")
-    process = sweep.start("-p", "seconds=1", "--prune", "median", "--metric", "rmse:min", grid="alpha=1..60")
-    wait_for(lambda: sweep.trials("RUNNING"))
-    kill(sweep.trials("RUNNING")[0])
-    sweep.cluster.worker("unfit", NBOPS_TRACKING_URI="http://127.0.0.1:9")
+    go = tmp_path / "go"
+    hold = f"while '/fit/' not in os.getcwd() and not os.path.exists({str(go)!r}):\n    time.sleep(0.1)"
+    building.write(sweep.project.root / "work" / "n.ipynb", CELLS[0], hold, *CELLS[1:], parameters=PARAMETERS)
+    process = sweep.start("--prune", "median", "--metric", "rmse:min", grid="alpha=1..6")
+    wait_for(lambda: len(sweep.trials("RUNNING")) == 2)
+
+    # A trial loses its worker when the only idle one is not checked yet, or known as unfit.
     sweep.cluster.worker("foreign", PYTHONPATH=str(tmp_path / "foreign"))
+    wait_for(lambda: "Registered to" in sweep.cluster.log("foreign"))
+    kill(sweep.trials("RUNNING")[0])
+    wait_for(lambda: "Compute Failed" in sweep.cluster.log("foreign"))
+    sweep.cluster.worker("unfit", NBOPS_TRACKING_URI="http://127.0.0.1:9")
     fit = sweep.cluster.worker("fit")
-    wait_for(lambda: all("Registered to" in sweep.cluster.log(name) for name in ("unfit", "foreign", "fit")), 120)
+    wait_for(lambda: str(fit) in {run.tags[Tag.OWNER_PID] for run in sweep.trials("FINISHED")}, 120)
+    wait_for(lambda: sweep.errors.read_text().count("it is left out") == 2)
+    go.touch()
     result, err = sweep.end(process)
-    assert result["counts"]["finished"] == 60
+    assert result["counts"]["finished"] == 6
     assert err.count("http://127.0.0.1:9: unset NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI there; it is left out") == 1
     (refusal,) = re.findall(r"it cannot take what this machine sends \((.*)\): restart it with the same nbops", err)
     assert "another one" in refusal  # Dask hands on the error, or its text
-    pids = {int(run.tags[Tag.OWNER_PID]) for run in sweep.trials()}
-    assert fit in pids
-    assert sweep.cluster.processes["unfit"].pid not in pids
+    assert "Stopping worker" not in sweep.cluster.log("foreign"), "others may use it: it works on"
+    assert sweep.cluster.processes["unfit"].pid not in {int(run.tags[Tag.OWNER_PID]) for run in sweep.trials()}
     sweep.nothing_is_left()
 
 
