@@ -34,7 +34,7 @@ from notebooks_lib.tracking.store import Store, connect
 
 @contextmanager
 def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
-    """Lock the endpoint's stage, if it has slots of one; after a block that succeeds, record how traffic has moved.
+    """Lock the endpoint's stage, if it has slots of one; record how traffic has moved, also when the block fails.
 
     Raises PromotionError while a promotion or rollback changes the stage, TrackingError when traffic moved but the
     ledger cannot be reached. Without a move, the store is not used.
@@ -44,22 +44,35 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
     if lock is not None:
         lock.take()
     try:
-        yield
+        try:
+            yield
+        except BaseException as error:  # an endpoint may have moved its traffic, and then fail to confirm it
+            try:
+                _record_move(settings, name, before, lock)
+            except NbopsError as second:
+                raise TrackingError(f"{str(error) or type(error).__name__}; {second}") from error
+            raise
+        _record_move(settings, name, before, lock)
     finally:
         if lock is not None:
             lock.release()
+
+
+def _record_move(settings: Settings, name: str, before: EndpointStatus | None, lock: StageLock | None) -> None:
+    """Write to the ledger how an endpoint's traffic differs from `before`, if it does and belongs to a stage."""
     now = version_deployment.endpoint_status(settings, name)
     lock = lock or _stage_lock(settings, name, now)
     old, new = version_deployment.traffic_by_version(before), version_deployment.traffic_by_version(now)
-    if lock is not None and old != new:
-        try:
-            entry = LedgerEntry(lock.model, lock.stage, "traffic", old, new, reason="by hand: nbops endpoint")
-            release_ledger.write_entry(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
-        except NbopsError as error:
-            raise TrackingError(
-                f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger has no "
-                f"entry of it: {error}"
-            ) from error
+    if lock is None or old == new:
+        return
+    try:
+        entry = LedgerEntry(lock.model, lock.stage, "traffic", old, new, reason="by hand: nbops endpoint")
+        release_ledger.write_entry(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
+    except NbopsError as error:
+        raise TrackingError(
+            f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger has no "
+            f"entry of it: {error}"
+        ) from error
 
 
 def start_by_hand(settings: Settings, name: str) -> EndpointStatus:

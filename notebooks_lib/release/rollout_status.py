@@ -122,8 +122,8 @@ class Rollout:
         before = read_waiting_tag(self.version)
         if before is None or replace(before, run=record.run, reason=record.reason) != record:
             text = json.dumps(asdict(record), ensure_ascii=False)
+            write_ledger_note(self, "waiting", stage)  # first: with the tag, a repeated command would not write it
             registry.set_tags(self.store, self.version, {Tag.WAITING: text})
-            write_ledger_note(self, "waiting", stage)
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,9 @@ class StageChange(TrafficMoves):
 
     def undo(self, why: str) -> str:
         """Undo everything and return what serves now. What cannot be undone is left to the next command."""
-        self.journal.write("undo", reason=why)
         try:
+            self.catch_up()  # what failed may have moved traffic
+            self.journal.write("undo", reason=why)
             return self.take_back(why)
         finally:
             self._stage_lock.release()

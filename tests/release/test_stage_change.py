@@ -13,7 +13,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
-from notebooks_lib.errors import PromotionError, UsageError
+from notebooks_lib.errors import PromotionError, TrackingError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.release import approval, journal, recovery, stage_lock, version_deployment
 from notebooks_lib.release.journal import ChangeRecord
@@ -117,6 +117,44 @@ def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
         moving.switch()  # as from a cell that is run although the one before it failed
 
 
+def test_the_ledger_has_a_move_of_traffic_that_was_not_confirmed(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moved by a promotion or by hand, it fails; and it is an error of its own when the ledger cannot be written."""
+    one, two = (registry.get(store, MODEL, number) for number in (1, 2))
+    moving = StageChange.begin(store, two, kind="promotion", stage="prod", reason="a test", probing=FAST)
+    moving.deploy()
+    moving.test()
+    memory(store.settings).confirms = False
+    with pytest.raises(PromotionError, match="ended meanwhile; version 1 serves as before and is champion"):
+        moving.share(CanaryStep(traffic=50, requests=40))
+    assert agreed(store) == "1"
+    assert [(entry.what, entry.before, entry.after) for entry in release_ledger.read_entries(store, MODEL)[:3]] == [
+        ("failed", "1", "2"),
+        ("traffic", "1=50,2=50", "1=100"),
+        ("traffic", "1=100", "1=50,2=50"),
+    ]
+
+    memory(store.settings).confirms = False
+    assert nbops(["endpoint", "traffic", MODEL, "blue=50", "green=50"]) == 1
+    assert "its server process ended meanwhile" in capsys.readouterr().err
+    newest = release_ledger.read_entries(store, MODEL)[0]
+    assert (newest.before, newest.after, newest.reason) == ("1=100", "1=50,2=50", "by hand: nbops endpoint")
+
+    serving = version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), one)
+    experiment = store.experiment_id(release_ledger.EXPERIMENT)
+    store.client.delete_experiment(experiment)
+    memory(store.settings).confirms = False
+    assert nbops(["endpoint", "traffic", MODEL, f"{serving}=100"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search("ended meanwhile; the traffic .* moved from 1=50,2=50 to 1=100, but the ledger has no entry", line)
+    store.client.restore_experiment(experiment)
+    release_ledger.write_entry(
+        store, release_ledger.LedgerEntry(MODEL, "prod", "traffic", "1=50,2=50", "1=100"), "the missing one"
+    )
+    assert agreed(store) == "1"
+
+
 def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
@@ -200,6 +238,13 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
             for step in (stage.deploy, stage.test, stage.canary, stage.switch):
                 step()
         return rollout
+
+    experiment = store.experiment_id(release_ledger.EXPERIMENT)
+    store.client.delete_experiment(experiment)
+    with pytest.raises(TrackingError, match="was deleted"):
+        go("prod")
+    store.client.restore_experiment(experiment)
+    assert approval.waiting_version(store, MODEL) is None  # nothing waits that the ledger does not know
 
     rollout = go("prod", "dev")
     assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)

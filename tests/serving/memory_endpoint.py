@@ -60,6 +60,8 @@ class InMemoryEndpoint(Endpoint):
         """What each slot holds; None when nothing was ever deployed."""
         self.refuse: Callable[[str | None], bool] = lambda slot: False
         """Whether requests to a slot are refused, as by a version that cannot read them."""
+        self.confirms = True
+        """Whether the next move of traffic is confirmed; a server that ends meanwhile does not."""
         self._folder = folder
         self._slots = Slots()
         self._traffic: dict[str, int] = {}
@@ -142,6 +144,9 @@ class InMemoryEndpoint(Endpoint):
             mirrored = self._mirror if mirror is None else mirror
             self._mirror = {s: percent for s, percent in mirrored.items() if percent and s not in self._traffic}
             self._serve(self._slots.ready)
+            if not self.confirms:
+                self.confirms = True
+                raise EndpointError(f"endpoint {self.name!r}: its server process ended meanwhile")
             return self.status()
 
     def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
