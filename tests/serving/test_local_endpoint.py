@@ -53,15 +53,15 @@ print(status.pid)
 DYING = """
 import os, sys
 from pathlib import Path
-from notebooks_lib.serving import local_endpoint_changes, local_endpoint_folder, endpoint_state
+from notebooks_lib.serving import local_endpoint_changes, local_endpoint_folder
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
 def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
-    endpoint_folder.EndpointFolder.write = die
+    local_endpoint_folder.EndpointFolder.write = die
 else:
-    deployment.server_launch.wait_until_followed = die
+    local_endpoint_changes.server_sync.wait_until_followed = die
 LocalEndpoint(load(Path(sys.argv[1]), {}), "sample").deploy("green", ServedVersion.in_folder(Path(sys.argv[2]), version="2"))
 """
 
@@ -219,7 +219,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for module, name in ((shutil, "copytree"), (endpoint_state, "stage")):
+    for module, name in ((shutil, "copytree"), (endpoint_state, "write_draft")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
             with pytest.raises(EndpointError, match="No space left"):

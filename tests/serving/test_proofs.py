@@ -64,9 +64,9 @@ def test_twenty_canaries_under_constant_load_fail_no_request(deployed: Settings,
 CHANGING = """
 import random, sys
 from pathlib import Path
-from typing import Any
 from notebooks_lib.errors import NbopsError
-from notebooks_lib.serving import endpoint
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
 here, chance = load(Path(sys.argv[1]), {}), random.Random(int(sys.argv[2]))
 models = sys.argv[3:]
@@ -114,6 +114,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
                 server.process.kill()
                 time.sleep(chance.uniform(0, 1))
             changing.kill()
+        assert changing.returncode == -signal.SIGKILL, "it was changing the endpoint until then"
         if victim == "server":
             with suppress(EndpointError):
                 LocalEndpoint(deployed, "sample").start()

@@ -202,9 +202,9 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
 LOADING = """
 import sys
 from pathlib import Path
-from notebooks_lib.serving import model_loading, server_process
+from notebooks_lib.serving import model_loading, server_launch
 print("begun", flush=True)
-model_loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_process.server_environment())
+model_loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_launch.server_environment())
 """
 
 

@@ -98,7 +98,7 @@ def start_profiled_server(model: Path) -> ProfileProcess:
 
 def start_client() -> ProfileProcess:
     """Start the client process, which waits for configurations."""
-    return ProfileProcess("driver", server_launch.server_environment())
+    return ProfileProcess("load_generator", server_launch.server_environment())
 
 
 def drive(client: ProfileProcess, config: LoadConfig, timeout: float) -> dict[str, Any]:
