@@ -92,6 +92,7 @@ TESTED_IN = {
     "cli/ci_steps": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
     "cli/notebook_paths": "cli/test_check",
+    "cli/project_files": "cli/test_init",
     "cli/profile": "serving/profile/test_profiler",
     "datasets/canonical_types": "datasets/test_hashing",
     "datasets/dataset": "datasets/test_loader",

@@ -9,6 +9,7 @@ import click
 from notebooks_lib import __version__
 
 COMMANDS = {
+    "init": "Make a project: notebooks, settings, tests, a Makefile, workflows.",
     "new": "Make a notebook for a question, out of the template.",
     "run": "Run a notebook and track it.",
     "sweep": "Run a notebook with many sets of parameters.",

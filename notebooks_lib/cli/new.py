@@ -44,7 +44,7 @@ def command(question: str, what: str | None, why: str | None, ref: str | None, n
         name,
         *(_about_dataset(ref) if ref else ()),
     )
-    _write(file, new_notebook.build(document.read(_template(root)), content))
+    _write(file, as_text(new_notebook.build(document.read(find_template(root)), content)))
     click.echo(output.path(file))
     return 0
 
@@ -59,13 +59,14 @@ def _answer(text: str | None, option: str, prompt: str) -> str:
     return answer
 
 
-def _template(root: Path) -> Path:
-    """Return the project's template, else that of nbops: packed into the wheel, or in the folder of its source."""
+def find_template(root: Path | None) -> Path:
+    """Return the template of the project at `root`, else that of nbops: packed into the wheel, or beside its source."""
     from notebooks_lib.notebooks import new_notebook
 
     packed = Path(new_notebook.__file__).with_name(TEMPLATE)
     source = Path(__file__).parents[2] / FOLDER / TEMPLATE
-    return next((file for file in (root / FOLDER / TEMPLATE, packed) if file.is_file()), source)
+    own = [root / FOLDER / TEMPLATE] if root else []
+    return next((file for file in (*own, packed) if file.is_file()), source)
 
 
 def _about_dataset(ref: str) -> tuple[dict[str, str], str]:
@@ -89,14 +90,19 @@ def _about_dataset(ref: str) -> tuple[dict[str, str], str]:
     return {"dataset": dataset.ref}, f"{facts}fingerprint {dataset.fingerprint}\n"
 
 
-def _write(file: Path, raw: dict[str, object]) -> None:
-    """Write a notebook to a file that does not exist yet. Raises UsageError."""
+def as_text(raw: dict[str, object]) -> str:
+    """Return the JSON of a notebook in the form of a notebook that is saved."""
     import json
 
+    return json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a notebook to a file that does not exist yet. Raises UsageError."""
     try:
         file.parent.mkdir(exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+            stream.write(text)
     except FileExistsError as error:
         raise errors.UsageError(f"{output.path(file)} exists and is not overwritten; choose another --name") from error
     except OSError as error:

@@ -1,0 +1,210 @@
+"""`nbops init` makes a project whose checks pass, touches nothing that is there, and completes what was cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import notebooks_lib
+from notebooks_lib.__main__ import run
+from notebooks_lib.cli import project_files
+from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.parameter_schema import read_schema
+from tests.git_commands import commit, git, make_repository
+from tests.notebooks.building import code, md, write
+
+ROOT = Path(__file__).parents[2]
+MADE = {
+    *("Makefile", "README.md", "pyproject.toml", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"),
+    *(".github/workflows/pull-request.yml", ".github/workflows/pull-request-comment.yml"),
+    *("experimentation/first_question.ipynb", "production/promote.ipynb", "production/settings.toml"),
+    "tests/test_notebooks.py",
+}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return path -> content of all files in a folder, without git's own."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_a_fresh_project_passes_its_check_and_names_no_machine(tmp_path, capsys, monkeypatch):
+    assert run(["init", "My Churn!"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    project = tmp_path / "My Churn!"
+    made = files(project)
+    assert set(made) == MADE == {line.split(maxsplit=1)[1] for line in printed if line.startswith("made")}
+    assert printed[-1] == "next     cd 'My Churn!' && git init && make setup run test check"
+    text = b"\n".join(made.values()).decode()
+    assert str(tmp_path) not in text
+    assert "{{" not in text.replace("${{", "")
+    addresses = set(re.findall(r"https?://[^\s/\"`')]+", text)) - {"http://127.0.0.1:5000"}
+    assert {address for address in addresses if "pypi" in address or "index" in address} == set()
+    pyproject = tomllib.loads(made["pyproject.toml"].decode())
+    assert pyproject["project"]["name"] == "my-churn"
+    assert f"nbops=={notebooks_lib.__version__}" in pyproject["project"]["dependencies"]
+    monkeypatch.chdir(project)
+    assert run(["check"]) == 0
+    defaults = {one.name: one.default for one in read_schema(document.read("production/promote.ipynb")).parameters}
+    assert (defaults["experiment"], defaults["metric"]) == ("first_question", "log_loss")
+    assert run(["init", "."]) == 0
+    assert "nothing to do: all files are there" in capsys.readouterr().out
+    assert files(project) == made
+
+
+def test_a_workflow_calls_targets_that_the_project_has(tmp_path):
+    assert run(["init", "project"]) == 0
+    targets = set(re.findall(r"^([a-z]+):", Path("project/Makefile").read_text(), re.MULTILINE))
+    jobs = yaml.safe_load(Path("project/.github/workflows/pull-request.yml").read_text())["jobs"]
+    called = {
+        step["run"].split()[1] for job in jobs.values() for step in job["steps"] if "make " in step.get("run", "")
+    }
+    assert called == {"check", "test", "notebooks", "review"}
+    assert called <= targets
+    for name in ("Makefile", "README.md"):
+        commands = re.findall(r"nbops ([a-z]+) ", Path("project", name).read_text())
+        assert commands
+        assert all((ROOT / "notebooks_lib" / "cli" / f"{command}.py").exists() for command in commands)
+
+
+def test_what_a_repository_has_stays_and_is_listed(tmp_path, capsys):
+    root = make_repository(tmp_path / "theirs")
+    own = {"README.md": "mine", ".gitignore": "*.log\n.nbops/\n", "Makefile": "run:\n\techo\n"}
+    own |= {"pyproject.toml": '[project]\nname = "theirs"\n', "production/settings.toml": '[project]\nname = "x"\n'}
+    for path, text in own.items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_text(text)
+    write(root / "lessons" / "one.ipynb", md("# One"), code("1"))
+    commit(root)
+    before = files(root)
+    assert run(["init", "theirs"]) == 0
+    printed = capsys.readouterr().out
+    after = files(root)
+    assert {path: after[path] for path in before} == before
+    assert set(after) - set(before) == (MADE | {"requirements.in"}) - set(own)
+    assert git(root, "diff", "--name-only") == ""
+    for line in (
+        "kept     README.md, which was there\n",
+        "kept     .gitignore, which was there: add .venv/, __pycache__/, .pytest_cache/, .ipynb_checkpoints/\n",
+        "kept     Makefile, which was there: it has no target help, setup, notebooks, test, check, review, lock, clean\n",
+        "kept     pyproject.toml, which was there\n",
+        "1 notebook is elsewhere: make run, test and check leave them alone",
+        "next     cd theirs && make setup",
+    ):
+        assert line in printed
+
+
+def test_below_the_root_of_a_repository_there_are_no_workflows(tmp_path, capsys):
+    root = make_repository(tmp_path / "theirs")
+    assert run(["init", "theirs/churn"]) == 0
+    assert f"left out .github and .pre-commit-config.yaml: they belong to the root of the repository, {root}" in (
+        capsys.readouterr().out
+    )
+    assert set(files(root / "churn")) == {path for path in MADE if not path.startswith((".github", ".pre-commit"))}
+
+
+def test_what_is_in_the_way_is_one_line_and_nothing_is_written(tmp_path, capsys):
+    Path("file").write_text("mine")
+    Path("one").mkdir()
+    Path("one/experimentation").write_text("mine")
+    Path("two").mkdir()
+    Path("two/production").symlink_to(tmp_path)
+    before = files(tmp_path)
+    for folder, said in (
+        ("file", "file is a file; name a folder"),
+        ("file/below", "file is a file where a folder is needed"),
+        ("one", "experimentation is a file where a folder is needed"),
+        ("two", "out of the project"),
+        ("/proc/nbops", "cannot be written"),
+    ):
+        assert run(["init", folder]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_after_a_kill_in_the_middle_a_second_call_completes_it(tmp_path, number):
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "README.md").write_text("mine")
+    killed = (
+        "import os, signal\nfrom notebooks_lib.__main__ import run\nlink, done = os.link, []\n"
+        "def counted(*paths):\n    if len(done) == NUMBER:\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    done.append(link(*paths))\nos.link = counted\nrun(['init', 'project'])"
+    ).replace("NUMBER", str(number))
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    (scratch,) = root.glob(".nbops-init-*")
+    assert len(files(root)) - len(files(scratch)) == 1 + number
+    assert run(["init", "project"]) == 0
+    assert set(files(root)) == MADE, "and nothing of the first call is left"
+    assert (root / "README.md").read_text() == "mine"
+    fresh = project_files.contents(root)
+    assert {path: text for path, text in files(root).items() if path != "README.md"} == {
+        path: fresh[path].encode() for path in MADE - {"README.md"}
+    }
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "README.md").write_text("mine")
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))\n"
+        "from notebooks_lib.__main__ import main; main(['init', 'project'])"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("cannot be written: File too large; what was there is as it was")
+    assert files(root) == {"README.md": b"mine"}
+    assert list(root.iterdir()) == [root / "README.md"]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("place", ["empty", "repository"])
+def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
+    uv = shutil.which("uv", path=os.fspath(Path(sys.executable).parent)) or "uv"
+    kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
+    path = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part) != Path(sys.executable).parent)
+    environment = {**kept, "PATH": path, "UV_FIND_LINKS": str(tmp_path / "wheels")}
+
+    def do(*command: object, cwd: Path = tmp_path) -> str:
+        done = subprocess.run(
+            list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    do(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", "wheels", ROOT)
+    do(uv, "venv", "--quiet", "--python", sys.executable, "fresh")
+    do(uv, "pip", "install", "--quiet", "--python", "fresh/bin/python", f"nbops=={notebooks_lib.__version__}")
+    project = make_repository(tmp_path / "project")
+    if place == "repository":
+        write(project / "lessons" / "one.ipynb", code("import os"))
+        (project / "README.md").write_text("mine")
+        (project / "pyproject.toml").write_text("[tool.theirs]\n")
+        commit(project)
+    do("fresh/bin/nbops", "init", "project")
+    commit(project)
+    for target in ("setup", "run", "test", "check"):
+        do("make", target, cwd=project)
+    assert git(project, "status", "--porcelain") == "?? requirements.lock\n"
+    lock = (project / "requirements.lock").read_text()
+    assert str(tmp_path) not in lock
+    assert not re.search(r"https?://|--find-links|--index", lock)
+    assert json.loads(
+        do(project / ".venv/bin/nbops", "review", "--json", "HEAD~1" if place == "repository" else "HEAD", cwd=project)
+    )
