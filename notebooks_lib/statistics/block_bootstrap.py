@@ -43,18 +43,18 @@ class Sample:
 
     @property
     def rarer(self) -> int | None:
-        """Return the units of the rarest class."""
+        """Return the number of units of the rarest class; None for numbers. A unit is a row or a group."""
         return None if self.classes is None else int(self.classes.sum(axis=0).min())
 
     @property
     def differences(self) -> int | None:
-        """Return the units on which the two differ."""
+        """Return the number of units on which the two models differ; None for numbers. A unit is a row or a group."""
         return None if self.differing is None else int(self.differing.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Figures of holdouts that were drawn at random from the blocks of one holdout."""
+    """Figures of random holdouts, drawn with replacement from the blocks of one holdout."""
 
     moved: Array
     """By how much the gain differs from the true one."""
@@ -77,12 +77,12 @@ class Draws:
         return np.where(np.isfinite(gains) & (self.error > 0), gains, math.inf)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, NaN among them."""
+        """Return the fields as lists and numbers; NaN stays NaN."""
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
 
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> Draws:
-        """Restore what `as_json` returned."""
+        """Restore the object from what `as_json` returned."""
         values: dict[str, Any] = {
             key: np.array(value) if isinstance(value, list) else value for key, value in kept.items()
         }
@@ -92,9 +92,10 @@ class Draws:
 def sample_of(
     left: Array, single: Array | None, blocks: Blocks, *, unseen: float, classes: Array | None, differing: Array | None
 ) -> Sample:
-    """Return the sample from the gain without each block (`left`) and without each row (`single`, if known).
+    """Make the sample from the gain without each block (`left`) and without each row (`single`, None if not known).
 
-    `classes` is rows x classes, `differing` a flag for each row.
+    `unseen` is the variance of outcomes that may be missing by chance. For classifiers, `classes` (rows x classes) is
+    True where a row is of that class, and `differing` is True for rows on which the two models differ.
     """
     squares = None if single is None else (single - single.mean()) ** 2
     units = None
@@ -112,10 +113,10 @@ def sample_of(
 
 
 def draw_samples(sample: Sample, blocks: Blocks) -> Draws | None:
-    """Draw samples of blocks with replacement, each as large as this sample; the random seed is fixed.
+    """Draw holdouts from the blocks with replacement, each of as many blocks as this one. The random seed is fixed.
 
-    Returns None for stretches of time, which are too few and long, and for so many blocks that all samples would be
-    alike.
+    Returns None for stretches of time, which are too few and too long, and for very many blocks, with which all samples
+    would be alike.
     """
     count = blocks.count
     draws = min(DRAWS, CELLS // max(count, 1))

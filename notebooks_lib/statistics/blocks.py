@@ -47,10 +47,10 @@ def single_rows(count: int) -> Blocks:
 
 
 def stratified_blocks(count: int, strata: Array | None = None, *, blocks: int = STRATIFIED) -> Blocks:
-    """Return blocks of nearly equal size with nearly the same share of each stratum.
+    """Return `blocks` blocks of nearly equal size, with nearly the same share of each stratum.
 
-    `strata` has one value for each row. Rows are dealt in a shuffled order, always the same, so that no pattern of the
-    file coincides with the blocks.
+    `strata` has one value for each of the `count` rows. Rows are shuffled first, with a fixed seed, so that no pattern
+    in the file coincides with the blocks.
     """
     blocks = min(blocks, count)
     order = np.random.RandomState(0).permutation(count)  # this generator's stream is frozen; newer ones may change
@@ -68,7 +68,7 @@ def group_blocks(values: Array) -> Blocks:
 
 
 def time_stretches(count: int, *, blocks: int = CONTIGUOUS) -> Blocks:
-    """Return blocks of consecutive rows, nearly equal in length, for rows in time order."""
+    """Return blocks of consecutive rows, nearly equal in length, for `count` rows in time order."""
     blocks = min(blocks, count)
     of_row = np.arange(count) * blocks // max(count, 1)
     return Blocks("time", of_row, np.bincount(of_row, minlength=blocks))

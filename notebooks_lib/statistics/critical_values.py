@@ -12,10 +12,11 @@ from notebooks_lib.statistics.blocks import Array, Blocks
 
 
 def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
-    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few carry the spread.
+    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if a few blocks carry the spread.
 
-    An estimated variance varies by (kurtosis - 1) / blocks of its square, as does t with that many degrees of freedom.
-    For stretches of time the correction is left out, because they are too few.
+    `left` has the gain without each block. An estimated variance varies by (kurtosis - 1) / blocks of its square, as
+    does t with that many degrees of freedom. For stretches of time the correction is left out, because they are too
+    few.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
@@ -25,21 +26,24 @@ def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
 
 
 def skewness(left: Array) -> float:
-    """Return the skewness of the blocks' influence on the gain; 0 when it cannot be computed."""
+    """Return the skewness of the blocks' influence on the gain; 0 when it is undefined.
+
+    `left`: the gain without each block.
+    """
     third = -_moment(left, 3)
     return third if math.isfinite(third) else 0.0
 
 
 def t_quantile(share: float, df: Any) -> Any:
-    """Return the quantile of Student's t; NaN without degrees of freedom."""
+    """Return the `share` quantile of Student's t; NaN unless `df`, its degrees of freedom, is positive."""
     with np.errstate(all="ignore"):
         return np.where(np.asarray(df) > 0, stdtrit(df, share), math.nan)[()]
 
 
 def critical_value(alpha: float, df: Any, skewness: Any, blocks: int) -> Any:
-    """Return the number of standard errors between a gain and its bound; NaN without degrees of freedom.
+    """Return how many standard errors the bound at level `alpha` lies from the gain; NaN without degrees of freedom.
 
-    Takes numbers or arrays. Where `skewness` is positive, the bound of t alone would be too near.
+    Takes numbers or arrays. A positive `skewness` moves the bound farther away than Student's t alone would.
     """
     middle = t_quantile(1 - alpha, df)
     return middle + np.maximum(skewness, 0.0) * (2 * middle**2 + 1) / (6 * math.sqrt(blocks))

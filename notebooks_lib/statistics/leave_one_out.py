@@ -16,7 +16,7 @@ from notebooks_lib.statistics.blocks import Array, Blocks
 
 
 class Leaver(Protocol):
-    """Computes the metric of one model on some rows without each block of them."""
+    """Computes the metric of one model without each block of rows."""
 
     @property
     def whole(self) -> float:
@@ -24,18 +24,19 @@ class Leaver(Protocol):
 
     @property
     def cheap(self) -> bool:
-        """True if leaving out each single row is fast enough, and statistically valid for this metric."""
+        """True if leaving out every single row is fast and statistically valid for this metric."""
 
     def without(self, blocks: Blocks) -> Array:
         """Return, for each block, the metric on all other rows."""
 
-    def unseen(self, rows: float) -> float:
-        """Return the extra variance because an outcome may be missing from the rows only by chance.
+    def unseen_variance(self, rows: float) -> float:
+        """Return the variance to add because an outcome may be missing from the data only by chance.
 
-        `rows` rows of each outcome are added in turn, and the squared changes of the metric are summed.
+        For each outcome in turn, `rows` rows of it are added. The result is the sum of the squared changes of the
+        metric, or zero for a metric that weighs all rows alike.
 
-        A precision of 0 from three predictions has no spread and is still uncertain (Agresti and Caffo 2000 add a
-        success and a failure). Zero for a metric that weighs all rows alike.
+        Example: a precision of 0 from three predictions has no spread, but is still uncertain (Agresti and Caffo 2000
+        add a success and a failure).
         """
 
 
@@ -48,7 +49,7 @@ class Sums:
     of: Callable[[Array], Array]
     """Function from sums (figures in the last axis) to the metric."""
     outcomes: Array | None = None
-    """outcomes x figures: a row of each kind that `unseen` adds; None for a metric that weighs all rows alike."""
+    """outcomes x figures: one row of each outcome, for `unseen_variance`; None if the metric weighs all rows alike."""
     cheap = True
 
     @cached_property
@@ -58,7 +59,7 @@ class Sums:
             return float(self.of(self.figures.sum(axis=0)))
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the metric with the block's sums taken off the total."""
+        """Return, for each block, the metric computed from the sums without that block."""
         if blocks.kind == "rows":
             figures = self.figures
         else:
@@ -67,8 +68,8 @@ class Sums:
         with np.errstate(all="ignore"):
             return np.asarray(self.of(self.figures.sum(axis=0) - figures), dtype=float)
 
-    def unseen(self, rows: float) -> float:
-        """Return the extra variance: the squared changes of the metric when rows of each outcome are added."""
+    def unseen_variance(self, rows: float) -> float:
+        """Return the extra variance: the sum of squared changes of the metric when rows of each outcome are added."""
         if self.outcomes is None:
             return 0.0
         with np.errstate(all="ignore"):
@@ -98,7 +99,7 @@ class Placements:
 
     @cached_property
     def whole(self) -> float:
-        """Return the area on all rows; NaN when one class is missing."""
+        """Return the area under the curve on all rows; NaN when one class is missing."""
         wins = self.placements[self.positive].sum()
         pairs = int(self.positive.sum()) * int((~self.positive).sum())
         return float(wins / pairs) if pairs else float("nan")
@@ -115,8 +116,8 @@ class Placements:
         with np.errstate(all="ignore"):
             return np.where(pairs > 0, wins / pairs, np.nan)
 
-    def unseen(self, rows: float) -> float:
-        """Return zero: the number of pairs does not depend on the model."""
+    def unseen_variance(self, rows: float) -> float:
+        """Return zero: the number of pairs is the same for every model."""
         return 0.0
 
     def _within(self, blocks: Blocks) -> Array:
@@ -135,16 +136,16 @@ class Mean:
 
     @cached_property
     def whole(self) -> float:
-        """Return the metric on all rows."""
+        """Return the mean of the metrics on all rows."""
         return float(np.mean([part.whole for part in self.parts]))
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the mean of the parts, each without the block."""
+        """Return, for each block, the mean of the metrics on all other rows."""
         return np.asarray(np.mean([part.without(blocks) for part in self.parts], axis=0))
 
-    def unseen(self, rows: float) -> float:
-        """Return the extra variance of the mean: the sum of the parts' own, divided by their number squared."""
-        return sum(part.unseen(rows) for part in self.parts) / len(self.parts) ** 2
+    def unseen_variance(self, rows: float) -> float:
+        """Return the extra variance of the mean: the sum of that of its n parts, divided by n squared."""
+        return sum(part.unseen_variance(rows) for part in self.parts) / len(self.parts) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,7 @@ class Recomputed:
     score: Callable[[Array], float]
     """The metric on the rows of these places."""
     once_more: Callable[[], Array] | None = None
-    """The metric with one more row, for each kind of row that `unseen` adds."""
+    """The metric with one more row, for each kind of row that `unseen_variance` adds."""
     cheap = False
 
     @cached_property
@@ -168,14 +169,14 @@ class Recomputed:
         return float(self.score(np.arange(self.count)))
 
     def without(self, blocks: Blocks) -> Array:
-        """Return the metric recomputed without each block."""
+        """Return, for each block, the metric recomputed on all other rows."""
         places = range(blocks.count)
         return np.array([self.score(np.flatnonzero(blocks.of_row != block)) for block in places], dtype=float)
 
-    def unseen(self, rows: float) -> float:
-        """Return the extra variance: the squared changes of the metric when single rows are added in turn.
+    def unseen_variance(self, rows: float) -> float:
+        """Return the extra variance: the sum of the squared changes of the metric when one row of each kind is added.
 
-        It adds one row whatever `rows` says, because a block holds many units, unlike a group.
+        `rows` is not used: one row is added because a block, unlike a group, holds many units.
         """
         return 0.0 if self.once_more is None else float(((self.once_more() - self.whole) ** 2).sum())
 

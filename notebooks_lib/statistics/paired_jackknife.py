@@ -66,17 +66,17 @@ class PairedGain:
         return all(map(math.isfinite, (self.gain, self.standard_error, self.df))) and self.standard_error > 0 < self.df
 
     def lower(self, alpha: float) -> float:
-        """Return the lower bound of the true gain, which is wrong in a share `alpha` of cases."""
+        """Return the lower confidence bound of the true gain, which exceeds the true gain with probability `alpha`."""
         return float(self.gain - critical_value(alpha, self.df, -self.skewness, self.blocks) * self.standard_error)
 
     def upper(self, alpha: float) -> float:
-        """Return the upper bound of the true gain, which is wrong in a share `alpha` of cases."""
+        """Return the upper confidence bound of the true gain, which falls short of it with probability `alpha`."""
         return float(self.gain + critical_value(alpha, self.df, self.skewness, self.blocks) * self.standard_error)
 
     def p_value(self, min_gain: float = 0.0) -> float:
-        """Return the p-value for a true gain of at most `min_gain`; 1 when nothing can be said.
+        """Return the p-value of the hypothesis that the true gain is at most `min_gain`; 1 when it cannot be computed.
 
-        It is the level at which `lower` would be `min_gain`.
+        It is the `alpha` at which `lower` returns `min_gain`.
         """
         if not self.sound:
             return 1.0
@@ -89,7 +89,7 @@ class PairedGain:
         return float(stdtr(self.df, -distance))
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values; null for what is not a finite number."""
+        """Return the fields as plain values; None for a number that is not finite."""
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in vars(self).items()
@@ -122,7 +122,7 @@ def compare_paired(
     rows = len(blocks.of_row)
     left = without(blocks)
     unit = rows / max(blocks.effective, 1.0) if blocks.kind == "groups" else 1.0
-    unseen = challenger.unseen(unit) + champion.unseen(unit)
+    unseen = challenger.unseen_variance(unit) + champion.unseen_variance(unit)
     error = math.hypot(standard_error(left), math.sqrt(unseen))
     single = None
     if challenger.cheap and champion.cheap:
@@ -150,9 +150,9 @@ def compare_paired(
 
 
 def standard_error(left: Array) -> float:
-    """Return the jackknife standard error; `left` has the figure without each block. NaN with fewer than two blocks.
+    """Return the jackknife standard error; NaN with fewer than two blocks. `left` has the figure without each block.
 
-    Blocks may differ in size: a large unusual group moves the figure, and so the error, more.
+    Blocks may differ in size: a large unusual group moves the figure more, and so increases the error.
     """
     count = len(left)
     if count < 2:
@@ -162,11 +162,11 @@ def standard_error(left: Array) -> float:
 
 
 def holm(p_values: list[float], alpha: float) -> list[float]:
-    """Return the level of the test of each question, so that any error at all has probability `alpha` at most.
+    """Return the level at which each question is tested, so that the probability of any error is at most `alpha`.
 
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979): the
-    smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails; those after it get the level
-    at which it failed, at which they fail too.
+    smallest p-value is tested at alpha / m, the next at alpha / (m - 1), until one fails. Those after it fail too, and
+    get the same level.
     """
     levels = [0.0] * len(p_values)
     level, failed = 0.0, False
@@ -179,7 +179,7 @@ def holm(p_values: list[float], alpha: float) -> list[float]:
 
 
 def lag_one_correlation(values: Array | None) -> float:
-    """Return the correlation of each value with the one before; NaN when there is none to compute."""
+    """Return the correlation of each value with the one before it; NaN when it cannot be computed."""
     if values is None or len(values) < 3:
         return math.nan
     apart = values - values.mean()

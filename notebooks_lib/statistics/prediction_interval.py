@@ -12,10 +12,10 @@ from scipy.special import stdtrit
 
 
 def half_width(spread: float, number: int, level: float, *, more: int = 1) -> float:
-    """Return half the width of the interval that the mean of `more` new values misses with probability `level`.
+    """Return half the width of an interval around the mean of `number` earlier values.
 
-    `spread` is the standard deviation of `number` earlier values; the interval lies around their mean. Infinite where
-    one value says nothing about the spread.
+    The mean of `more` new values falls outside of it with probability `level`. `spread` is the standard deviation of
+    the earlier values. The result is infinite when there are too few of them to have a spread.
     """
     if number < 2:
         return math.inf

@@ -24,7 +24,7 @@ STEEPEST = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Rows with weights, from which holdouts are drawn, and the true gain among them."""
+    """Rows with weights, from which holdouts are drawn, and the true gain in that population."""
 
     weights: Array
     gain: float
@@ -42,7 +42,7 @@ def planted_population(
 ) -> Population:
     """Return a population whose rows are weighted so that the challenger's true gain is `gain`.
 
-    Raises ValueError when no tilt gives that.
+    Raises ValueError when no weights give that gain.
     """
     single_rows = blocks.single_rows(rows)
     left = sign * (challenger.without(single_rows) - champion.without(single_rows))

@@ -70,5 +70,5 @@ def test_an_outcome_that_may_be_missing_by_chance_makes_a_share_uncertain():
     figures, outcomes = np.array([[1.0, 1.0]] * 3), np.array([[1.0, 1.0], [0.0, 1.0]])
     share = Sums(figures, lambda sums: sums[..., 0] / sums[..., 1], outcomes)
     assert share.whole == 1.0
-    assert share.unseen(1.0) == pytest.approx((1 - 3 / 4) ** 2)
-    assert Sums(figures, share.of).unseen(1.0) == 0.0
+    assert share.unseen_variance(1.0) == pytest.approx((1 - 3 / 4) ** 2)
+    assert Sums(figures, share.of).unseen_variance(1.0) == 0.0
