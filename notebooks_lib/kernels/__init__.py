@@ -14,5 +14,5 @@ from pathlib import Path
 
 
 def template_path() -> str:
-    """Return the file that a template process runs, by path, so that it needs nothing of this project."""
+    """Return the path of the file that a template process runs. It needs no other code of this project."""
     return str(Path(__file__).resolve().with_name("template_process.py"))

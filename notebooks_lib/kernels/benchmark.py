@@ -17,7 +17,7 @@ TIMEOUT = 180.0
 
 
 class BenchmarkFailed(Exception):
-    """Nothing could be measured; the message gives the reason."""
+    """No start could be measured; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Spread:
 def measure_starts(
     names: Sequence[str], repeats: int, on_start: Callable[[KernelStart], object]
 ) -> tuple[list[KernelStart], list[KernelStart]]:
-    """Start warm and cold kernels that import these modules, in turns; return the starts after a first round of each.
+    """Start warm and cold kernels in turn, `repeats` of each, and return both lists of starts.
 
-    Raises BenchmarkFailed.
+    Each kernel imports the modules `names`. A first round is not counted. `on_start` is called after each start. Raises
+    BenchmarkFailed when a kernel is not warm where it should be, ends, or does not import the modules in time.
     """
     code = f"import {', '.join(names)}"
     for _ in range(2):  # the first teaches the template; the second finds the memory as all later ones do

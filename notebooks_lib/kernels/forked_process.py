@@ -21,7 +21,7 @@ REPORT_TIMEOUT = 2.0
 
 
 class ForkedProcess:
-    """A forked kernel with the methods of `subprocess.Popen`, though it is no child of this process.
+    """A forked kernel with the methods of `subprocess.Popen`. It is a child of the template, not of this process.
 
     It is identified by its pidfd, because its process id may be used again.
     """
@@ -39,7 +39,7 @@ class ForkedProcess:
         return self._look(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired."""
+        """Wait for the end and return the exit code. Raises subprocess.TimeoutExpired after `timeout` seconds."""
         code = self._look(timeout)
         if code is None:
             raise subprocess.TimeoutExpired(f"kernel {self.pid}", timeout or 0)

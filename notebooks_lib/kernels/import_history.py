@@ -17,7 +17,7 @@ MODULES = 20_000
 
 
 def read_history(path: str) -> list[str]:
-    """Return the modules that earlier kernels imported, in order; an empty list when there is no file."""
+    """Return the modules that the project's kernels have imported, in order; an empty list when there is no file."""
     try:
         with open(path, encoding="utf-8") as file:
             return [str(name) for name in json.load(file)["modules"]]
@@ -57,7 +57,10 @@ class ImportReport:
         self._unsent = b""
 
     def send(self, *, all_of_it: bool = False) -> None:
-        """Report the modules imported since the last call, and the preloaded modules that cells have used since."""
+        """Report the modules imported since the last call, and the preloaded modules that cells have used since.
+
+        With `all_of_it`, look at every imported module instead of the newest ones.
+        """
         count = len(sys.modules) - self._modules
         if all_of_it or count < 0:
             new = [name for name in list(sys.modules) if name not in self._known]
@@ -79,7 +82,7 @@ class ImportReport:
 
     @staticmethod
     def used(*modules: str) -> set[str]:
-        """Return the modules from which the cells or the given modules have imported a name."""
+        """Return the names of the modules that define what the cells and `modules` have in their namespaces."""
         spaces = [vars(sys.modules[name]) for name in ("__main__", *modules) if name in sys.modules]
         return {_home(value) for names in spaces for value in list(names.values())}
 

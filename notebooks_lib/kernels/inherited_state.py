@@ -34,7 +34,7 @@ THREAD_VARIABLES = {
 
 
 def reset_signals_and_limits() -> None:
-    """Handle all signals as a fresh interpreter does, and lift the limits on time and memory."""
+    """Restore the signal handlers of a fresh interpreter, and lift the limits on time and memory."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -45,7 +45,7 @@ def reset_signals_and_limits() -> None:
 
 
 class ChildKernel:
-    """The forked process before it becomes a kernel: it resets inherited state, then waits for its client."""
+    """The forked process before it becomes a kernel. It resets inherited state, then waits for its client."""
 
     def __init__(self, forked: Any, preload: Any, signals: dict[int, object]) -> None:
         self._connection: socket.socket = forked.connection
@@ -185,7 +185,7 @@ class ThreadPools:
                 library.set_num_threads(number)
 
     def complete_after_fork(self, environment: Mapping[str, str]) -> None:
-        """In the kernel, set the thread counts that are lost in a fork."""
+        """In the kernel, set the OpenMP thread counts, which a fork loses."""
         openmp = _thread_counts(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:

@@ -115,7 +115,7 @@ class VisibleModules:
 
     @property
     def modules(self) -> dict[str, Any]:
-        """The visible modules, in the order of their import."""
+        """The modules that the debugger may see, in the order of their import."""
         names = self._names()
         return {name: module for name, module in sys.modules.items() if name in names}
 
@@ -141,10 +141,11 @@ def prepare_debugger(kernel: Any, base: Collection[str], known: Collection[str],
 
 
 def exit_process(code: object, shared: set[str]) -> None:
-    """End the process without taking the modules in `shared` apart, which would copy all memory of the template.
+    """End the process without finalizing the modules in `shared`, which would copy all memory of the template.
 
-    Otherwise as an interpreter ends: non-daemon threads are joined, exit functions run, objects that cells and modules
-    imported since the fork hold are released (so that `__del__` runs), and open files are flushed, those of C as well.
+    Otherwise the end is that of an interpreter. Non-daemon threads are joined and exit functions run. Objects held by
+    cells and by modules imported since the fork are released, so that `__del__` runs. Open files are flushed, those of
+    C as well.
     """
     try:
         threading._shutdown()  # type: ignore[attr-defined]

@@ -39,13 +39,13 @@ class ClientRequest:
         self.forget()
 
     def forget(self) -> None:
-        """Close the connection and the streams."""
+        """Close the connection and the streams without an answer."""
         self.connection.close()
         _close(self.fds)
 
 
 class Forked(BaseException):
-    """Raised in the child, so that no frame of the template is left on its stack."""
+    """Raised in the child process, so that its stack keeps no frame of the template."""
 
     def __init__(self, template: int, request: ClientRequest, report: int, client_pidfd: int | None) -> None:
         self.template = template

@@ -48,11 +48,10 @@ class ColdSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's tr
 
 
 def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) -> Path:
-    """Write the kernelspec of this interpreter, by default into its environment, and return its folder.
+    """Write a kernelspec with the warm provisioner, named `name`, for this interpreter; return its folder.
 
-    Under the `name` python3, every notebook gets a warm kernel, whatever starts it.
-
-    Raises OSError when the folder cannot be written.
+    Its place is the user's folder, or DIR/share/jupyter/kernels for a `prefix` DIR, by default that of the environment.
+    Under the name python3, every notebook gets a warm kernel. Raises OSError when the folder cannot be written.
     """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 
@@ -70,16 +69,16 @@ def install(*, user: bool = False, prefix: str | None = None, name: str = NAME) 
 
 
 def find_installed() -> Path | None:
-    """Return the folder of the installed kernelspec, or None."""
+    """Return the folder of the installed kernelspec for warm kernels; None if there is none."""
     folder = KernelSpecManager().find_kernel_specs().get(NAME)
     return Path(folder) if folder else None
 
 
 def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Split a kernel command into the interpreter with options, and the arguments; None if not an ordinary ipykernel.
+    """Split a kernel command into the interpreter with its options, and the kernel's arguments.
 
-    Only a Python and its options may stand before `-m ipykernel…`: a fork cannot repeat what a wrapper sets
-    (`env A=1 python`, `nice`, `uv run`).
+    None if it is not an ordinary ipykernel: only a Python and its options may stand before `-m ipykernel…`, because a
+    fork cannot repeat what a wrapper sets (`env A=1 python`, `nice`, `uv run`).
     """
     words = list(command)
     if not words or not PYTHON.match(Path(words[0]).name):
@@ -97,7 +96,10 @@ def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
 
 
 def find_interpreter(name: str, path: str | None) -> str | None:
-    """Return the file of an interpreter; None for a script (pyenv's, a module's), which may set anything."""
+    """Return the path of an interpreter, searched in `path`;
+
+    None for a script, such as pyenv's, which may set anything.
+    """
     file_path = shutil.which(name, path=path)
     try:
         with open(file_path or name, "rb") as file:  # noqa: PTH123

@@ -36,7 +36,10 @@ TABLES = {dict, list, set, collections.OrderedDict, collections.defaultdict}
 
 
 def prepare_searches() -> None:
-    """Run the SEARCHES of all imported libraries. A search that fails is left to each kernel."""
+    """Run the functions in SEARCHES for all imported libraries.
+
+    An error is ignored: each kernel then searches by itself.
+    """
     for module, work in SEARCHES.items():
         if module in sys.modules:
             with contextlib.suppress(Exception):
@@ -44,7 +47,7 @@ def prepare_searches() -> None:
 
 
 def run_warm_up(name: str) -> None:
-    """Run the warm-up `name` from WARM_UPS, then undo its effects. Raises what the library raises."""
+    """Run the warm-up `name` from WARM_UPS, then undo its effects. Any exception of the library is passed on."""
     package, _, work = WARM_UPS[name]
     gc.unfreeze()  # the caches of what an earlier template imported are restored as well
     with undone_effects(package) as folder:
@@ -60,8 +63,8 @@ def possible_warm_ups() -> list[str]:
 def undone_effects(package: str) -> Iterator[Path]:
     """Yield a scratch folder for a warm-up; afterwards undo its effects, except what other libraries have cached.
 
-    Restored are environment, working directory, search path, random states, warnings and loggers, and all that the
-    package itself keeps in its modules and caches, which would refer to the folder.
+    Restored are environment, working directory, search path, random states, warnings, loggers, and everything that
+    `package` keeps in its modules and caches, which would refer to the scratch folder.
     """
     environment, path, folder_before, random_state = dict(os.environ), sys.path[:], os.getcwd(), random.getstate()  # noqa: PTH109
     numpy = sys.modules.get("numpy.random")

@@ -33,12 +33,12 @@ class Preferences:
     enabled: bool = True
 
     def safe_packages(self) -> SafePackages:
-        """Return the table of packages that a template may import for the project."""
+        """Return the packages that a template may import for this project."""
         return SafePackages(read_table(), self.preload, self.never)
 
 
 def read_preferences(folder: str, environment: Mapping[str, str]) -> Preferences:
-    """Return the preferences of the project that contains a kernel's folder; unreadable settings are ignored."""
+    """Return the preferences of the project that contains the kernel's `folder`; unreadable settings are ignored."""
     root = _root(Path(folder), environment)
     section: dict[str, object] = {}
     try:

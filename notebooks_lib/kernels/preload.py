@@ -39,11 +39,11 @@ checked before every fork."""
 
 
 class Unfit(Exception):
-    """This process must not fork kernels; the message says why."""
+    """This process must not fork kernels. The message gives the reason."""
 
 
 class Preload:
-    """The modules that the template has imported. `never` maps modules not to be imported to the reason; it grows."""
+    """The modules that the template has imported. `never` maps names that it must not import to the reason."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table
@@ -68,7 +68,10 @@ class Preload:
         """Top-level names of the modules that an ordinary kernel has not imported."""
 
     def start(self) -> None:
-        """Import what every kernel needs. Raises Unfit when Python's startup ran code that kernels must run again."""
+        """Import what every kernel needs.
+
+        Raises Unfit when Python's startup ran code that each kernel must run itself.
+        """
         self._check_start()
         environment = dict(os.environ)
         for name in BASE:
@@ -103,9 +106,10 @@ class Preload:
         self.at_start = self.environment.keys() & start_environment.keys()
 
     def add(self, names: list[str], tell: Callable[[str], object]) -> None:
-        """Import these modules, and warm up libraries where that is safe before a fork. `tell` gets each name.
+        """Import the modules `names`, and warm up libraries where that is safe before a fork.
 
-        Raises Unfit when one of them imports a module that no template may hold.
+        `tell` is called with each name. Raises Unfit when one of them imports a module that no template may hold, or
+        uses a plugin at once.
         """
         telemetry, backend = os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MPLBACKEND")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # which would start a thread
@@ -187,7 +191,7 @@ class Preload:
         return loaded
 
     def freeze(self) -> None:
-        """Record what has been imported, and freeze it in memory, so that forks share it."""
+        """Record the files of the imported modules. Freeze their objects in memory, so that forks share them."""
         for path in [
             *self.table.files(),
             *(getattr(module, "__file__", None) for module in list(sys.modules.values())),
@@ -201,7 +205,10 @@ class Preload:
         gc.freeze()
 
     def watch(self, path: str) -> None:
-        """Watch a file whose change makes the template stale: a module, a file that it read, a project's lock."""
+        """Watch a file: when it changes, the template is stale.
+
+        It may be a module, a file read at import, or a project's lock.
+        """
         if path not in self._stamps:
             self._stamps[path] = file_stamp(path)
 
@@ -216,8 +223,8 @@ class Preload:
     def find_shadowing(self, folder: str, python_path: str) -> str | None:
         """Return why a file of the kernel's project shadows or configures an imported module; None if none does.
 
-        An ordinary kernel imports a file in its folder or on PYTHONPATH before an installed module of that name, and
-        some packages read their settings there. A forked kernel has the installed module already.
+        An ordinary kernel prefers a module in its folder or on PYTHONPATH to an installed one of the same name, and
+        some packages read configuration files there. A forked kernel already has the installed module.
         """
         settings = self.table.folder_files(self.tops)
         entries = [os.path.join(folder, entry) for entry in python_path.split(os.pathsep) if entry]
@@ -235,7 +242,7 @@ class Preload:
         return None
 
     def learnable(self, names: Iterable[str]) -> list[str]:
-        """Return the names of modules that a template may import before it forks."""
+        """Return those of these modules that the template may import and has not imported at its start."""
         return [name for name in names if name not in self.base and self.table.allows(name) and self.installed(name)]
 
     def installed(self, name: str) -> bool:

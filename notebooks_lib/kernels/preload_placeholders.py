@@ -79,7 +79,7 @@ early: list[str] = []
 
 
 class DeferredPlugin:
-    """Placeholder for the class or function of an entry point."""
+    """Placeholder for the class or function of an entry point, which is loaded only in the kernel."""
 
     def __init__(self, entry: importlib.metadata.EntryPoint, load: Callable[[Any], Any]) -> None:
         self._entry = entry
@@ -100,7 +100,7 @@ class DeferredPlugin:
         return getattr(self._real, name)
 
     def resolve(self) -> None:
-        """In the kernel: load the plugin, and create the instances that were asked for."""
+        """In the kernel: load the plugin, and create the instances that packages asked for before the fork."""
         self._real = self._load(self._entry)
         for made in self._made:
             made._real = self._real(*made._arguments, **made._named)

@@ -39,9 +39,9 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
     """Why there was no template before the launch."""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Wait for the template, started if need be, then prepare the launch as for any kernel.
+        """Wait for the template, starting it if necessary, then prepare the launch as for any kernel.
 
-        Preparing writes the connection file, which clients take as a sign that the kernel starts within a moment.
+        Preparing writes the connection file, which tells clients that the kernel starts within a moment.
         """
         self._obstacle = None
         with contextlib.suppress(Exception):  # the same calls follow below, and report what is wrong
@@ -69,7 +69,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
             self._obstacle = error
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel; where that is not possible, start an ordinary one and say once why."""
+        """Fork a kernel; where that is not possible, start an ordinary one and warn once with the reason."""
         self.warm = False
         arguments = self._scrub_kwargs(kwargs)
         project = _preferences(arguments)
@@ -92,7 +92,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return self.connection_info
 
     async def wait(self) -> int | None:
-        """Wait for the end of the process; LocalProvisioner itself looks only ten times a second."""
+        """Wait for the end of the process; LocalProvisioner itself only polls, ten times a second."""
         process: Any = self.process
         if not self.warm or process is None:
             code: int | None = await super().wait()
@@ -109,7 +109,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client
         return code
 
     async def get_provisioner_info(self) -> dict[str, Any]:
-        """Return the usual provisioner information, with a flag that tells if the kernel was forked."""
+        """Return LocalProvisioner's information, with a flag that tells if the kernel was forked."""
         return {**await super().get_provisioner_info(), "warm": self.warm}
 
 

@@ -28,7 +28,10 @@ def read_table() -> dict[str, Any]:
 
 
 class SafePackages:
-    """The table, with the packages that the user's settings add (`preload`) or take out (`never`)."""
+    """The packages that a template may import before it forks.
+
+    They are those of packages.toml and of the setting `preload`, without those of the setting `never`.
+    """
 
     def __init__(self, content: Mapping[str, Any], preload: Sequence[str] = (), never: Sequence[str] = ()) -> None:
         self._common: dict[str, Any] = content["common"]
@@ -58,18 +61,18 @@ class SafePackages:
         return "only" not in entry or module in self._packages or _within(module, entry["only"])
 
     def package(self, module: str) -> str:
-        """Return the package of the table that a module belongs to; empty if the table has none."""
+        """Return the package in packages.toml that a module belongs to; empty if there is none."""
         parts = module.split(".")
         names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((name for name in names if name in self._packages), "")
 
     def brings(self, modules: Iterable[str], package: str) -> bool:
-        """Return True if one of these modules belongs to a package that, by the table, imports `package`."""
+        """Return True if packages.toml says that importing one of these modules also imports `package`."""
         entries = (self._packages.get(self.package(module), {}) for module in modules)
         return any(package in entry.get("brings", ()) for entry in entries)
 
     def unfit(self, modules: Iterable[str]) -> str | None:
-        """Return the first of these imported modules that no template may hold; None if all are allowed."""
+        """Return the first of these imported modules that a template must not hold; None if all are allowed."""
         for module in modules:
             top = module.partition(".")[0]
             compiled = top.startswith(("_cython_", "_nbops_", "__editable__", "_sysconfigdata")) or "__mypyc" in top
@@ -78,10 +81,10 @@ class SafePackages:
         return None
 
     def environment(self, environment: Mapping[str, str], folder: str) -> dict[str, str]:
-        """Return the environment variables of a kernel that imports in a template may read.
+        """Return the environment variables that imports in a template may read, with the values of one kernel.
 
-        Packages that users `preload` may read any variable: then only variables that differ from run to run are left
-        out. Relative paths are resolved against the kernel's folder.
+        Packages of the setting `preload` may read any variable. With them, only variables that differ from run to run
+        are left out. Relative paths are resolved against `folder`, that of the kernel.
         """
         reads = self._reads_some if not self._preload else self._reads_most
         read = {name: value for name, value in environment.items() if name not in self._after and reads(name)}
@@ -102,18 +105,21 @@ class SafePackages:
         )
 
     def files(self) -> Iterator[str]:
-        """Yield the settings and caches that packages read while they are imported, whether they exist or not."""
+        """Yield the paths of configuration files and caches that packages read at import, even if they do not exist."""
         for pattern in (pattern for entry in self._packages.values() for pattern in entry.get("files", ())):
             path = os.path.expandvars(os.path.expanduser(pattern))
             if os.path.isabs(path) and "$" not in path:
                 yield from glob.glob(path) if "*" in path else [path]
 
     def folder_files(self, imported: Iterable[str]) -> set[str]:
-        """Return the names of settings that these packages read in the folder in which they are imported."""
+        """Return the names of configuration files, such as matplotlibrc, that these packages read at import.
+
+        They are looked for in the kernel's folder, so a kernel whose folder has one cannot be forked.
+        """
         return {name for package in imported for name in self._packages.get(package, {}).get("folder_files", ())}
 
     def start_is_known(self, path_file: str) -> bool:
-        """Return True if the table knows what a .pth file does when Python starts."""
+        """Return True if packages.toml lists this .pth file, so that it is known what it does when Python starts."""
         name = os.path.basename(path_file)
         return any(fnmatch.fnmatch(name, pattern) for pattern in self._common["path_files"])
 

@@ -30,7 +30,7 @@ AT_ONCE = 0.01
 
 @dataclass(frozen=True)
 class KernelRequest:
-    """The kernel that is requested: its command from the kernelspec, its environment, folder and streams."""
+    """A request for a kernel: its command from the kernelspec, its environment, folder and streams."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -43,9 +43,9 @@ class KernelRequest:
 
 
 def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
-    """Return a running kernel, forked from the template that fits the request; start the template on first use.
+    """Return a running kernel, forked from the template that fits the request; start the template if necessary.
 
-    Raises template_manager.Unavailable.
+    Raises template_manager.Unavailable when no template can fork it.
     """
     _, arguments = _split(request)
     for path, connection in _attempts(request, preferences):
@@ -87,7 +87,10 @@ def _attempts(request: KernelRequest, preferences: Preferences) -> Iterator[tupl
 
 
 def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
-    """Return True if the template for this request runs and answers at once. Raises template_manager.Unavailable."""
+    """Return True if the template for this request runs and answers at once.
+
+    Raises template_manager.Unavailable when no template can serve the request.
+    """
     interpreter, _ = _split(request)
     path, _ = _template(request, interpreter, preferences)
     connection = template_manager.connect(path)
@@ -102,7 +105,7 @@ def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
 def wait_for_template(request: KernelRequest, preferences: Preferences) -> None:
     """Wait until the template for this request has imported what the project uses; start it if necessary.
 
-    Raises template_manager.Unavailable.
+    Raises template_manager.Unavailable when no template can serve the request.
     """
     for path, connection in _attempts(request, preferences):
         try:

@@ -33,7 +33,7 @@ FORK_TIMEOUT = 15.0
 
 
 class Unavailable(Exception):
-    """No warm kernel is available; the message gives the reason. An ordinary kernel does the same work."""
+    """No warm kernel is available. The message gives the reason. An ordinary kernel does the same work."""
 
 
 def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
@@ -50,7 +50,10 @@ def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
 
 
 def stop() -> list[template_protocol.TemplateStatus]:
-    """Tell all templates of this user to exit with their last kernel. Return the status of each."""
+    """Tell all templates of this user to fork no more, and to exit with their last kernel.
+
+    Return the status of each.
+    """
     stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
         if path.suffix == ".failed":
@@ -75,7 +78,10 @@ def ask(path: Path, op: str) -> template_protocol.TemplateStatus | None:
 
 
 def runtime_folder() -> Path:
-    """Return the folder of this user's sockets, which no other user may enter. Raises Unavailable."""
+    """Return the folder of this user's sockets, which no other user may enter.
+
+    Raises Unavailable when the system is not Linux, or the folder cannot be made private.
+    """
     if not hasattr(os, "pidfd_open") or not sys.platform.startswith("linux"):
         raise Unavailable(f"not on {sys.platform}")
     session_folder = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -102,7 +108,10 @@ def _mine(folder: str) -> bool:
 
 
 def connect(path: Path) -> socket.socket | None:
-    """Connect to the template that listens on the socket `path`; None if none of this user does. Raises Unavailable."""
+    """Connect to the template that listens on the socket `path`; return None if no template of this user does.
+
+    Raises Unavailable when the path is too long for a socket.
+    """
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise Unavailable(f"the path of the socket is too long: {path}")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -120,7 +129,11 @@ def connect(path: Path) -> socket.socket | None:
 def start(
     path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
 ) -> socket.socket:
-    """Start the template and connect to it, under a lock: a second client waits for the first and uses its template."""
+    """Start the template at the socket `path`, and connect to it. If it runs already, only connect.
+
+    A lock keeps two clients from starting it at once. Raises Unavailable when it does not start, or failed to start a
+    moment ago.
+    """
     failed = path.with_suffix(".failed")
     with _locked(path.with_suffix(".lock")):
         connection = connect(path)

@@ -94,7 +94,7 @@ class Template:
         self._fork_successor()
 
     def serve(self) -> None:
-        """Answer requests until the template leaves. Raises Forked in every child."""
+        """Answer requests until the template stops and its last kernel has ended. Raises Forked in every child."""
         while self.open or self.kernels.running:
             for key, _ in self.selector.select(self._timeout()):
                 try:
@@ -273,7 +273,10 @@ def _inode(path: str) -> int | None:
 
 
 def main() -> None:
-    """Go into the background, import, and serve; a forked child then runs as an ordinary kernel."""
+    """Run the template process in the background: import, then serve.
+
+    A forked child then runs as an ordinary kernel.
+    """
     ready = int(sys.argv[2])
     if os.fork():
         os._exit(0)  # the client that started it need not wait for it

@@ -79,7 +79,7 @@ def decode(kind: type[T], message: Mapping[str, Any]) -> T:
 
 
 def send_message(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message. Raises OSError when the other side has gone."""
+    """Send one message, with file descriptors. Raises OSError when the other side has closed the connection."""
     body = json.dumps(message).encode("utf-8", "surrogateescape")
     header = HEADER.pack(len(body))
     if fds:
@@ -90,7 +90,10 @@ def send_message(connection: socket.socket, message: dict[str, Any], fds: Sequen
 
 
 def receive_message(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return the next message and its descriptors. Raises EOFError when the other side has gone."""
+    """Return the next message and its file descriptors.
+
+    Raises EOFError when the other side has closed the connection.
+    """
     header, fds, _, _ = socket.recv_fds(connection, HEADER.size, FDS)
     try:
         while len(header) < HEADER.size:
@@ -116,6 +119,6 @@ def _receive_some(connection: socket.socket, size: int) -> bytes:
 
 
 def peer_identity(connection: socket.socket) -> tuple[int, int]:
-    """Return the process id and user id of the other side, as Linux itself knows them."""
+    """Return the process id and user id of the other side, as the Linux kernel reports them."""
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid

@@ -38,7 +38,7 @@ class Successor:
         self._since = time.monotonic()
 
     def read(self) -> bool:
-        """Read reports of the successor; return False when there is nothing more to read."""
+        """Read reports from the successor; return False when there is nothing more to read."""
         try:
             data = os.read(self.output, 2**16)
         except BlockingIOError:
@@ -59,7 +59,7 @@ class Successor:
         return not self.ready and project in self._projects and not late
 
     def hangs(self) -> bool:
-        """Return True if the successor has taken longer than HANG."""
+        """Return True if the successor is not ready HANG seconds after it started."""
         return not self.ready and time.monotonic() - self._since > HANG
 
     def end(self) -> None:
@@ -70,7 +70,7 @@ class Successor:
             pass
 
     def close(self) -> dict[str, str]:
-        """Reap the successor. Return the module whose import ended it, with the reason; empty if it became ready."""
+        """Reap the ended successor. Return {module: reason} for the module that it failed to import; empty if none."""
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
@@ -83,7 +83,7 @@ class Successor:
 
 
 class Reporter:
-    """Sends reports from the successor to the template; does nothing when the template has ended."""
+    """Sends reports from the successor to the template. Errors are ignored, because the template may have ended."""
 
     def __init__(self, output: int) -> None:
         self._output = output
@@ -96,7 +96,7 @@ class Reporter:
 
 
 class Learning:
-    """The modules that the template's projects need, and the successor that imports them."""
+    """Which modules the template's projects need and it lacks, and the successor that imports them."""
 
     def __init__(
         self,
@@ -173,11 +173,11 @@ class Learning:
 
     @property
     def importing(self) -> str:
-        """The module that is being imported now; empty when none is."""
+        """The module that the successor is importing now; empty when there is none."""
         return self._successor.importing if self._successor is not None and not self._successor.ready else ""
 
     def end(self, *, only_if_it_hangs: bool = False) -> None:
-        """End a successor that has not taken over."""
+        """Kill a successor that is not ready yet; with `only_if_it_hangs`, only if it has taken longer than HANG."""
         successor = self._successor
         if successor is not None and not successor.ready and (successor.hangs() or not only_if_it_hangs):
             successor.end()
