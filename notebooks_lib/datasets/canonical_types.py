@@ -23,7 +23,7 @@ _PERIOD = b"pandas.period"
 def normalise(table: pa.Table) -> pa.Table:
     """Return the table with each column as one of six kinds: integer, number, boolean, text, time, instant.
 
-    Raises DatasetError that names the column when its type is none of these, or does not fit one without loss.
+    Raises DatasetError, naming the column, when a column's type is none of these and does not fit one without loss.
     """
     import pyarrow as pa
 
@@ -42,7 +42,7 @@ def normalise(table: pa.Table) -> pa.Table:
 
 
 def kinds(table: pa.Table) -> dict[str, str]:
-    """Return the kind of each column of a normalised table, in its order."""
+    """Return the kind of each column of a normalised table, in column order."""
     return {field.name: kind(field.type) for field in table.schema}
 
 

@@ -89,7 +89,10 @@ def kind_of(column: pa.ChunkedArray) -> str:
 
 
 def convert_texts(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    """Convert a column of texts to the kind that the user named. Raises DatasetError for a text that does not fit."""
+    """Convert the texts of column `name` to the kind that the user named.
+
+    Raises DatasetError for a text that does not fit.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

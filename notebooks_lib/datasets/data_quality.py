@@ -29,7 +29,11 @@ SIGMAS = 4.0
 
 
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
-    """Return a line for each fault of a holdout: changed kinds, missing values, values out of range, new categories."""
+    """Return a line for each way in which the holdout differs from the training rows.
+
+    Checked are missing values, values out of range and new categories. Columns whose kind differs from the previous
+    version are listed too.
+    """
     opened = loader.open_table(ref, settings)
     apart = {opened.metadata.key, opened.metadata.group}
     frame = opened.table.to_pandas()
@@ -88,7 +92,10 @@ def _beyond(share: float, held: int, train: int) -> float:
 
 
 def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
-    """Return warnings about a new version: texts that look like numbers or times, holdout rows seen in training."""
+    """Return warnings about a dataset version, such as columns of text that look like numbers or times.
+
+    Another warns that many holdout rows have the features of train or validation rows.
+    """
     texts = []
     for column, kind in dataset.columns.items():
         if kind == "text":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Part:
-    """The rows of one part of a dataset, in the order of its file. `len(part)` is their number."""
+    """The rows of one part of a dataset, in the order of its file. `len(part)` is the number of rows."""
 
     name: str
     """"train" or "validation"."""
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A named, versioned, fingerprinted table: its train and validation rows, and metadata of the whole table."""
+    """A named, versioned, fingerprinted table: its train and validation rows, and metadata of all rows."""
 
     name: str
     version: int
@@ -82,7 +82,7 @@ class Dataset:
 
     @property
     def holdout(self) -> NoReturn:
-        """Raise HoldoutError: a model must not have seen the rows that judge it."""
+        """Raise HoldoutError: only promotion may read the holdout, so that no model has seen the rows that judge it."""
         raise HoldoutError(
             f"{self.ref}: the holdout ({self.rows_held_out} rows) is read by promotion only, which judges models by "
             "rows that no experiment has seen; use .validation to choose between models"
@@ -90,7 +90,7 @@ class Dataset:
 
     @property
     def left(self) -> str:
-        """Return in words how many rows have left the holdout; empty if none did."""
+        """Return a phrase with the number of rows that have been taken out of the holdout; empty if none were."""
         return f"; {self.retired} have left it" if self.retired else ""
 
     def __repr__(self) -> str:
@@ -117,10 +117,11 @@ class Dataset:
 
 
 def to_frame(table: pa.Table, *, like: pa.Table | None = None) -> pd.DataFrame:
-    """Return a data frame as pandas and MLflow want it: missing is NaN, times are datetime64[ns], instants in UTC.
+    """Return a data frame of the types that MLflow accepts: missing is NaN, times are datetime64[ns], instants in UTC.
 
     Times have no zone. A column with a time that nanoseconds cannot hold (before 1678, after 2261) stays in
-    microseconds. `like` is the table that these rows belong to, so that a column has one type in all parts.
+    microseconds. `like` is the whole table that these rows are a part of: it decides the types, so that a column has
+    one type in all parts.
     """
     import numpy as np
 

@@ -47,7 +47,7 @@ class Metadata:
 
     @property
     def decided_by(self) -> str | None:
-        """The column that assigns a row to a part; None when the whole row does."""
+        """The column whose value assigns a row to a part; None when the whole row does."""
         return self.group or self.key
 
     @property
@@ -63,14 +63,14 @@ class Metadata:
 
     @property
     def split_by(self) -> str:
-        """A description of what assigns rows to parts, for people."""
+        """What assigns rows to parts, for messages: the time, group or key column, or "the whole row"."""
         return self.time or self.decided_by or "the whole row"
 
     @classmethod
     def from_toml(cls, text: str) -> Metadata:
-        """Return the metadata that `to_toml` wrote.
+        """Return the metadata from the text that `to_toml` wrote.
 
-        Raises ValueError for a text that is incomplete or no TOML, UsageError for one of a newer nbops.
+        Raises ValueError for a text that is incomplete or not TOML, UsageError for a text from a newer nbops.
         """
         content = tomllib.loads(text)
         newer = sorted(content.keys() - {field.name for field in fields(cls)})

@@ -39,8 +39,8 @@ class VersionContent:
 class DatasetSource(Protocol):
     """A source of dataset versions, for reading only.
 
-    A version never changes: reading it again gives the same content, or raises DatasetError. It is seen whole or not at
-    all, also while another process adds it, and after that process was killed.
+    A version never changes: reading it again gives the same content, or raises DatasetError. A version is visible only
+    when it is complete, even while another process adds it or after that process was killed.
     """
 
     def names(self) -> list[str]:
@@ -52,21 +52,22 @@ class DatasetSource(Protocol):
     def metadata(self, name: str, version: int) -> Metadata:
         """Return the metadata of a version, without reading its rows.
 
-        Raises DatasetError when it is gone, damaged, or written by a newer nbops. The message says how to go on.
+        Raises DatasetError when the metadata is gone, damaged, or written by a newer nbops. The message says what to
+        do.
         """
 
     def read(self, name: str, version: int) -> VersionContent:
-        """Return a version with all of its rows, the holdout's too. Only `loader.open_table` calls it.
+        """Return a version with all of its rows, including the holdout. Only `loader.open_table` calls it.
 
-        Raises DatasetError when something is gone, cannot be read, or cannot be fetched. It need not compare the rows
-        with the fingerprint: `loader.open_table` does, for every store.
+        Raises DatasetError when a file is gone, cannot be read, or cannot be fetched. A source need not compare the
+        rows with the fingerprint: `loader.open_table` does that.
         """
 
     def origin(self, name: str) -> str:
         """Return a short description of where a dataset comes from, for `nbops data list`."""
 
     def location(self, name: str, version: int) -> str:
-        """Return the place of a version, such as its folder, for error messages."""
+        """Return where a version is stored, such as its folder, for error messages."""
 
 
 class DatasetStore(DatasetSource, Protocol):
@@ -74,7 +75,7 @@ class DatasetStore(DatasetSource, Protocol):
 
     @property
     def folder(self) -> Path | None:
-        """The folder to copy to another machine so that it can read the versions; None when no copy is needed."""
+        """The folder to copy to another machine that is to read the versions; None when no copy is needed."""
 
     def next_version(self, name: str) -> int:
         """Return the number for the next version of a dataset. A number is never used twice."""
@@ -86,11 +87,11 @@ class DatasetStore(DatasetSource, Protocol):
         """
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
-        """Store a version whole and return True; return False, and store nothing, when its number is taken.
+        """Store a version and return True. If its number is taken, store nothing and return False.
 
         Of several processes that add the same number at once, exactly one gets True; its version survives a power cut.
         A process that is killed meanwhile leaves no version, and the number stays free. Raises DatasetError when the
-        store refuses; then nothing was added.
+        version cannot be stored; then nothing was added.
         """
 
 

@@ -37,7 +37,7 @@ _STALE_SECONDS = 24 * 3600.0
 
 
 class DiskStore:
-    """A `DatasetStore` in a folder. Write access to it is enough to add versions; git or a backup keeps them."""
+    """A `DatasetStore` in a folder. Anybody who may write there can add versions."""
 
     def __init__(self, folder: Path, label: str = "") -> None:
         self._folder = folder
@@ -87,17 +87,17 @@ class DiskStore:
             raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {remedy(name)}") from error
 
     def read(self, name: str, version: int) -> VersionContent:
-        """Return the table and metadata in the files of a version."""
+        """Return the content of a version, read from its files."""
         metadata = self.metadata(name, version)
         table = canonical_types.normalise(self._read_table(name, version, _TABLE))
         return VersionContent(metadata, table, self._read_retired(name, version, metadata))
 
     def retired(self, name: str, version: int) -> Array | None:
-        """Return the digests in retired.parquet."""
+        """Return the digests of the rows taken out of the holdout, from retired.parquet."""
         return self._read_retired(name, version, self.metadata(name, version))
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
-        """Write a version into a folder of its own, then rename that folder, which is atomic."""
+        """Write a version into a temporary folder, then rename it to the version's folder, which is atomic."""
         home, target = self._folder / name, self._version(name, version)
         building = home / f"{_BUILDING}{uuid.uuid4().hex}"
         try:

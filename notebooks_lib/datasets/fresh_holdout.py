@@ -22,17 +22,18 @@ from notebooks_lib.datasets.holdout_budget import spent_levels
 
 
 def where_fresh_rows_come_from(group: str | None) -> str:
-    """Describe for people which rows can make up a fresh holdout.
+    """Return a phrase that says which rows can make up a fresh holdout.
 
-    New rows of a known group are placed with that group, however new they are.
+    With a `group` column these are rows of new groups, because new rows of a known group go to the part of that group.
     """
     return f"rows of new values of {group!r}, not just new rows of the known ones" if group else "rows that came since"
 
 
 def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
-    """Make the next version of a dataset: the same rows, with a holdout of rows that no decision has used yet.
+    """Add a version of a dataset with the same rows, whose holdout keeps only rows that no decision has used.
 
-    Raises UsageError when there is nothing to do, DatasetError when fewer than `min_rows` would be left.
+    Raises UsageError when no holdout row has been used, or `ref` is not the latest version of a project's dataset.
+    Raises DatasetError when fewer than `min_rows` holdout rows would be left.
     """
     opened = loader.open_table(ref, store.settings)
     datasets = loader.project_store(store.settings)

@@ -43,8 +43,8 @@ _BLANKS = " \t\n\v\f\r"
 def row_digests(table: pa.Table, *, block_cells: int = _BLOCK_CELLS) -> np.ndarray[Any, Any]:
     """Return a digest for each row of a normalised table: an array (rows, 2) of unsigned 64-bit integers.
 
-    A digest depends only on the row's values, in the order of the column names. `block_cells` bounds the memory: so
-    many values, of 16 bytes each, are held at a time.
+    A digest depends only on the row's values, in the order of the column names. `block_cells` limits the memory: it is
+    the number of values, of 16 bytes each, that are held at a time.
     """
     return _row_digests(table, _text_cell, block_cells)
 
@@ -53,7 +53,7 @@ def folded_digests(table: pa.Table, digests: np.ndarray[Any, Any] | None = None)
     """Return row digests in which texts count as the values they stand for: "0.50" as 0.5, "NA" as missing.
 
     So a row keeps its digest when another row turns a column of numbers or times into text. `digests` are the
-    `row_digests`, if they are known already: mostly they are the same.
+    `row_digests`, if known: they are returned when no column has such texts.
     """
     if digests is not None and not any(_is_folded(column) for column in table.columns):
         return digests

@@ -45,7 +45,7 @@ _ROUNDING = 1e-9
 
 @dataclass
 class Use:
-    """One use of a holdout: its question was answered before, can be answered now, or exceeds the budget."""
+    """One question to a holdout: it is already answered, can be answered now, or exceeds the budget."""
 
     number: int
     """Number of this use, from 1. Larger than the budget: the rows may not be read."""
@@ -61,7 +61,7 @@ class Use:
     def open(self) -> Part:
         """Count one use of every holdout row, then return the rows.
 
-        Raises HoldoutError when the budget is spent, or this question was opened or answered before.
+        Raises HoldoutError when the budget is spent, or when the same question was opened or answered before.
         """
         question = self._question
         if question is None or self._run_id or self.stored is not None:
@@ -81,7 +81,7 @@ class Use:
         return loader.open_holdout(question.data.ref, question.store.settings, reader=question.reader)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Store the answer, before anybody sees it. Call `open` first."""
+        """Store the answer to the question, before it is shown to anybody. Call `open` first."""
         assert self._question is not None
         assert self._run_id
         self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, utc_now(), content))

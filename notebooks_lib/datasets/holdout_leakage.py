@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
     """Return how many holdout rows of `data` are train or validation rows of datasets that a run used.
 
-    `used` are the values of its dataset tags. Two rows are the same when all their values are, when they have the same
-    key or group under the same name, or when the columns that both tables have show it (`row_matching`). Returns None,
-    unknown, when the run used nothing, or a dataset is gone or changed.
+    `used` are the values of the run's dataset tags. Two rows count as the same in three cases: all their values are
+    equal; they have the same key or group under the same column name; or `row_matching` recognises them by the columns
+    that both tables have. Returns None, unknown, when the run used no dataset, or one of them is gone or changed.
     """
     import numpy as np
 
@@ -85,9 +85,9 @@ def _wide(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 class RowsByValue:
-    """Find the holdout rows of one version in other datasets by their values, where digests cannot be compared.
+    """Finds the holdout rows of one version in other versions by their values, where digests cannot be compared.
 
-    Each other table is opened at most once: not if it has the same columns and kinds, because digests suffice then.
+    Another table is opened at most once, and not at all if it has the same columns and kinds: digests suffice then.
     """
 
     def __init__(self, ref: str, columns: Mapping[str, str], settings: Settings) -> None:
@@ -143,8 +143,9 @@ def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
 def seen_in_example(ref: str, others: Sequence[str], mine: training_rows.LoggedRows, settings: Settings) -> int | None:
     """Return how many holdout rows of `ref` have the features of a row in the model's example, but of no open row.
 
-    Open rows are the train and validation rows of this version and of `others`, the versions that the run loaded.
-    Returns None, unknown, when no row of the example is in any of them: then it came from elsewhere.
+    `mine` are the rows of the example. Open rows are the train and validation rows of this version and of `others`, the
+    versions that the run loaded. Returns None, unknown, when no row of the example is in any of these versions: then it
+    came from elsewhere.
     """
     import numpy as np
 

@@ -36,7 +36,7 @@ _ANSWER_FILE = "answer.json.gz"
 
 @dataclass(frozen=True, eq=False)
 class HoldoutRows:
-    """The rows of a holdout as digests, without their values; in file order, unless `listed`."""
+    """The rows of a holdout as digests, without their values, in file order; `listed` sorts them."""
 
     dataset: str
     """name@version#fingerprint."""
@@ -51,7 +51,7 @@ class HoldoutRows:
 
     @property
     def name(self) -> str:
-        """Name of the dataset."""
+        """The name of the dataset."""
         return self.dataset.partition("@")[0]
 
     @cached_property
@@ -63,16 +63,16 @@ class HoldoutRows:
 
     @cached_property
     def sha256(self) -> str:
-        """A digest of the rows, whatever their order."""
+        """A digest of all the rows, whatever their order."""
         return hashlib.sha256(b"\0".join((self.listed.whole.tobytes(), self.listed.placed.tobytes()))).hexdigest()
 
     def spent(self, decided: Sequence[DecidedRows], by_value: Callable[[str], Array | None]) -> Array:
         """Return, for each row, the sum of the test levels of all decisions that used the row.
 
-        A row took part when its digest is listed, or that of its key or group within the same dataset. Every row took
-        part in a decision of the same dataset with other columns, whose digests cannot be compared. `by_value` is
-        called with name@version#fingerprint of another list; it returns a mask of the rows that only their values show
-        to be in it, or None.
+        A decision used a row when it lists the row's digest, or within the same dataset the digest of its key or group.
+        A decision about the same dataset with other columns used every row, because the digests cannot be compared.
+        `by_value` is called with name@version#fingerprint of another list of rows. It returns a mask of the rows that
+        are recognised there by their values, or None.
         """
         import numpy as np
 
@@ -93,7 +93,7 @@ class HoldoutRows:
 
 @dataclass(frozen=True, eq=False)
 class DecidedRows:
-    """Holdout rows that decisions have read, and the test level that these decisions spent."""
+    """A list of holdout rows that decisions have read, with the test level that these decisions spent."""
 
     rows: HoldoutRows
     """As they are `listed`."""
@@ -131,13 +131,16 @@ def holdout_rows(opened: loader.Opened) -> HoldoutRows:
 
 
 class HoldoutLedger:
-    """The ledger in one tracking store. Entries are added and finished, never changed; deleted runs count on."""
+    """The ledger of holdouts in one tracking store.
+
+    Entries are never changed once finished; deleted runs still count.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def find_answer(self, question: str) -> HoldoutAnswer | None:
-        """Return the answer that is stored for a question, given as its digest."""
+        """Return the answer that is stored for a question, given as its digest; None if there is none."""
         for run in self._runs():
             if run.data.tags.get(Tag.HOLDOUT_QUESTION) == question and Tag.HOLDOUT_DONE in run.data.tags:
                 content = json.loads(gzip.decompress(self._artifact(run, _ANSWER_FILE)))
@@ -145,10 +148,10 @@ class HoldoutLedger:
         return None
 
     def decided(self, mine: HoldoutRows | None = None, *, without: str = "") -> list[DecidedRows]:
-        """Return all lists of rows that decisions have used; the use recorded in run `without` does not count.
+        """Return all lists of rows that decisions have used. The use recorded in run `without` does not count.
 
-        The list of `mine`, if it is among them, is not fetched. Raises TrackingError when a list is gone: what cannot
-        be read must not count as unused.
+        A list equal to `mine` is not fetched. Raises TrackingError when a list is gone, because rows that cannot be
+        read must not count as unused.
         """
         runs = [run for run in self._runs() if run.info.run_id != without]
         levels: dict[str, float] = {}

@@ -35,13 +35,13 @@ def add(
 ) -> Dataset:
     """Make the table in `file` the next version of dataset `name`; return the existing one if the content is the same.
 
-    What is left out is taken from the latest version. Key, group and shares are the same in all versions, so that a row
-    never changes its part. `key` identifies each row; rows with equal `group` stay in one part. Without either, the
-    whole row decides, target included: rows with equal features and different targets may then be in different parts,
-    and adding a column moves rows; give a key or a group where that matters. `kinds` names what columns hold where the
-    file does not show it, as {"zip": "text"}; it is kept for later versions.
+    Arguments that are left out are taken from the latest version. Key, group and shares are the same in all versions,
+    so that a row never changes its part. `key` identifies each row; rows with equal `group` stay in one part. Without
+    either, the whole row decides, target included: rows with equal features and different targets may then be in
+    different parts, and adding a column moves rows; give a key or a group where that matters. `kinds` names what
+    columns hold where the file does not show it, as {"zip": "text"}; it is kept for later versions.
 
-    Raises UsageError (file, name, columns) or DatasetError (content), and leaves nothing behind.
+    Raises UsageError (file, name, columns) or DatasetError (content); then nothing is added.
     """
     settings = settings or here()
     store = loader.project_store(settings)

@@ -32,7 +32,7 @@ def tag_value(dataset: Dataset) -> str:
 
 
 def parse_tag(value: str) -> tuple[str, int, str]:
-    """Return name, version and fingerprint from a tag's value. Raises DatasetError for anything else."""
+    """Return name, version and fingerprint from a tag's value. Raises DatasetError when it names no dataset version."""
     tag = DatasetTag.parse(value)
     return *tag.version(), tag.fingerprint
 

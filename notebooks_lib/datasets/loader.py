@@ -33,7 +33,7 @@ here; tests/datasets/test_dataset_store.py holds it to them.
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A dataset as the catalog lists it, by its latest version."""
+    """A dataset in the catalog, described by its latest version."""
 
     name: str
     versions: tuple[int, ...]
@@ -48,9 +48,9 @@ class CatalogEntry:
 def load(ref: str, settings: Settings | None = None) -> Dataset:
     """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
-    The project's data folder comes first; other names are looked up among scikit-learn's bundled tables, which have one
-    version each. The active run, if any, is tagged with the dataset. Raises UnknownNameError for a name or version that
-    is not there, DatasetError when the stored content is not what was added.
+    The name is looked up in the project's data folder, then among scikit-learn's bundled tables, which have one version
+    each. The active run, if any, is tagged with the dataset. Raises UnknownNameError for an unknown name or version,
+    DatasetError when the stored content is not what was added.
     """
     dataset = read(ref, settings or here())
     lineage.note_loaded(dataset)
@@ -58,7 +58,7 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
 
 
 def read(ref: str, settings: Settings) -> Dataset:
-    """Return a dataset as `load` does, but tag no run. Raises as `load` does."""
+    """Return a dataset as `load` does, with the same errors, but without tagging a run."""
     opened = open_table(ref, settings)
     metadata, table, masks = opened.metadata, opened.table, opened.masks
     return Dataset(
@@ -81,10 +81,10 @@ def read(ref: str, settings: Settings) -> Dataset:
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
-    """Return the holdout of a dataset: only `holdout_budget.holdout_use` calls this, once it has counted the use.
+    """Return the holdout of a dataset. Only `holdout_budget.holdout_use` calls this, once it has counted the use.
 
-    `reader` says for whom the holdout is read. Each call adds a line to .nbops/holdout.jsonl for people; the count of
-    uses is kept in the tracking store.
+    `reader` says for whom the holdout is read. Each call adds a line to .nbops/holdout.jsonl, which is for people only:
+    the count of uses is kept in the tracking store.
     """
     settings = settings or here()
     opened = open_table(ref, settings)
@@ -111,7 +111,7 @@ def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
 
 
 def own(settings: Settings) -> list[CatalogEntry]:
-    """Return the datasets in the project's store."""
+    """Return the datasets that were added to the project, without scikit-learn's."""
     store = project_store(settings)
     return [_entry(store, name) for name in store.names()]
 
@@ -197,9 +197,9 @@ def open_table(ref: str, settings: Settings) -> Opened:
 
 
 def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
-    """Return the checked digests (n, 2) of the rows that left the holdout of a version, without reading rows.
+    """Return the digests (n, 2) of the rows taken out of a version's holdout, checked against the metadata.
 
-    Raises DatasetError when they are not what was written.
+    No row is read. Raises DatasetError when the digests are not what was written.
     """
     retired = store.retired(name, version)
     _check_retired(store.metadata(name, version), retired, name, store.location(name, version))

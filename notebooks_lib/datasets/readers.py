@@ -44,9 +44,9 @@ def read_table(
     """Return the normalised table in `file`.
 
     In CSV an empty field is missing. NA, NaN, null and the like are missing in columns of numbers, and text elsewhere
-    (the country code NA stays). `column_kinds` decides what is a number or a time; `chosen` are the kinds that the user
-    named, `before` those of the last version: text stays text, so that a postcode is text in each version. Raises
-    UsageError for a file that cannot be read, DatasetError for content that cannot be a dataset.
+    (the country code NA stays). `column_kinds` decides what is a number or a time. `chosen` are kinds that the user
+    named. `before` are the kinds of the last version: text stays text, so that a postcode is text in each version.
+    Raises UsageError for a file that cannot be read, DatasetError for content that cannot be a dataset.
     """
     before, chosen = before or {}, chosen or {}
     suffix = _check_file(file)
@@ -70,8 +70,8 @@ def read_as_before(
 ) -> FileTable:
     """Read the `columns` that assign rows to parts in the way that the first versions of nbops did.
 
-    Their kinds were inferred from all values of a file, and a row's part depends on the kind. So the kinds stay what
-    they were; a value that does not fit is refused, because its column would become text and move every row.
+    There a row's part depends on the kinds of the columns, inferred from all values of a file. So the kinds stay as
+    `recorded`. A value that does not fit raises an error, because its column would become text and move every row.
     """
     import pyarrow as pa
 

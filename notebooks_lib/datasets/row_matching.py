@@ -42,9 +42,9 @@ DIGITS = 6
 def recognise_rows(mine: pa.Table, my_rows: Array, theirs: pa.Table, their_rows: Array) -> Array:
     """Return a mask over the rows selected by `my_rows`: True for those that are also among the rows of `their_rows`.
 
-    `my_rows` and `their_rows` are masks of the rows in question. Tables are as `hashing.normalise` returns them. No row
-    is recognised where the tables do not show that they share rows. A recognised row may have fewer digits, whole
-    numbers as 1 or 1.0, or another order of columns.
+    `my_rows` and `their_rows` are masks over the rows of the tables `mine` and `theirs`, which are as
+    `canonical_types.normalise` returns them. No row is recognised unless the tables are shown to share rows. A
+    recognised row may have fewer digits, whole numbers as 1 or 1.0, or another order of columns.
     """
     import numpy as np
 
@@ -140,7 +140,7 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
 
 
 def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return both tables with values rounded and typed alike: each column as the less precise table has it."""
+    """Return both tables with each column rounded and typed as the less precise table has it."""
     import pyarrow as pa
 
     for place, name in enumerate(one.column_names):

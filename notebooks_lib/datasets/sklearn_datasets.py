@@ -19,7 +19,7 @@ _HASHED_DECIMALS = 10
 
 
 class SklearnDatasets:
-    """A `DatasetSource` of scikit-learn's tables. Settings do not change their parts: they are the same everywhere."""
+    """A `DatasetSource` of scikit-learn's tables. Settings do not change how they are split."""
 
     def names(self) -> list[str]:
         """Return the names of scikit-learn's tables: `load_*` functions that give a data frame and need no argument."""
@@ -32,7 +32,7 @@ class SklearnDatasets:
         )
 
     def versions(self, name: str) -> list[int]:
-        """Return version 1 of a bundled table."""
+        """Return [1] for a table of scikit-learn, else an empty list."""
         return [1] if name in self.names() else []
 
     def metadata(self, name: str, version: int) -> Metadata:

@@ -47,7 +47,7 @@ def split(
     """Assign rows to parts by their digests: return a mask of rows for each part.
 
     A digest places a row in [0, 1): the first share is the holdout, the next is validation, the rest is train.
-    `retired` is a mask of rows that may not be in the holdout any more: they are divided between the other two.
+    `retired` is a mask of rows that must not be in the holdout any more: they are divided between train and validation.
     """
     salt = int.from_bytes(hashlib.sha256(f"nbops.parts.{_SALT}".encode()).digest()[:8], "big")
     # 53 bits, so that the division is exact and compares equally on every machine.
@@ -80,7 +80,7 @@ def split_by_time(
 ) -> Mapping[PartName, np.ndarray[Any, Any]]:
     """Assign rows to parts by time: return a mask of rows for each part. The newest rows are the holdout.
 
-    The times at which parts begin stay, so a later version moves no row; rows that arrived since are holdout.
+    Later versions use the same two times, so no row moves. Rows that are newer are in the holdout.
     """
     import numpy as np
 
@@ -94,7 +94,7 @@ def split_by_time(
 def deciding_digests(table: pa.Table, metadata: Metadata, whole: Digests) -> np.ndarray[Any, Any]:
     """Return the digests that assign rows to parts: of the group, else of the key, else of the whole row.
 
-    A dataset keeps the algorithm of its first version.
+    `whole` are the digests of the whole rows. The algorithm is that of the dataset's first version.
     """
     if metadata.decided_by is not None:
         column = table.select([metadata.decided_by])
@@ -110,9 +110,9 @@ def split_rows(
     metadata: Metadata,
     retired: np.ndarray[Any, Any] | None = None,
 ) -> dict[PartName, np.ndarray[Any, Any]]:
-    """Return the mask of each part.
+    """Assign rows to parts by time or by digest: return a mask of rows for each part.
 
-    Raises DatasetError when a part would be empty, or was split by an unknown algorithm.
+    Raises DatasetError when a part would be empty, or the metadata names an algorithm that this nbops does not know.
     """
     if metadata.parts not in (KINDS_DECIDE, ALGORITHM):
         raise DatasetError(
@@ -141,7 +141,7 @@ def split_rows(
 def contained_in(digests: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a mask: True for each of `digests` that is in `others`.
 
-    Only the first half of a digest is compared: by chance one in 10^13 is wrong.
+    Only the first half of each digest is compared: by chance one answer in 10^13 is wrong.
     """
     import numpy as np
 
@@ -171,7 +171,7 @@ def time_values(ref: str, table: pa.Table, metadata: Metadata) -> Array:
 
 
 def version_fingerprint(table: pa.Table, digests: Digests, metadata: Metadata) -> str:
-    """Return the fingerprint of a version: of its content, and of the times or retired rows that assign its parts."""
+    """Return the fingerprint of a version: of its content, and of the times or retired rows that decide its parts."""
     content = hashing.fingerprint(table, digests.plain)
     parts_say = metadata.retired or ""
     if metadata.time:

@@ -23,7 +23,7 @@ from notebooks_lib.datasets.lineage import _FOLDER, _MOST_ROWS
 
 @dataclass(frozen=True, eq=False)
 class LoggedRows:
-    """The rows that a model was logged with, as digests."""
+    """The digests of the example rows that a model was logged with."""
 
     columns: tuple[str, ...]
     digests: Array
@@ -31,7 +31,7 @@ class LoggedRows:
 
 
 def training_rows(example: Any) -> LoggedRows | None:
-    """Return digests of a model's example rows; None when the example is no table that a dataset could hold."""
+    """Return digests of a model's example rows; None when the example is not a table that a dataset could hold."""
     import numpy as np
     import pandas as pd
 
