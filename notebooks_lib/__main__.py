@@ -14,7 +14,7 @@ from notebooks_lib.cli.main import command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 the notebook or gate failed, 2 asked for wrongly, 130 interrupted."""
+    """Run the command and exit: 0 done, 1 the notebook or gate failed, 2 usage error, 130 interrupted."""
     sys.exit(run(arguments))
 
 

@@ -18,14 +18,14 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder, and those above it, that only its owner may look into. Raises OSError."""
+    """Make a folder, with its parents, and let only its owner enter it. Raises OSError when it cannot be made."""
     path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
     restrict_to_owner(path)
     return path
 
 
 def restrict_to_owner(path: Path) -> None:
-    """Remove all rights of other users to a file or folder; does nothing if it belongs to somebody else."""
+    """Remove all rights of other users to a file or folder. Nothing happens if it belongs to another user."""
     with suppress(OSError):  # it belongs to another user, who decides
         mode = path.stat().st_mode
         if mode & _OTHERS:
@@ -33,12 +33,12 @@ def restrict_to_owner(path: Path) -> None:
 
 
 def readable_by_others(path: Path) -> bool:
-    """Return True if users other than the owner may read a file, where the system has such rights."""
+    """Return True if users other than the owner have any right to a file. Always False on systems other than POSIX."""
     return os.name == "posix" and bool(path.stat().st_mode & _OTHERS)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk, so that they survive a power cut, where possible. Raises OSError."""
+    """Flush a folder's entries to disk, so that they survive a power cut, if its file system can do that."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -51,10 +51,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = False) -> None:
-    """Replace the content of a file at once. Raises OSError.
+    """Replace the content of a file atomically. Raises OSError when that fails; the file is then unchanged.
 
-    With `durable` the new content survives a power cut. The file becomes its owner's alone, unless `keep_rights`, which
-    keeps owner, group and rights of the file that is there.
+    With `durable` the new content survives a power cut. Afterwards only the owner may read the file. With
+    `keep_rights`, the file keeps its owner, group and rights.
     """
     draft = write_draft(path, text, durable=durable)
     try:
@@ -67,9 +67,10 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
 
 
 def write_draft(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
-    """Write the new content to a draft file beside `path`, and return the draft's path. Raises OSError.
+    """Write the new content for `path` to a draft file beside it; return the draft's path.
 
-    The draft gets a unique name unless `draft` names it, which is safe only where one writer at a time writes there.
+    The draft gets a unique name, unless `draft` is given: then only one process at a time may write it. Raises OSError
+    when the draft cannot be written; it is then deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if draft is None:

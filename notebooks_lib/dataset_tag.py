@@ -17,7 +17,10 @@ _SHORT = 12
 
 @dataclass(frozen=True)
 class DatasetTag:
-    """One version of a dataset with the fingerprint that it had. `str` writes the tag's value, `parse` reads it."""
+    """A version of a dataset, with its fingerprint, as a run's tag holds it.
+
+    `str` returns the tag's value; `parse` reads it.
+    """
 
     ref: str
     """"name@version"; any other text where somebody else wrote the tag."""
@@ -26,12 +29,12 @@ class DatasetTag:
 
     @classmethod
     def of(cls, name: str, version: int, fingerprint: str) -> Self:
-        """Return the tag of a version."""
+        """Return the tag for version `version` of the dataset `name`."""
         return cls(f"{name}@{version}", fingerprint)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a tag's value, or its copy in a record, whatever it says; an empty text names no dataset."""
+        """Read the value of a tag. Any text is accepted; `version` raises an error if it names no dataset."""
         ref, _, fingerprint = text.partition("#")
         return cls(ref, fingerprint)
 
@@ -40,11 +43,11 @@ class DatasetTag:
 
     @property
     def short_fingerprint(self) -> str:
-        """Return as much of the fingerprint as people are shown."""
+        """The first characters of the fingerprint, for display."""
         return self.fingerprint[:_SHORT]
 
     def version(self) -> tuple[str, int]:
-        """Return name and number of the version. Raises DatasetError when the tag names none."""
+        """Return the dataset's name and version number. Raises DatasetError when the tag holds no valid version."""
         match = _VERSION.fullmatch(self.ref)
         if match is None or not _FINGERPRINT.fullmatch(self.fingerprint):
             raise DatasetError(f"tag value {str(self)!r} names no dataset; it looks like name@version#fingerprint")
@@ -52,5 +55,5 @@ class DatasetTag:
 
 
 def of_run(tags: Mapping[str, str]) -> tuple[DatasetTag, ...]:
-    """Return what the tags of a run say of its datasets, by name."""
+    """Return the dataset tags among the tags of a run, sorted by dataset name."""
     return tuple(DatasetTag.parse(value) for key, value in sorted(tags.items()) if key.startswith(Tag.DATASET_PREFIX))

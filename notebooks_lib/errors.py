@@ -42,7 +42,7 @@ class NbopsError(Exception):
 
 
 class UsageError(NbopsError, ValueError):
-    """Something was asked for wrongly; nothing has been started or changed."""
+    """A command or call was wrong. Nothing has been started or changed."""
 
     exit_code = 2
 
@@ -80,7 +80,7 @@ class UnknownNameError(UsageError, LookupError):
 
 
 class TrackingError(NbopsError, RuntimeError):
-    """The tracking store cannot be reached, or refuses what was asked."""
+    """The tracking store cannot be reached, or refuses a request."""
 
 
 class RunNotWrittenError(TrackingError):

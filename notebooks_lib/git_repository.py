@@ -45,7 +45,7 @@ class ChangedFile:
 
     @property
     def versions(self) -> tuple[FileVersion, ...]:
-        """Those of its two versions that are there."""
+        """The versions of the file that exist: old, new, or both."""
         return tuple(version for version in (self.base, self.head) if version)
 
 
@@ -57,7 +57,10 @@ class GitRepository:
 
     @classmethod
     def find(cls, folder: Path) -> GitRepository:
-        """Return the repository that holds a folder. Raises UsageError when there is none, or no git."""
+        """Return the repository that contains a folder.
+
+        Raises UsageError when there is none, or git is not installed.
+        """
         top = _git(folder, "rev-parse", "--show-toplevel")
         return cls(Path(os.fsdecode(top.removesuffix(b"\n"))))
 
@@ -66,7 +69,7 @@ class GitRepository:
         return self._commit(revision) is not None
 
     def commit(self, revision: str) -> str:
-        """Return the commit that a revision names. Raises UsageError that says how to get it."""
+        """Return the commit that a revision names. Raises UsageError when there is no such commit here."""
         commit = self._commit(revision)
         if commit is None:
             raise errors.UsageError(self._unknown(revision))
@@ -82,28 +85,31 @@ class GitRepository:
             raise errors.UsageError(f"{one} and {other} share no history{mend}") from error
 
     def default_branch(self) -> str:
-        """Return the branch that pull requests go to: the remote's, else main or master. Raises UsageError."""
+        """Return the branch that pull requests go to: the remote's default branch, else main or master.
+
+        Raises UsageError when there is none of these.
+        """
         for name in ("origin/HEAD", "origin/main", "origin/master", "main", "master"):
             if self.has(name):
                 return _git(self.root, "rev-parse", "--abbrev-ref", name).decode("utf-8", "replace").strip() or name
         raise errors.UsageError("no default branch is known here (origin/HEAD, main, master): name the base")
 
     def is_shallow(self) -> bool:
-        """Return whether the clone has a part of the history only."""
+        """Return whether the clone holds only a part of the history."""
         return _git(self.root, "rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def holds(self, path: Path) -> bool:
-        """Return whether a path lies under the root. A link lies where it is, not where it leads."""
+        """Return whether a path lies under the repository's root. For a link, its own path counts, not its target's."""
         return (path.parent.resolve() / path.name).is_relative_to(self.root.resolve())
 
     def inside(self, path: Path) -> str:
-        """Return a path from the root. Raises UsageError for a path elsewhere."""
+        """Return a path relative to the repository's root. Raises UsageError for a path outside of it."""
         if not self.holds(path):
             raise errors.UsageError(f"{path} is outside the repository {self.root}: name a second file to compare with")
         return (path.parent.resolve() / path.name).relative_to(self.root.resolve()).as_posix()
 
     def find_file(self, revision: str, path: str) -> FileVersion:
-        """Return the version of a file at a revision. Raises UsageError when it has no such file."""
+        """Return the version of a file at a revision. Raises UsageError when the revision has no such file."""
         commit = self.commit(revision)
         entry = _git(self.root, "ls-tree", "-z", "--full-tree", commit, "--", f":(literal){path}")
         mode, _, rest = entry.rstrip(b"\0").decode("utf-8", "surrogateescape").partition(" ")
@@ -115,7 +121,7 @@ class GitRepository:
         return FileVersion(path, mode, rest.partition("\t")[0])
 
     def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
-        """Return the files like `pattern` that differ between two revisions; `head` None is the work tree."""
+        """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree."""
         commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
         options = ("--raw", "-z", "--no-abbrev", "-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
         raw = _git(self.root, "diff", *options, *commits, "--", f":(top,glob){pattern}")
@@ -123,18 +129,21 @@ class GitRepository:
         return [file if head or not file.head else replace(file, head=replace(file.head, blob="")) for file in changed]
 
     def tracked_files(self, pattern: str) -> list[str]:
-        """Return the files like `pattern` that git knows, also those that the work tree lacks."""
+        """Return the files that match `pattern` and are in git's index, even if the work tree lacks them."""
         names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":(top,glob){pattern}").split(b"\0")
         return sorted({name.decode("utf-8", "surrogateescape") for name in names if name})
 
     def untracked_files(self, pattern: str) -> list[str]:
-        """Return the files like `pattern` that are neither in git nor ignored."""
+        """Return the files that match `pattern` and are neither in git's index nor ignored."""
         options = ("--others", "--exclude-standard", "--full-name", "-z")
         names = _git(self.root, "ls-files", *options, "--", f":(top,glob){pattern}").split(b"\0")
         return sorted(name.decode("utf-8", "surrogateescape") for name in names if name)
 
     def blobs(self, names: Iterable[str]) -> Iterator[bytes | None]:
-        """Yield the content of each object, None for one that is not in this clone. One process reads them all."""
+        """Yield the content of the git objects `names`, or None for one that this clone lacks.
+
+        A single git process reads them all.
+        """
         command = ["git", "-C", str(self.root), "cat-file", "--batch"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None

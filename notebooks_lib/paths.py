@@ -24,12 +24,12 @@ class Layout:
 
     @property
     def artifacts(self) -> Path:
-        """Artifacts of the runs in that database."""
+        """The folder of the artifacts of runs, when no other store is set."""
         return self.state / "artifacts"
 
     @property
     def executed(self) -> Path:
-        """Executed notebooks."""
+        """The folder of executed notebooks."""
         return self.state / "executed"
 
     @property
@@ -39,7 +39,7 @@ class Layout:
 
     @property
     def collected(self) -> Path:
-        """Requests and answers of endpoints, where settings ask for them."""
+        """The folder of the requests and answers that endpoints collect, where the settings ask for it."""
         return self.state / "collected"
 
     @property
@@ -54,15 +54,15 @@ class Layout:
 
     @property
     def azure(self) -> Path:
-        """Remembered tracking URIs of Azure ML workspaces."""
+        """The folder in which the tracking URIs of Azure ML workspaces are cached."""
         return self.state / "azure"
 
     @property
     def settings_file(self) -> Path:
-        """The project's settings."""
+        """The file of the project's settings."""
         return self.root / "production" / "settings.toml"
 
     @property
     def lock(self) -> Path:
-        """The pinned environment."""
+        """The lock file, requirements.lock: the exact version of each package of the environment."""
         return self.root / "requirements.lock"

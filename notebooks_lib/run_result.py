@@ -55,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of running one notebook once."""
+    """The result of one run of a notebook."""
 
     run_id: str | None
     """None when the notebook was run untracked."""

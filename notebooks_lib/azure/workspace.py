@@ -50,7 +50,7 @@ class Workspace:
 def find_workspace(settings: Settings) -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
-    Raises SettingsError that says which keys to fill.
+    Raises SettingsError when neither names a workspace.
     """
     section = settings.azure
     if section.workspace:
@@ -68,9 +68,10 @@ def find_workspace(settings: Settings) -> Workspace:
 
 
 def tracking_uri(settings: Settings) -> str:
-    """Return the MLflow tracking URI of the project's workspace. Azure is asked once; .nbops/azure keeps the answer.
+    """Return the MLflow tracking URI of the project's workspace, from a file in .nbops/azure, or by asking Azure once.
 
-    Raises SettingsError when no workspace is named, TrackingError when Azure cannot be asked or has no such workspace.
+    Raises SettingsError when no workspace is named, TrackingError when Azure cannot be reached or has no such
+    workspace.
     """
     set_azure_cloud(os.environ)
     workspace = find_workspace(settings)
@@ -84,7 +85,7 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def set_azure_cloud(environ: MutableMapping[str, str]) -> None:
-    """Name the Azure cloud in `environ`. Without that variable, MLflow's plugin asks the network for up to 30 s."""
+    """Set the variable that names the Azure cloud. Without it, MLflow's plugin asks the network for up to 30 s."""
     if "ARM_CLOUD_METADATA_URL" not in environ:
         environ.setdefault(CLOUD, "AzureCloud")
 

@@ -114,11 +114,11 @@ def add(
 @click.option("--fresh", is_flag=True, help="Add a version with an unused holdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def holdout(ref: str, fresh: bool, as_json: bool) -> None:
-    """Show how often the holdout can still be used for decisions; --fresh retires the used rows.
+    """Show how often the holdout of a dataset can still be used for decisions; --fresh gives it new holdout rows.
 
-    A fresh holdout consists of unused rows that came with a later version: add that version first. With a group column
-    these are rows of new groups. The retired rows become train and validation rows of the new version and all later
-    ones.
+    Before --fresh, add a version with new rows (with a group column: rows of new groups). --fresh then adds one more
+    version. In it, holdout rows that have been used for a decision are train or validation rows, and the holdout
+    consists of the rows that no decision has used.
     """
     from notebooks_lib import settings
     from notebooks_lib.datasets import fresh_holdout, holdout_budget, loader

@@ -133,7 +133,11 @@ def _print(template: dict[str, Any]) -> None:
 @command.command()
 @click.option("--forget", is_flag=True, help="Also forget which modules this project's kernels have imported.")
 def stop(forget: bool) -> None:
-    """Stop the templates from forking. Running kernels stay: a template exits with its last kernel."""
+    """Stop the template processes, from which warm kernels are forked. Running kernels stay.
+
+    A template process without kernels exits at once, another with its last kernel. --forget also deletes the list of
+    modules that this project's kernels have imported.
+    """
     from notebooks_lib import errors, settings
     from notebooks_lib.kernels import preferences, template_manager
 

@@ -223,7 +223,7 @@ def _approve(model: str, *, as_json: bool) -> int:
         _json({**content, "endpoint": rollout.status.as_json() if rollout.status else None})
         return 0
     waits = f"waiting: needs an approval to enter {rollout.waiting}"
-    state = waits if rollout.waiting else f"promoted{promotion_text.where(rollout.passed)}"
+    state = waits if rollout.waiting else f"promoted{promotion_text.target_stages(rollout.passed)}"
     click.echo(
         click.style(f"{model} version {version}: {state}", fg="yellow" if rollout.waiting else "green", bold=True)
     )

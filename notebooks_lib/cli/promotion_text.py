@@ -88,15 +88,15 @@ def headline(decision: RecordedDecision, release: ReleaseRecord) -> str:
         if release.waiting:
             return f"waiting: {model} version {version} needs an approval to enter {release.waiting}"
         if release.promoted:
-            return f"promoted: {model} version {version}{where(release.passed)}"
+            return f"promoted: {model} version {version}{target_stages(release.passed)}"
         but = f", but {release.ends}" if release.ends else ""
-        return f"would promote: {decision.challenger} as {model}{where(release.stages)}{but}"
+        return f"would promote: {decision.challenger} as {model}{target_stages(release.stages)}{but}"
     champion = f"{model} version {release.previous} stays" if release.previous else f"{model} has no champion yet"
     return f"{'kept' if decision.answer == 'keep' else 'undecided'}: {champion}"
 
 
-def where(stages: Sequence[str]) -> str:
-    """Name the stages for people; the usual stage is not mentioned."""
+def target_stages(stages: Sequence[str]) -> str:
+    """Return the stages as " to dev, test", for a headline; empty if prod is the only stage."""
     return "" if list(stages) == ["prod"] else f" to {', '.join(stages)}"
 
 

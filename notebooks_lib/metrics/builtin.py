@@ -33,8 +33,8 @@ def find(name: str, *, positive: str = "") -> Metric:
     """Return a metric that promotion can compute: a built-in one, or a user's function.
 
     `positive` names the class for f1, precision, recall and auc of two classes. A function is written as
-    `module:function:min` (or `max`), and as `module:function:min:classes` when it scores class names; its module is
-    installed, or beside the notebook that promotes. Raise UsageError for any other.
+    `module:function:min` (or `max`), and as `module:function:min:classes` when it scores class names. Its module is
+    installed, or lies beside the notebook that promotes. Raises UsageError for any other name.
     """
     check(name)
     metric = METRICS[name] if name in METRICS else import_metric(name)
@@ -63,7 +63,10 @@ def check(name: str) -> None:
 
 
 def score_all(task: Task, truth: Truth, answers: Answers) -> dict[str, float]:
-    """Return all metrics of a task that these answers allow; NaN for a metric that is undefined for these rows."""
+    """Return all metrics of a task by name; NaN for a metric that is undefined for these rows.
+
+    Metrics that need probabilities are left out when `answers` has none.
+    """
     scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns about undefined metrics; they become NaN
@@ -162,10 +165,11 @@ _BETTER = {"min": "the smaller", "max": "the larger"}
 
 
 def parse(text: str) -> tuple[str, Direction]:
-    """Return name and direction of "rmse", or of "cost:min" for a metric of one's own.
+    """Return the name and direction of a metric.
 
-    The direction follows the last colon. Raise UsageError when it is missing for a metric outside the table, is no
-    direction, or contradicts the table.
+    A built-in metric is written as "rmse", any other with its direction, as "cost:min". Raises UsageError when there is
+    no name, when the direction is not min or max, when it contradicts that of a built-in metric, or when a metric that
+    is not built in has none.
     """
     name, colon, word = (part.strip() for part in text.rpartition(":"))
     if not colon:

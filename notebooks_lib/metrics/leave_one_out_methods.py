@@ -28,7 +28,10 @@ LARGEST_TABLE = 5_000_000
 
 
 def leaver_of(metric: Metric, truth: Truth, answers: Answers, *, largest_table: int = LARGEST_TABLE) -> Leaver:
-    """Return a `Leaver`, which computes the metric of a model on these rows without some of them."""
+    """Return a `Leaver`, which computes a model's metric on these rows without each block of them.
+
+    A table of rows x classes with more than `largest_table` cells is not kept: the metric is recomputed for each block.
+    """
     large = truth.classes is not None and len(truth.classes) * len(truth.values) > largest_table
     method = metric.leave_out or (None if metric.own else METHODS.get(metric.name))
     if method is not None and not large:
@@ -43,7 +46,10 @@ def leaver_of(metric: Metric, truth: Truth, answers: Answers, *, largest_table: 
 def mean_method(
     figures: Callable[[Truth, Answers], Array], of: Callable[[Array], Array] = np.asarray
 ) -> LeaveOutMethod:
-    """Return the leave-one-out method of a metric that is a function `of` the mean of one figure per row."""
+    """Return the leave-one-out method for a metric that is a function `of` a mean over the rows.
+
+    `figures` returns the value of each row.
+    """
 
     def method(truth: Truth, answers: Answers) -> Leaver:
         values = np.asarray(figures(truth, answers), dtype=float)

@@ -85,7 +85,7 @@ class Metric:
 
 
 def gain(direction: Direction, challenger: float, champion: float) -> float:
-    """Return by how much the first figure is better than the second; positive is better whatever the direction."""
+    """Return by how much the challenger's metric is better; positive is better whatever the direction."""
     return champion - challenger if direction == "min" else challenger - champion
 
 
@@ -113,7 +113,10 @@ def misclassified(truth: Truth, answers: Answers) -> Array:
 
 
 def log_losses(truth: Truth, answers: Answers, least: float = 2.0**-52) -> Array:
-    """Return minus the logarithm of the probability of each row's true class, which counts as at least `least`."""
+    """Return minus the logarithm of the probability of each row's true class.
+
+    Probabilities below `least` count as `least`.
+    """
     import numpy as np
 
     assert truth.classes is not None
@@ -137,9 +140,10 @@ def brier_losses(truth: Truth, answers: Answers) -> Array:
 def own_metric(
     function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
 ) -> Metric:
-    """Make a metric of a function of true values and predictions, and `probabilities` if it has that parameter.
+    """Make a metric of a user's function of true values and predictions.
 
-    Runs log it under `name`, by default the function's.
+    If the function has a parameter `probabilities`, it gets those as well. The metric is named `name`, by default as
+    the function.
     """
     chances = "probabilities" in inspect.signature(function).parameters
 

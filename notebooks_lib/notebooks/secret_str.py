@@ -32,7 +32,10 @@ class SecretStr(str):
 
 
 def secret(variable: str) -> SecretStr:
-    """Return the secret in an environment variable; a SecretStr is returned unchanged. Raises UsageError."""
+    """Return the value of the environment variable `variable` as a SecretStr; a SecretStr is returned as it is.
+
+    Raises UsageError when the environment variable is unset or empty.
+    """
     if isinstance(variable, SecretStr):
         return variable
     value = os.environ.get(variable)

@@ -130,12 +130,12 @@ def _whole(kept: training_rows.LoggedRows, data: Dataset) -> bool:
 
 
 def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: Policy) -> Side:
-    """Collect the facts about a candidate as a `Side`, before it is scored on the holdout."""
+    """Collect facts about a candidate from its run and its files, as a `Side`, before it is scored on the holdout."""
     return _side(store, candidate.label, candidate.run, candidate.source, data, policy)
 
 
 def champion_side(store: Store, version: Version, data: Dataset, policy: Policy) -> Side:
-    """Collect the facts about the champion as a `Side`, before it is scored on the holdout."""
+    """Collect facts about the champion from its run and its files, as a `Side`, before it is scored on the holdout."""
     run = query.find_run(store, version.run_id)  # None when it was deleted since; its version still serves
     side = _side(store, f"version {version.version}", run, version.source, data, policy, judged=False)
     return replace(side, run_id=version.run_id, version=version.version)
@@ -172,7 +172,10 @@ def _side(
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Facts about a model for the decision's page: origin, data, parameters; no figures."""
+    """Facts about a model for the page of a promotion decision: origin, data, parameters, code and environment.
+
+    Metric values are not among them.
+    """
 
     title: str
     """Title of its notebook."""
@@ -183,7 +186,7 @@ class ModelCard:
 
 
 def collect_model_card(store: Store, decision: Decision, candidates: Candidates) -> ModelCard:
-    """Return the card of the challenger. Facts that cannot be read are marked as not known."""
+    """Return the model card of the decision's challenger. Facts that cannot be read are given as "not known"."""
     side, data = decision.challenger, candidates.dataset
     run = query.find_run(store, side.run_id)
     tags: Mapping[str, str] = run.tags if run else {}

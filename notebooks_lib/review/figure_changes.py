@@ -17,7 +17,10 @@ MOST_PIXELS = 40_000_000
 
 
 def find_figure_changes(diff: NotebookDiff) -> tuple[FigureChange, ...]:
-    """Return the figures of paired cells that differ, and those that came or went; `diff` is of executed notebooks."""
+    """Return the figures that were changed, added or removed between the two executed notebooks of `diff`.
+
+    The figures of a cell are compared in order with those of the same cell in the other notebook.
+    """
     return tuple(change for cell in diff.cells for change in _of_cell(diff, cell.base, cell.head))
 
 

@@ -25,7 +25,7 @@ VerificationStatus = Literal["verified", "outside", "failed", "stale"]
 
 @dataclass(frozen=True)
 class MetricVerdict:
-    """One metric beside its band; None where there is no such number."""
+    """The verdict on one metric, with its band; None where there is no such number."""
 
     name: str
     outcome: MetricOutcome
@@ -39,7 +39,7 @@ class MetricVerdict:
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of a verification."""
+    """The result of a verification: the runs, the verdicts on the metrics, and what may explain a difference."""
 
     file: Path
     bands: MetricBands
@@ -53,7 +53,7 @@ class Verification:
 
     @property
     def failed(self) -> RunResult | None:
-        """The run that did not finish."""
+        """The first run that did not finish; None if all did."""
         return next((run for run in self.runs if run.status != "FINISHED"), None)
 
     @property
@@ -79,10 +79,11 @@ class Verification:
 
 
 def verify_notebook(notebook: RepeatedNotebook, *, runs: int, day: int) -> Verification:
-    """Run the notebook so often with seeds that were not learned, and return the verdict on its metrics.
+    """Run the notebook `runs` times with seeds that its bands were not learned from, and return the verdicts.
 
-    `day` chooses the seeds: a notebook that is verified twice on one day gives the same answer, and on the next day an
-    independent one. Raises UsageError where nothing was learned.
+    The seeds depend on `day`: verifying twice on one day uses the same seeds, the next day uses others. When the
+    notebook has changed since its bands were learned, it is not run. Raises UsageError when it has no bands, or when
+    its parameter `seed` does not allow enough other values.
     """
     file = metric_bands.bands_file(notebook.planner.notebook.path)
     bands = metric_bands.read_bands(file)
@@ -102,7 +103,10 @@ def verify_notebook(notebook: RepeatedNotebook, *, runs: int, day: int) -> Verif
 
 
 def judge_metrics(bands: MetricBands, runs: Sequence[Mapping[str, float]]) -> tuple[MetricVerdict, ...]:
-    """Return the verdict on each metric that was learned or logged, by name; the mean over `runs` is what counts."""
+    """Compare the mean of each metric over `runs` with its band; return the verdicts sorted by metric name.
+
+    A metric that has no band, or that a run did not log, gets a verdict too.
+    """
     names = sorted({*bands.metrics, *(name for metrics in runs for name in metrics)})
     return tuple(
         _judge(name, bands, [metrics[name] for metrics in runs if name in metrics], len(runs)) for name in names

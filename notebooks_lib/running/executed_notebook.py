@@ -49,9 +49,10 @@ class ExecutedNotebook:
             self._every = max(EVERY, 20 * (self._saved - started))
 
     def save(self, notebook: Any, *, lasting: bool = True) -> None:
-        """Save now. Raises OSError when the disk does not take it; the file is then unchanged.
+        """Save the notebook now, with its secrets masked.
 
-        With `lasting`, the file survives a loss of power right afterwards.
+        With `lasting`, the file also survives a power cut. Raises OSError when it cannot be written; the old file
+        remains.
         """
         atomic_private_files.write(self.path, to_json(self.without_secrets(notebook)), durable=lasting)
         self._saved = time.monotonic()

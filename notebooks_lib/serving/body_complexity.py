@@ -37,7 +37,10 @@ _SPARE = 100  # surplus columns that are still read, so that the message can nam
 
 
 def check_body(kind: str, body: bytes, columns: Sequence[Column], *, block: int = BLOCK) -> None:
-    """Raise InputError when a body of media type `kind` exceeds a limit; JSON is read `block` bytes at a time."""
+    """Raise InputError when a request body exceeds a limit on values, nesting, digits or columns.
+
+    `kind` is its media type. JSON is read `block` bytes at a time.
+    """
     if kind == "text/csv":
         _check_csv(body, columns)
     else:

@@ -34,9 +34,9 @@ def prepare_process() -> None:
 
 
 def load_model(folder: Path, *, complete: bool = False) -> ServedModel:
-    """Load the model in `folder` and let it predict its example. Raises ModelError.
+    """Load the model in `folder` and let it predict its example. Raises ModelError when either fails.
 
-    With `complete`, also import libraries that requests in other formats than the example need.
+    With `complete`, also import the libraries for request formats other than that of the example.
     """
     with _one_at_a_time:
         _forget_code_beside(folder)
@@ -67,10 +67,9 @@ _SHOWN_LOG = 8
 
 
 def check_load(model: Path, log: Path, timeout: float, environment: dict[str, str]) -> dict[str, Any]:
-    """Load `model` in a child process and let it predict its example; return the `example` and the growth of memory.
+    """Load `model` in a child process and let it predict its example.
 
-    Raises EndpointError when it does not load, does not answer, crashes, takes longer than `timeout` seconds, or needs
-    more memory than the machine has left.
+    Return the `example` and the memory `grown`, in bytes.
     """
     began = log.stat().st_size if log.exists() else 0
     with log.open("ab") as errors:
@@ -146,7 +145,11 @@ def _log_tail(log: Path, began: int) -> str:
 
 
 def main() -> None:
-    """Run the child process: load the model in a folder, and print the result as a line of JSON."""
+    """Run the child process of `check_load`: load the model in a folder, and print its example or an error as JSON.
+
+    The arguments are the folder and the pid of the process that waits for the answer. The line is `{"example": …,
+    "grown": bytes of memory}` or `{"error": …}`.
+    """
     from notebooks_lib.serving import parent_process
 
     parent_process.exit_with_parent(

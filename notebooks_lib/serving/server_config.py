@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The settings under [endpoint] that a server process needs. It imports no pydantic for them: that takes time."""
+    """The [endpoint] settings that a server process needs, in a class that does not import pydantic, which is slow."""
 
     hosts: tuple[str, ...]
     body_limit: int
@@ -31,19 +31,19 @@ class ServerOptions:
     collect_rotate: float
 
     @classmethod
-    def of(cls, settings: EndpointOptions) -> Self:
-        """Return the options of the settings."""
+    def from_settings(cls, settings: EndpointOptions) -> Self:
+        """Copy the fields of this class from the [endpoint] settings."""
         return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `asdict` and JSON made of the options."""
+        """Read the options from JSON content that was written with `asdict`."""
         return cls(**{**content, "hosts": tuple(content["hosts"]), "collect": tuple(content["collect"])})
 
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """What the server process of one endpoint is started for."""
+    """The configuration with which the server process of one endpoint is started."""
 
     state: EndpointState
     must: frozenset[str]
@@ -60,7 +60,7 @@ class ServerConfig:
     options: ServerOptions
 
     def to_json(self) -> str:
-        """Return the configuration as one line."""
+        """Return the configuration as one line of JSON."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         state, options = self.state.as_json(), asdict(self.options)
         given = {"state": state, "must": sorted(self.must), "collected": str(self.collected), "options": options}
@@ -68,7 +68,7 @@ class ServerConfig:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Read what `to_json` returned."""
+        """Read a configuration from the line that `to_json` returned."""
         content = json.loads(line)
         state, options = EndpointState.from_json(content["state"]), ServerOptions.from_json(content["options"])
         given = {"state": state, "must": frozenset(content["must"]), "options": options}

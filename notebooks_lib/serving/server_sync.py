@@ -39,7 +39,7 @@ def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState
         protocol=PROTOCOL,
         key=None if address.loopback else folder.secret(),
         collected=settings.layout.collected,
-        options=ServerOptions.of(settings.endpoint),
+        options=ServerOptions.from_settings(settings.endpoint),
     )
     try:
         with StartingServer(folder, config, settings.endpoint.start_timeout) as starting:

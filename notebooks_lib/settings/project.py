@@ -61,12 +61,12 @@ class Settings(Section):
 
     @property
     def project_name(self) -> str:
-        """The project's name, or that of its folder."""
+        """The project's name from the settings, else the name of its folder."""
         return self.project.name or self.root.name or "nbops"
 
     @property
     def experiment(self) -> str:
-        """The experiment of runs for which none is named."""
+        """The experiment of runs that do not name one."""
         return self.tracking.experiment or self.project_name
 
     @property
@@ -76,10 +76,10 @@ class Settings(Section):
 
 
 def load(root: Path, environ: Mapping[str, str]) -> Settings:
-    """Return the settings of the project at `root`, with NBOPS_SECTION_KEY variables over the file.
+    """Return the settings of the project at `root`. NBOPS_SECTION_KEY variables override the file.
 
-    A variable whose first word is no section, nor like one, is not ours and is left alone. Raises SettingsError that
-    names the file or variable, the key and the nearest known one.
+    A variable is ignored when its first word neither is the name of a section nor looks like a misspelt one. Raises
+    SettingsError for an invalid value or an unknown key.
     """
     layout = Layout(root)
     origin: dict[str, str] = {}

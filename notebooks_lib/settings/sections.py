@@ -91,7 +91,7 @@ _Positive = Annotated[float, Field(gt=0)]
 
 
 class ModelPolicy(Section):
-    """Thresholds of the gate that one model can have for itself; the rules read them as fields of `Policy`."""
+    """Thresholds for promotion that can also be set for one model. The rules read them as fields of `Policy`."""
 
     min_rows: Annotated[int, Field(ge=1)] = 30
     """Fewest holdout rows that may decide."""
@@ -148,7 +148,10 @@ def _own(value: object) -> object:
 
 
 class Promotion(ModelPolicy):
-    """The policy of the gate. What is compared are parameters of promote.ipynb."""
+    """The section [promotion]: the policy by which challengers are judged.
+
+    Which models are compared, and by which metric, is a parameter of promote.ipynb.
+    """
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Chance of any false promotion by one holdout, over all of its uses."""
@@ -162,13 +165,16 @@ class Promotion(ModelPolicy):
     """Model -> the keys in which its policy differs."""
 
     def of(self, model: str) -> Promotion:
-        """Return the policy of one model: keys of its own table replace the project's; tables are not merged."""
+        """Return the policy for one model: keys set under [promotion.models.MODEL] replace those of [promotion].
+
+        A key whose value is a table is replaced as a whole.
+        """
         own = self.models.get(model, ModelPolicy())
         return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 class CanaryStep(Section):
-    """A step of a canary: the new version's share of the requests, and how long its results are watched."""
+    """A step of a canary: the share of requests that the new version gets, and how long the step lasts."""
 
     traffic: Annotated[int, Field(ge=0, lt=100)] = 0
     """Percent of the requests that the new version answers."""
@@ -189,7 +195,7 @@ class CanaryStep(Section):
 
 
 class Stage(Section):
-    """The conditions for a version to enter one stage: approval, canary, limits."""
+    """The conditions under which a version may enter a stage: approval, canary, limits."""
 
     endpoint: str = ""
     """Name of its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
@@ -218,7 +224,7 @@ class Stage(Section):
 
 
 class Stages(Section):
-    """The stages that a version goes through, in this order."""
+    """The stages that a version goes through: dev, test, prod, in this order."""
 
     default: Annotated[tuple[StageName, ...], BeforeValidator(_listed), Field(min_length=1)] = ("prod",)
     """Stages of `nbops promote --live` when --stages is not given."""
@@ -227,12 +233,12 @@ class Stages(Section):
     prod: Stage = Stage()
 
     def of(self, name: str) -> Stage:
-        """Return one stage. `name` is one of STAGES."""
+        """Return the settings of the stage `name`, one of STAGES."""
         stage: Stage = getattr(self, name)
         return stage
 
     def endpoint(self, name: str, model: str) -> str:
-        """Return the endpoint of a stage of a model."""
+        """Return the name of a model's endpoint in the stage `name`."""
         pattern = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
         return pattern.replace("{model}", model)
 

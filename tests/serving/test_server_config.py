@@ -15,7 +15,7 @@ SLOT = SlotState("3", "sample~3", "2026-01-01T00:00:00+00:00", {"run_id": "a"}, 
 
 @pytest.mark.parametrize("key", [None, "secret"])
 def test_an_order_is_read_as_it_was_written(key: str | None) -> None:
-    options = ServerOptions.of(EndpointOptions(hosts=("models.example",), collect=("*",), timeout=1.5))
+    options = ServerOptions.from_settings(EndpointOptions(hosts=("models.example",), collect=("*",), timeout=1.5))
     state = EndpointState("sample", "127.0.0.1", 4001, {"blue": SLOT}, {"blue": 100}, wanted="running", generation=7)
     config = ServerConfig(state, frozenset({"blue"}), "sample", "127.0.0.1", 0, 2, key, Path("collected"), options)
     line = config.to_json()

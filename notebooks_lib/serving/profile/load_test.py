@@ -114,7 +114,7 @@ class LoadTest:
         """Load the model; return where the server listens, or None when it ended. Raises EndpointError, InputError for
         wrong rows.
         """
-        options = ServerOptions.of(self._options)
+        options = ServerOptions.from_settings(self._options)
         server.tell(ProfiledServerConfig(self._model, resource_limits.whole_cores(cpus), options).to_json())
         try:
             ready = server.hear(self._options.start_timeout)

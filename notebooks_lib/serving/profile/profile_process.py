@@ -90,7 +90,10 @@ class ProfileProcess:
 
 
 def start_profiled_server(model: Path) -> ProfileProcess:
-    """Start a server process for `model`. It waits for a configuration, so that limits can be set first."""
+    """Start a server process for `model`, which loads it only when `tell` sends the configuration.
+
+    Until then the caller can limit the cores and memory of the process.
+    """
     return ProfileProcess(
         "profiled_server", {"OMP_NUM_THREADS": "1", **server_launch.server_environment()}, model.parent
     )  # as an endpoint's
