@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from notebooks_lib.review.fingerprint_changes import NotebookSource
 from notebooks_lib.review.notebook_review import RunProblem
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running.run_cache import RunCache
+from notebooks_lib.serving import parent_process
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite
@@ -36,6 +38,14 @@ OPERATING = "production"
 LAST_LINES = 12
 GRACE = 10.0
 """Seconds that a notebook has to end its run when the review is interrupted."""
+_RUN_WHILE_WE_RUN = """
+import runpy, sys
+module, pid, by = sys.argv[1:4]
+del sys.argv[1:4]
+runpy.run_path(module)["exit_with_parent"](int(pid), int(by))
+runpy.run_module("notebooks_lib", run_name="__main__", alter_sys=True)
+"""
+"""`python -m notebooks_lib`, interrupted when this process is killed. A base's own library need not know of it."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 SideName = Literal["base", "head"]
@@ -163,7 +173,8 @@ def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Ma
         file = Path(scratch) / "parameters.json"
         file.write_text(json.dumps(dict(values)))
         given = ("-f", str(file)) if values else ()
-        command = [python, "-m", "notebooks_lib", "run", str(path), "--json", *given]
+        options = [parent_process.__file__, str(os.getpid()), str(int(signal.SIGTERM))]
+        command = [python, "-c", _RUN_WHILE_WE_RUN, *options, "run", str(path), "--json", *given]
         output, problem = _call(command, source.root, environment)
     try:
         content: dict[str, Any] = json.loads(output.strip().splitlines()[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -12,16 +11,17 @@ from contextlib import suppress
 _PR_SET_PDEATHSIG = 1
 
 
-def exit_with_parent(pid: int) -> None:
+def exit_with_parent(pid: int, by: int = 9) -> None:
     """End this process when its parent `pid` ends. On Linux the kernel does so, even while this process is paused.
 
-    Elsewhere a thread checks it now and then; that, and `exit_when_stdin_closes`, need a process that is not paused.
+    `by` is the signal on Linux. Elsewhere a thread checks it now and then; that, and `exit_when_stdin_closes`, need a
+    process that is not paused.
     """
     if sys.platform == "linux":
         import ctypes
 
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0)
     elif hasattr(os, "getppid"):
         threading.Thread(target=_watch, args=(pid,), name="starter", daemon=True).start()
     if hasattr(os, "getppid") and os.getppid() != pid:  # it ended before the kernel was told

@@ -17,11 +17,14 @@ import pytest
 from notebooks_lib.__main__ import run
 from notebooks_lib.datasets import holdout_ledger
 from notebooks_lib.review.base_checkout import PREFIX
+from notebooks_lib.review.reviewer import Reviewer
 from notebooks_lib.settings import load
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import connect
 from tests.git_commands import commit, git, make_repository
 from tests.notebooks.building import code, md, write
+from tests.review.reviews import EXAMPLE, PIXEL
 
 FIT = """from helpers import make_model
 
@@ -180,21 +183,40 @@ def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.
 
 @pytest.mark.notebooks
 @pytest.mark.proof
-def test_an_interrupt_ends_the_run_and_leaves_nothing(root: Path, migrated: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(root: Path, migrated: Path, number: int) -> None:
     use_store(root, migrated)
-    write_notebook(root, PARAMETERS, code("import time\ntime.sleep(600)"))
+    started = root.parent / "started"
+    write_notebook(root, PARAMETERS, code(f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(600)"))
     commit(root)
     command = [sys.executable, "-m", "notebooks_lib", "review", "--run"]
     with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "running ridge.ipynb of the head" in process.stderr.readline()
-        store = connect(load(root, {}))
-        while not query.find_runs(store, "sample", ended_only=False) if "sample" in query.experiments(store) else True:
+        while not started.exists():
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    (only,) = query.find_runs(store, "sample", ended_only=False)
+        process.send_signal(number)
+        assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    store = connect(load(root, {}))
+    while Tag.END not in (only := query.find_runs(store, "sample", ended_only=False)[0]).tags:
+        assert number == signal.SIGKILL, "a review that is interrupted waits for the end of its run"
     assert only.status == "KILLED"
+    run(["review"])  # which removes what one that was killed left
+
+
+@pytest.mark.notebooks
+@pytest.mark.proof
+def test_two_reviews_at_once_both_have_their_numbers(root: Path, migrated: Path) -> None:
+    use_store(root, migrated)
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    command = [sys.executable, "-m", "notebooks_lib", "review", "--run", "--json"]
+    processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        (notebook,) = json.loads(process.communicate(timeout=200)[0])["notebooks"]
+        assert notebook["run_problems"] == []
+        assert {metric["name"] for metric in notebook["metrics"]} == {"rmse", "cost"}
+        assert notebook["exact_source"]
 
 
 def test_a_repository_without_anything_of_ours(
@@ -275,6 +297,19 @@ def test_a_page_and_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == "nbops: nowhere/report.html cannot be written: No such file or directory\n"
     assert run(["review", "--markdown", "/dev/full"]) == 1
     assert capsys.readouterr().err.startswith("nbops: the disk is full")
+
+
+def test_figures_are_linked_from_where_the_report_stands(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reviewer, "review", lambda self: EXAMPLE)  # runs that draw take long, and are tested elsewhere
+    run(["review", "--markdown", "report.md", "--figures", "my figures"])
+    (file,) = (root / "my figures").iterdir()
+    assert file.read_bytes() == PIXEL
+    assert f"![after](my%20figures/{file.name})" in (root / "report.md").read_text()
+    assert capsys.readouterr().out == (root / "report.md").read_text()
+    run(["review", "--markdown", "my figures/report.md", "--figures", "my figures"])
+    assert f"![after](./{file.name})" in (root / "my figures" / "report.md").read_text()
 
 
 def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:

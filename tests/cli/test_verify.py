@@ -47,7 +47,7 @@ def test_learn_verify_worse_broken_stale(project: Settings, capsys: pytest.Captu
 
     learned = bands.read_bytes()
     shift.write_text("nothing")
-    for arguments in (["verify", "q.ipynb"], ["verify", "q.ipynb", "--learn"]):
+    for arguments in (["verify", "q.ipynb", "--allow-stale"], ["verify", "q.ipynb", "--learn"]):
         assert run(arguments) == 1
         printed = capsys.readouterr().out
         assert "FAILED in " in printed
@@ -57,6 +57,8 @@ def test_learn_verify_worse_broken_stale(project: Settings, capsys: pytest.Captu
 
     write(path, code("seed: int = 0", "parameters"), code(MODEL + "1", id="model"))
     assert run(["verify", "q.ipynb"]) == 1
+    assert "STALE the bands are of source " in capsys.readouterr().out
+    assert run(["verify", "q.ipynb", "--allow-stale"]) == 0
     assert "STALE the bands are of source " in capsys.readouterr().out
     assert run(["compare", "sample", "--metric", "rmse:min"]) == 0
     assert "no successful run yet" in capsys.readouterr().out, "repeated runs are not ranked"
