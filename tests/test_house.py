@@ -104,6 +104,7 @@ TESTED_IN = {
     "kernels/forked_process": "kernels/test_template_client",
     "kernels/inherited_state": "kernels/test_conformance",
     "kernels/kernel_app": "kernels/test_conformance",
+    "kernels/kernel_command": "kernels/test_kernelspecs",
     "kernels/preload_placeholders": "kernels/test_conformance",
     "models/class_probabilities": "models/test_fast_scorer",
     "models/flavors": "models/test_logged_models",

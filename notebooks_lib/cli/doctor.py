@@ -33,12 +33,12 @@ def command(as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import output
-    from notebooks_lib.release import journal, stage_lock
+    from notebooks_lib.release import journal, stage_lock_and_journals
 
     project = settings.here()
     if as_json:
         findings = list(examine(project))
-        unfinished = [journal.describe(change) for change in stage_lock.unfinished_changes(project)]
+        unfinished = [journal.describe(change) for change in stage_lock_and_journals.unfinished_changes(project)]
         content = {
             "settings": in_force(project),
             "findings": [vars(finding) for finding in findings],
@@ -55,7 +55,7 @@ def command(as_json: bool) -> int:
         if not finding.ok:
             wrong += 1
             click.echo(f"       -> {finding.advice}")
-    for change in stage_lock.unfinished_changes(project):
+    for change in stage_lock_and_journals.unfinished_changes(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")

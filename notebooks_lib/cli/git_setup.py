@@ -38,7 +38,7 @@ def set_up_jupyter(folder: Path | None = None) -> Iterator[str]:
     """Let the Jupyter of this environment refresh git's index after a save; yield a line if that is new."""
     folder = folder or Path(sys.prefix) / "etc" / "jupyter"
     file = folder / "jupyter_server_config.d" / "nbops.json"
-    content = json.dumps({"ServerApp": {"jpserver_extensions": {"notebooks_lib.jupyter_git_refresh": True}}})
+    content = json.dumps({"ServerApp": {"jpserver_extensions": {"notebooks_lib.jupyter_git_index": True}}})
     try:
         if file.is_file() and file.read_text("utf-8") == content:
             return

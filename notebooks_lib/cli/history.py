@@ -37,7 +37,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """
     from notebooks_lib import settings
     from notebooks_lib.models import registry
-    from notebooks_lib.release import journal, rollout_status, stage_lock
+    from notebooks_lib.release import journal, rollout_status, stage_lock_and_journals
     from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import release_ledger
     from notebooks_lib.tracking.store import connect
@@ -49,7 +49,9 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     if not entries and model not in registry.models(store):
         registry.get(store, model, "1")  # raises and names the existing models
     unfinished = [
-        change for change in stage_lock.unfinished_changes(project, model) if stage in (None, change.change.stage)
+        change
+        for change in stage_lock_and_journals.unfinished_changes(project, model)
+        if stage in (None, change.change.stage)
     ]
     if as_json:
         content = {

@@ -145,9 +145,9 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
 
 def _print_unfinished(project: Settings, model: str) -> None:
     """Report what a killed notebook left unfinished, and the remedy."""
-    from notebooks_lib.release import journal, stage_lock
+    from notebooks_lib.release import journal, stage_lock_and_journals
 
-    for change in stage_lock.unfinished_changes(project, model):
+    for change in stage_lock_and_journals.unfinished_changes(project, model):
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.datasets import column_kinds
-from notebooks_lib.datasets.canonical_types import _EPOCH, kind, kinds
+from notebooks_lib.datasets.canonical_types import EPOCH, kind, kinds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,7 +175,7 @@ def _folded_cell(text: str) -> bytes:
         at = column_kinds.parse_time(bare)
         if at is not None:
             tag = _TIME if at.tzinfo is None else _INSTANT
-            since = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)) - _EPOCH
+            since = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)) - EPOCH
             return struct.pack("<qq", tag, since // datetime.timedelta(microseconds=1))
     return _text_cell(text)
 

@@ -4,7 +4,7 @@ Three processes share the work; `template_protocol`, `safe_packages` and `import
 
 - The client wants a kernel: `kernelspecs`, `provisioner`, `preferences`, `template_client`, `template_manager`.
 - The template has the libraries imported and forks: `template_process`, `preload`, `library_warmup`,
-  `import_placeholders`, `kernel_supervisor`, `template_successor`. It loads its modules by file path and needs the
+  `preload_placeholders`, `kernel_supervisor`, `template_successor`. It loads its modules by file path and needs the
   standard library only: it holds no module of this project, and works with any interpreter that has ipykernel and
   threadpoolctl.
 - The kernel is a fork of the template: `inherited_state`, then `kernel_app`.

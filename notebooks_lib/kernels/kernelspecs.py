@@ -1,25 +1,20 @@
-"""Kernelspecs with and without the warm provisioner, and which kernel commands a fork can replace."""
+"""Kernelspecs with and without the warm provisioner: offered by a manager, or installed."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
+from notebooks_lib.kernels.kernel_command import split_command
+
 NAME = "nbops-warm"
 """Name of the provisioner, and of the kernelspec that `nbops kernels install` writes."""
 DISPLAY = "Python 3 (warm)"
-LAUNCHERS = ("ipykernel_launcher", "ipykernel")
-PYTHON = re.compile(r"(python|pypy)[\d.]*t?$")
-OPTIONS = re.compile(r"-[bBdEIOPqRsSuv]+$")
 
 
 class WarmSpecs(KernelSpecManager):  # type: ignore[misc]  # jupyter_client's traits are untyped
@@ -72,37 +67,3 @@ def find_installed() -> Path | None:
     """Return the folder of the installed kernelspec for warm kernels; None if there is none."""
     folder = KernelSpecManager().find_kernel_specs().get(NAME)
     return Path(folder) if folder else None
-
-
-def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """Split a kernel command into the interpreter with its options, and the kernel's arguments.
-
-    None if it is not an ordinary ipykernel: only a Python and its options may stand before `-m ipykernel…`, because a
-    fork cannot repeat what a wrapper sets (`env A=1 python`, `nice`, `uv run`).
-    """
-    words = list(command)
-    if not words or not PYTHON.match(Path(words[0]).name):
-        return None
-    place = 1
-    while place < len(words) and words[place] != "-m":
-        if words[place] in ("-X", "-W"):
-            place += 1
-        elif not OPTIONS.match(words[place]) and not words[place].startswith(("-X", "-W")):
-            return None
-        place += 1
-    if words[place + 1 : place + 2] not in ([launcher] for launcher in LAUNCHERS):
-        return None
-    return words[:place], words[place + 2 :]
-
-
-def find_interpreter(name: str, path: str | None) -> str | None:
-    """Return the path of an interpreter, searched in `path`;
-
-    None for a script, such as pyenv's, which may set anything.
-    """
-    file_path = shutil.which(name, path=path)
-    try:
-        with open(file_path or name, "rb") as file:  # noqa: PTH123
-            return os.fspath(file_path) if file_path and file.read(4) == b"\x7fELF" else None
-    except OSError:
-        return None

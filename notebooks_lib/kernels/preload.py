@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-placeholders, warmup = sys.modules["_nbops_import_placeholders"], sys.modules["_nbops_library_warmup"]
+placeholders, warmup = sys.modules["_nbops_preload_placeholders"], sys.modules["_nbops_library_warmup"]
 BASE = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",

@@ -25,7 +25,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
 SIBLINGS = (
-    *("template_protocol", "safe_packages", "import_history", "import_placeholders", "library_warmup", "preload"),
+    *("template_protocol", "safe_packages", "import_history", "preload_placeholders", "library_warmup", "preload"),
     *("template_successor", "kernel_supervisor", "kernel_app", "inherited_state"),
 )
 LOOK_EVERY = 5.0

@@ -1,6 +1,6 @@
 """The table of built-in metrics: how each is computed, and whether a lower or a higher value is better.
 
-`jackknife` leaves rows out of each.
+`leave_one_out_methods` leaves rows out of each.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from notebooks_lib.notebooks import (
 )
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, NotebookRule
-from notebooks_lib.notebooks.ruff_linter import HostNames
+from notebooks_lib.notebooks.ruff_linter import PredefinedNames
 from notebooks_lib.notebooks.ruff_rules import RuffRule
 
 IGNORE_TAG = "nbops-ignore-"
@@ -83,10 +83,12 @@ def check(notebook: Notebook) -> list[RuleViolation]:
     return _violations(notebook, _own(notebook))
 
 
-def check_with_ruff(notebooks: Sequence[Notebook], host_names: HostNames = lambda _: ()) -> list[RuleViolation]:
+def check_with_ruff(
+    notebooks: Sequence[Notebook], predefined_names: PredefinedNames = lambda _: ()
+) -> list[RuleViolation]:
     """Apply our own rules and those of ruff, which is called once. Raises UsageError if ruff cannot be relied on."""
     violations: list[RuleViolation] = []
-    for notebook, answers in zip(notebooks, ruff_linter.lint(notebooks, host_names), strict=True):
+    for notebook, answers in zip(notebooks, ruff_linter.lint(notebooks, predefined_names), strict=True):
         of_ruff = ((SYNTAX if code == ruff_linter.SYNTAX else code, finding) for code, finding in answers)
         violations += _violations(notebook, [*_own(notebook), *of_ruff])
     return violations

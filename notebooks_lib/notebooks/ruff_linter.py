@@ -42,12 +42,12 @@ _SILENCED = re.compile(r"#\s*(?:ruff|flake8)\s*:", re.IGNORECASE)
 
 RuffAnswer = tuple[str, Finding]
 """Code and finding."""
-HostNames = Callable[[Notebook], Collection[str]]
+PredefinedNames = Callable[[Notebook], Collection[str]]
 """Returns the names that the host of a notebook defines, such as `spark`."""
 
 
 def lint(
-    notebooks: Sequence[Notebook], host_names: HostNames = lambda _: (), *, executable: str | None = None
+    notebooks: Sequence[Notebook], predefined_names: PredefinedNames = lambda _: (), *, executable: str | None = None
 ) -> list[list[RuffAnswer]]:
     """Return the findings of each notebook, in its order. Raises UsageError if ruff is missing or cannot be relied on.
 
@@ -68,7 +68,9 @@ def lint(
         except (KeyError, TypeError, ValueError) as error:
             raise _unreliable(f"an answer that cannot be read: {entry!r:.100}") from error
         answers[number].append((entry["code"] or SYNTAX, finding))
-    return [list(_certain(notebook, found, host_names)) for notebook, found in zip(notebooks, answers, strict=True)]
+    return [
+        list(_certain(notebook, found, predefined_names)) for notebook, found in zip(notebooks, answers, strict=True)
+    ]
 
 
 def find_ruff() -> str:
@@ -141,7 +143,7 @@ def _unreliable(what: str) -> errors.UsageError:
     )
 
 
-def _certain(notebook: Notebook, answers: list[RuffAnswer], host_names: HostNames) -> Iterator[RuffAnswer]:
+def _certain(notebook: Notebook, answers: list[RuffAnswer], predefined_names: PredefinedNames) -> Iterator[RuffAnswer]:
     """Yield what is a fault for certain. Raises UsageError if ruff has not read the notebook."""
     if not notebook.is_python:
         return
@@ -154,7 +156,7 @@ def _certain(notebook: Notebook, answers: list[RuffAnswer], host_names: HostName
     if not answers:
         return
     unread = magic_effects.unread_words(notebook)
-    by_host = {*host_names(notebook), *magic_effects.names_of_host(notebook)}
+    by_host = {*predefined_names(notebook), *magic_effects.names_of_host(notebook)}
     known = unread | by_host | magic_effects.asked_names(notebook)
     given = None if magic_effects.may_define_unseen_names(notebook) else known
     for code, finding in answers:

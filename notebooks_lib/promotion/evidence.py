@@ -104,6 +104,7 @@ class Side(HoldoutFigures):
     dataset: str = ""
     """What it was trained on, as "name@version#fingerprint"; empty when its run did not say."""
     signature: Mapping[str, Any] | None = field(default=None, metadata=INTERNAL)
+    """Columns, or tensors: one entry whose `tensor-spec` has a shape; None if the model has no signature."""
     commit: str = ""
     dirty: bool | None = None
     model_sha256: str = ""

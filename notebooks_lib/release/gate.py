@@ -19,7 +19,7 @@ from notebooks_lib.promotion import guardrails, report_tables
 from notebooks_lib.promotion.candidates import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
 from notebooks_lib.promotion.report_tables import ReportTable
-from notebooks_lib.release import decision_record, journal, recovery, stage_lock, version_deployment
+from notebooks_lib.release import decision_record, journal, recovery, stage_lock_and_journals, version_deployment
 from notebooks_lib.release.staged_rollout import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.settings.sections import STAGES
@@ -84,7 +84,7 @@ class Gate:
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was interrupted; a dry run only reports it."""
-        left = stage_lock.unfinished_changes(self.store.settings, self.model)
+        left = stage_lock_and_journals.unfinished_changes(self.store.settings, self.model)
         stages = [each.change.stage for each in left]
         if dry_run:
             rows = [

@@ -22,7 +22,7 @@ from notebooks_lib.errors import (
 from notebooks_lib.models import champions, model_files, model_trust, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import journal, version_deployment
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
 from notebooks_lib.release.journal import END, Kind, describe
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.release.traffic_moves import TrafficMoves
 
 if TYPE_CHECKING:

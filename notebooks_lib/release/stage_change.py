@@ -26,7 +26,7 @@ from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
 from notebooks_lib.release.slot_checks import Probing, SlotCheck
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.release.traffic_moves import TrafficMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag

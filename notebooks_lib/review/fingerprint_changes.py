@@ -85,7 +85,7 @@ class FingerprintChange:
 
 
 @dataclass(frozen=True)
-class SourceChanges:
+class FingerprintChanges:
     """All notebooks of a work tree beside those of its base."""
 
     notebooks: tuple[FingerprintChange, ...]
@@ -93,7 +93,7 @@ class SourceChanges:
     only_outputs: tuple[str, ...]
 
 
-def find_source_changes(repository: GitRepository, base: str, tree: Path) -> SourceChanges:
+def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
     """Return what changed from commit `base`, which is checked out at `tree`, to the repository's work tree."""
     files = {change.path: change for change in changed_notebooks(repository, base, None) if _is_written(change.path)}
     changes = [_of_changed_file(repository, change, tree) for change in files.values()]
@@ -101,7 +101,7 @@ def find_source_changes(repository: GitRepository, base: str, tree: Path) -> Sou
     through = list(_of_same_files(repository, tracked, tree)) if _may_differ(repository, base, tracked) else []
     counted = [change for change in changes if change.counts]
     others = [change.change for change in changes if not change.counts]
-    return SourceChanges(
+    return FingerprintChanges(
         notebooks=tuple(sorted([*counted, *through], key=lambda change: change.change.path)),
         unchanged=len(others) + len(tracked) - len(through),
         only_outputs=tuple(sorted(change.path for change in others if not change.old_path)),

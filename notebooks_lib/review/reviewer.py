@@ -22,8 +22,8 @@ from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.fingerprint_changes import (
     FingerprintChange,
     NotebookSource,
+    find_fingerprint_changes,
     find_helpers,
-    find_source_changes,
 )
 from notebooks_lib.review.model_comparison import ModelComparer
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
@@ -68,7 +68,7 @@ class Reviewer:
         state = provenance.git_state(self.repository.root)
         self._dirty = state is None or state.dirty
         with check_out(self.repository, commit) as tree:
-            changes = find_source_changes(self.repository, commit, tree)
+            changes = find_fingerprint_changes(self.repository, commit, tree)
             notebooks = [self._review(change) for change in changes.notebooks]
         notebooks = list(self._with_findings(notebooks))
         no_runs = self._no_runs()

@@ -63,7 +63,7 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
 def decode(body: bytes) -> dict[str, Any]:
     """Return the JSON object in `body`. Raises InputError."""
     try:
-        # Decoded here: from bytes, json.loads also reads UTF-16, and `body_limits` has checked UTF-8 only.
+        # Decoded here: from bytes, json.loads also reads UTF-16, and `body_complexity` has checked UTF-8 only.
         payload = json.loads(body.decode("utf-8-sig"))
     except RecursionError as error:
         raise InputError("the body is nested too deeply") from error

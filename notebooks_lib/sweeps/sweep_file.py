@@ -1,4 +1,4 @@
-"""A sweep file: the options of a sweep in TOML or YAML, checked when it is read."""
+"""A sweep file: the options of a sweep in YAML or JSON, checked when it is read."""
 
 from __future__ import annotations
 

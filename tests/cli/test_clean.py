@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib import jupyter_git_refresh
+from notebooks_lib import jupyter_git_index
 from notebooks_lib.__main__ import run
 from notebooks_lib.notebooks import cleaning, document
 from tests.notebooks import building
@@ -214,7 +214,7 @@ def test_git_cleans_compares_and_says_what_it_was_told(tmp_path, monkeypatch, ca
     path.write_text(json.dumps(raw, indent=4))
     assert git("diff") == ""
     assert git("status", "--porcelain") == " M n.ipynb\n", "git goes by the size of a file"
-    jupyter_git_refresh.refresh_index(path.absolute())
+    jupyter_git_index.refresh_index(path.absolute())
     assert git("status", "--porcelain") == ""
     assert git("show", ":broken.ipynb") == "{"
     raw["cells"][1]["source"] = "x = 2"

@@ -187,7 +187,7 @@ def kept(value: object, everything: dict[str, Any]) -> str:
 
 
 def main(folder: str, modules: list[str]) -> dict[str, object]:
-    placeholders = sibling(folder, "import_placeholders")
+    placeholders = sibling(folder, "preload_placeholders")
     sibling(folder, "library_warmup")
     preload = sibling(folder, "preload")
     for name in preload.BASE:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.kernels import kernelspecs
+from notebooks_lib.kernels import kernel_command
 
 PYTHON = "/usr/bin/python3"
 END = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -40,14 +40,14 @@ END = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
     ],
 )
 def test_only_options_stand_between_a_python_and_ipykernel(argv: list[str], ordinary: bool) -> None:
-    assert (kernelspecs.split_command(argv) is not None) is ordinary
+    assert (kernel_command.split_command(argv) is not None) is ordinary
 
 
 def test_a_python_that_is_a_script_is_a_wrapper(tmp_path: Path) -> None:
     script = tmp_path / "python"
     script.write_text(f'#!/bin/sh\nexport A=1\nexec {sys.executable} "$@"\n')
     script.chmod(0o755)
-    assert kernelspecs.find_interpreter(str(script), None) is None
-    assert kernelspecs.find_interpreter("python", str(tmp_path)) is None
-    assert kernelspecs.find_interpreter("no-such-python", str(tmp_path)) is None
-    assert kernelspecs.find_interpreter(sys.executable, None) == sys.executable
+    assert kernel_command.find_interpreter(str(script), None) is None
+    assert kernel_command.find_interpreter("python", str(tmp_path)) is None
+    assert kernel_command.find_interpreter("no-such-python", str(tmp_path)) is None
+    assert kernel_command.find_interpreter(sys.executable, None) == sys.executable

@@ -12,7 +12,7 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_lock, traffic_moves, version_deployment
+from notebooks_lib.release import journal, stage_lock_and_journals, traffic_moves, version_deployment
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.release.stage_change import StageChange
@@ -102,7 +102,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
             version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))
             == f"{champion}=100"
         )
-    assert stage_lock.unfinished_changes(settings, MODEL) == []
+    assert stage_lock_and_journals.unfinished_changes(settings, MODEL) == []
     return champion
 
 

@@ -18,7 +18,7 @@ from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
 from notebooks_lib.release.journal import END, Journal
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect

@@ -15,12 +15,12 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, TrackingError, UsageError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approval, journal, recovery, stage_lock, version_deployment
+from notebooks_lib.release import approval, journal, recovery, stage_lock_and_journals, version_deployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout_status import Rollout
 from notebooks_lib.release.stage_change import StageChange
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.release.staged_rollout import stage_rollouts
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
@@ -315,7 +315,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
-    (left,) = stage_lock.unfinished_changes(project, "m")
+    (left,) = stage_lock_and_journals.unfinished_changes(project, "m")
     assert left.steps == ["deploy"]
     assert "the promotion of version 7 to prod, begun" in journal.describe(left)
     left.write("undo")
@@ -325,7 +325,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     assert lock.pending() is None
     for _ in range(25):
         lock.begin(change)
-    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_lock.KEPT
+    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_lock_and_journals.KEPT
     lock.release()
 
 
@@ -344,7 +344,7 @@ def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, 
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
     with pytest.raises(PromotionError, match="line .* move the file away") as caught:
-        stage_lock.unfinished_changes(empty_project, "m")
+        stage_lock_and_journals.unfinished_changes(empty_project, "m")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
     lock.release()

@@ -14,7 +14,7 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_lock import StageLock
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import release_ledger

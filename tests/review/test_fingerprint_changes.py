@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review.base_checkout import check_out
-from notebooks_lib.review.fingerprint_changes import SourceChanges, find_helpers, find_source_changes
+from notebooks_lib.review.fingerprint_changes import FingerprintChanges, find_fingerprint_changes, find_helpers
 from notebooks_lib.review.notebook_review import HelperChange
 from tests.git_commands import commit, git, make_repository
 from tests.notebooks.building import code, md, write
@@ -30,10 +30,10 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def find(root: Path) -> SourceChanges:
+def find(root: Path) -> FingerprintChanges:
     repository = GitRepository(root)
     with check_out(repository, "HEAD") as tree:
-        changes = find_source_changes(repository, "HEAD", tree)
+        changes = find_fingerprint_changes(repository, "HEAD", tree)
         for one in changes.notebooks:
             assert one.same_code in (True, False), "while the base is there"
     return changes
@@ -47,7 +47,7 @@ def helpers_of(root: Path) -> list[HelperChange]:
     repository = GitRepository(root)
     with check_out(repository, "HEAD") as tree:
         (one,) = (
-            each for each in find_source_changes(repository, "HEAD", tree).notebooks if "uses" in each.change.path
+            each for each in find_fingerprint_changes(repository, "HEAD", tree).notebooks if "uses" in each.change.path
         )
         return find_helpers(one.base, one.head, "here/")
 

@@ -91,7 +91,7 @@ def test_tpe_learns_good_regions_even_in_a_tail(text, best):
         return abs(math.log(max(proposal.values["beta"], 1e-9) / best))
 
     missed = {}
-    for sampler in ("tpe", "random"):
+    for sampler in samplers.SAMPLERS:
         FILE.unlink(missing_ok=True)
         proposed = run(study(spread(text), trials=80, seed=0, sampler=sampler), miss)
         missed[sampler] = statistics.median(map(miss, proposed[40:]))
@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_proposals():
             for proposal in run(study(trials=15, seed=seed, sampler=sampler), lambda proposal: proposal.values["beta"])
         ]
 
-    for sampler in ("tpe", "random"):
+    for sampler in samplers.SAMPLERS:
         assert proposed(3, sampler) == proposed(3, sampler)
         assert proposed(3, sampler) != proposed(4, sampler)
         assert proposed(None, sampler) != proposed(None, sampler)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
+from notebooks_lib.sweeps.samplers import SAMPLERS
 from notebooks_lib.sweeps import sweep_file
 from notebooks_lib.sweeps.sweep_file import SweepFile
 
@@ -82,7 +83,7 @@ def test_yaml_words_such_as_on_stay_text_where_text_is_expected():
         ("trials: true", "trials: found True (bool), allowed int"),
         ("jobs: -1", "jobs: found -1 (int), allowed int >= 1"),
         ("seed: -1", "seed: found -1 (int)"),
-        ("sampler: bayes", "sampler: found 'bayes' (str), allowed one of 'tpe', 'random'"),
+        ("sampler: bayes", f"sampler: found 'bayes' (str), allowed one of {', '.join(map(repr, SAMPLERS))}"),
         ("metric: ':max'", "metric: metric ':max': it has no name"),
         ("metric: [rmse]", "metric: found ['rmse'] (list), allowed str"),
         ("prune: mediann", "prune: found the pruner 'mediann', did you mean 'median'?"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.models import registry
-from notebooks_lib.serving.profile import profile_report
+from notebooks_lib.serving.profile import profile_record
 from notebooks_lib.serving.profile.profile_plan import LoadGrid, LoadTarget, Machine
 from notebooks_lib.serving.profile.recommendation import recommend
 from notebooks_lib.serving.profile.results import Profile
@@ -36,7 +36,7 @@ def test_a_profile_is_a_run_that_the_version_names(either_store: Store, light: d
     version = registry.register(either_store, name, run)
     profile = measured(name)
     advised = recommend(profile.trials, profile.target, 1, KNOWN)
-    found = profile_report.write_profile(either_store, profile, profile.as_json(), advised, version)
+    found = profile_record.write_profile(either_store, profile, profile.as_json(), advised, version)
     run_id = found.run_id
     assert run_id in found.url
     assert found.plot.endswith(f"{run_id}/artifacts/profile/profile.png")
@@ -50,7 +50,7 @@ def test_a_profile_is_a_run_that_the_version_names(either_store: Store, light: d
 def test_a_profile_is_plain_values_and_a_picture(tmp_path: Path) -> None:
     profile = measured("any")
     assert json.loads(json.dumps(profile.as_json(), allow_nan=False))["trials"][1]["checked"]["arrivals"] == 50
-    figure = profile_report.draw_profile(profile)
+    figure = profile_record.draw_profile(profile)
     assert [axes.get_title() for axes in figure.axes] == ["1 row a request", "100 rows a request"]
     assert figure.axes[0].get_legend_handles_labels()[1] == [
         "0.5 CPU",

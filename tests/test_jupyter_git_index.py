@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib import jupyter_git_refresh
+from notebooks_lib import jupyter_git_index
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def git(*arguments: str) -> str:
 def test_a_file_that_the_filter_makes_equal_is_clean_after_a_save(repository: Path) -> None:
     Path("a.ipynb").write_text("one\ntwo\n")
     assert git("status", "--porcelain") == " M a.ipynb\n"
-    assert jupyter_git_refresh.after_save({"type": "file"}, str(repository / "a.ipynb")) is None
+    assert jupyter_git_index.after_save({"type": "file"}, str(repository / "a.ipynb")) is None
     assert git("status", "--porcelain") == " M a.ipynb\n"
-    thread = jupyter_git_refresh.after_save({"type": "notebook"}, str(repository / "a.ipynb"), contents_manager=None)
+    thread = jupyter_git_index.after_save({"type": "notebook"}, str(repository / "a.ipynb"), contents_manager=None)
     assert thread is not None
     thread.join(30)
     assert git("status", "--porcelain") == ""
@@ -43,12 +43,12 @@ def test_nothing_is_staged(repository: Path) -> None:
     Path("a.ipynb").write_text("another\n")
     Path("b.ipynb").write_text("new\n")
     for name in ("a.ipynb", "b.ipynb", "missing.ipynb"):
-        jupyter_git_refresh.refresh_index(repository / name)
+        jupyter_git_index.refresh_index(repository / name)
     assert git("status", "--porcelain") == " M a.ipynb\n?? b.ipynb\n"
 
 
 def test_outside_a_repository_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    jupyter_git_refresh.refresh_index(tmp_path / "a.ipynb")
+    jupyter_git_index.refresh_index(tmp_path / "a.ipynb")
     monkeypatch.setenv("PATH", "")
-    jupyter_git_refresh.refresh_index(tmp_path / "a.ipynb")
+    jupyter_git_index.refresh_index(tmp_path / "a.ipynb")

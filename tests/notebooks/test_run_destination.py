@@ -2,7 +2,7 @@
 
 import pytest
 
-from notebooks_lib.notebooks import mlflow_calls
+from notebooks_lib.notebooks import run_destination
 from tests.notebooks.building import code, notebook
 from tests.notebooks.building import parameters as built
 
@@ -13,7 +13,9 @@ def values(*cells: str, environ: dict[str, str] | None = None, **given: object) 
     """The names of experiments; "?" where one is not known."""
     wanted = ("set_experiment", "run", "MLFLOW_EXPERIMENT_NAME")
     calls = [
-        call for call in mlflow_calls.find_calls(built(PARAMETERS, *cells), given, environ) if call.function in wanted
+        call
+        for call in run_destination.find_calls(built(PARAMETERS, *cells), given, environ)
+        if call.function in wanted
     ]
     return [call.value if call.known else "?" for call in calls]
 
@@ -111,7 +113,7 @@ def test_calls_come_in_code_order_with_cell_and_line():
         code("mlflow.set_tracking_uri(uri)\nmlflow.set_experiment('c', None)"),
     )
     calls = [
-        (call.cell, call.line, call.function, call.value, call.by_id) for call in mlflow_calls.find_calls(read, {})
+        (call.cell, call.line, call.function, call.value, call.by_id) for call in run_destination.find_calls(read, {})
     ]
     assert calls == [
         (1, 2, "start_run", None, False),
@@ -141,14 +143,14 @@ def test_a_run_without_an_experiment_names_none():
 )
 def test_tracking_uris_are_found(cell, value, known):
     read = notebook(code(cell))
-    (call,) = mlflow_calls.tracking_uri_calls(read, {}, {"MLFLOW_TRACKING_URI": "ours"})
+    (call,) = run_destination.tracking_uri_calls(read, {}, {"MLFLOW_TRACKING_URI": "ours"})
     assert (call.value, call.known) == (value, known)
 
 
 def test_what_the_notebook_sets_is_not_taken_from_the_environment():
     cell = "import mlflow, os\nos.environ['MLFLOW_TRACKING_URI'] = f()\n"
     cell += "mlflow.set_tracking_uri(os.environ['MLFLOW_TRACKING_URI'])"
-    calls = mlflow_calls.tracking_uri_calls(notebook(code(cell)), {}, {"MLFLOW_TRACKING_URI": "ours"})
+    calls = run_destination.tracking_uri_calls(notebook(code(cell)), {}, {"MLFLOW_TRACKING_URI": "ours"})
     assert [call.known for call in calls] == [False, False]
 
 
@@ -165,10 +167,10 @@ def test_what_the_notebook_sets_is_not_taken_from_the_environment():
     ],
 )
 def test_code_that_only_looks_like_mlflow_is_not_reported(cell):
-    assert mlflow_calls.find_calls(built(PARAMETERS, cell), {}, {}) == []
+    assert run_destination.find_calls(built(PARAMETERS, cell), {}, {}) == []
 
 
 def test_other_languages_and_broken_cells_give_nothing():
     other = notebook(code("mlflow_set_experiment('a')"), metadata={"language_info": {"name": "R"}})
-    assert mlflow_calls.find_calls(other, {}) == []
+    assert run_destination.find_calls(other, {}) == []
     assert values("import mlflow\nmlflow.set_experiment('a')", "x = (") == ["a"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib.review.band_verification import MetricVerdict, Verification, judge_metrics
 from notebooks_lib.review.metric_bands import MetricBand, MetricBands
-from notebooks_lib.review.verification import MetricVerdict, Verification, judge_metrics
 from notebooks_lib.run_result import Failure, RunResult
 
 BANDS = MetricBands("s", {"rmse": MetricBand(50.0, 1.0, 10), "n": MetricBand(3.0, 0.0, 10)})
