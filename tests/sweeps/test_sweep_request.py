@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.sweeps.samplers import SAMPLERS
 from notebooks_lib.sweeps import sweep_file
+from notebooks_lib.sweeps.samplers import SAMPLERS
 from notebooks_lib.sweeps.sweep_file import SweepFile
 
 
