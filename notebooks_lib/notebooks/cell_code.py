@@ -36,7 +36,7 @@ _LINE_MAGIC = re.compile(r"(?P<indent>[ \t]*)(?:[%!?]|[\w.*]+(?:\[[^\]\n]*\][\w.
 _AUTOMAGIC = re.compile(
     r"(?P<indent>[ \t]*)(?:cd|ls|ll|la|lx|pwd|mkdir|rmdir|cp|mv|rm|cat|less|more|man|clear|pip|conda|mamba|uv"
     r"|micromamba|time|timeit|prun|run|load_ext|reload_ext|env|set_env|matplotlib|pylab|who|whos|reset|history|hist|autoreload"
-    r"|automagic|config|debug|pdb|store|writefile|xmode|precision|tb|bookmark|dirs|pushd|popd|alias|unalias|lsmagic)"
+    r"|automagic|config|debug|pdb|store|writefile|xmode|precision|tb|bookmark|dirs|pushd|popd|alias|unalias|lsmagic|pycat)"
     r"(?:[ \t]+(?![-=,&^|*/+<>!)\].:;]\s|==|[-+*/|&^]=|(?:is|not|in|and|or|if|for|else)\b)(?P<rest>\S.*))?"
 )
 """A magic without its percent sign, which IPython accepts where the line is neither assignment nor expression."""

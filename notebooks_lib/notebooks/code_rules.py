@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 
 from notebooks_lib.notebooks import expressions
@@ -24,15 +25,34 @@ _MAGIC_PATH = re.compile(rf"(?<![\w.:/])(?:/(?:{_FOLDERS})/\w|[A-Za-z]:\\\w)")
 _FILTERS = {"warnings.filterwarnings", "warnings.simplefilter"}
 _PATH_EDITS = {f"sys.path.{method}" for method in ("append", "insert", "extend", "remove", "pop", "clear")}
 _CHANGES_FOLDER = re.compile(r"\s*%(?:cd|pushd|popd)\b")
+_NEWER_SYNTAX = re.compile(
+    r"\s*type\s+\w+[\s\[].*=|\s*(?:async\s+)?(?:def|class)\s+\w+\[|\s*except\s+[^(:]+,|.*\bt['\"]"
+)
+"""Lines with what Python 3.12 to 3.14 brought: aliases and parameters of types, `except` without brackets, t""."""
 
 
 def syntax(notebook: Notebook) -> Findings:
-    """Yield cells that are not Python."""
+    """Yield cells that are not Python. What only a newer Python reads is left alone if the notebook was run by one."""
+    newer = _recorded_python(notebook) > sys.version_info[:2]
     for cell in notebook.python_cells:
-        if cell.code.tree is None:
+        if cell.code.tree is None and not (newer and _may_be_newer_syntax(cell)):
             # A notebook of Python 2 is one fault, not as many as it prints.
             cause = "print" if cell.code.error.startswith("Missing parentheses in call to 'print'") else ""
             yield Finding(cell.index, cell.code.error, cell.code.line, cause)
+
+
+def _recorded_python(notebook: Notebook) -> tuple[int, ...]:
+    """Return the version of Python that last ran the notebook, such as (3, 13); empty if it is not recorded."""
+    metadata = notebook.raw.get("metadata")
+    language = metadata.get("language_info") if isinstance(metadata, dict) else None
+    version = language.get("version") if isinstance(language, dict) else None
+    match = re.match(r"(\d+)\.(\d+)", version) if isinstance(version, str) else None
+    return (int(match[1]), int(match[2])) if match else ()
+
+
+def _may_be_newer_syntax(cell: NotebookCell) -> bool:
+    line = cell.source.split("\n")[cell.code.line - 1 : cell.code.line]
+    return cell.code.error.startswith("f-string") or any(map(_NEWER_SYNTAX.match, line))
 
 
 def installs(notebook: Notebook) -> Findings:

@@ -1,5 +1,6 @@
 """Each rule finds what it names, where it stands, and a notebook built as the house style says has no findings."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,6 +250,27 @@ def test_a_name_that_each_cell_assigns_first_is_not_reported():
 
 def test_an_injected_cell_does_not_count_as_an_assignment():
     assert codes(md("# T"), P, code("alpha = 0.5", "injected-parameters"), md("a"), code("print(alpha)")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "newer"),
+    [
+        ("type Token = str", True),
+        ("type Pairs[T] = list[tuple[T, T]]", True),
+        ("def first[T](rows: list[T]) -> T:\n    return rows[0]", True),
+        ("f'{len('a')}'", True),
+        ("try:\n    f()\nexcept KeyError, TypeError:\n    pass", True),
+        ("x = (", False),
+        ("print 'done'", False),
+    ],
+)
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads all of them")
+def test_syntax_of_a_newer_python_that_ran_the_notebook_is_left_alone(source: str, newer: bool):
+    metadata = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python", "version": "3.99.1"}}
+    cells = (md("# T"), P, md("a"), code(source))
+    assert codes(*cells, metadata=metadata) == ([] if newer else [(3, "NB014")])
+    if sys.version_info < (3, 12):
+        assert codes(*cells) == [(3, "NB014")], "this Python does not run it"
 
 
 @pytest.mark.parametrize(
