@@ -28,7 +28,7 @@ _CHANGES_FOLDER = re.compile(r"\s*%(?:cd|pushd|popd)\b")
 _NEWER_SYNTAX = re.compile(
     r"\s*type\s+\w+[\s\[].*=|\s*(?:async\s+)?(?:def|class)\s+\w+\[|\s*except\s+[^(:]+,|.*\bt['\"]"
 )
-"""Lines with what Python 3.12 to 3.14 brought: aliases and parameters of types, `except` without brackets, t""."""
+"""What Python 3.12 to 3.14 brought: aliases and parameters of types, `except` without brackets, t-strings."""
 
 
 def syntax(notebook: Notebook) -> Findings:
