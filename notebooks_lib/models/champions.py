@@ -27,12 +27,12 @@ NONE = "none"
 
 
 def champion(store: Store, model: str, stage: str = PROD) -> Version | None:
-    """Return the version that a stage serves, if any."""
+    """Return the version that serves in a stage; None if there is none yet."""
     return _Marks(store, model).champion(stage)
 
 
 def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
-    """Return the version that a rollback would restore: the last champion before this one that was not withdrawn."""
+    """Return the version that a rollback would restore: the last earlier champion that was not withdrawn."""
     return _Marks(store, model).previous(stage)
 
 
@@ -41,10 +41,11 @@ def mark_champion(
 ) -> Version | None:
     """Make `version` the champion of a stage; return the one before it.
 
-    With `back`, `version` was champion before: what preceded it stays recorded, and it is not withdrawn any more. After
-    a crash between two writes the next call finishes; until then the old or the new version is champion, and `previous`
-    is right either way. It is written first when the champion becomes the previous version, and last when the previous
-    version becomes champion, so that in between both marks name the same version, which readers ignore.
+    `back` is for a rollback: `version` was champion before, so the predecessor recorded then stays, and a withdrawal is
+    undone. After a crash between two writes, the next call finishes the change; until then the champion is the old or
+    the new version, and `previous` is right either way. The mark of the previous version is written first when the
+    champion becomes previous, and last when the previous version becomes champion. In between, both marks name the same
+    version, which readers ignore.
     """
     with errors.as_model_error(f"{version.uri} cannot be marked champion of {stage}"):
         marks = _Marks(store, version.model)
@@ -181,6 +182,6 @@ def _lacks_aliases(error: MlflowException) -> bool:
 
 
 def rollback_command(model: str, stage: str, version: str = "") -> str:
-    """Return the command that takes a stage back: to the previous champion, or to `version`, a former one."""
+    """Return the nbops command that returns a stage to its previous champion, or to `version`, an earlier one."""
     where, to = "" if stage == PROD else f" --stage {stage}", f" --to {version}" if version else ""
     return f"nbops rollback {model}{where}{to}"

@@ -22,7 +22,10 @@ def has_probabilities(estimator: Any) -> bool:
 
 
 def split_method(params: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Return True if a request's parameters ask for probabilities, with the other parameters. Raises InputError."""
+    """Split a request's parameters: whether they ask for probabilities, and the other parameters.
+
+    Raises InputError when the method is not one of METHODS.
+    """
     rest = dict(params)
     method = rest.pop(METHOD_PARAM, None)
     if method is not None and method not in METHODS:

@@ -45,7 +45,7 @@ _ESTIMATORS = frozenset((
 
 @dataclass(frozen=True)
 class FastScorer:
-    """An estimator with its columns: it predicts requests of plain numbers without MLflow or pandas."""
+    """A scikit-learn estimator with its columns: predicts requests of plain numbers without MLflow or pandas."""
 
     estimator: Any
     names: list[str]
@@ -105,7 +105,7 @@ def _exact(value: Any) -> bool:
 
 
 def fast_scorer_for(estimator: Any, columns: Sequence[Column]) -> FastScorer | None:
-    """Return the fast scorer of `estimator`; None if there is none."""
+    """Return a fast scorer for `estimator`; None if it cannot predict exactly as MLflow does."""
     names = [column.name for column in columns]
     if not names or None in names or not all(_is_plain_number(column) for column in columns):
         return None
@@ -143,7 +143,7 @@ def _without_names(estimator: Any) -> Any:
 
 @dataclass(frozen=True)
 class SkopsModel:
-    """A scikit-learn model that skops saved, without code of its own: it can be loaded without MLflow."""
+    """A scikit-learn model saved with skops, without code of its own, so that it can be loaded without MLflow."""
 
     estimator: Any
     inputs: tuple[Column, ...]
@@ -152,7 +152,7 @@ class SkopsModel:
 
 
 def load_skops_model(folder: Path) -> SkopsModel | None:
-    """Return the model in `folder`, as MLflow would load it; None when only MLflow can."""
+    """Return the model in `folder`, equal to what MLflow would load; None when only MLflow can load it."""
     try:
         return _load(folder)
     except Exception:  # noqa: BLE001 - MLflow says what is wrong
@@ -186,9 +186,10 @@ def _load(folder: Path) -> SkopsModel | None:
 
 
 def logged_example(folder: Path, info: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the request that was logged with a model; None when there is none.
+    """Return the request that was logged as a model's example; None when there is none.
 
-    `info` is the entry about the example in the MLmodel file. Raises OSError or ValueError for a lost or damaged file.
+    `info` is the entry about the example in the MLmodel file. Raises OSError or ValueError when the example's file is
+    missing or damaged.
     """
     name = (info or {}).get("serving_input_path")
     request = json.loads((folder / str(name)).read_text("utf-8")) if name else None

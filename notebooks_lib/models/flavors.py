@@ -54,7 +54,7 @@ _NOISY = (
 def flavor_of(model: Any) -> str:
     """Return MLflow's flavour for a model: that of its class or base classes, else "pyfunc" if it has `predict`.
 
-    Raises ModelError that lists what is possible.
+    Raises ModelError, listing the flavours, when there is none.
     """
     for base in type(model).__mro__:
         if base.__module__.startswith("mlflow.pyfunc"):
@@ -73,8 +73,10 @@ def flavor_of(model: Any) -> str:
 def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Path, meta: Model) -> str:
     """Save `model` in `folder` with signature, example and pinned requirements; return the format it is kept in.
 
-    The format is "skops" or "cloudpickle" for scikit-learn and Python models, else the flavour's name. Classes from
-    a project's own files are stored with the model, so that it loads where these files are not. Raises ModelError.
+    The format is "skops" or "cloudpickle" for scikit-learn and Python models, else the flavour's name. A `flavor` of
+    None is derived from the model's class. Requirements are pinned as in the lock file `lock`; `meta` is MLflow's
+    object for the model's MLmodel file. Classes from a project's own files are stored with the model, so that it loads
+    where these files are not. Raises ModelError when the model cannot be saved.
     """
     flavor = flavor or flavor_of(model)
     modules = _modules(model)

@@ -53,17 +53,17 @@ class Column:
 
 
 def columns_of(schema: Any) -> tuple[Column, ...]:
-    """Return the columns of an MLflow schema; none where there is no schema."""
+    """Return the columns of an MLflow schema; none if the schema is None."""
     return tuple(_column(spec) for spec in schema.inputs) if schema is not None else ()
 
 
 def columns_of_json(text: str) -> tuple[Column, ...]:
-    """Return the columns of a schema as a model's MLmodel holds it."""
+    """Return the columns of a schema, given as JSON as in the MLmodel file."""
     return tuple(_column_of_json(spec) for spec in json.loads(text))
 
 
 def type_name(kind: Any) -> str:
-    """Return a type as MLflow's signature writes it."""
+    """Return the name of a type as in MLflow's signatures."""
     return str(getattr(kind, "name", None) or kind)
 
 
@@ -81,14 +81,14 @@ def _column_of_json(spec: Mapping[str, Any]) -> Column:
 
 
 def takes_table(columns: Sequence[Column]) -> bool:
-    """Return True if a model takes a table: each column has a name, and one value of a simple type per row."""
+    """Return True if a model takes a table: each column has a name and a simple type."""
     return bool(columns) and all(
         column.name is not None and column.shape is None and column.type in _CELLS for column in columns
     )
 
 
 def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame | None:
-    """Return the table of a request in one of MLflow's four formats; None if it has no named columns.
+    """Return the table of a request in one of MLflow's four formats; None if the model has no named columns.
 
     Raises InputError for the first value that is not of its column's type.
     """
@@ -116,7 +116,7 @@ def from_payload(payload: Mapping[str, Any], columns: Sequence[Column]) -> pd.Da
 def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
     """Return the table of a CSV text with a header. Columns unknown to the model stay texts.
 
-    Raises InputError for a text that is no table, and for the first value that is not of its column's type.
+    Raises InputError for a text that is not a table, and for the first value that is not of its column's type.
     """
     import pandas as pd
 
@@ -140,8 +140,9 @@ def from_csv(text: str, columns: Sequence[Column]) -> pd.DataFrame:
 def accept_missing_values(model: Any) -> Any:
     """Let a loaded pyfunc model take missing values in optional columns of booleans and of whole numbers.
 
-    MLflow's signature calls them optional, but its enforcement refuses them: it has booleans as objects, makes numbers
-    of a column in which all are missing, and has no missing whole number. Only the model in memory changes.
+    MLflow's signature calls these columns optional, but its enforcement rejects the values: pandas holds such booleans
+    as objects, turns a column that is all missing into numbers, and has no missing whole number. Only the model in
+    memory is changed.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema

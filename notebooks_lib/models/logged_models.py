@@ -35,7 +35,7 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model of a run."""
+    """Where the model of a run is, and how it was saved."""
 
     name: str
     """The artifact folder, or the name of the logged model."""
@@ -56,9 +56,9 @@ def log_model(
 
     `example` is rows as they go to `predict`: all of the training data is best, because the signature then knows of
     missing values; five rows are kept. The flavour follows from the model's class; `flavor` chooses another. A second
-    model of the same name becomes "2-NAME": what a version was registered from is never overwritten (and Azure ML
-    refuses to). Raises ModelError when the model cannot be saved, does not predict the example, or would be served
-    other values than it was given here (`input_schema`).
+    model of the same name becomes "2-NAME", because a registered version's files must never be overwritten (Azure ML
+    refuses to). Raises ModelError when the model cannot be saved, does not predict the example, or would get other
+    values from an endpoint than in the notebook (`serving_skew`).
     """
     from mlflow.models import Model
 
@@ -86,9 +86,9 @@ def log_model(
 
 
 def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInfo:
-    """Return where a run's model is: by our tag, else among its artifacts, else among MLflow 3's logged models.
+    """Return where a run's model is: by the tag of `log_model`, else in its artifacts, else as MLflow 3's logged model.
 
-    With several, `name` chooses. Raises ModelError when there is none, or several and no `name`.
+    If the run has several, `name` chooses one. Raises ModelError when it has none, or several and `name` is None.
     """
     with errors.as_model_error(f"the model of run {run_id} cannot be looked up"):
         run = store.client.get_run(run_id)
@@ -115,7 +115,7 @@ def model_of_run(store: Store, run_id: str, name: str | None = None) -> ModelInf
 def load(source: str | Path) -> Any:
     """Return MLflow's pyfunc model at a location: `predict`, `.metadata.signature`, `.input_example`.
 
-    Raises ModelError.
+    Raises ModelError when it cannot be fetched or loaded.
     """
 
     def open_folder(folder: Path) -> Any:
@@ -127,7 +127,10 @@ def load(source: str | Path) -> Any:
 
 
 def native(source: str | Path) -> Any:
-    """Return the model as its library knows it, with `predict_proba` and the like. Raises ModelError."""
+    """Return the model as an object of its own library, with `predict_proba` and the like.
+
+    Raises ModelError when it cannot be fetched or loaded.
+    """
     import importlib
 
     from mlflow.models import Model
@@ -143,7 +146,7 @@ def native(source: str | Path) -> Any:
 
 
 def example(source: str | Path) -> Any:
-    """Return the example that was logged with a model, as it goes to `predict`; None when it has none."""
+    """Return the example that was logged with a model, in the form that `predict` takes; None when it has none."""
     from mlflow.models import Model
 
     with errors.as_model_error(f"the model at {source} cannot be read"):

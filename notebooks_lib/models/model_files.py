@@ -18,7 +18,10 @@ from notebooks_lib.models.model_trust import check_folder_trusted, code_in
 
 
 def download(source: str | Path, folder: Path) -> Path:
-    """Copy the model at a location under `folder`; return the folder that holds its MLmodel. Raises ModelError."""
+    """Copy the model at a location under `folder`; return the folder that holds its MLmodel file.
+
+    Raises ModelError when it cannot be fetched.
+    """
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +37,7 @@ def download(source: str | Path, folder: Path) -> Path:
 
 
 def local_model_folder(source: str | Path) -> Path | None:
-    """Return the folder of a model on this machine; None when it has to be fetched."""
+    """Return the folder of a model that is on this machine; None when it has to be fetched."""
     text = str(source)
     if text.startswith("file:"):
         from mlflow.utils.file_utils import local_file_uri_to_path
@@ -48,7 +51,10 @@ _NOTE = re.compile(rb"(model_(name|version): [^\r\n]*\n?){2}")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of a model, with their digest: the same files are scored, registered and deployed."""
+    """The files of a model: digest, size, requirements and code.
+
+    The digest shows that scored and deployed files are equal.
+    """
 
     sha256: str
     """Digest of the names and contents of all files, except the note that MLflow adds to a downloaded version."""
@@ -60,13 +66,16 @@ class ModelFiles:
 
 
 def read_model_files(source: str | Path) -> ModelFiles:
-    """Read the files of the model at a location. Raises ModelError."""
+    """Read the files of the model at a location.
+
+    Raises ModelError when they cannot be read or refer to files elsewhere.
+    """
     with _folder(source) as folder:
         return _files(folder)
 
 
 def check_trusted(source: str | Path, trusted: Sequence[str]) -> None:
-    """Raise ModelError when the model at a location brings code and its flavour is not trusted."""
+    """Raise ModelError when the model at a location brings code and its flavour is not one of `trusted`."""
     with _folder(source) as folder:
         check_folder_trusted(folder, trusted, "it")
 

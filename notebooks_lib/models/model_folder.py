@@ -25,7 +25,7 @@ _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelError if the model's folder refers to files outside it, which its digest would not cover."""
+    """Raise ModelError if a model's folder refers to files outside it, which the model's digest would not cover."""
     for path in files_below(folder):
         if path.is_symlink():
             raise ModelError(
@@ -40,12 +40,12 @@ def check_folder(folder: Path) -> None:
 
 
 def library_flavor(folder: Path) -> str:
-    """Return the model's flavour as [promotion] trusted_flavors would name it: its library's, else python_function."""
+    """Return a model's flavour as the setting `trusted_flavors` names it: that of its library, else python_function."""
     return next((name for name in read_mlmodel(folder).get("flavors", {}) if name != PYFUNC), PYFUNC)
 
 
 def read_mlmodel(folder: Path) -> dict[str, Any]:
-    """Return the content of MLmodel. Raises ModelError when it is not valid."""
+    """Return the content of the file MLmodel. Raises ModelError when it cannot be read or names no flavour."""
     import yaml
 
     try:

@@ -37,7 +37,7 @@ _CODE = frozenset((".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pkl
 
 
 def code_in(folder: Path) -> str:
-    """Describe the files of a model that may run code when it is loaded; empty if only installed libraries run."""
+    """Describe the files of a model that may run code when it is loaded; empty if there are none."""
     flavors = read_mlmodel(folder).get("flavors", {})
     pyfunc = flavors.get(PYFUNC, {})
     own = [name for name in flavors if name != PYFUNC]
@@ -81,14 +81,17 @@ def _code_of_flavor(name: str, conf: Mapping[str, Any]) -> str:
 def is_data_type(name: str) -> bool:
     """Return True if a class or function in a skops file only holds and computes numbers, so that it is safe to load.
 
-    Not all of NumPy, SciPy and scikit-learn does: `scipy.stats` runs text from a distribution's state when one is
+    Some of NumPy, SciPy and scikit-learn is not safe: `scipy.stats` runs text from a distribution's state when it is
     loaded, and `numpy.testing` has a function that runs its argument.
     """
     return _TRUSTED.match(name) is not None
 
 
 def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
-    """Raise ModelError when a model brings code and its flavour is not trusted; `what` names the model."""
+    """Raise ModelError when a model brings code and its flavour is not one of `trusted`.
+
+    `what` names the model in the message.
+    """
     check_folder(folder)
     brings = code_in(folder)
     if brings and library_flavor(folder) not in trusted:

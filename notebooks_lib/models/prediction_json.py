@@ -18,7 +18,7 @@ def encode_predictions(value: Any) -> bytes:
 
 
 def dtype_kind(value: Any) -> str:
-    """Return NumPy's letter for the type of an array's elements; M are dates."""
+    """Return NumPy's letter for the type of an array's elements, such as M for dates."""
     return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 

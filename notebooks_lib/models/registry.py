@@ -48,35 +48,35 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """The URI by which MLflow and `load` load it."""
+        """The URI by which MLflow and `logged_models.load` load the version."""
         return f"models:/{self.model}/{self.version}"
 
     @property
     def sha256(self) -> str:
-        """Digest of the files that were scored; empty for versions of earlier releases and of other tools."""
+        """Digest of the files that were scored; empty for versions registered by earlier releases or other tools."""
         return self.tags.get(Tag.MODEL_SHA256, "")
 
     @property
     def reason(self) -> str:
-        """The reason given when it became champion; empty when none was given."""
+        """The reason given when the version became champion; empty when none was given."""
         return self.tags.get(Tag.REASON, "")
 
     @property
     def waiting(self) -> str:
-        """JSON of the stages that it may enter once it is approved; empty when it does not wait."""
+        """JSON of the stages that the version may enter once it is approved; empty when no approval is awaited."""
         return self.tags.get(Tag.WAITING, "")
 
     @property
     def withdrawn(self) -> tuple[str, ...]:
-        """The stages from which it was withdrawn; mostly none. No promotion moves it automatically."""
+        """The stages from which the version was withdrawn. No promotion moves it there automatically."""
         return tuple(stage for stage in STAGES if self.tags.get(Tag.WITHDRAWN_PREFIX + stage))
 
 
 def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> Version:
     """Make the run's model a version of `model`; the same run always gives the same version.
 
-    The version is announced once it has loaded and predicted its example; when it does not, it is deleted and
-    ModelError gives the reason. The next call finishes a registration that was cut short. Two calls at once agree on
+    The version becomes visible once it has loaded and predicted its example. When that fails, the version is deleted,
+    and ModelError gives the reason. The next call finishes a registration that was interrupted. Two calls at once give
     one version.
     """
     logged = model_of_run(store, run_id)
@@ -106,12 +106,15 @@ def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] |
 
 
 def versions(store: Store, model: str) -> list[Version]:
-    """Return all announced versions of a model, newest first; none if there is no such model."""
+    """Return all versions of a model that load and predict, newest first; none if there is no such model."""
     return [version for version in _all(store, model) if Tag.READY in version.tags]
 
 
 def get(store: Store, model: str, version: str | int) -> Version:
-    """Return one announced version. Raises UnknownNameError that lists the known ones."""
+    """Return one version of a model.
+
+    Raises UnknownNameError, listing the known versions, when there is no such version.
+    """
     announced = {one.version: one for one in versions(store, model)}
     if str(version) in announced:
         return announced[str(version)]
@@ -204,7 +207,7 @@ def _plain(mlflow_version: Any) -> Version:
 
 
 def set_tags(store: Store, version: Version, tags: Mapping[str, str]) -> None:
-    """Write tags on a version, in this order."""
+    """Write tags on a version, in the order given."""
     from mlflow.exceptions import MlflowException
 
     for key, value in tags.items():
@@ -220,7 +223,7 @@ _MODEL_TAGS = (Tag.MODEL, "mlflow.log-model.history")
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, or a run without one, that used a dataset."""
+    """A run that used a dataset, with the model version made of it, if any."""
 
     run_id: str
     experiment: str

@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 def pinned_requirements(distributions: Iterable[str], lock: Path) -> list[str]:
-    """Return `name==version` for each distribution, sorted: from the lock, or as installed without a lock.
+    """Return `name==version` for each distribution, sorted: as in the lock file, or as installed without a lock file.
 
-    If the installed version differs from the lock, the installed one is returned, with a warning, because the model was
-    made with it. A distribution that is neither locked nor installed is left out.
+    If the installed version differs from the lock file, the installed one is returned, with a warning, because the
+    model was made with it. A distribution that is neither locked nor installed is left out.
     """
     locked = _locked(lock)
     lines, drifted = [], []
@@ -43,7 +43,7 @@ def pinned_requirements(distributions: Iterable[str], lock: Path) -> list[str]:
 def requirement_faults(lines: Iterable[str], lock: Path) -> list[str]:
     """Return a line for each requirement that pins no version, or another version than this environment has.
 
-    A pin is right when that version is installed or, where the distribution is not installed, locked.
+    The environment has the version that is installed or, for a distribution that is not installed, the locked one.
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -86,7 +86,7 @@ def distributions_of(modules: Iterable[str]) -> set[str]:
 
 
 def is_own(module: str) -> bool:
-    """Return True if a loaded module is a file of the project, not of an installed package: other machines lack it."""
+    """Return True if a loaded module is a file of the project, not of an installed package. Other machines lack it."""
     loaded = sys.modules.get(module)
     if loaded is None or module in sys.stdlib_module_names or module == "__main__":
         return False
@@ -95,7 +95,7 @@ def is_own(module: str) -> bool:
 
 
 def modules_of(model: Any) -> set[str]:
-    """Return the modules whose classes and functions a model consists of, found by walking it as pickle does."""
+    """Return the modules whose classes and functions a model consists of, found by traversing it as pickle does."""
     import cloudpickle
 
     names: set[str] = set()

@@ -27,7 +27,7 @@ _NOT_THE_MODEL = ("Failed to enforce schema", "Invalid parameters found", "Param
 
 
 class ServedModel:
-    """A model loaded from its folder, ready to predict. It is thread-safe if the model's own `predict` is."""
+    """A model loaded from its folder, ready to predict. It is thread-safe if the model's `predict` is."""
 
     def __init__(self, model: Any) -> None:
         signature = model.metadata.signature
@@ -46,9 +46,9 @@ class ServedModel:
 
     @classmethod
     def load(cls, folder: Path) -> ServedModel:
-        """Load the model in `folder`, and let it predict its own example before it is returned.
+        """Load the model in `folder`, and let it predict its example before it is returned.
 
-        Raises ModelError when it is not an MLflow model, cannot be loaded here or does not answer.
+        Raises ModelError when it is not an MLflow model, cannot be loaded here, or fails to predict.
         """
         if not (folder / "MLmodel").is_file():
             raise ModelError(f"{folder}: holds no MLmodel file; expected the folder of an MLflow model")
@@ -92,7 +92,8 @@ class ServedModel:
     def complete(self) -> None:
         """Import MLflow before the first request needs it.
 
-        The example is predicted by MLflow and by the fast scorer; if the answers differ, the fast scorer is dropped.
+        The example is predicted by MLflow and by the fast scorer; if the predictions differ, the fast scorer is not
+        used any more.
         """
         if self.example is None:
             _ = self._model
@@ -108,7 +109,7 @@ class ServedModel:
         return self._fast is not None
 
     def answer_quickly(self, payload: Mapping[str, Any]) -> Any:
-        """Return the predictions for a request of plain numbers; None for any other.
+        """Return the predictions for a request of plain numbers, without MLflow; None for any other request.
 
         They equal what `parse` and `predict` give.
         """
@@ -136,7 +137,7 @@ class ServedModel:
     def parse(self, payload: Mapping[str, Any]) -> Any:
         """Return the model's input for a request with exactly one of MLflow's four format keys.
 
-        Raises InputError when MLflow cannot read it by the model's signature.
+        Raises InputError when the request does not fit the model's signature.
         """
         _import_mlflow()
         from mlflow.pyfunc.scoring_server import infer_and_parse_data
@@ -166,10 +167,10 @@ class ServedModel:
             raise InputError(f"text/csv: {reason(error)}") from error
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the predictions as lists, dicts and numbers.
+        """Return the predictions for parsed data as lists, dicts and numbers.
 
-        Raises InputError when the data does not fit the signature, or the model rejects it (ValueError) but still
-        answers its example; PredictionError when the model fails otherwise.
+        Raises InputError when the data does not fit the signature, or when the model raises ValueError for it but still
+        predicts its example. Raises PredictionError when the model fails otherwise.
         """
         _import_mlflow()
         from mlflow.exceptions import MlflowException
@@ -224,7 +225,7 @@ class ServedModel:
 
 
 def rows(data: Any) -> int | None:
-    """Return how many rows parsed data has; None when that is unknown."""
+    """Return the number of rows in parsed data; None when it is unknown."""
     if isinstance(data, Mapping):
         data = next(iter(data.values()), [])
     shape = getattr(data, "shape", None)

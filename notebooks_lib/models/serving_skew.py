@@ -20,7 +20,8 @@ CHECKED_ROWS = 50
 def check_servable(model: Any, example: Any, schema: Any, columns: Sequence[Column]) -> None:
     """Raise ModelError, naming the column, if a served model would receive other values than in the notebook.
 
-    The example's rows are predicted as they are, and as they come out of MLflow's schema and a JSON request.
+    The rows of `example` are predicted twice: as they are, and as they arrive through MLflow's schema and a JSON
+    request.
     """
     import pandas as pd
 
