@@ -8,5 +8,8 @@ __all__ = ["run"]
 
 
 def run(experiment: str | None = None, *, name: str | None = None) -> notebooks_lib.Run:
-    """Return the run of this notebook: its owner's when one started it, else one opened here. See `Run`."""
+    """Return the run of this notebook: the one that `nbops run` or a job opened for it, else one opened here.
+
+    See `Run`.
+    """
     return notebooks_lib.run(experiment, name=name)

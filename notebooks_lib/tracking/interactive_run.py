@@ -23,7 +23,10 @@ class InteractiveRun:
         self._watching = False
 
     def open(self, store: Store, experiment: str, name: str | None) -> Any:
-        """Open a run and make it the active one; end an earlier run of this process as superseded."""
+        """Open a run and make it MLflow's active run.
+
+        An earlier run of this process is ended and tagged as superseded.
+        """
         import mlflow
 
         stem, notebook = _name(store)
@@ -84,7 +87,7 @@ _session = InteractiveRun()
 
 
 def open_run(store: Store, experiment: str, name: str | None) -> Any:
-    """Open this process's run; return MLflow's info about it."""
+    """Open the run of this process, and return MLflow's info about it."""
     return _session.open(store, experiment, name)
 
 

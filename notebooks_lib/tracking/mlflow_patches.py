@@ -18,7 +18,10 @@ _ignored: set[str] = set()
 
 
 def install(tags: dict[str, str]) -> None:
-    """Let MLflow attach to the owner's run, and open a child run where it would raise. Put `tags` on all new runs."""
+    """Patch MLflow in this kernel, so that the notebook attaches to the owner's run and always uses the owner's store.
+
+    Where attaching would raise, a child run is opened instead. All new runs get `tags`.
+    """
     from mlflow import environment_variables as variables
     from mlflow.tracking._model_registry import utils as registry
     from mlflow.tracking._tracking_service import utils
@@ -46,7 +49,7 @@ def install(tags: dict[str, str]) -> None:
 
 
 def attachable_run() -> str | None:
-    """Return the id of the owner's run; None after the notebook has set another experiment."""
+    """Return the id of the owner's run; None after the notebook has set another experiment than the owner's."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return None
@@ -57,10 +60,10 @@ def attachable_run() -> str | None:
 
 
 def owners_store(asked: object) -> str:
-    """Return the owner's store, whatever store the notebook asks for.
+    """Return the URI of the owner's store, whatever store `asked` names.
 
-    A notebook of another project gets a tag on its run that says so. In the project's own folders it is an error:
-    raises NotebookError.
+    When `asked` is another store, a notebook of this project raises NotebookError. For any other notebook, the run gets
+    a tag that says so.
     """
     ours = os.environ.get(Env.OWNER_STORE, "")
     named = safe_text.printable(safe_text.masked(str(asked or "")))
@@ -77,7 +80,7 @@ def owners_store(asked: object) -> str:
 
 
 def other_store(named: str, ours: str) -> str:
-    """Return the message that a notebook of the project may not use another store, and what to do."""
+    """Return the error message for a notebook that sets the tracking URI `named` while its run is tracked to `ours`."""
     return (
         f"it sets the tracking URI to {named}, but the run is tracked to {ours}: take the line out, or run the "
         "notebook as it is with --untracked"

@@ -19,7 +19,7 @@ GONE = "its owner is gone"
 def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
     """End every run that the notebook of `owner_run` opened; return their ids.
 
-    Open ones get `status`; those that MLflow ended keep theirs. All get the tag that says an owner saw the end.
+    Open runs get `status`; those that MLflow ended keep their status. All are tagged as ended by an owner.
     """
     ended = []
     for run in query.search(store, f"tags.`{Tag.PARENT_OWNER}` = '{owner_run}'"):
@@ -32,10 +32,10 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
 
 
 def left_behind(store: Store, parent: str | None = None) -> list[Any]:
-    """Return MLflow runs whose owner, a process of this machine, is gone, so that nobody will end them.
+    """Return MLflow runs whose owner was a process of this machine and has ended, so that nothing will end them.
 
-    These are RUNNING, or FINISHED by MLflow's exit handler before their owner, killed meanwhile, could write the end.
-    Runs whose owner lives are never included. With `parent` only trials of that sweep are.
+    These are RUNNING, or FINISHED by MLflow's exit handler after their owner was killed. Runs of a living owner are
+    never included. With `parent`, only trials of that sweep are.
     """
     condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
     if parent is not None:
@@ -44,9 +44,9 @@ def left_behind(store: Store, parent: str | None = None) -> list[Any]:
 
 
 def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
-    """End the runs left behind as KILLED, with the reason; return their ids.
+    """End the runs left behind as KILLED, tagged with the reason; return their ids.
 
-    A run that had ended and was opened again gets its earlier end back.
+    A run that had ended and was opened again gets back the status of its earlier end.
     """
     closed = []
     for run in left_behind(store, parent):

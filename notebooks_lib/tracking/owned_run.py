@@ -49,7 +49,7 @@ class RunStart:
 
 
 class OwnedRun:
-    """An open run that this process must end."""
+    """A run that this process has opened and must end."""
 
     def __init__(self, store: Store, run_id: str, experiment_id: str, start: RunStart) -> None:
         self.store = store
@@ -59,7 +59,7 @@ class OwnedRun:
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
-        """Create the run with its whole description, so that an interrupted run has it too."""
+        """Create the run with name, parameters and tags, so that even an interrupted run has them."""
         tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
         tags |= provenance.owner_tags()
         tags |= {
@@ -95,7 +95,10 @@ class OwnedRun:
         return self.store.run_url(self.run_id, self.experiment_id)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make MLflow in the kernel attach to this run. Azure ML jobs set the same."""
+        """Return the environment variables that make MLflow in the kernel attach to this run.
+
+        Azure ML jobs set the same.
+        """
         variables = {
             "MLFLOW_TRACKING_URI": self.store.uri,
             "MLFLOW_REGISTRY_URI": self.store.uri,
@@ -123,9 +126,9 @@ class OwnedRun:
         artifacts: Iterable[tuple[Path, str]] = (),
         documents: Mapping[str, object] | None = None,
     ) -> Mapping[str, float]:
-        """Write the end of the run once the kernel is gone; return its metrics. The tag `nbops.end` is the last write.
+        """Record the end of the run once the kernel is gone; return its metrics. The tag `nbops.end` is written last.
 
-        `artifacts` are (file, folder in the run) pairs, `documents` JSON values by file name.
+        `artifacts` are (file, folder in the run) pairs, `documents` are JSON values by file name.
         """
         client = self.store.client
         end_children(self.store, self.run_id, status)

@@ -37,7 +37,7 @@ class Git:
 def git_state(root: Path) -> Git | None:
     """Return the commit and the uncommitted files of a working tree; None outside a git repository.
 
-    Where there is a repository but git gives no commit, the reason is logged once.
+    If git gives no commit inside a repository, the reason is logged once, and None is returned.
     """
     commit, reason = _git(root, "rev-parse", "HEAD")
     if commit is None:

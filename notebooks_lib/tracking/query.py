@@ -54,20 +54,23 @@ class RunInfo:
 
     @property
     def ended(self) -> bool:
-        """True if the run finished and its owner recorded that; a status alone proves nothing (docs/design trap 1)."""
+        """True if the run finished and its owner recorded that.
+
+        The status alone proves nothing (docs/design trap 1).
+        """
         return self.status == "FINISHED" and self.tags.get(Tag.END) == "FINISHED"
 
     @property
     def superseded(self) -> bool:
         """True if the cell of the run was run again before a model was logged, so that the run was only an attempt.
 
-        A run that recorded a model is complete; in JupyterLab, Run All with another value opens the next run.
+        A run with a model is complete; in JupyterLab, Run All with another value opens the next run.
         """
         return Tag.SUPERSEDED_BY in self.tags and Tag.MODEL not in self.tags
 
     @property
     def parent(self) -> str | None:
-        """Id of its parent run."""
+        """The id of the parent run; None if there is none."""
         return self.tags.get("mlflow.parentRunId")
 
     @property
@@ -88,7 +91,7 @@ class RunInfo:
 
     @property
     def dataset_tags(self) -> tuple[DatasetTag, ...]:
-        """The same in parts: `ref` ("name@version") and `fingerprint` of each."""
+        """The datasets that the run used, as tags with `ref` ("name@version") and `fingerprint`."""
         return dataset_tag.of_run(self.tags)
 
 
@@ -111,8 +114,8 @@ class RunSelection:
 def find_runs(store: Store, experiment: str, *, ended_only: bool = True) -> list[RunInfo]:
     """Return all runs of an experiment, newest first.
 
-    With `ended_only` those that ended well, without the parent runs of sweeps and the runs of `nbops verify`. Raises
-    UnknownNameError when there is no such experiment.
+    With `ended_only`, return only finished runs, without the parent runs of sweeps and the runs of `nbops verify`.
+    Raises UnknownNameError when there is no such experiment.
     """
     experiment_id = _experiment_id(store, experiment)
     with translate_store_errors(store):
@@ -130,11 +133,11 @@ def promising_runs(
     data: Mapping[str, str] | None = None,
     limits: SelectionLimits = SelectionLimits(),
 ) -> RunSelection:
-    """Return the finished runs that a ranking by `metric` needs; of an experiment with thousands of runs, a part.
+    """Return the finished runs that a ranking by `metric` needs; of a very large experiment, only a part of them.
 
-    A part is the newest runs, the best of all, the best on the datasets that the newest runs used, and the best on
-    `data`, given as tags of a run; `limits` says how many. Of an Azure ML workspace it is all runs. Raises
-    UnknownNameError when there is no such experiment.
+    This part consists of the newest runs, the best of all, the best on the datasets that the newest runs used, and the
+    best on `data`, given as tags of a run. `limits` says how many. `largest` says that a larger metric is better. For
+    an Azure ML workspace, all runs are returned. Raises UnknownNameError when there is no such experiment.
     """
     if not _sorts(store):
         return RunSelection(find_runs(store, experiment), whole=True)
@@ -191,7 +194,7 @@ def _data_tags(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
-    """Yield the items on all pages of an MLflow result; `read` fetches the page of a token, None for the first page."""
+    """Yield the items of all pages of an MLflow result. `read` fetches a page by its token; None is the first page."""
     token: str | None = None
     while True:
         page = read(token)
@@ -204,7 +207,7 @@ def all_pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
 def search(
     store: Store, condition: str, experiment_ids: Sequence[str] | None = None, *, deleted: bool = False
 ) -> list[Any]:
-    """Return the runs that meet an MLflow filter, as MLflow's objects, newest first; of all experiments by default.
+    """Return the runs that match an MLflow filter, as MLflow's objects, newest first; by default from all experiments.
 
     With `deleted`, deleted runs are included.
     """
@@ -232,7 +235,7 @@ def children(store: Store, run_id: str) -> list[RunInfo]:
 
 
 def get_run(store: Store, run_id: str) -> RunInfo:
-    """Return one run by its id. Raises UsageError when the store has none."""
+    """Return one run by its id. Raises UsageError when the store has no such run."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -252,9 +255,10 @@ def find_run(store: Store, run_id: str) -> RunInfo | None:
 
 
 def whole_id(store: Store, text: str) -> str:
-    """Return the id of the run that begins with `text`: tables show the first eight characters.
+    """Return the id of the run that begins with `text`; tables show only the first eight characters.
 
-    What cannot be the beginning of an id is returned as it is. Raises UsageError when several runs or none begin so.
+    A text that cannot be the beginning of an id is returned unchanged. Raises UsageError when no run or several runs
+    match.
     """
     if not re.fullmatch("[0-9a-f]{4,31}", text):
         return text
@@ -276,7 +280,7 @@ def experiments(store: Store) -> list[str]:
 
 
 def run_info(run: Any, experiment: str = "") -> RunInfo:
-    """Return a run of MLflow as a plain value; `experiment` is the name of its experiment, where that is known."""
+    """Return MLflow's run as a plain value; `experiment` is the name of its experiment, if known."""
     return RunInfo(
         run_id=run.info.run_id,
         name=run.info.run_name or "",

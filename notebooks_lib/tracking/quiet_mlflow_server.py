@@ -22,7 +22,7 @@ _DEPRECATION = "ignore:starlette.middleware.wsgi is deprecated:UserWarning"
 
 
 def command(store: Store, port: int) -> list[str]:
-    """Return the command that serves MLflow's pages for a local store, on loopback."""
+    """Return the command that serves MLflow's UI for a local store on `port` of the loopback address."""
     from notebooks_lib.tracking import sqlite
 
     root = sqlite.artifact_root(store.uri).as_uri()
@@ -34,7 +34,7 @@ def command(store: Store, port: int) -> list[str]:
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the command."""
+    """Return the environment variables for the server process."""
     filters = [*filter(None, [inherited.get("PYTHONWARNINGS")]), _DEPRECATION]
     # MLflow's job runner is for features that are not used here, and takes ten processes.
     return {**inherited, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": ",".join(filters)}
@@ -57,7 +57,7 @@ class _WithoutNotice(io.TextIOBase):
 
 
 def main() -> None:
-    """Run as a process of its own; see the module."""
+    """Run MLflow's server in this process, without its notices; the arguments are those of `mlflow server`."""
     from mlflow.cli import cli
 
     with redirect_stderr(_WithoutNotice(sys.stderr)):

@@ -32,7 +32,7 @@ What = Literal["mark", "traffic", "failed", "waiting", "approved"]
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One entry: what happened to a model in a stage, such as a move of the champion mark or of traffic."""
+    """One entry: what happened to a model in a stage, such as the move of a champion mark or of traffic."""
 
     model: str
     stage: str
@@ -64,7 +64,7 @@ _FIELDS = {
 
 
 def write_entry(store: Store, entry: LedgerEntry, key: str) -> None:
-    """Add an entry to the ledger, unless it has one with this key."""
+    """Add an entry to the ledger, unless an entry with this key exists."""
     with translate_store_errors(store):
         experiment = store.experiment_id(EXPERIMENT)
         entries = query.search(store, f"tags.`{Tag.LEDGER}` = '{key}'", [experiment])
@@ -77,7 +77,7 @@ def write_entry(store: Store, entry: LedgerEntry, key: str) -> None:
 
 
 def read_entries(store: Store, model: str, stage: str | None = None) -> list[LedgerEntry]:
-    """Return the entries of a model, or of one stage of it, newest first."""
+    """Return the ledger's entries for a model, newest first; with `stage`, only those of that stage."""
     with translate_store_errors(store):
         experiment = store.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
@@ -93,7 +93,7 @@ def read_entries(store: Store, model: str, stage: str | None = None) -> list[Led
 
 
 def acting_user() -> str:
-    """Return the acting user and machine, or the person for whom CI acts."""
+    """Return "user@machine"; in CI, the user is the person who triggered the job."""
     actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("BUILD_REQUESTEDFOR")
     try:
         user = actor or getpass.getuser()

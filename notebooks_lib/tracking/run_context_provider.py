@@ -14,7 +14,10 @@ from notebooks_lib.tracking import mlflow_patches, sqlite
 
 
 class OwnedRunContext(RunContextProvider):
-    """Tags for runs opened in a kernel with an owner: a second start_run, a thread, a subprocess (docs/design D1)."""
+    """Tags for all further runs that a kernel with an owner opens.
+
+    They come from a second start_run, a thread or a subprocess (docs/design D1).
+    """
 
     def __init__(self) -> None:
         # MLflow creates its providers at import: the only moment before the notebook's first call.
@@ -25,11 +28,11 @@ class OwnedRunContext(RunContextProvider):
                 sqlite.relax_flushing(store)
 
     def in_context(self) -> bool:
-        """Return True if the owner of a run started this kernel."""
+        """Return True if this kernel was started for a run of an owner."""
         return bool(os.environ.get(Env.OWNER_RUN))
 
     def tags(self) -> dict[str, str]:
-        """Return the tags of a new run: the owner's run as parent, the notebook as source, this process as owner."""
+        """Return the tags for a new run: the owner's run as parent, the notebook as source, this process as owner."""
         owner = os.environ[Env.OWNER_RUN]
         tags = {
             MLFLOW_PARENT_RUN_ID: owner,

@@ -39,7 +39,10 @@ _users_uri: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a store for one run: longer values are cut, more parameters left out; parameters.json has them all."""
+    """A store's limits for one run.
+
+    Longer values are cut, and further parameters left out; parameters.json has them all.
+    """
 
     tag_characters: int
     param_characters: int
@@ -66,7 +69,7 @@ class Store:
 
     @property
     def shown(self) -> str:
-        """The URI without its password, for people."""
+        """The URI without its password, for display."""
         return safe_text.masked(self.uri)
 
     @property
@@ -95,9 +98,10 @@ class Store:
         return True
 
     def experiment_id(self, name: str) -> str:
-        """Return the experiment's id; make the experiment, with its artifacts beside the database, if there is none.
+        """Return the id of an experiment, which is created if it does not exist.
 
-        Raises TrackingError when an experiment of that name was deleted.
+        On SQLite its artifacts lie beside the database. Raises TrackingError when an experiment of that name was
+        deleted, or cannot be created.
         """
         from mlflow.exceptions import MlflowException
 
@@ -116,7 +120,7 @@ class Store:
         return str(experiment.experiment_id)
 
     def run_url(self, run_id: str, experiment_id: str) -> str:
-        """Return the address of a run for people; for SQLite, once `nbops ui` is started."""
+        """Return the address of a run's page. For SQLite the page is there while `nbops ui` runs."""
         if self.uri.startswith("azureml:"):
             workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
@@ -129,8 +133,9 @@ class Store:
 def connect(settings: Settings | None = None) -> Store:
     """Return the store of runs and models, ready for use, and make it MLflow's default in this process.
 
-    `settings` are by default those of the project of the current folder. A new project's SQLite database is made.
-    Raises TrackingError when the store does not answer, SettingsError when two variables name different stores.
+    `settings` are by default those of the project of the current folder. For a new project, the SQLite database is
+    created. Raises TrackingError when the store does not answer, SettingsError when two variables name different
+    stores.
     """
     settings = settings or settings_module.here()
     # Before MLflow is imported (Azure's SDK may do so): its telemetry client starts at import.
@@ -168,7 +173,7 @@ def _without_machine_faults(record: logging.LogRecord) -> bool:
 
 
 def tracking_uri(settings: Settings) -> str:
-    """Return the tracking URI in force: the owner's, else from two variables, the settings file, or SQLite.
+    """Return the tracking URI in force: the run owner's, else that of a variable, of the settings file, or of SQLite.
 
     The variables are NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI.
     """
@@ -192,7 +197,7 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def make_state(layout: Layout) -> None:
-    """Make the folder of everything kept at run time, and have git ignore it in any repository."""
+    """Make the project's folder for everything created at run time, and let git ignore it."""
     ignore = layout.state / ".gitignore"
     try:
         atomic_private_files.make_folder(layout.state)
@@ -203,7 +208,7 @@ def make_state(layout: Layout) -> None:
 
 
 def absolute_uri(uri: str, root: Path) -> str:
-    """Return the URI with a relative path resolved from the project root, never from the current folder."""
+    """Return the URI with a relative path resolved from the project root, not from the current folder."""
     if match := re.match(r"sqlite:///(?!/)([^?]*)(.*)$", uri, re.DOTALL):
         return sqlite.sqlite_url(root / sqlite.database_file(match[1])) + match[2]
     if match := re.match(r"file:(?!/)(.*)$", uri, re.DOTALL):
@@ -227,7 +232,7 @@ def _greet(uri: str) -> None:
 
 @contextmanager
 def translate_store_errors(store: Store) -> Iterator[None]:
-    """Within the block, turn MLflow's errors, when the store refuses or is gone, into a TrackingError of one line."""
+    """Within the block, turn an MLflow error about a store that refuses or cannot be reached into a TrackingError."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -246,10 +251,10 @@ def _slug(name: str) -> str:
 
 
 def sign_in_to_azure(uri: str) -> None:
-    """Make MLflow's Azure plugin use our credential for a workspace's tracking URI, once per process.
+    """Make MLflow's Azure plugin use `workspace.credential` for a workspace's tracking URI, once per process.
 
-    Left alone, the plugin falls back to a browser and a device code, for which a headless process would wait for
-    minutes. In an Azure ML job, which has a token of its own, nothing is done.
+    By default the plugin falls back to a browser and a device code, for which a headless process would wait for
+    minutes. In an Azure ML job, which has a token, nothing is done.
     """
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
         return
