@@ -7,13 +7,13 @@ from typing import Any
 
 
 def record_memory(cell: Any, peak_mb: float) -> None:
-    """Write into a cell's metadata the most memory that its kernel held while the cell ran, in MiB."""
+    """Write the peak memory of the kernel during a cell, in MiB, into the cell's metadata."""
     cell.metadata["nbops"] = {"peak_memory_mb": peak_mb}
 
 
 @dataclass(frozen=True)
 class CellFigures:
-    """One code cell of an executed notebook, as the run's artifact cells.json lists it."""
+    """Time and memory of one code cell of an executed notebook, as in the artifact cells.json."""
 
     cell: int
     """Index in the executed notebook, from 0."""
@@ -25,7 +25,7 @@ class CellFigures:
 
 
 def cell_figures(notebook: Any) -> list[CellFigures]:
-    """Return the figures of all code cells, in order; None for what was not measured."""
+    """Return time and memory of all code cells, in order; None for a value that was not measured."""
     figures = []
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":

@@ -35,7 +35,7 @@ START_ATTEMPTS = 2
 
 @dataclass
 class Execution:
-    """The order to the engine, and after the run its outcome."""
+    """What the engine is to run and how; after the run also its outcome."""
 
     output: ExecutedNotebook
     environment: Mapping[str, str]
@@ -68,9 +68,9 @@ class Execution:
 
 
 def execute(notebook: Any, parameters: Mapping[str, object], execution: Execution, kernel_name: str) -> None:
-    """Run the cells of a notebook whose parameters are already injected; `execution` receives the outcome.
+    """Run the cells of a notebook whose parameters are already injected. `execution` receives the outcome.
 
-    A failing notebook does not raise.
+    A failing notebook raises no error.
     """
     papermill_engines.register(ENGINE, NbopsEngine)
     # papermill would warn about annotations that it misreads, and about names that are already checked.
@@ -91,7 +91,7 @@ def execute(notebook: Any, parameters: Mapping[str, object], execution: Executio
 
 
 class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
-    """The engine that papermill calls; papermill keeps the cells' times and states."""
+    """The engine that papermill calls. papermill itself records times and states of the cells."""
 
     @classmethod
     def execute_managed_notebook(
@@ -232,9 +232,9 @@ class _Client(MessageClient):
 async def wait_until_ready(client: Any, kernel: KernelProcess, timeout: float) -> Any:
     """Connect to a starting kernel and return its answer to `kernel_info`. No later output is missed.
 
-    jupyter_client's own `wait_for_ready` listens for a fixed time whether more comes. That is not needed: the output
-    channel is connected once anything came through it, and cells' output is recognised by its parent message.
-    Raises RuntimeError when the kernel ends, or does not answer within `timeout` seconds.
+    jupyter_client's own `wait_for_ready` also listens for a fixed time, to see whether more messages come. That is not
+    needed: the output channel is connected once anything came through it, and cells' output is recognised by its parent
+    message. Raises RuntimeError when the kernel ends, or does not answer within `timeout` seconds.
     """
     until = time.monotonic() + timeout
     answer = None

@@ -28,7 +28,7 @@ DEPTH = 2
 
 
 class ExecutedNotebook:
-    """The file of the executed notebook. `save` never leaves half a file behind."""
+    """The file of the executed notebook. `save` writes it as a whole or not at all."""
 
     def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class ExecutedNotebook:
         self._saved = time.monotonic()
 
     def without_secrets(self, notebook: Any) -> Any:
-        """Return the notebook, or, when there are secrets, a copy in which they are masked."""
+        """Return a copy of the notebook with its secrets masked; without secrets, the notebook itself."""
         return nbformat.from_dict(self._mask_all(notebook)) if self._secrets else notebook
 
     def _mask_all(self, value: Any) -> Any:
@@ -76,7 +76,7 @@ class ExecutedNotebook:
 
 
 def to_json(notebook: Any) -> str:
-    """Return the notebook as JSON that every parser takes and UTF-8 can encode."""
+    """Return the notebook as standard JSON that can be encoded in UTF-8."""
     try:
         text = str(nbformat.writes(notebook, allow_nan=False))
         text.encode()
@@ -95,7 +95,11 @@ def _plain(value: Any) -> Any:
 
 
 def annotate(notebook: Any, status: RunStatus, failure: Failure | None, cell: int | None) -> None:
-    """Write how the run ended into the notebook: in its metadata, at its top, and before the last cell that ran."""
+    """Write the run's `status` and failure into the notebook's metadata.
+
+    After a failure, text cells with the reason are added at the top and before `cell`, the index of the last cell that
+    ran.
+    """
     notebook.metadata["nbops"] = {"status": status, "failure": None if failure is None else dict(vars(failure))}
     if failure is None:
         return

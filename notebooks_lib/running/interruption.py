@@ -24,7 +24,7 @@ GRACE = 3.0
 
 
 class Watchdog:
-    """Watches the time limits and stop requests of one notebook. `stopped` becomes the reason to stop it."""
+    """Watches the time limits and stop requests of one notebook. `stopped` becomes the reason to stop the notebook."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class Watchdog:
             self._cell_deadline = time.monotonic() + self._cell_timeout
 
     def cell_ends(self) -> None:
-        """End the time limit of the cell, and check for a reason to stop once more."""
+        """End the time limit of the cell, and check a last time whether there is a reason to stop."""
         self._cell_deadline = None
         self._check()
 
     async def watch(self) -> None:
-        """Check until there is a reason to stop; then interrupt the cell, and kill the kernel after GRACE."""
+        """Check until there is a reason to stop; then interrupt the cell, and kill the kernel GRACE seconds later."""
         measured = 0.0
         while self.stopped is None:
             if time.monotonic() - measured >= MEASURE_EVERY:
@@ -86,10 +86,10 @@ PATIENCE = 2
 
 @contextlib.contextmanager
 def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
-    """Within the block, only note SIGINT, SIGTERM and SIGHUP; the yielded function returns "interrupt" once one came.
+    """Within the block, only record SIGINT, SIGTERM and SIGHUP; the yielded function returns "interrupt" after one.
 
     After PATIENCE signals, raise KeyboardInterrupt, so that a store that hangs cannot block the exit. Outside the main
-    thread nothing is changed: Python delivers signals to the main thread only.
+    thread nothing is changed, because Python delivers signals to the main thread only.
     """
     signals: list[int] = []
 

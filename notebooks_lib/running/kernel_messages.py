@@ -43,7 +43,10 @@ class MessageClient(BoundedClient):
 
     @staticmethod
     def without_limit(client: Any) -> None:
-        """Lift the limit on received messages, which makes kernels drop some; call this before channels are opened."""
+        """Remove a client's limit on queued messages, at which messages are lost.
+
+        Call this before its channels are opened.
+        """
         client.context.setsockopt(zmq.RCVHWM, 0)
 
     def prepare_kernel(self, info: dict[str, Any]) -> None:
@@ -138,7 +141,10 @@ class MessageClient(BoundedClient):
 
 
 def receive(channel: Any) -> dict[str, Any] | None:
-    """Return a message that has arrived, or None. It avoids asyncio, which is slow for many messages."""
+    """Return the next message that has arrived on a channel; None if there is none.
+
+    It avoids asyncio, which is slow for many messages.
+    """
     try:
         frames = zmq.Socket.shadow(channel.socket.underlying).recv_multipart(zmq.NOBLOCK)
     except zmq.Again:

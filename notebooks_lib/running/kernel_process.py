@@ -33,7 +33,7 @@ SHUTDOWN = 5.0
 
 
 class KernelProcess:
-    """A kernel, not started yet. `close()` leaves no process and no file of it behind."""
+    """A kernel process, started by `start()`. `close()` leaves no process and no file of it behind."""
 
     def __init__(self, kernel_name: str, environment: Mapping[str, str], folder: Path, *, cold: bool = False) -> None:
         self._mark = uuid.uuid4().hex
@@ -65,7 +65,7 @@ class KernelProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, also after the end."""
+        """The process id, also after the process has ended."""
         return None if self.process is None else int(self.process.pid)
 
     @property
@@ -75,14 +75,14 @@ class KernelProcess:
 
     @property
     def listens(self) -> bool:
-        """True if a client can connect; True for TCP ports, where that is not known."""
+        """True if a client can connect. For TCP ports always True, because that cannot be seen."""
         manager = self.manager
         return (
             manager.transport != "ipc" or Path(f"{manager.ip}-{manager.hb_port}").exists()
         )  # the last socket that it binds
 
     async def start(self) -> None:
-        """Start the kernel; what C code prints goes to a file, not into the runner's own output."""
+        """Start the kernel. Output of C code goes to a file instead of the output of this process."""
         GUARD.start(self.marker)
         self._output = self.log.open("ab")
         await self.manager.start_kernel(
@@ -93,7 +93,7 @@ class KernelProcess:
             GUARD.group(self.marker, self.pid)
 
     async def shut_down(self, *, gentle: bool) -> None:
-        """Ask an idle kernel to exit if `gentle`, else kill it. The kernel's manager cannot be used afterwards."""
+        """Ask an idle kernel to exit if `gentle`, else kill it. Its kernel manager cannot be used afterwards."""
         manager = self.manager
         if gentle and self.process is not None and self.process.poll() is None:
             await manager.request_shutdown()
@@ -106,7 +106,7 @@ class KernelProcess:
         await manager.cleanup_resources()
 
     def measure(self) -> None:
-        """Update the peak memory: the kernel's high-water mark plus its children's resident memory."""
+        """Update the peak memory: that of the kernel process plus the resident memory of its children."""
         if self.pid is None:
             return
         try:
@@ -128,7 +128,7 @@ class KernelProcess:
                 pass  # not Linux, or the process has ended: the mark then includes the cells before
 
     def end_cell(self) -> float | None:
-        """Return the most memory in use since the cell began, in MiB; None when it could not be measured."""
+        """Return the peak memory since the cell began, in MiB; None when it could not be measured."""
         self.measure()
         return self._cell_peak or None
 
@@ -166,7 +166,7 @@ class KernelProcess:
         shutil.rmtree(self._private, ignore_errors=True)
 
     def last_words(self, characters: int = 2000) -> str:
-        """Return the end of the process's own output, which may say why the kernel did not start."""
+        """Return the last `characters` of what the kernel process printed, which may explain why it did not start."""
         try:
             return self.log.read_text("utf-8", "replace")[-characters:].strip()
         except OSError:
@@ -176,8 +176,8 @@ class KernelProcess:
 def find_kernel(notebook: Notebook, requested: str | None = None) -> str:
     """Return the name of an installed kernel: `requested`, the notebook's own, or `python3` for a Python notebook.
 
-    Notebooks often name a kernel of the machine they were written on, such as a conda environment's. Raises
-    NotebookError that lists the installed kernels.
+    Notebooks often name a kernel that exists only on the machine where they were written, such as a conda
+    environment's. Raises NotebookError, listing the installed kernels, when none of these is installed.
     """
     installed = set(KernelSpecManager().find_kernel_specs())
     name = requested or notebook.kernel

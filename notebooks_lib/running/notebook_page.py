@@ -47,7 +47,7 @@ SWEEP = "sweep/summary.html"
 
 
 def fetch_page(store: Store, run_id: str) -> Path:
-    """Fetch the page of a run, or the summary of a sweep, as a file of this project.
+    """Fetch the HTML page of a run's notebook, or of a sweep's summary, as a file of this project.
 
     The page is rendered once and kept with the run.
 

@@ -32,7 +32,7 @@ def find_marked(marker: bytes) -> list[int]:
 
 
 def find_descendants(pids: list[int]) -> list[int]:
-    """Return the children of these processes, and theirs, as long as the parents run (Linux only)."""
+    """Return the children of these processes, and all further descendants whose parents still run (Linux only)."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -58,8 +58,8 @@ def kill(pid: int) -> None:
 def kill_all(marker: bytes, groups: list[int]) -> None:
     """Kill the process groups and all processes with the marker, until none is left.
 
-    A child with another environment and session is found only by `find_descendants`, while its kernel runs; one whose
-    parent has ended is found by the marker. A process that has lost both is not found.
+    A child with another environment and session is found only while its kernel runs, by `find_descendants`. A child
+    whose parent has ended is found by the marker. A process with neither is not found.
     """
     for group in groups:
         try:
@@ -76,7 +76,10 @@ def kill_all(marker: bytes, groups: list[int]) -> None:
 
 
 def main() -> None:
-    """Read lines "start MARKER", "pgid MARKER N", "done MARKER"; at their end, kill the kernels that are not done."""
+    """Read lines "start MARKER", "pgid MARKER N", "done MARKER".
+
+    When the input ends, kill the kernels that are not done.
+    """
     kernels: dict[str, list[int]] = {}
     for line in sys.stdin:
         word, marker, *value = line.split()
@@ -93,7 +96,7 @@ def main() -> None:
 
 
 class OrphanGuard:
-    """The runner's side: reports its kernels to the second process, which starts with the first kernel."""
+    """Reports this process's kernels to a guard process, which runs this file and is started with the first kernel."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

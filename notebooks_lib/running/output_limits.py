@@ -22,7 +22,7 @@ _BACKSPACE = re.compile("[^\n\b]\b")
 
 
 class BoundedText:
-    """Text that grows by pieces and never holds more than HEAD + TAIL characters and one line.
+    """Text that grows by pieces and holds at most HEAD + TAIL characters and one line.
 
     A carriage return restarts the line, as on a terminal, so only the last state of a progress bar stays.
     """
@@ -75,7 +75,7 @@ OUTPUTS_LIMIT = 1000
 
 
 class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
-    """Runs cells as nbclient does, but limits outputs, so that the notebook can always be opened."""
+    """Runs cells as nbclient does, but limits the size of outputs, so that the notebook can always be opened."""
 
     def __init__(self, notebook: Any, kept: ExecutedNotebook, **options: Any) -> None:
         super().__init__(notebook, **options)
@@ -86,14 +86,14 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": OutputWidget}}
 
     def cell_begins(self) -> None:
-        """Close the streams of the cell before, and send the kernel the state of its output widgets."""
+        """Close the previous cell's streams, and send the kernel the state of its output widgets."""
         self._streams.clear()
         for widget in self.changed_widgets.values():
             widget.sync()
         self.changed_widgets.clear()
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Pass an output to the widget that captures outputs, else store it in the cell."""
+        """Pass an output to the widget that captures outputs now, if any, else add it to the cell."""
         self._kept.save_sometimes(self.nb)
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:
@@ -101,7 +101,10 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
         return self.keep(outs, msg, display_id, cell_index)
 
     def keep(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
-        """Add an output to a list; a stream is limited as its messages arrive, not on save (docs/design trap 18)."""
+        """Add an output to the list `outs`.
+
+        Streams are limited as messages arrive, not on save (docs/design trap 18).
+        """
         if self.clear_before_next_output:
             self.clear_before_next_output = False
             outs.clear()
@@ -147,7 +150,7 @@ class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits 
 
 
 def cut_output(output: Any) -> None:
-    """Cut the texts of one output: those under a MIME type, and an error's message and traceback."""
+    """Shorten the texts of one output: data of each MIME type, and an error's message and traceback."""
     for kind, text in (output.get("data") or {}).items():
         if isinstance(text, str) and len(text) > CHARACTERS_LIMIT and not kind.startswith("image/"):
             output["data"][kind] = f"… [{len(text):,} characters of {kind} left out]"
@@ -157,5 +160,5 @@ def cut_output(output: Any) -> None:
 
 
 def cut_text(text: str, room: int = 20_000) -> str:
-    """Return the text, or its beginning with a note when it is too long."""
+    """Return the text, or its first `room` characters with a note when it is longer."""
     return text if len(text) <= room else f"{text[:room]}… [{len(text) - room:,} characters left out]"

@@ -12,7 +12,7 @@ from nbclient.jsonutil import json_clean
 
 
 class OutputWidget:
-    """One `ipywidgets.Output`: it takes outputs in place of a cell. `client` runs the cells and limits outputs."""
+    """An `ipywidgets.Output`, which captures outputs in place of a cell. `client` runs the cells and limits outputs."""
 
     def __init__(self, comm_id: str, state: dict[str, Any], kernel_client: Any, client: Any) -> None:
         self._comm_id = comm_id
@@ -23,7 +23,7 @@ class OutputWidget:
         self._parent: dict[str, Any] = {}
 
     def handle_msg(self, msg: dict[str, Any]) -> None:
-        """Handle a change by the kernel: the widget starts or stops capturing, or its outputs were set."""
+        """Handle a message from the kernel: the widget starts or stops capturing, or its outputs were set."""
         state = msg["content"]["data"].get("state", {})
         if "outputs" in state:
             self._outputs = list(state["outputs"] or [])
@@ -47,7 +47,7 @@ class OutputWidget:
         self._changed(msg)
 
     def clear_output(self, outs: list[Any], msg: dict[str, Any], cell_index: int) -> None:
-        """Clear the outputs, now or when the next one comes."""
+        """Clear the widget's outputs, now or when the next one arrives."""
         self._clear_next = bool(msg["content"].get("wait"))
         if not self._clear_next:
             self._outputs.clear()

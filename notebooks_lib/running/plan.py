@@ -64,15 +64,19 @@ def make_plan(
     tracked: bool = True,
     tags: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Read and check all that one run needs. `values` are typed; `notebooks.parameter_values` reads texts."""
+    """Read the notebook, check its parameter `values`, and return the plan of one run.
+
+    `values` have the parameters' types; `notebooks.parameter_values` converts texts. Raises UsageError when the
+    notebook cannot be run with them.
+    """
     return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
 
 class NotebookPlanner:
     """Plans the runs of one notebook, which is read once. `plan` adds parameters, name and tags of one run.
 
-    Notebook, git state and environment lock stay as they were read. A later change of a project's module is noticed,
-    because kernels import it again.
+    Notebook, git state and lock file stay as they were read. A later change of a project's module is noticed, because
+    each kernel imports it again.
     """
 
     def __init__(self, path: Path, settings: Settings, *, experiment: str | None = None, tracked: bool = True) -> None:
@@ -95,7 +99,10 @@ class NotebookPlanner:
             self.git = provenance.git_state(settings.root)
 
     def freeze(self) -> None:
-        """Keep the present digests of the project's modules, because other machines get the modules as they are now."""
+        """Keep the present digests of the project's modules for all later plans.
+
+        Other machines get the modules as they are now, so later changes must not count.
+        """
         self._modules.freeze()
 
     def plan(
@@ -105,7 +112,7 @@ class NotebookPlanner:
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Plan:
-        """Plan one run with these values. Raises UsageError when the notebook cannot be run with them."""
+        """Return the plan of one run with these values. Raises UsageError when the notebook cannot be run with them."""
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
         if reassigned := parameter_schema.find_reassigned(notebook, given):
@@ -123,7 +130,10 @@ class NotebookPlanner:
         return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
-        """Return the start of a run with these parameters, or of a sweep's parent run: without a fingerprint."""
+        """Return the description of a run with these parameters, without a source fingerprint.
+
+        It also serves for the parent run of a sweep, which has no fingerprint.
+        """
         calls = self._mlflow_calls.calls(parameters)
         if self._is_of_project:
             _refuse_other_store(self.notebook, calls, self._tracking_uri)
@@ -183,13 +193,13 @@ def _experiment_of(
 
 
 def executed_file(plan: Plan, run_id: str) -> Path:
-    """Return the path for a run's executed notebook; its file name is cut to 255 bytes."""
+    """Return the path of a run's executed notebook. Its file name is cut to 255 bytes."""
     stem = plan.notebook.path.stem.encode()[:LONGEST_STEM].decode(errors="ignore")
     return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
 
 
 def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
-    """Return the name of a run: the notebook and the given parameters."""
+    """Return the name of a run: the notebook's name and the given parameters."""
     shown = ",".join(f"{key}={value}" for key, value in given.items())
     return " ".join(f"{notebook.path.stem} {shown}".split())[:100]
 

@@ -29,7 +29,7 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class PreparedNotebook:
-    """A notebook to execute."""
+    """A notebook that is ready to be executed, with cells for parameters and secrets."""
 
     notebook: Any
     origins: tuple[int | None, ...]
@@ -37,9 +37,9 @@ class PreparedNotebook:
 
 
 def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str, str]) -> PreparedNotebook:
-    """Return the notebook with a cell of `given` values, and one that reads `secrets` and holds only their names.
+    """Return the notebook with a cell for the values `given`, and a cell that reads `secrets` by their names.
 
-    Raises NotebookError when it is not a valid notebook.
+    No secret's value is in the notebook. Raises NotebookError when it is not a valid notebook.
     """
     notebook = _valid(source)
     replaced = {ERROR_TAG} | ({INJECTED_TAG} if given else set()) | ({SECRETS_TAG} if secrets else set())

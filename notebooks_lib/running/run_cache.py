@@ -23,7 +23,7 @@ from notebooks_lib.tracking.store import Store, translate_store_errors
 
 
 class RunCache:
-    """The FINISHED runs of one notebook's code, searched once: in one experiment, or in the whole store."""
+    """The FINISHED runs of one notebook's code, in one experiment or in the whole store. The store is searched once."""
 
     def __init__(self, store: Store, notebook: Notebook, experiment_id: str | None = None) -> None:
         self._settings = store.settings
@@ -44,13 +44,13 @@ class RunCache:
 
 
 def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> str:
-    """Return code and parameters as one text, in which a run may name the version of a dataset."""
+    """Return code and parameters as one text, to search for names of dataset versions such as sales@3."""
     code = "\n".join(cell.source for cell in notebook.code_cells)
     return f"{code}\n{list(parameters.values())!r}"
 
 
 def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Return whether a new run, whose `version_mentions` are `text`, would get the datasets that this run used."""
+    """Return True if a new run would get the same datasets as `run`. `text` comes from `version_mentions`."""
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 
 
@@ -69,7 +69,7 @@ def _is_current(tag: str, text: str, settings: Settings) -> bool:
 
 
 def find_earlier_run(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:
-    """Return an earlier run of the same experiment, code, parameters and data as this start; None if there is none."""
+    """Return an earlier run of the same experiment, code, parameters and data as `start`; None if there is none."""
     with translate_store_errors(store):
         experiment_id = start.experiment_id
         if experiment_id is None:

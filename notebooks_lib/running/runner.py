@@ -52,13 +52,13 @@ def run_notebook(
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
-    `kernel` names another kernel than the notebook's own; `cold` asks for an ordinary one instead of a warm one.
-    `environment` is added to the kernel's. `stop_reason` is called ten times a second in this thread; it returns the
-    reason when the notebook is to stop.
+    `kernel` names another kernel than the notebook's own; `cold` asks for an ordinary kernel instead of a warm one.
+    `environment` is added to the kernel's variables. `stop_reason` is called ten times a second in this thread; it
+    returns the reason when the notebook is to stop.
 
-    Return when the kernel and all that it started have ended, and the run as well. Raises TrackingError when the store
-    does not take the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel
-    is not installed.
+    Returns when the kernel, all its child processes and the run have ended. Raises TrackingError when the store does
+    not accept the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel is
+    not installed.
     """
     started = time.monotonic()
     kernel_name = find_kernel(plan.notebook, kernel)
@@ -132,7 +132,11 @@ def _unwritten(output: ExecutedNotebook, error: OSError) -> Failure:
 
 
 def decide_outcome(execution: Execution) -> tuple[RunStatus, Failure | None]:
-    """Return FINISHED, FAILED (a raising cell, a non-zero exit) or KILLED (death, time limit, interrupt), and why."""
+    """Return the run's status and, unless it is FINISHED, the failure.
+
+    FAILED: a cell raised, the notebook exited with another code than 0, or the kernel did not start. KILLED: the kernel
+    died, or the run was stopped by a time limit, an interrupt or pruning.
+    """
     cell, line = _place(execution)
     if execution.start_failure is not None:
         return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
@@ -184,7 +188,7 @@ def _place(execution: Execution) -> tuple[int | None, str]:
 
 
 def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
-    """Return how a trial of a sweep ended; MLflow has no status for a pruned one."""
+    """Return the state in which a trial of a sweep ended, such as pruned, for which MLflow has no status."""
     if failure is not None and failure.kind == "pruned":
         return "pruned"
     return "finished" if status == "FINISHED" else "failed" if status == "FAILED" else "killed"

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lose_nothing(shell: Any) -> None:
-    """Make the kernel wait when its output is read too slowly; by default ZeroMQ drops messages."""
+    """Make the kernel wait when its output is read too slowly. By default ZeroMQ drops messages."""
     import zmq
 
     thread = shell.kernel.iopub_thread
@@ -17,7 +17,7 @@ def lose_nothing(shell: Any) -> None:
 
 
 def exit_at_once(shell: Any) -> None:
-    """Make `exit` and `quit` end the notebook, as `sys.exit` does; by default a kernel runs the next cells."""
+    """Make `exit` and `quit` end the notebook, as `sys.exit` does. By default the kernel runs the next cells."""
 
     class Exit(type(shell.exiter)):  # type: ignore[misc]  # IPython calls it when its name stands alone in a line
         def __call__(self, code: object = None, keep_kernel: object = None) -> None:
@@ -29,7 +29,7 @@ def exit_at_once(shell: Any) -> None:
 
 
 def prepare(shell: Any) -> None:
-    """Prepare the kernel: run all steps of this file. A step that the kernel does not support is skipped."""
+    """Prepare the kernel with all steps of this file. A step that the kernel does not support is skipped."""
     for step in (lose_nothing, exit_at_once):
         try:
             step(shell)
