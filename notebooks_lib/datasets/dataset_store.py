@@ -81,9 +81,9 @@ class DatasetStore(DatasetSource, Protocol):
         """Return the number for the next version of a dataset. A number is never used twice."""
 
     def retired(self, name: str, version: int) -> np.ndarray[Any, Any] | None:
-        """Return the digests (n, 2) of the rows that left a version's holdout, without reading rows; None if none did.
+        """Return the digests (n, 2) of the rows taken out of a version's holdout; None if there are none.
 
-        Raises DatasetError when they are gone or cannot be read.
+        Only the digests are read. Raises DatasetError when they are gone or cannot be read.
         """
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:

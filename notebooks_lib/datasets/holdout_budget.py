@@ -135,7 +135,7 @@ def spent_levels(store: Store, opened: loader.Opened) -> Array:
 
 
 def count_uses(store: Store, ref: str, *, alpha: float, budget: int) -> int:
-    """Return how many of `budget` uses the holdout of a version has spent."""
+    """Return how many of `budget` uses the holdout of a dataset version has spent, at level alpha / budget each."""
     levels = spent_levels(store, loader.open_table(ref, store.settings))
     return _in_uses(levels, alpha / budget)
 
