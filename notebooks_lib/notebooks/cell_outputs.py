@@ -11,12 +11,12 @@ from notebooks_lib.notebooks.document import Notebook, NotebookCell
 
 
 def read_text(notebook: Notebook, cell: NotebookCell) -> str:
-    """Return the printed and shown text of a cell."""
+    """Return the printed and displayed text in a cell's outputs."""
     return "\n".join(_text(output) for output in read_outputs(notebook, cell)).strip()
 
 
 def read_images(notebook: Notebook, cell: NotebookCell) -> list[bytes]:
-    """Return the PNG images of a cell, as they are in the file; what is not base64 is left out."""
+    """Return the PNG images in a cell's outputs, as bytes; an image that is not base64 is left out."""
     images = []
     for output in read_outputs(notebook, cell):
         encoded = _joined(_data(output).get("image/png"))
@@ -28,7 +28,7 @@ def read_images(notebook: Notebook, cell: NotebookCell) -> list[bytes]:
 
 
 def read_outputs(notebook: Notebook, cell: NotebookCell) -> list[dict[str, Any]]:
-    """Return the outputs of a cell as the file has them; none where they are damaged."""
+    """Return the outputs of a cell as in the file; an empty list if they are damaged."""
     cells = notebook.raw.get("cells", ())
     outputs = cells[cell.index].get("outputs") if cell.index < len(cells) else None
     return [output for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []

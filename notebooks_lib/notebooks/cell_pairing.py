@@ -36,7 +36,10 @@ Words = frozenset[tuple[str, int]]
 
 
 def pair_cells(base: Sequence[NotebookCell], head: Sequence[NotebookCell]) -> list[Pair]:
-    """Return the pairs of cells that are the same cell, in the order of the base. No cell is in two pairs."""
+    """Return pairs of indices: which cell of `base` is which cell of `head`, in the order of `base`.
+
+    A cell is in one pair at most.
+    """
     pairing = _Pairing(base, head)
     pairing.join_ids(lambda one, other: pairing.text(one) == pairing.text(other))
     pairing.join_texts_in_order()
@@ -49,7 +52,10 @@ def pair_cells(base: Sequence[NotebookCell], head: Sequence[NotebookCell]) -> li
 
 
 def longest_increasing(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the most pairs, given in the order of the base, that stand in the order of the head as well."""
+    """Return as many pairs as possible that are in the same order in both versions.
+
+    `pairs` is sorted by the first index.
+    """
     ends: list[int] = []  # ends[n]: the smallest head index that ends an increasing run of n + 1 pairs
     at: list[int] = []  # positions of these pairs
     before: list[int | None] = []

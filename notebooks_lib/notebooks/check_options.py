@@ -20,7 +20,7 @@ _SECTION = re.compile(rb"""(?m)^[ \t]*\[?[ \t]*["']?check\b""")
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What the place of a notebook says about its check."""
+    """Which rules `nbops check` applies in a folder, and which names are defined there."""
 
     builtins: tuple[str, ...] = ()
     """Names that the host defines, such as `spark`."""
@@ -29,11 +29,11 @@ class CheckOptions:
 
     @property
     def faults_only(self) -> bool:
-        """Whether conventions are left out, as outside a project."""
+        """True if only faults are reported, not breaches of conventions, as outside a project."""
         return self.select == (FAULTS,)
 
     def includes(self, code: str) -> bool:
-        """Return whether findings with this code are reported. A file that is no notebook always is."""
+        """Return whether findings with this code are reported. A file that is not a notebook is always reported."""
         if ALL in self.select or code == notebook_rules.UNREADABLE:
             return True
         rule = notebook_rules.find_rule(code)
@@ -42,7 +42,10 @@ class CheckOptions:
 
 
 def check_selection(names: Iterable[str]) -> tuple[str, ...]:
-    """Return a selection as it was given, by a list or with commas. Raises UsageError for what selects no rule."""
+    """Return the rules or beginnings of codes that `names` selects; a name may hold several, separated by commas.
+
+    Raises UsageError for a name that selects no rule.
+    """
     selected = tuple(part.strip() for name in names for part in name.split(",") if part.strip())
     codes = [rule.code for rule in notebook_rules.all_rules()]
     for name in selected:
@@ -56,9 +59,9 @@ def check_selection(names: Iterable[str]) -> tuple[str, ...]:
 
 @functools.cache
 def of_folder(folder: Path) -> CheckOptions:
-    """Return the options for notebooks in a folder: all rules in a project, faults elsewhere, unless a setting differs.
+    """Return the options for notebooks in a folder: in a project all rules, elsewhere faults, unless settings differ.
 
-    Settings are loaded only where they may say something.
+    The settings are loaded only if the file or a variable mentions [check].
     """
     root = project_root.find_root(folder)
     options = CheckOptions(select=(ALL,) if project_root.is_project(root) else (FAULTS,))

@@ -24,20 +24,23 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def kernel_name(notebook: Notebook) -> str | None:
-    """Return the name of the kernel in the metadata, if there is one."""
+    """Return the name of the kernel in the notebook's metadata; None if there is none."""
     metadata = notebook.raw.get("metadata")
     spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
     return spec.get("name") if isinstance(spec, dict) else None
 
 
 def noisy_keys(part: Mapping[str, Any]) -> list[str]:
-    """Return the keys that tools write by themselves into the metadata of a cell."""
+    """Return the metadata keys of a cell that tools write by themselves."""
     metadata = part.get("metadata")
     return [key for key in NOISY_IN_CELLS if key in metadata] if isinstance(metadata, dict) else []
 
 
 def noisy_notebook_keys(notebook: Notebook) -> list[str]:
-    """Return such keys of the file. The state of widgets stays where a kept output shows it."""
+    """Return the metadata keys of a notebook that tools write by themselves.
+
+    The state of widgets is not among them if a kept output shows a widget.
+    """
     metadata = notebook.raw.get("metadata")
     keys = [key for key in NOISY_IN_FILE if key in metadata] if isinstance(metadata, dict) else []
     if "widgets" in keys:
@@ -103,10 +106,10 @@ def _clean_language(metadata: dict[str, Any], notebook: Notebook) -> None:
 
 
 def clean_text(notebook: Notebook) -> str:
-    """Return the cleaned notebook as text in one form, whichever tool has written the file.
+    """Return the cleaned notebook as text in a single form, whichever tool wrote the file.
 
-    The form is Jupyter's: keys sorted, indent of one space, texts as lists of lines, a last newline. The count of a
-    kept output is that of a run from top to bottom.
+    The form is Jupyter's: keys sorted, indent of one space, texts as lists of lines, a last newline. A cell that keeps
+    its output gets the execution count of a run from top to bottom.
     """
     raw = clean(notebook)
     run = 0
@@ -141,7 +144,7 @@ def _lines(text: Any) -> Any:
 
 
 def format_like(before: str, notebook: Mapping[str, Any]) -> str:
-    """Write the notebook as text in the form that its file had: indent, line ends and last newline."""
+    """Return the notebook as JSON text in the form of the text `before`: indent, line ends and last newline."""
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
     text = _as_json(notebook, indent=first[2] if first and first[1] else None)
     text += "\n" if before.endswith("\n") else ""
@@ -155,7 +158,7 @@ def _as_json(notebook: Mapping[str, Any], *, indent: int | str | None, sort_keys
 
 
 def make_id(index: int, source: str) -> str:
-    """Return an id for a cell that has none, the same each time."""
+    """Return an id for a cell without one. The same index and source give the same id."""
     import hashlib
 
     return hashlib.sha256(f"{index}\n{source}".encode("utf-8", "surrogatepass")).hexdigest()[:8]

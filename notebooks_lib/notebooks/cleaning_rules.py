@@ -8,7 +8,7 @@ from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRul
 
 
 def outputs(notebook: Notebook) -> Findings:
-    """Yield cells with outputs that are not tagged `keep_output`."""
+    """Yield the cells that have outputs and no tag `keep_output`."""
     for cell in notebook.code_cells:
         outputs = notebook.raw["cells"][cell.index].get("outputs")
         if isinstance(outputs, list) and outputs and KEEP_OUTPUT_TAG not in cell.tags:
@@ -16,9 +16,10 @@ def outputs(notebook: Notebook) -> Findings:
 
 
 def counts(notebook: Notebook) -> Findings:
-    """Yield execution counts of cells without reported outputs, whose removal takes the count along.
+    """Yield the cells whose execution count is to be removed.
 
-    A cell that keeps its output keeps its count, which nbval needs to compare it.
+    A cell with outputs to remove is not among them, because its count goes with the outputs. A cell that keeps its
+    output keeps its count, which nbval needs to compare them.
     """
     with_outputs = {finding.cell for finding in outputs(notebook)}
     for cell in notebook.code_cells:
@@ -53,7 +54,7 @@ def odd_kernel(notebook: Notebook) -> Findings:
 
 
 def noisy_metadata(notebook: Notebook) -> Findings:
-    """Yield metadata that tools write by themselves: who ran a cell and when, what a view has folded."""
+    """Yield metadata that tools write by themselves, such as when a cell was run or folded."""
     noisy = {cell.index: cleaning.noisy_keys(notebook.raw["cells"][cell.index]) for cell in notebook.cells}
     keys = sorted({key for found in noisy.values() for key in found})
     for index, found in noisy.items():

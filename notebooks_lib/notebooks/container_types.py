@@ -31,7 +31,7 @@ class _ContainerType(ParameterType):
 
 @dataclass(frozen=True)
 class CollectionType(_ContainerType):
-    """A list, tuple, set or frozenset; `items` has one type for all items, or (`fixed`) one for each."""
+    """A list, tuple, set or frozenset. `items` holds one type for all items or, if `fixed`, a type for each."""
 
     hint = "write it as [..., ...]"
     type: str = "list"
@@ -67,7 +67,7 @@ class CollectionType(_ContainerType):
 
 @dataclass(frozen=True)
 class MappingType(_ContainerType):
-    """A dict."""
+    """A dict, with types for its keys and values."""
 
     hint = 'write it as {"key": value}'
     key: ParameterType = field(default_factory=ParameterType)

@@ -53,14 +53,17 @@ class NotebookCell:
 
     @cached_property
     def code(self) -> cell_code.CellCode:
-        """The source parsed as Python, with magics replaced, or why it is not Python. Empty for other cells."""
+        """The source of a code cell parsed as Python, with magics replaced, or the parse error.
+
+        Empty for other cells.
+        """
         from notebooks_lib.notebooks import cell_code
 
         return cell_code.read_code(self.source if self.kind == "code" else "")
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
-        """The nodes of the syntax tree; none where the cell cannot be read."""
+        """The nodes of the syntax tree; none if the cell cannot be parsed."""
         return tuple(ast.walk(self.code.tree)) if self.code.tree else ()
 
 
@@ -90,7 +93,7 @@ class Notebook:
 
     @property
     def is_production(self) -> bool:
-        """True if the file is under `production/`; of that and `experimentation/` the nearest folder counts."""
+        """True if the file is under `production/`. If it is also under `experimentation/`, the nearer folder counts."""
         names = (folder.name for folder in self.opened.parents)
         return next((name for name in names if name in ("experimentation", "production")), "") == "production"
 
@@ -106,7 +109,7 @@ class Notebook:
 
     @property
     def parameters_cell(self) -> NotebookCell | None:
-        """The first code cell tagged `parameters`, as for papermill."""
+        """The first code cell tagged `parameters`, as papermill has it; None if there is none."""
         return next((cell for cell in self.code_cells if PARAMETERS_TAG in cell.tags), None)
 
     @property
@@ -138,14 +141,17 @@ class Notebook:
 
     @cached_property
     def imported(self) -> dict[str, str]:
-        """What each imported name stands for: `mf` -> "mlflow"."""
+        """The full path of each imported name: `mf` -> "mlflow"."""
         from notebooks_lib.notebooks import expressions
 
         return expressions.imported_names(cell.code.tree for cell in self.python_cells if cell.code.tree)
 
     @cached_property
     def calls(self) -> tuple[tuple[NotebookCell, ast.Call, str], ...]:
-        """All calls with their cell and the full path of what they call; empty if it does not start at an import."""
+        """All calls, each with its cell and the full path of the called function.
+
+        The path is empty if the called name was not imported.
+        """
         from notebooks_lib.notebooks import expressions
 
         return tuple(
@@ -175,9 +181,9 @@ def read(path: Path | str) -> Notebook:
 
 
 def parse(path: Path, content: bytes, *, upgrade: bool = True) -> Notebook:
-    """Return the notebook in the content of a file; `path` names it in messages. Raises NotebookError.
+    """Return the notebook in the content of a file; `path` is used in messages. Raises NotebookError if it is invalid.
 
-    An old format is converted, unless `upgrade` is off: then it is an error.
+    A notebook in an old format is converted. Without `upgrade`, it is an error.
     """
     raw = _json(path, content)
     if not isinstance(raw, dict):

@@ -19,11 +19,14 @@ _SAFE_FORMAT = re.compile(r"[^0-9]*(0?[0-9]{0,3})?[^0-9]*([0-9]{0,2})?[^0-9]*")
 
 
 class NotConstant(Exception):
-    """The value of the expression is not known without running it."""
+    """The value of an expression cannot be known without running it."""
 
 
 def read_literal(node: ast.AST) -> object:
-    """Return the value of a literal, as `ast.literal_eval` does, and of `float("inf")`. Raises NotConstant."""
+    """Return the value of a literal, as `ast.literal_eval` does, or of `float("inf")`.
+
+    Raises NotConstant for any other expression.
+    """
     match node:
         case ast.Constant(value=value):
             return value
@@ -57,7 +60,7 @@ def read_literal(node: ast.AST) -> object:
 
 
 def read_text(text: str) -> object:
-    """Return the value of a text that is a Python or a JSON literal. Raises NotConstant."""
+    """Return the value of a text that is a Python or JSON literal. Raises NotConstant for any other text."""
     try:
         return read_literal(ast.parse(text.strip(), mode="eval").body)
     except (NotConstant, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -93,8 +96,10 @@ def write_literal(value: object) -> str:
 
 
 def evaluate(node: ast.AST, names: Names, environ: Mapping[str, str] | None = None) -> object:
-    """Compute the value of a simple constant expression: literals, `names`, f-strings, `+`, `or`, `x if y else z`,
-    `str()`, and `os.environ` / `os.getenv` when the kernel's environment is given. Raises NotConstant.
+    """Return the value of a simple constant expression. Raises NotConstant for any other expression.
+
+    Understood are literals, `names` with their values, f-strings, `+`, `or`, `x if y else z`, `str()`, and, if
+    `environ` is given, `os.environ` and `os.getenv`.
     """
     try:
         return _evaluate(node, names, environ)
@@ -181,6 +186,6 @@ def imported_names(trees: Iterable[ast.Module]) -> dict[str, str]:
 
 
 def imported_path(node: ast.AST, imported: Mapping[str, str]) -> str:
-    """Return the full dotted path of a name or attribute; empty if it does not start at an import."""
+    """Return the full dotted path of a name or attribute; empty if the name was not imported."""
     first, dot, rest = dotted(node).partition(".")
     return imported[first] + dot + rest if first in imported else ""

@@ -11,16 +11,16 @@ _FIRST_KEY = re.compile(r"\s*\{\r?\n([ \t]+)")
 
 
 class FileLines:
-    """The text of a notebook's file, searched once for the places of its cells."""
+    """Finds the lines of cells in the text of a notebook's file."""
 
     def __init__(self, notebook: Notebook, text: str) -> None:
         self._notebook = notebook
         self._text = text
 
     def line(self, cell: int, line: int) -> int | None:
-        """Return the line in the file, from 1, of a line in a cell; 0 stands for the cell's first line.
+        """Return the number in the file, from 1, of line `line` in cell `cell`; 0 stands for the cell's first line.
 
-        None: the file is not written with one line of source to a line.
+        None if the file does not have each line of source on a line of its own.
         """
         if cell >= len(self._starts):
             return None

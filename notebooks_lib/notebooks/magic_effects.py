@@ -46,7 +46,7 @@ def is_given_by_ipython(name: str) -> bool:
 
 
 def names_of_host(notebook: Notebook) -> frozenset[str]:
-    """Return the names that a host defines which has left its mark in the metadata: Spark kernels, Databricks."""
+    """Return names such as `spark` that the notebook's host defines, if its metadata shows Spark or Databricks."""
     metadata = notebook.raw.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     specs = [metadata.get(key) for key in ("kernelspec", "kernel_info")]
@@ -56,14 +56,14 @@ def names_of_host(notebook: Notebook) -> frozenset[str]:
 
 
 def unread_words(notebook: Notebook) -> frozenset[str]:
-    """Return the words of what is not read as Python: IPython lines except `%time`, and cells that cannot be read."""
+    """Return the words in code that is not read as Python: IPython lines except `%time`, cells with syntax errors."""
     texts = [text for cell in notebook.python_cells for _, text in cell.code.magics if not text.startswith("%time ")]
     texts += [cell.source for cell in notebook.python_cells if cell.code.tree is None]
     return frozenset(word for text in texts for word in _WORD.findall(text))
 
 
 def asked_names(notebook: Notebook) -> frozenset[str]:
-    """Return the names that a notebook looks up before it uses them, as by `"frame" in globals()`."""
+    """Return the names whose existence a notebook checks, as by `"frame" in globals()`."""
     return frozenset(
         node.left.value
         for cell in notebook.python_cells
@@ -80,9 +80,9 @@ def _is_lookup(call: ast.Call) -> bool:
 
 
 def may_define_unseen_names(notebook: Notebook) -> bool:
-    """Return whether a notebook may define names that reading it does not show.
+    """Return whether a notebook may define names that its code does not show.
 
-    It may by `%run` and its like, a star import, `exec`, or a cell that cannot be read.
+    This is possible with `%run` and similar magics, a star import, `exec`, or a cell that cannot be parsed.
     """
     return not all(_is_harmless_cell(cell.code) for cell in notebook.python_cells)
 

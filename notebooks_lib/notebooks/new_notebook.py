@@ -26,7 +26,7 @@ _FIRST_HEADING = re.compile(r" {0,3}# ")
 
 @dataclass(frozen=True)
 class Content:
-    """What the author says about a new notebook."""
+    """What fills the template of a new notebook: question, purpose, name and parameters."""
 
     question: str
     what: str
@@ -42,7 +42,10 @@ class Content:
 
 
 def one_line(text: str, option: str) -> str:
-    """Return the text with each run of white space as one space. Raises UsageError if nothing readable is left."""
+    """Return the text in one line, with single spaces.
+
+    Raises UsageError, which names `option`, if there is nothing readable in it.
+    """
     line = " ".join(text.split())
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in line):
         raise errors.UsageError(f"{option}: found control characters or bytes that are not UTF-8; give plain text")
@@ -52,7 +55,10 @@ def one_line(text: str, option: str) -> str:
 
 
 def file_name(question: str) -> str:
-    """Return a name in a-z, 0-9 and `_` for a question; accents go. Raises UsageError for other scripts."""
+    """Return a file name for a question, made of a-z, 0-9 and `_`; accents are removed.
+
+    Raises UsageError for letters of other scripts.
+    """
     plain = "".join(
         char for char in unicodedata.normalize("NFKD", question.casefold()) if not unicodedata.combining(char)
     )
@@ -69,7 +75,10 @@ def file_name(question: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return a file name that was given, without `.ipynb`. Raises UsageError."""
+    """Return a file name without `.ipynb`.
+
+    Raises UsageError if it is too long or has characters that are not allowed.
+    """
     name = name.removesuffix(".ipynb")
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise errors.UsageError(
@@ -81,8 +90,8 @@ def check_name(name: str) -> str:
 def build(template: Notebook, content: Content) -> dict[str, Any]:
     """Return the JSON of the new notebook.
 
-    The title cell is replaced. In other text cells the headings stay, and the instructions below them become a
-    comment, which an author sees and a reader does not.
+    The title cell is replaced. In other text cells the headings stay, and the instructions below them become a comment,
+    which is visible only while the cell is edited.
     """
     raw = copy.deepcopy(cleaning.clean(template))
     title = next((cell for cell in template.cells if _is_title(cell)), None)

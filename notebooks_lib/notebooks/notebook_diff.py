@@ -33,7 +33,7 @@ class DiffLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Hunk:
-    """Changed lines of a cell that stand together, with the lines around them."""
+    """Changed lines of a cell next to each other, with the unchanged lines around them."""
 
     base_line: int
     """Number of its first line in the base's cell, from 1."""
@@ -41,7 +41,7 @@ class Hunk:
     lines: tuple[DiffLine, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the hunk as JSON takes it: each line begins with its mark."""
+        """Return the hunk as plain values for JSON: each line begins with its mark."""
         lines = [line.mark + line.text for line in self.lines]
         return {"base_line": self.base_line, "head_line": self.head_line, "lines": lines}
 
@@ -57,7 +57,7 @@ class CellChange:
 
     @cached_property
     def kinds(self) -> tuple[ChangeKind, ...]:
-        """What happened to the cell; empty if nothing did."""
+        """The kinds of change that the cell has; empty if it did not change."""
         base, head = self.base, self.head
         if base is None or head is None:
             return ("added",) if base is None else ("removed",)
@@ -71,24 +71,24 @@ class CellChange:
 
     @property
     def cell(self) -> NotebookCell:
-        """The cell as it is now, or as it was before it was removed."""
+        """The cell in the new version; for a removed cell, that in the old version."""
         cell = self.head or self.base
         assert cell is not None
         return cell
 
     @property
     def new_tags(self) -> tuple[str, ...]:
-        """Tags of the head's cell that the base's lacks."""
+        """Tags that the cell has in the head but not in the base."""
         return _without(self.head, self.base)
 
     @property
     def lost_tags(self) -> tuple[str, ...]:
-        """Tags of the base's cell that the head's lacks."""
+        """Tags that the cell has in the base but not in the head."""
         return _without(self.base, self.head)
 
     @property
     def descriptions(self) -> tuple[str, ...]:
-        """What happened to the cell, with its details: "moved from 12", "added (code)"."""
+        """The changes of the cell as phrases, such as "moved from 12" and "added (code)"."""
         base, head = self.base, self.head
         if base is None or head is None:
             tags = f", tagged {', '.join(self.cell.tags)}" if self.cell.tags else ""
@@ -102,7 +102,7 @@ class CellChange:
         return tuple(details.get(kind, kind) for kind in self.kinds)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the change as JSON takes it."""
+        """Return the change as plain values for JSON."""
         return {
             "changes": list(self.kinds),
             "base": _as_json(self.base),
@@ -111,14 +111,16 @@ class CellChange:
         }
 
     def hunks(self, context: int = CONTEXT) -> tuple[Hunk, ...]:
-        """Return the lines that changed, with so many unchanged lines around them."""
+        """Return the changed lines, with `context` unchanged lines before and after."""
         return tuple(_hunks(_lines(self.base), _lines(self.head), context))
 
 
 @dataclass(frozen=True)
 class NotebookDiff:
-    """All cells of two versions of a notebook, each once: in the order of the head, removed ones after the cell that
-    they followed."""
+    """All cells of two versions of a notebook, each once.
+
+    They are in the order of the head; a removed cell comes after the cell that it followed.
+    """
 
     base: Notebook
     head: Notebook
@@ -126,12 +128,12 @@ class NotebookDiff:
 
     @cached_property
     def changes(self) -> tuple[CellChange, ...]:
-        """The cells to which something happened."""
+        """The cells that changed."""
         return tuple(change for change in self.cells if change.kinds)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What differs beside the cells' source, kind and tags, in one line each: language, images in Markdown."""
+        """Other differences than in the cells' source, kind and tags, a line each: language, images in Markdown."""
         base, head = self.base, self.head
         pairs = [(change.base, change.head) for change in self.cells if change.base and change.head]
         differing = sum(_attachments(base, one) != _attachments(head, other) for one, other in pairs)
@@ -142,7 +144,7 @@ class NotebookDiff:
 
     @property
     def summary(self) -> str:
-        """What changed in one line: "6 cells edited, 2 moved, 2 added"."""
+        """The changes in one line: "6 cells edited, 2 moved, 2 added"."""
         counts = Counter(kind for change in self.changes for kind in change.kinds)
         texts = [f"{counts[kind]} {kind}" for kind in CHANGE_KINDS if counts[kind]]
         if not texts:
@@ -151,7 +153,7 @@ class NotebookDiff:
         return ", ".join([f"{number} cell{'' if number == '1' else 's'} {rest}", *texts[1:]])
 
     def as_json(self) -> dict[str, Any]:
-        """Return all changes as JSON takes them. With the base at hand, the head can be made from it again."""
+        """Return all changes as plain values for JSON. The head can be rebuilt from the base and these changes."""
         return {
             "summary": self.summary,
             "notes": list(self.notes),

@@ -26,7 +26,7 @@ Findings = Iterator[Finding]
 
 @dataclass(frozen=True)
 class NotebookRule:
-    """One rule; it reports only what is certain."""
+    """A rule for notebooks. It reports only what is certain to be wrong."""
 
     code: str
     what: str

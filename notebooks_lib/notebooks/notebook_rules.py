@@ -36,7 +36,7 @@ RULES: tuple[NotebookRule, ...] = tuple(
 
 @dataclass(frozen=True)
 class RuleViolation:
-    """One fault; as text `file:cell (id): CODE line 3: message`."""
+    """A fault in a notebook; `str` gives `file:cell (id): CODE line 3: message`."""
 
     path: Path
     cell: int
@@ -52,7 +52,7 @@ class RuleViolation:
 
     @property
     def text(self) -> str:
-        """The message with its line, and the other cells that have the same fault."""
+        """The message with its line, and the numbers of other cells with the same fault."""
         line = f"line {self.line}: " if self.line else ""
         others = [str(cell) for cell in self.cells if cell != self.cell]
         return f"{line}{self.message}" + (
@@ -61,7 +61,7 @@ class RuleViolation:
 
     @property
     def place(self) -> str:
-        """The cell's index and id. An id that only counts, such as `c3` for cell 3, says nothing more."""
+        """The cell's index, with its id in brackets unless the id only repeats the index, such as `c3` for cell 3."""
         return f"{self.cell}" + (f" ({self.id})" if self.id and self.id != f"{self.id[0]}{self.cell}" else "")
 
     def __str__(self) -> str:
@@ -69,24 +69,33 @@ class RuleViolation:
 
 
 def all_rules() -> tuple[NotebookRule | RuffRule, ...]:
-    """Return our own rules, then those of ruff."""
+    """Return the rules of nbops, then those of ruff."""
     return (*RULES, *ruff_rules.RULES)
 
 
 def find_rule(code: str) -> NotebookRule | RuffRule | None:
-    """Return the rule, or the family of rules, that a finding with this code belongs to."""
+    """Return the rule, or family of rules, to which a finding's code belongs; None if there is none."""
     return next((rule for rule in all_rules() if code.startswith(rule.code)), None)
 
 
 def check(notebook: Notebook) -> list[RuleViolation]:
-    """Apply our own rules. Return the violations, by cell and then by rule."""
+    """Apply the rules of nbops to a notebook. Return the violations, sorted by cell and rule."""
     return _violations(notebook, _own(notebook))
 
 
+<<<<<<< HEAD
 def check_with_ruff(
     notebooks: Sequence[Notebook], predefined_names: PredefinedNames = lambda _: ()
 ) -> list[RuleViolation]:
     """Apply our own rules and those of ruff, which is called once. Raises UsageError if ruff cannot be relied on."""
+=======
+def check_with_ruff(notebooks: Sequence[Notebook], host_names: HostNames = lambda _: ()) -> list[RuleViolation]:
+    """Apply the rules of nbops and of ruff. Ruff is called once for all notebooks.
+
+    `host_names` returns the names that a notebook's host defines. Raises UsageError if ruff is missing or cannot be
+    relied on.
+    """
+>>>>>>> e5b4b12 (Say in the docstrings of notebooks what each rule finds and what each parser rejects)
     violations: list[RuleViolation] = []
     for notebook, answers in zip(notebooks, ruff_linter.lint(notebooks, predefined_names), strict=True):
         of_ruff = ((SYNTAX if code == ruff_linter.SYNTAX else code, finding) for code, finding in answers)

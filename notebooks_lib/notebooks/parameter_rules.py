@@ -23,7 +23,7 @@ _SAFE_WHEN_FALSE = re.compile(
 
 
 def parameters_cell(notebook: Notebook) -> Findings:
-    """Yield what is wrong with the parameters cell of a Python notebook: missing, repeated, or not the first code."""
+    """Yield a fault of the parameters cell: it is missing, repeated, or not the first code cell."""
     if not notebook.is_python:
         return
     tagged = [cell for cell in notebook.code_cells if PARAMETERS_TAG in cell.tags]
@@ -54,7 +54,7 @@ def literals(notebook: Notebook) -> Findings:
 
 
 def ranges(notebook: Notebook) -> Findings:
-    """Yield texts in an annotation that look like a range but are not understood, so that nothing is checked."""
+    """Yield annotations with a text that looks like a range but cannot be read, so that no range is checked."""
     for parameter in read_schema(notebook).parameters:
         for text in _remarks(parameter.annotation):
             if _LIKE_A_RANGE.search(text) and type_annotations.read_bounds(text) == NumberBounds():
@@ -77,7 +77,7 @@ def _is_annotated(node: ast.Subscript) -> bool:
 
 
 def defaults(notebook: Notebook) -> Findings:
-    """Yield defaults that would be refused as given values."""
+    """Yield defaults that would be rejected if they were given as values."""
     parameters = read_schema(notebook)
     for parameter in parameters.parameters:
         if parameter.secret and parameter.name not in parameters.secrets:
@@ -89,7 +89,10 @@ def defaults(notebook: Notebook) -> Findings:
 
 
 def unread(notebook: Notebook) -> Findings:
-    """Yield parameters that no cell reads. A notebook that may read names unseen, as by `%run`, has no findings."""
+    """Yield parameters that no cell reads.
+
+    A notebook that may read names in hidden ways, as by `%run`, has no such findings.
+    """
     schema = read_schema(notebook)
     if not schema.parameters or magic_effects.may_define_unseen_names(notebook):
         return
@@ -110,9 +113,9 @@ def unread(notebook: Notebook) -> Findings:
 
 
 def reassigned(notebook: Notebook) -> Findings:
-    """Yield assignments to a parameter outside its cell, also by a loop, an import or a definition.
+    """Yield assignments to a parameter outside the parameters cell, also by a loop, an import or a definition.
 
-    Branches do not count: `if path is None: path = newest()` fills in what was not given.
+    Assignments in branches are allowed: `if path is None: path = newest()` only sets a value that was not given.
     """
     names = {parameter.name for parameter in read_schema(notebook).parameters}
     for cell in notebook.python_cells if names else ():
@@ -147,7 +150,7 @@ def _bound(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, int]]:
 
 
 def risky_defaults(notebook: Notebook) -> Findings:
-    """Yield switches of a notebook in `production/` whose default changes something outside."""
+    """Yield switches of a notebook in `production/`, such as `dry_run`, whose default lets it change something."""
     if not notebook.is_production:
         return
     for parameter in read_schema(notebook).parameters:

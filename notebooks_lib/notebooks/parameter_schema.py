@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One name that the parameters cell assigns."""
+    """A parameter: one name that the parameters cell assigns."""
 
     name: str
     annotation: str = ""
@@ -42,7 +42,7 @@ class Parameter:
 
     @property
     def secret(self) -> bool:
-        """True if the value comes from the environment and is never shown."""
+        """True if the value comes from an environment variable and is never shown."""
         return isinstance(self.kind, parameter_types.SecretType)
 
     def problem(self, value: object) -> str:
@@ -56,7 +56,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Schema:
-    """The parameters of a notebook; without a readable parameters cell, `problem` says why there are none."""
+    """The parameters of a notebook. If there is no readable parameters cell, `problem` gives the reason."""
 
     parameters: tuple[Parameter, ...] = ()
     notebook: str = ""
@@ -68,20 +68,23 @@ class Schema:
 
     @property
     def defaults(self) -> dict[str, object]:
-        """The literal defaults, without computed ones and secrets."""
+        """The defaults that are literals; computed defaults and secrets are left out."""
         literal = (item for item in self.parameters if not (item.computed or item.required or item.secret))
         return {parameter.name: parameter.default for parameter in literal}
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secret parameters and the environment variables that hold them."""
+        """The name of each secret parameter -> the environment variable that holds its value."""
         secrets = (parameter for parameter in self.parameters if parameter.secret and _names_variable(parameter))
         return {parameter.name: str(parameter.default) for parameter in secrets}
 
     def check(
         self, given: Mapping[str, object], *, notebook: str = "", environ: Mapping[str, str] | None = None
     ) -> dict[str, object]:
-        """Return the given values, each in its parameter's type. Raises ParameterError with all problems."""
+        """Return the values `given`, each converted to its parameter's type. Raises ParameterError with all problems.
+
+        If `environ` is given, it must hold the secrets. `notebook` is the name in the message.
+        """
         values, problems = self.examine(given)
         problems += missing_secrets(self, environ) if environ is not None else []
         if problems:
@@ -91,7 +94,10 @@ class Schema:
     def examine(
         self, given: Mapping[str, object], *, refused: Collection[str] = ()
     ) -> tuple[dict[str, object], list[str]]:
-        """Return the valid values, and a line for each problem. `refused` are names whose text could not be read."""
+        """Return the values that are valid, and a line for each problem.
+
+        `refused` are names whose text could not be read; they do not count as missing.
+        """
         values: dict[str, object] = {}
         problems: list[str] = []
         if self.problem and given:
@@ -120,7 +126,7 @@ class Schema:
 
 
 def read_schema(notebook: Notebook) -> Schema:
-    """Return the parameters that the cell tagged `parameters` assigns at its top level, read once. Never raises."""
+    """Return the parameters that the cell tagged `parameters` assigns at its top level. Raises no error."""
     known: Schema | None = vars(notebook).get(_KEPT)
     if known is None:
         known = vars(notebook)[_KEPT] = _read_schema(notebook)
@@ -144,7 +150,7 @@ def _read_schema(notebook: Notebook) -> Schema:
 
 
 def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
-    """Return a problem line for each secret that `environ` does not hold or that names no variable."""
+    """Return a line for each secret whose environment variable is not in `environ`, or that names no variable."""
     lines = []
     for parameter in schema.parameters:
         if parameter.secret and not _names_variable(parameter):
@@ -155,7 +161,7 @@ def missing_secrets(schema: Schema, environ: Mapping[str, str]) -> list[str]:
 
 
 def read_injected(notebook: Notebook) -> dict[str, object]:
-    """Return the values in the cell that an earlier run injected; they replace the defaults of the parameters cell."""
+    """Return the values in the cell that an earlier run injected. They take precedence over the parameters cell."""
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     injected: dict[str, object] = {}
     for cell in notebook.python_cells:
@@ -172,8 +178,7 @@ def read_injected(notebook: Notebook) -> dict[str, object]:
 def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
     """Return a message for each parameter in `given` that a later cell always overwrites, so that its value is lost.
 
-    Values that are computed from the old one (`path = Path(path)`), and assignments in branches, loops or functions are
-    allowed.
+    Allowed are values computed from the old one (`path = Path(path)`), and assignments in branches, loops or functions.
     """
     start = notebook.parameters_cell.index if notebook.parameters_cell else -1
     return [
@@ -188,7 +193,7 @@ def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
 
 
 class ParameterRow(NamedTuple):
-    """One parameter as `--help-notebook` shows it; all fields are texts for people."""
+    """A parameter as `--help-notebook` shows it; all fields are texts for display."""
 
     name: str
     type: str
@@ -199,7 +204,7 @@ class ParameterRow(NamedTuple):
 
 
 def describe(schema: Schema) -> tuple[ParameterRow, ...]:
-    """Return a row for each parameter; where there are none, `schema.problem` says why."""
+    """Return a row for each parameter of the schema, for display."""
     return tuple(
         ParameterRow(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters
     )

@@ -12,7 +12,7 @@ from notebooks_lib.notebooks import expressions
 
 
 class Mismatch(Exception):
-    """A value is not allowed; the message says what was found and what is allowed."""
+    """A value is not allowed. The message says what was found and what is allowed."""
 
     def __init__(self, value: object, allowed: str, hint: str = "", path: str = "") -> None:
         self.value, self.allowed, self.hint, self.path = value, allowed, hint, path
@@ -56,7 +56,7 @@ _PLAIN_NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class NumberBounds:
-    """A range of numbers; a side that is None is open."""
+    """A range of numbers. A bound that is None does not limit."""
 
     gt: float | None = None
     ge: float | None = None
@@ -77,22 +77,22 @@ class NumberBounds:
         )
 
     def narrowed(self, other: NumberBounds) -> NumberBounds:
-        """Return the range with the limits of both; where both limit the same side, that of `other` counts."""
+        """Return the range with the bounds of both ranges. If both bound the same side, the bound of `other` counts."""
         return replace(self, **{name: bound for name, bound in vars(other).items() if bound is not None})
 
 
 @dataclass(frozen=True)
 class ParameterType:
-    """Any value that can be written as a literal; the base class of the other types."""
+    """The type of a parameter, here any value that can be written as a literal; the base class of the other types."""
 
     @property
     def name(self) -> str:
-        """The type as its annotation shows it, such as `int`."""
+        """The type as written in an annotation, such as `int`."""
         return "any"
 
     @property
     def limits(self) -> str:
-        """The values allowed within the type; empty if all are."""
+        """A description of the values allowed within the type; empty if all are."""
         return ""
 
     @property
@@ -101,7 +101,7 @@ class ParameterType:
         return f"{self.name} {self.limits}".strip()
 
     def check(self, value: object) -> object:
-        """Return the value, converted to this type. Raises Mismatch."""
+        """Return the value, converted to this type. Raises Mismatch if it is not allowed."""
         try:
             expressions.write_literal(value)
         except expressions.NotConstant:
@@ -112,7 +112,10 @@ class ParameterType:
         return value
 
     def read(self, text: str) -> object:
-        """Return the value of a text on the command line. Raises Mismatch; ranges are left to `check`."""
+        """Return the value of a text from the command line. Raises Mismatch if it is not of this type.
+
+        Whether the value is in range is left to `check`.
+        """
         if text.strip().lower() == "none":
             return None
         try:
@@ -121,17 +124,17 @@ class ParameterType:
             return text
 
     def inner(self) -> ParameterType:
-        """Return the type of a container's items."""
+        """Return the type of the items of a list or tuple; for other types, any value."""
         return ParameterType()
 
     def bounded(self, bounds: NumberBounds) -> ParameterType:
-        """Return the same type with its numbers within `bounds`; other types are returned unchanged."""
+        """Return the same type, with numbers limited to `bounds`. A type without numbers is returned unchanged."""
         return self
 
 
 @dataclass(frozen=True)
 class NoneType(ParameterType):
-    """Only None."""
+    """The type whose only value is None."""
 
     name = "None"
 
@@ -168,7 +171,7 @@ class BoolType(ParameterType):
 
 @dataclass(frozen=True)
 class NumberType(ParameterType):
-    """An int, a float, or ("number") either of them."""
+    """An int, a float or, as "number", either."""
 
     type: str = "number"
     bounds: NumberBounds = field(default_factory=NumberBounds)
@@ -226,7 +229,7 @@ class TextType(ParameterType):
 
 @dataclass(frozen=True)
 class SecretType(ParameterType):
-    """A value from an environment variable; given values are neither taken nor shown."""
+    """A secret from an environment variable. No value can be given for it, and none is shown."""
 
     name = "secret"
 

@@ -22,7 +22,7 @@ def from_command_line(
     notebook: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """Return the checked values of "name=value" texts and YAML or JSON files.
+    """Return the checked values of "name=value" texts (`pairs`) and of YAML or JSON files.
 
     Texts take precedence over files, and later files over earlier ones. Raises ParameterError with all problems.
     """
@@ -66,7 +66,7 @@ def from_command_line(
 
 
 def assignments(values: Mapping[str, object]) -> str:
-    """Return Python lines that assign these values in a kernel, each as a literal of the same value and type."""
+    """Return lines of Python that assign these values to their names, each as a literal of the same type."""
     return "\n".join(f"{name} = {expressions.write_literal(value)}" for name, value in values.items())
 
 
@@ -95,7 +95,10 @@ def settle(value: object, kind: parameter_types.ParameterType) -> object:
 
 
 def load_file(path: Path) -> dict[object, object]:
-    """Return the content of a YAML or JSON file. Raises OSError, and ValueError as for a key that stands twice."""
+    """Return the content of a YAML or JSON file.
+
+    Raises OSError when it cannot be read, ValueError when it is not valid or holds a key twice.
+    """
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix.lower() == ".json":
         content = json.loads(text, object_pairs_hook=_once)

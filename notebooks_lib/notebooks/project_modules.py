@@ -32,7 +32,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 
 def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
-    """Return the project's modules that the cells import, sorted: path from the root, and sha256 of the text."""
+    """Return the project's modules that a notebook imports, directly or indirectly: path from the root, and sha256."""
     root = root.resolve()
     folder = notebook.opened.parent
     bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
@@ -59,7 +59,7 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
 
 
 class ProjectModules:
-    """The project's modules that a notebook imports. They are searched again only after one of the files changed."""
+    """The project's modules that a notebook imports. They are searched again only after a file has changed."""
 
     def __init__(self, notebook: Notebook, root: Path) -> None:
         self._notebook = notebook
@@ -87,7 +87,7 @@ class ProjectModules:
         return self._trees
 
     def freeze(self) -> None:
-        """Keep the present modules and digests, whatever changes in the files later."""
+        """Keep the present modules and digests, even if files change later."""
         self.digests()
         self._frozen = True
 

@@ -26,7 +26,10 @@ _IF_SHUFFLED = {"KFold", "StratifiedKFold", "GroupKFold", "StratifiedGroupKFold"
 
 
 def unseeded(notebook: Notebook) -> Findings:
-    """Yield calls that draw at random, in a notebook that sets no seed. A notebook that may set one unseen has none."""
+    """Yield calls that draw random numbers, in a notebook that sets no seed.
+
+    A notebook that may set a seed in hidden ways, as by `%run`, has no such findings.
+    """
     if any("seed" in _last_name(call.func).lower() and (call.args or call.keywords) for _, call, _ in notebook.calls):
         return
     if magic_effects.may_define_unseen_names(notebook):

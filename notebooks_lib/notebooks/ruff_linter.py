@@ -49,9 +49,10 @@ PredefinedNames = Callable[[Notebook], Collection[str]]
 def lint(
     notebooks: Sequence[Notebook], predefined_names: PredefinedNames = lambda _: (), *, executable: str | None = None
 ) -> list[list[RuffAnswer]]:
-    """Return the findings of each notebook, in its order. Raises UsageError if ruff is missing or cannot be relied on.
+    """Return ruff's findings for each notebook, in the order of the notebooks. Other languages than Python have none.
 
-    `SYNTAX` is the code of what ruff cannot parse. A notebook of another language has no findings.
+    Each finding has ruff's code, or `SYNTAX` for code that ruff cannot parse. `host_names` returns the names that a
+    notebook's host defines. Raises UsageError if ruff is missing or cannot be relied on.
     """
     answers: list[list[RuffAnswer]] = [[] for _ in notebooks]
     python = [number for number, notebook in enumerate(notebooks) if notebook.is_python]
@@ -74,7 +75,7 @@ def lint(
 
 
 def find_ruff() -> str:
-    """Return the path of ruff's program. Raises UsageError."""
+    """Return the path of ruff's program. Raises UsageError when ruff is not installed."""
     beside = Path(sys.executable).with_name("ruff.exe" if os.name == "nt" else "ruff")
     if beside.is_file():
         return str(beside)

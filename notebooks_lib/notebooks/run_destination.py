@@ -21,7 +21,7 @@ _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 @dataclass(frozen=True)
 class MLflowCall:
-    """One call or assignment in a notebook that concerns MLflow."""
+    """A call or assignment in a notebook that names an MLflow experiment or store, or starts a run."""
 
     cell: int
     """Index of the cell, from 0."""
@@ -47,19 +47,25 @@ class MLflowCall:
 def tracking_uri_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
-    """Return the calls that set a tracking URI, in the order of the code."""
+    """Return the calls that set a tracking URI, in the order of the code.
+
+    Their arguments are computed with the parameters `values` and the environment variables `environ`.
+    """
     return [call for call in find_calls(notebook, values, environ) if call.sets_store]
 
 
 def find_calls(
     notebook: Notebook, values: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> list[MLflowCall]:
-    """Return all calls that concern MLflow, in the order of the code; none for a notebook that is not Python."""
+    """Return all calls that concern MLflow, in the order of the code; none for a notebook that is not Python.
+
+    `values` are the parameters: the arguments of the calls are computed with them and with `environ`.
+    """
     return MLflowCalls(notebook, environ).calls(values)
 
 
 class MLflowCalls:
-    """The MLflow calls of one notebook, found once, so that they can be evaluated for many sets of parameters."""
+    """The MLflow calls of one notebook, found once, to be evaluated with different parameters."""
 
     def __init__(self, notebook: Notebook, environ: Mapping[str, str] | None = None) -> None:
         self._notebook = notebook

@@ -53,7 +53,7 @@ _NO_SECRET = re.compile(r"[A-Z][A-Z0-9_]*|[<\[{$].*|\W*|.*(?:\s|://[^@]*$).*", r
 
 
 def secrets(notebook: Notebook) -> Findings:
-    """Yield what has the form of a secret; the finding names the kind, never the text."""
+    """Yield texts that have the form of a secret. A finding names the kind of secret, never the text."""
     for cell in notebook.cells:
         for line, kind in _secrets_in(cell.source):
             yield Finding(cell.index, f"{kind}", line)

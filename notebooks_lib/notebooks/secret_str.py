@@ -27,7 +27,7 @@ class SecretStr(str):
         return format(MASK, spec)
 
     def get_secret_value(self) -> str:
-        """Return the secret as an ordinary str, as pydantic's method of this name does."""
+        """Return the secret as an ordinary str; pydantic's SecretStr has the same method."""
         return str.__str__(self)
 
 

@@ -23,10 +23,11 @@ def source_fingerprint(
     root: Path,
     project_modules: Sequence[tuple[str, str]] | None = None,
 ) -> str:
-    """Return the sha256 of code cells, parameters, the environment's lock, and the modules under `root` that the cells
-    import, directly or indirectly. The same inputs give the same digest on any machine.
+    """Return the sha256 of all that a run executes. The same inputs give the same digest on any machine.
 
-    Given values replace defaults; secrets are left out. `project_modules` are the modules, if they are known already.
+    It covers the code cells, the parameters, the lock file, and the modules under `root` that the cells import,
+    directly or indirectly. `values` replace defaults; secrets are left out. `project_modules` are the modules, if known
+    already.
     """
     content = {
         "form": _FORM,

@@ -33,7 +33,7 @@ BY_MODULE = {
 def find_table_reads(notebook: Notebook, modules: ProjectModules) -> str:
     """Return the first call in cells or `modules` that reads a table, as "cell 3: read_csv"; empty if there is none.
 
-    A reader under another name, or in an installed package, is not found.
+    A function with another name, or in an installed package, is not found.
     """
     for cell in notebook.python_cells:
         if cell.code.tree is not None and (name := _reader(cell.code.tree)):

@@ -36,7 +36,7 @@ TEMPLATE_TEXTS = (
 
 
 def title(notebook: Notebook) -> Findings:
-    """Yield a missing title, and each further heading of level 1."""
+    """Yield a missing title, and each heading of level 1 after the first."""
     titles = [(index, text) for index, level, text in notebook.headings if level == 1]
     if not titles:
         yield Finding(0, "no title: no heading of level 1")
@@ -45,7 +45,7 @@ def title(notebook: Notebook) -> Findings:
 
 
 def prose(notebook: Notebook) -> Findings:
-    """Yield code cells that no text leads up to."""
+    """Yield code cells before any text, and the first code cell too many in a row without text."""
     row: int | None = None
     for cell in notebook.cells:
         if cell.kind == "markdown" and cell.source.strip():
@@ -59,7 +59,7 @@ def prose(notebook: Notebook) -> Findings:
 
 
 def cell_length(notebook: Notebook) -> Findings:
-    """Yield code cells of too many lines; blank lines and the parameters cell do not count."""
+    """Yield code cells with too many lines. Blank lines do not count; the parameters cell may have any length."""
     for cell in notebook.code_cells:
         lines = sum(1 for line in cell.source.split("\n") if line.strip())
         if lines > LONGEST_CELL and PARAMETERS_TAG not in cell.tags:
@@ -81,7 +81,7 @@ def definitions(notebook: Notebook) -> Findings:
 
 
 def unfinished(notebook: Notebook) -> Findings:
-    """Yield TODO and its like in the texts and comments of a notebook in `production/`."""
+    """Yield TODO and similar marks in texts and comments of a notebook in `production/`."""
     if not notebook.is_production:
         return
     for cell in notebook.cells:

@@ -12,7 +12,7 @@ _OUR_RUNS = {"notebooks_lib.run", "notebooks_lib.tracking.run"}
 
 
 def tracking_uris(notebook: Notebook) -> Findings:
-    """Yield each place that sets the tracking URI of MLflow, by a call or by its environment variable."""
+    """Yield each line that sets MLflow's tracking URI, by a call or by an environment variable."""
     if not any("tracking_uri" in cell.source.lower() for cell in notebook.python_cells):
         return  # the search for calls costs more than all other rules together
     for call in run_destination.tracking_uri_calls(notebook, {}):
@@ -28,7 +28,7 @@ def ended_runs(notebook: Notebook) -> Findings:
 
 
 def holdout_reads(notebook: Notebook) -> Findings:
-    """Yield reads of the holdout, except by `Gate`, which counts them."""
+    """Yield reads of a holdout, except by `Gate`, which counts each use."""
     if not any(path.partition(".")[0] == "notebooks_lib" for path in notebook.imported.values()):
         return
     called = {id(call.func) for _, call, _ in notebook.calls}

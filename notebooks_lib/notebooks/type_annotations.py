@@ -62,7 +62,7 @@ _SIDES = {">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 
 
 def read_annotation(node: ast.expr | None) -> ParameterType:
-    """Return the type that an annotation stands for. Never raises."""
+    """Return the type that an annotation stands for; for an unknown annotation, any value. Raises no error."""
     try:
         return ParameterType() if node is None else _kind(node)
     except RecursionError:
@@ -72,7 +72,7 @@ def read_annotation(node: ast.expr | None) -> ParameterType:
 def type_of_default(value: object) -> ParameterType:
     """Infer the type of a parameter without annotation from its default.
 
-    A default that is an int or a float allows both; one that says nothing, such as None, allows anything.
+    A default that is an int or a float allows both. A default such as None, which shows no type, allows any value.
     """
     match value:
         case bool():
@@ -184,7 +184,7 @@ def _bounds(node: ast.expr) -> NumberBounds:
 
 
 def read_bounds(text: str) -> NumberBounds:
-    """Return the bounds that a text states; no bounds if it states none."""
+    """Return the bounds that a text such as ">0, <=1" states; no bounds if it states none."""
     try:
         interval = _INTERVAL.fullmatch(text)
         if interval:

@@ -27,10 +27,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def find_early_settings(notebook: Notebook, modules: ProjectModules) -> list[str]:
-    """Return reasons against a warm kernel: settings in the code that must precede an import. Mostly there are none.
+    """Return reasons against a warm kernel: settings in the code that must precede an import. Often there are none.
 
-    Inspected are the cells, and what the project's `modules` do when they are imported. Functions that are called and
-    files of variables (.env) are not.
+    Inspected are the cells, and the code that the project's `modules` run at import. Functions that are called and
+    files of variables (.env) are not inspected.
     """
     trees = [(cell.index, cell.code.tree) for cell in notebook.cells if cell.code.tree is not None]
     imported = expressions.imported_names(tree for _, tree in trees)
