@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scheme:
-    """A scheme of `--on`, such as `dask://`, and how its addresses become places."""
+    """A scheme of `--on`, such as `dask://`, and how to read an address of this scheme."""
 
     form: str
     """How it is written, for people."""
@@ -60,7 +60,10 @@ SCHEMES: Mapping[str, Scheme] = {
 
 
 def find_compute_target(on: str) -> ComputeTarget[Any, Any]:
-    """Return the place that `--on` names. Raise UsageError for an unknown one, or one whose packages are missing."""
+    """Return where trials run, as `--on` names it.
+
+    Raise UsageError for an unknown name or address, or when a required package is missing.
+    """
     scheme = SCHEMES.get(on.partition(":")[0])
     place = scheme.read(on) if scheme is not None else None
     if place is None:

@@ -46,7 +46,7 @@ class Choice:
     values: tuple[object, ...]
 
     def at(self, place: int) -> object:
-        """Return the value at an index."""
+        """Return the value at the index `place`."""
         return self.values[place]
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Int:
     high: int
 
     def at(self, place: int) -> object:
-        """Return the number at a coordinate, which is the number itself."""
+        """Return the whole number at the coordinate `place`, which is the number itself."""
         return place
 
     def __str__(self) -> str:

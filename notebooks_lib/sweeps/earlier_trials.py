@@ -35,7 +35,10 @@ class EarlierTrial:
 
 
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
-    """End the trials that the last session left open, and return the newest run of each trial by number."""
+    """End the trials that the last session left open, and return the newest run of each trial by number.
+
+    `goal` is the metric whose value is read.
+    """
     orphan_runs.close_left_behind(store, run_id)
     open_trials.close_open(store, run_id)
     if Tag.STOP in store.client.get_run(run_id).data.tags:
@@ -77,7 +80,7 @@ def _reason(run: RunInfo) -> str:
 
 
 class PreviousResults:
-    """Finds a result that makes a trial unnecessary: a run with the same code, parameters, environment and data."""
+    """Finds earlier results with the same code, parameters, environment and data, so that a trial need not run."""
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class PreviousResults:
         self._change_reported = False
 
     def find(self, proposal: Proposal, start: RunStart) -> Trial | None:
-        """Return the earlier result of a trial, or None if it must run."""
+        """Return the earlier result of a trial; None if the trial must run."""
         earlier = self._earlier.get(proposal.number)
         if earlier is not None and earlier.trial.state in ("finished", "pruned"):
             if self._is_unchanged(earlier, start):
@@ -120,7 +123,7 @@ class PreviousResults:
         return Trial(proposal.number, proposal.values, "skipped", value, run.metrics, run.run_id, None, reason)
 
     def note(self, trial: Trial, start: RunStart) -> None:
-        """Note a finished trial, so that an equal one is not run again."""
+        """Record a finished trial, so that an equal one is not run again."""
         if trial.state == "finished":
             self._finished[start.source_fingerprint] = trial
 

@@ -33,21 +33,24 @@ THREAD_VARIABLES = (
 
 
 class Executor(Protocol[AnyTask, Outcome]):
-    """Executes tasks in parallel, and gives each one outcome. It is used from one thread.
+    """Executes tasks in parallel. Each task gives one outcome. An executor is used from one thread only.
 
-    A task can be pickled, and may be executed more than once when the machine under it dies. An outcome tells how a
-    notebook ended, also when it failed: a future raises only when there is no outcome. It raises ClusterError when no
-    task can be executed any more.
+    A task can be pickled, and may be executed again when its machine dies. The outcome tells how the notebook ended,
+    even if it failed. A future raises an error only when there is no outcome: ClusterError when no task can be executed
+    any more.
     """
 
     def capacity(self) -> int:
         """Return how many tasks run in parallel, at least 1. It may change between two calls of `poll`."""
 
     def submit(self, task: AnyTask) -> Future[Outcome]:
-        """Start the task, or queue it. The caller keeps to the capacity."""
+        """Start the task, or queue it. The caller must not exceed the capacity."""
 
     def poll(self) -> None:
-        """Update the state of the machines; called several times a second. Raise ClusterError when none can work."""
+        """Update the list of machines; called several times a second.
+
+        Raise ClusterError when there has been none for too long.
+        """
 
     def cancel(self) -> None:
         """Cancel the tasks that have not begun: their futures raise CancelledError. Running ones continue."""
@@ -58,7 +61,7 @@ class Executor(Protocol[AnyTask, Outcome]):
 
 @dataclass(frozen=True)
 class Session:
-    """The facts of a sweep's session that an executor needs to begin."""
+    """The data that an executor needs to begin a session of a sweep."""
 
     source: NotebookPlanner
     start: RunStart
@@ -79,18 +82,18 @@ class ComputeTarget(Generic[Task, Outcome]):
     """True if tasks run in this process: they use its kernels and cores, and it can stop them itself."""
 
     def default_jobs(self) -> int | None:
-        """Return the parallel tasks where the user names no number; None for the capacity of the executor."""
+        """Return the number of parallel tasks if the user gives none; None for the executor's capacity."""
         return cpu_count.max_workers() if self.is_local else None
 
     def thread_limits(self, jobs: int | None, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return variables that share this machine's cores; empty elsewhere, where each machine has its own."""
+        """Return variables that share this machine's cores between `jobs` kernels; empty for other machines."""
         return thread_limits(jobs, environ) if self.is_local and jobs else {}
 
 
 def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return variables that share the cores between `jobs` kernels, except those that the user has set.
+    """Return environment variables that share the cores between `jobs` kernels, except those that the user has set.
 
-    Without them, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
+    Without these limits, two boosting trials on two cores take hundreds of times as long as one (docs/design trap 15).
     """
     threads = str(max(1, cpu_count.max_workers() // jobs))
     return {name: threads for name in THREAD_VARIABLES if name not in environ}

@@ -25,7 +25,7 @@ STATES: tuple[TrialState, ...] = ("finished", "skipped", "running", "pruned", "f
 
 
 def format_figure(value: float | None) -> str:
-    """Format a metric with six digits; nan and inf stay, None is a dash."""
+    """Format a metric with six digits. None becomes a dash; nan and inf stay."""
     return "-" if value is None else f"{value:.6g}"
 
 
@@ -43,7 +43,7 @@ def format_parameters(values: Mapping[str, object], room: int | None = None) -> 
 
 
 def format_error(error: str, cell: str = "", line: str = "") -> str:
-    """Return one short line: the error, then its cell and line of code, since tables cut the end of a line."""
+    """Return one short line: the error, then its cell and line of code. Tables cut off the end of a line."""
     place = f"cell {cell} ({cut_text(' '.join(line.split()), LINE_ROOM)})" if cell else ""
     explanation = cut_text(" ".join(error.split()), REASON_ROOM - len(place) - 5)
     return ", in ".join(part for part in (explanation, place) if part)
@@ -81,7 +81,7 @@ def format_estimate(seconds: float) -> str:
 
 
 def format_counts(result: SweepResult) -> str:
-    """Format the states that occur, as `40 finished, 3 failed`."""
+    """Format the number of trials in each state that occurs, as `40 finished, 3 failed`."""
     numbers = {state: result.count(state) for state in STATES}
     return ", ".join(f"{number} {state}" for state, number in numbers.items() if number) or "none"
 

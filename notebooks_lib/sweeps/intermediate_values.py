@@ -53,7 +53,7 @@ class IntermediateValues:
         return self._ended > 0 and not self._last_step
 
     def read(self, proposals: Proposals, running: Collection[int]) -> None:
-        """Report new values if the last read is long enough ago, and stop the trials that are pruned."""
+        """Report new values to the pruner, and stop the trials that it prunes. Do nothing soon after the last read."""
         began = time.monotonic()
         if began < self._next_read:
             return
@@ -70,10 +70,10 @@ class IntermediateValues:
         self._next_read = began + took + min(max(least, took / READ_SHARE), most)
 
     def finished(self, proposals: Proposals, trial: Trial) -> Trial:
-        """Report the last values of an ended trial, because the pruner compares other trials with its whole curve.
+        """Report the last values of an ended trial, because the pruner compares other trials with all of its values.
 
-        Return the trial. For a pruned one, value and reason are those of the step that decided: it may have logged more
-        until it stopped.
+        Return the trial. A pruned trial gets the value and step at which it was pruned, because it may have logged more
+        before it stopped.
         """
         self._ended += trial.state == "finished"
         point = self._pruned.get(trial.number)

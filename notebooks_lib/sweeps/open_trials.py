@@ -18,9 +18,9 @@ OVER = "its sweep is over"
 
 
 def close_open(store: Store, run_id: str) -> None:
-    """End trials whose runs are still RUNNING although no process waits for them.
+    """End the trials of sweep `run_id` whose runs are still RUNNING although no process waits for them.
 
-    If the owner may still be alive on a worker, ask the trial to stop first and wait some seconds.
+    If a trial may still run on a worker, it is first asked to stop, and gets some seconds for that.
     """
     runs = open_trials(store, run_id)
     for run in runs:
@@ -36,7 +36,7 @@ def close_open(store: Store, run_id: str) -> None:
 def open_trials(
     store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
 ) -> list[RunInfo]:
-    """Return the trials that say RUNNING; only the runs of trial `number`, or of one experiment, if given."""
+    """Return the RUNNING trials of sweep `run_id`; only the runs of trial `number`, or of one experiment, if given."""
     condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
     condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
     return [query.run_info(run) for run in query.search(store, condition, experiment_id and [experiment_id])]

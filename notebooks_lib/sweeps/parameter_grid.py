@@ -25,13 +25,13 @@ _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "\"'"
 
 
 class InvalidSearchSpace(Exception):
-    """The values or the distribution of a parameter are wrong. The message says what was found and what is allowed."""
+    """The values or distribution of a parameter are not valid. The message says what was found and what is allowed."""
 
 
 def read_values(written: object, kind: ParameterType) -> tuple[object, ...]:
-    """Return the values that a text or a list gives, at least one, checked against the type `kind`.
+    """Return the values in a text or list, checked against the type `kind`.
 
-    Raise InvalidSearchSpace.
+    Raise InvalidSearchSpace when a value does not fit or is there twice, or when there are none or too many.
     """
     values: list[object] = []
     mismatches: list[str] = []
@@ -180,7 +180,7 @@ class ParameterGrid:
         return math.prod(map(len, self.axes.values()))
 
     def at(self, number: int) -> dict[str, object]:
-        """Return the combination with that number, from 0. The last parameter varies fastest."""
+        """Return the combination with this number, from 0. The last parameter varies fastest."""
         if not 0 <= number < self.size:
             raise IndexError(number)
         chosen = {}

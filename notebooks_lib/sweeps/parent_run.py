@@ -56,7 +56,7 @@ class SweepDescription:
 
     @classmethod
     def from_tag(cls, text: str) -> SweepDescription | None:
-        """Read a tag; None if it is unreadable, since a store may cut off long tags."""
+        """Read the description from a tag's text; None if it cannot be read, because a store may cut off long tags."""
         try:
             content = json.loads(text)
             kind: Literal["grid", "space"] = "grid" if "grid" in content else "space"
@@ -65,11 +65,11 @@ class SweepDescription:
             return None
 
     def to_tag(self) -> str:
-        """Return the text of the tag."""
+        """Return the description as text for a tag."""
         return json.dumps(self._json(), ensure_ascii=False)
 
     def digest(self, notebook: str) -> str:
-        """Return a digest of the description and the notebook."""
+        """Return a digest of the description and the text `notebook`."""
         return hashlib.sha256(json.dumps([notebook, self._json()]).encode()).hexdigest()
 
     def _json(self) -> dict[str, object]:
@@ -82,7 +82,7 @@ class SweepDescription:
 
 
 def parent_start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
-    """Return the description of the parent run with which it is opened, before its first trial."""
+    """Return the description with which the parent run is opened, before its first trial."""
     description = SweepDescription.of(domain, goal)
     swept = list(description.swept)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
@@ -99,9 +99,9 @@ def parent_start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None
 
 
 def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
-    """Return the parent run to resume: the requested one, else the newest over the same notebook and values.
+    """Return the parent run to resume: that of `run_id`, else the newest with the same notebook and search space.
 
-    Raise UsageError when there is none, or when the requested sweep has another search space.
+    Raise UsageError when there is none, or when the sweep of `run_id` has another search space.
     """
     digest = (start.tags or {})[Tag.SWEEP_DIGEST]
     if run_id:
@@ -145,7 +145,7 @@ def seconds_before(run: RunInfo) -> float:
 
 @contextlib.contextmanager
 def locked_sweep(settings: Settings, run_id: str) -> Iterator[None]:
-    """Lock the sweep within the block. Raise UsageError when another process holds it."""
+    """Lock the sweep within the block. Raise UsageError when another process has locked it."""
     lock = FileLock(settings.layout.sweeps / f"{run_id}.lock")
     try:
         settings.layout.sweeps.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,10 @@ def locked_sweep(settings: Settings, run_id: str) -> Iterator[None]:
 def report_and_end_sweep(
     owned: OwnedRun, result: SweepResult, failure: Failure | None, tell: Callable[[str], None]
 ) -> None:
-    """Write the report and end the run. If the sweep has failed already, an error of the store does not hide that."""
+    """Write the report and end the run.
+
+    After a failure of the sweep, an error of the store does not replace that failure.
+    """
     try:
         if failure is None:
             _report(owned.store, result, tell)

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def undrawable_reason(result: SweepResult) -> str:
-    """Return why nothing can be drawn; empty when plots can be drawn."""
+    """Return why no plot can be drawn; empty when plots can be drawn."""
     if result.goal is None:
         return "the sweep had no goal (--metric)"
     if len(_drawable(result)) < 2:
@@ -214,7 +214,7 @@ def _text(text: str, room: int) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """The values that an axis shows; logarithmic if they are positive and span two decades."""
+    """The range of values that an axis shows; logarithmic if the values are positive and span two decades."""
 
     low: float
     high: float
@@ -222,14 +222,14 @@ class Scale:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Scale:
-        """Return the scale of all values."""
+        """Return the scale that shows all values."""
         low, high = min(values), max(values)
         # Exactly two decades count too: users write grids such as 0.01, 0.1, 1.
         return cls(low, high, log=low >= 1 / HUGE and math.log10(high) - math.log10(low) > 2 - 1e-9)
 
     @classmethod
     def of_goal(cls, values: Sequence[float], goal: Goal) -> Scale:
-        """Return the scale of the values, without the worst tenth if it would flatten the others."""
+        """Return a scale that leaves out the worst tenth of the values if they would flatten the others."""
         full = cls.of(values)
         most = sorted(values, reverse=goal.direction == "max")[: math.ceil(0.9 * len(values))]
         flat = most[0] != most[-1] and abs(full._length(most[-1], most[0])) < 0.1 * full._length(full.high, full.low)
@@ -254,7 +254,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot, or why it is missing."""
+    """A plot, or the reason why it is missing."""
 
     title: str
     hint: str
@@ -264,7 +264,7 @@ class Picture:
 
 
 def draw_all(result: SweepResult) -> dict[str, Picture]:
-    """Draw both plots. A plot that fails is a warning, and its picture says why it is missing."""
+    """Draw both plots. A plot that fails becomes a warning, and its picture holds the reason."""
     kinds: tuple[tuple[str, Callable[[SweepResult], Figure], str, str], ...] = (
         (
             "optimisation_history",

@@ -154,10 +154,10 @@ _log = logging.getLogger(__name__)
 
 
 def write(result: SweepResult, store: Store) -> None:
-    """Write tables, plots and a page to the parent run, under `sweep/`.
+    """Write tables, plots and an HTML page to the parent run, under `sweep/`.
 
-    Tables come first. A plot that fails is a warning and a note on the page. Raise TrackingError when the store does
-    not accept the tables.
+    Tables come first. A plot that fails becomes a warning and a note on the page. Raise TrackingError when the store
+    does not accept the tables.
     """
     with tempfile.TemporaryDirectory(prefix="nbops-sweep-") as scratch:
         folder = Path(scratch)
@@ -217,7 +217,7 @@ def _is_numeric(text: str) -> bool:
 
 
 def document(result: SweepResult) -> dict[str, Any]:
-    """Return the whole sweep as one JSON object; nan and infinity become null."""
+    """Return the whole sweep as one object for JSON, with null for nan and infinity."""
     content: dict[str, Any] = {
         "run_id": result.run_id,
         "url": result.url,

@@ -39,7 +39,7 @@ def make_sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
 
 
 def make_pruner(text: str | None) -> BasePruner:
-    """Return the pruner that `text` names, or for None one that never prunes."""
+    """Return the pruner that `text` names; for None, a pruner that never prunes."""
     from optuna import pruners
 
     name, percentage = parse_pruner(text) if text is not None else ("", 0.0)

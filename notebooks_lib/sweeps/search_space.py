@@ -22,7 +22,7 @@ LEAST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class Dimension:
-    """The distribution of one parameter and the type of its values."""
+    """The distribution of one parameter and the type of the values."""
 
     distribution: Distribution
     kind: ParameterType
@@ -38,16 +38,17 @@ class Dimension:
         return None
 
     def at(self, coordinate: float) -> object:
-        """Return the typed value at a coordinate: an index into the choices, a whole number, or a share from 0 to 1."""
+        """Return the value at a coordinate: an index into the choices, a whole number, or a share from 0 to 1."""
         if isinstance(self.distribution, Choice | Int):
             return self.kind.check(self.distribution.at(int(coordinate)))
         return self.kind.check(self.distribution.at(coordinate))
 
 
 def fit_to_type(distribution: Distribution, kind: ParameterType) -> Dimension:
-    """Check that a distribution draws only values that the parameter's type allows, and return it as a dimension.
+    """Check that a distribution draws only values that the parameter's type allows, and return both as a dimension.
 
-    A normal distribution is truncated to the allowed range. Raises InvalidSearchSpace for one that does not fit.
+    A normal distribution is truncated to the allowed range. Raises InvalidSearchSpace for a distribution that does not
+    fit.
     """
     try:
         match distribution:
@@ -178,14 +179,17 @@ class ParameterSpace:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Fixed values, and a grid or a space for the other parameters."""
+    """Fixed values of some parameters, and a grid or distributions for others."""
 
     fixed: Mapping[str, object]
     swept: ParameterGrid | ParameterSpace
 
 
 class FileValues(Protocol):
-    """The values in a sweep file: fixed ones, a grid, a space. The notebook's schema has not checked them yet."""
+    """The values in a sweep file: fixed values, a grid, distributions.
+
+    The notebook's schema has not checked them yet.
+    """
 
     @property
     def parameters(self) -> Mapping[str, object]: ...
@@ -207,9 +211,9 @@ def read_search_space(
     notebook: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> SearchSpace:
-    """Return the checked search space that the options and the sweep file describe.
+    """Return the checked search space that the command's options and the sweep file describe.
 
-    An option replaces what the file says about the same name. Raise ParameterError with all problems at once.
+    An option replaces the file's entry for the same parameter. Raise ParameterError with all problems at once.
     `environ`, if given, must hold the notebook's secrets.
     """
     problems: list[str] = []

@@ -23,7 +23,7 @@ _REASONS: dict[str, StopReason] = {"pruned": "pruned", "stopped": "interrupt"}
 
 @dataclass(frozen=True)
 class LocalSweep:
-    """A sweep of this process, which its trials in the same process can ask if they must stop."""
+    """A sweep of this process. Its trials in the same process ask it whether they must stop."""
 
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
@@ -32,7 +32,7 @@ class LocalSweep:
     """Stop reasons of single runs: trials in this process need not read the tags."""
 
     def stop_reason(self, run_id: str) -> StopReason | None:
-        """Return why the run must stop, or None."""
+        """Return why the run must stop; None if it may continue."""
         return "interrupt" if self.stop.is_set() else self.reasons.get(run_id)
 
 
@@ -50,14 +50,14 @@ def registered_sweep(sweep: str, store: Store) -> Iterator[LocalSweep]:
 
 
 def local_sweep(sweep: str) -> LocalSweep | None:
-    """Return the sweep if it runs in this process."""
+    """Return the sweep with this run id; None if it does not run in this process."""
     return _local_sweeps.get(sweep)
 
 
 def request_stop(
     store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None
 ) -> None:
-    """Ask a trial to stop; `point` is the step and the value for which it was pruned."""
+    """Ask a trial to stop, by a tag on its run. `point` is the step and value for which it was pruned."""
     for sweep in list(_local_sweeps.values()):
         sweep.reasons[run_id] = _REASONS[word]
     if point is not None:
@@ -72,7 +72,7 @@ def is_over(store: Store, sweep: str) -> bool:
 
 
 class StopTagWatcher:
-    """Watches the stop tag of one run in its own thread, so that neither the store nor the kernel has to wait."""
+    """Watches the stop tag of one run in a separate thread, so that neither the store nor the kernel has to wait."""
 
     def __init__(self, store: Store, *, pause: float = LOOK_EVERY) -> None:
         self._store = store
@@ -89,7 +89,7 @@ class StopTagWatcher:
         self._over.set()
 
     def __call__(self) -> StopReason | None:
-        """Return why the trial must stop, or None."""
+        """Return why the trial must stop; None if it may continue."""
         return self._reason
 
     def _watch(self, run_id: str, sweep: str) -> None:

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 class GridProposals:
-    """Propose each combination of a grid once, in order; a trial has the number of its combination.
+    """Proposes each combination of a grid once, in order. A trial has the number of its combination.
 
-    It needs no Optuna and no file: what has run is found by the fingerprints of the runs.
+    It needs no Optuna and no file: trials that have run are found by the fingerprints of their runs.
     """
 
     def __init__(self, grid: ParameterGrid) -> None:
@@ -53,7 +53,7 @@ class GridProposals:
         return False
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
-        """Ignore the result: a plain grid learns nothing."""
+        """Do nothing: the next combination does not depend on results."""
 
 
 _COMBINATION = "nbops.combination"  # attribute of a grid's trial: the number of its combination
@@ -62,13 +62,13 @@ _COUNTED = ("finished", "failed", "pruned", "skipped")
 
 
 class StudyProposals:
-    """Propose trials from a study: of a space, or of a grid in its order. A pruner may stop them.
+    """Proposes trials from an Optuna study, over distributions or over a grid. A pruner may stop trials.
 
-    The journal at `path` is created or continued. Trials that ended stay and count, failed ones too. Trials that were
+    The journal at `path` is created or continued. Trials that ended remain and count, failed ones too. Trials that were
     killed, or still ran when the last session was killed, do not count and are replaced: a grid proposes the same
-    number again, a space a new one. `ended` holds the ends of trials that the last session could not write. The same
-    seed gives the same trials if results arrive in the same order within one session. Only for one process and one
-    thread.
+    number again, distributions a new one. `ended` holds the ends of trials that the last session could not write. The
+    same seed gives the same trials if results arrive in the same order within one session. Use it in one process and
+    one thread only.
     """
 
     def __init__(
@@ -84,7 +84,11 @@ class StudyProposals:
         jobs: int = 1,
         ended: Mapping[int, tuple[TrialState, float | None]] | None = None,
     ) -> None:
-        """Open the study. `trials` is for a space: a grid runs all combinations. Raise UsageError, TrackingError."""
+        """Open the study. `trials` is the number for distributions; for a grid, all combinations are run.
+
+        Raise UsageError when the number is missing or the journal belongs to another sweep, TrackingError when the
+        journal cannot be read or written.
+        """
         self._grid = domain if isinstance(domain, ParameterGrid) else None
         if self._grid is None and (trials is None or trials < 1):
             raise errors.UsageError("a space has no end: give the number of trials with --trials")
@@ -123,9 +127,10 @@ class StudyProposals:
         return Proposal(number, values)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Report a value and return whether to prune the trial, which stays so. The first value of a step counts.
+        """Report a value and return whether to prune the trial. Once pruned, a trial stays so.
 
-        Negative steps, values that are not finite and trials that are not running are ignored.
+        Only the first value of a step counts. Negative steps, values that are not finite, and trials that are not
+        running are ignored.
         """
         trial = self._running.get(number)
         if trial is None or not self._prunes or step < 0 or not finite(value):
@@ -140,8 +145,10 @@ class StudyProposals:
         return number in self._pruned
 
     def tell(self, number: int, state: TrialState, value: float | None) -> None:
-        """Report how a trial ended. Without a finite value nothing is learned; later reports of the same trial are
-        ignored."""
+        """Report how a trial ended. A value that is not finite is not used by the sampler.
+
+        Further reports of the same trial are ignored.
+        """
         trial = self._running.pop(number, None)
         self._steps.pop(number, None)
         self._pruned.discard(number)

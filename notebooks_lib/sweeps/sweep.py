@@ -266,8 +266,9 @@ def run_sweep(
 
     A failed trial is part of the result. Ctrl-C, SIGTERM and SIGHUP stop the running trials; the status is then KILLED.
     `on_open` gets the parent run's id and address, `on_change` all trials so far and their total number, and `tell`
-    lines for the user. The sweep stops when the store does not answer for `store_patience` seconds. Raise UsageError
-    before anything starts, TrackingError when the store is gone, and ClusterError when the cluster is gone.
+    lines for the user. The sweep stops when the store does not answer for `store_patience` seconds. Raise UsageError,
+    before anything starts, for a request that cannot be carried out. Raise TrackingError when the store, and
+    ClusterError when the cluster, cannot be reached any more.
     """
     if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)

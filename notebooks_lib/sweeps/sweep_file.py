@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """The content of a sweep file; None or an empty mapping for what it leaves out. Options override it."""
+    """The content of a sweep file, with None or an empty mapping for a key that it does not have.
+
+    Options override it.
+    """
 
     notebook: Path | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -60,7 +63,7 @@ _KINDS: Mapping[str, ParameterType] = {
 
 
 def load_file(path: Path) -> SweepFile:
-    """Read a YAML or JSON file. Raise UsageError that names the file and every wrong key."""
+    """Read a YAML or JSON file. Raise UsageError, naming the file and every wrong key, when it is not valid."""
     try:
         content = parameter_values.load_file(path)
         fields_of_file, problems = _check_keys(content)

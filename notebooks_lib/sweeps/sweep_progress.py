@@ -17,7 +17,7 @@ ROUNDS = 4
 
 
 class SweepProgress:
-    """Counts and pace of a running sweep, updated with each change."""
+    """The counts of a running sweep's trials, and its pace. Updated with each change."""
 
     def __init__(
         self, total: int, goal: Goal | None, jobs: int, *, kept: int = 8, clock: Callable[[], float] = time.monotonic
@@ -44,9 +44,9 @@ class SweepProgress:
         return sum(self.counts.values())
 
     def take(self, trials: Mapping[int, Trial], total: int) -> Iterator[Trial]:
-        """Count what has changed, and yield each trial that ended in this session after it was counted.
+        """Count the trials that have changed, and yield those that have just ended in this session.
 
-        Ended trials are not read again, so that ten thousand trials stay cheap.
+        Ended trials are not looked at again, so that ten thousand trials stay cheap.
         """
         now = self.clock()
         self.total = total
@@ -77,9 +77,10 @@ class SweepProgress:
             self._since = self._ends.popleft()
 
     def gap(self) -> float | None:
-        """Return the recent time between the ends of two trials, in seconds; None until every job has ended one.
+        """Return the recent mean time between the ends of two trials, in seconds; None before enough trials have ended.
 
-        A pause counts only once it is longer than this gap, so that slow trials do not make the figure jump.
+        The time since the last end counts only once it is longer than this mean, so that slow trials do not make it
+        jump.
         """
         if self._since is None or len(self._ends) < min(self._jobs, max(self.total, 1)):
             return None
@@ -87,7 +88,7 @@ class SweepProgress:
         return max(gap, (self.clock() - self._since - gap) / len(self._ends)) or None
 
     def left(self) -> float | None:
-        """Return the seconds until all trials have ended at the recent pace."""
+        """Return the seconds until all trials have ended at the recent pace; None when the pace is not known yet."""
         gap = self.gap()
         if gap is None:
             return None

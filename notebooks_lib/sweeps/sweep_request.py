@@ -43,7 +43,7 @@ class TrialLimits:
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """One session of a sweep. Raise UsageError when it cannot be carried out."""
+    """The request for one session of a sweep. Raise UsageError when it cannot be carried out."""
 
     source: NotebookPlanner
     domain: SearchSpace
@@ -80,7 +80,7 @@ class SweepRequest:
 
     @property
     def learns(self) -> bool:
-        """True if a study proposes or prunes trials. Otherwise a plain grid is run."""
+        """True if an Optuna study proposes or prunes trials, False if a plain grid is run."""
         return isinstance(self.domain.swept, ParameterSpace) or self.prune is not None
 
     @property

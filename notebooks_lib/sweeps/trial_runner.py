@@ -47,7 +47,7 @@ class TrialTask:
 
 
 class TaskBuilder:
-    """Builds the tasks of one sweep; what they share is looked up once."""
+    """Builds the tasks of one sweep. What all tasks share is looked up once."""
 
     def __init__(self, request: SweepRequest, parent: OwnedRun) -> None:
         self._request = request
@@ -92,7 +92,7 @@ class TaskBuilder:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """The result of running one trial: the trial with its end, and what the sweep must know of it."""
+    """The outcome of one trial, and what else the sweep must know of it."""
 
     trial: Trial
     unwritten: bool = False
@@ -100,7 +100,7 @@ class TrialOutcome:
 
 
 def run_trial(task: TrialTask) -> TrialOutcome:
-    """Run the trial as an MLflow run that this process owns. Never raise."""
+    """Run the trial as an MLflow run that this process owns. Raise no error."""
     try:
         return TrialOutcome(ended_trial(task, _run(task)))
     except errors.RunNotWrittenError as error:
@@ -185,7 +185,7 @@ _connecting = threading.Lock()
 
 
 def connect_once(settings: Settings) -> Store:
-    """Return the store; connect only once per process, since that sets MLflow's default and contacts a server."""
+    """Return the store. Connect only once per process, because that sets MLflow's default and contacts a server."""
     with _connecting:
         key = (stores.tracking_uri(settings), settings.root)
         if key not in _stores:

@@ -23,7 +23,7 @@ class Proposal:
 
 
 class Proposals(Protocol):
-    """The source of a sweep's trials: a grid, or a study that learns from results."""
+    """The source of a sweep's trials: a grid, or a study that uses earlier results."""
 
     total: int
     """The number of trials, including those of earlier sessions."""
@@ -65,9 +65,9 @@ def values_to_tag(values: Mapping[str, object]) -> str:
 
 
 def values_from_tag(text: str) -> Mapping[str, object]:
-    """Return the swept values from their tag; empty if it is missing or cut off.
+    """Return the swept values from the text of their tag; empty if it is missing or cut off.
 
-    Raise ValueError if it holds JSON that is no object.
+    Raise ValueError if it holds JSON that is not an object.
     """
     try:
         values = json.loads(text or "{}")

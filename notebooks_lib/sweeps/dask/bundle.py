@@ -120,14 +120,14 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def megabytes(size: int) -> str:
-    """Format a number of bytes for people."""
+    """Format a number of bytes for display."""
     mb = size / 2**20
     return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB" if mb >= 0.1 else f"{size / 2**10:.1f} kB"
 
 
 @dataclass(frozen=True)
 class ProjectBundle:
-    """All that the trials of one session share: the packed project. It is sent once to each worker."""
+    """The packed project, which all trials of a session share. Each worker gets it once."""
 
     session: str
     settings: Settings

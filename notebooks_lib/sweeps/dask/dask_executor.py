@@ -47,7 +47,7 @@ Work = Callable[[TrialTask], TrialOutcome]
 
 
 class DaskExecutor:
-    """Executes trials on the workers of a Dask scheduler, which may come and go."""
+    """Executes trials on the workers of a Dask scheduler. Workers may join and leave."""
 
     def __init__(self, client: Client, address: str, work: Work, project: ProjectBundle, session: Session) -> None:
         self._client = client
@@ -67,7 +67,10 @@ class DaskExecutor:
         self._waiting = False
 
     def begin(self) -> None:
-        """Prepare the connected workers. Raise UsageError if one is unfit, ClusterError if there are none."""
+        """Prepare the connected workers.
+
+        Raise UsageError if one cannot run the trials, ClusterError if there are none.
+        """
         self._threads = self._call(REPLY_LIMIT, self._client.nthreads)
         if not self._threads:
             raise errors.ClusterError(
@@ -86,7 +89,7 @@ class DaskExecutor:
         return max(1, sum(self._threads[name] for name in self._ready()))
 
     def submit(self, task: TrialTask) -> Future[TrialOutcome]:
-        """Send a task to a worker, which adapts it to its copy of the project."""
+        """Send a task to a worker, which runs it in its copy of the project."""
         future: Future[TrialOutcome] = Future()
         self._send(future, task)
         return future
@@ -259,9 +262,10 @@ _NO_SCHEDULER = (
 
 
 def connect(address: str, work: Work, session: Session) -> DaskExecutor:
-    """Return the cluster at `tcp://HOST:PORT`, with its workers checked and prepared. They call `work` with each task.
+    """Return an executor for the cluster at `tcp://HOST:PORT`, whose workers call `work` with each task.
 
-    Raise ClusterError when no scheduler answers, and UsageError that names an unfit worker.
+    The workers are checked and prepared first. Raise ClusterError when no scheduler answers, and UsageError, naming the
+    worker, when one cannot run the trials.
     """
     client = _client(address)
     try:

@@ -26,7 +26,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class WorkerRequirements:
-    """The requirements of a sweep on its workers: same Python, packages, store and secrets. Can be pickled."""
+    """What a sweep requires of its workers: same Python, packages, store and secrets. Can be pickled."""
 
     python: str
     packages: Mapping[str, str]
@@ -43,14 +43,14 @@ class WorkerRequirements:
 def worker_requirements(
     settings: Settings, store: Store, experiment_id: str, secrets: Iterable[str]
 ) -> WorkerRequirements:
-    """Return what trials of this experiment need, as found on this machine."""
+    """Return what the trials of this experiment require of a worker, as found on this machine."""
     path = _path(store.uri) or _path(str(store.client.get_experiment(experiment_id).artifact_location))
     files = {path: _identity(path)} if path else {}
     return WorkerRequirements(_python(), _packages(settings), store.uri, tuple(secrets), socket.gethostname(), files)
 
 
 def worker_problems(required: WorkerRequirements, settings: Settings) -> Iterator[str]:
-    """Yield why this process cannot be a worker, each problem with a remedy; `settings` are those it would use."""
+    """Yield why this process cannot be a worker, each problem with a remedy; `settings` are those of the worker."""
     if _python() != required.python:
         yield f"it has Python {_python()}, this machine {required.python}: use one version on both"
         return  # other packages follow from that

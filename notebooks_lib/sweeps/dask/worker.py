@@ -87,7 +87,7 @@ def packed_call(
     """Return a call of `run_on_worker` as bytes: `pickle.loads` makes the call and returns its outcome.
 
     Dask may give a trial to a worker that was not checked yet. A message that such a worker cannot load ends the
-    worker; bytes that it cannot load only fail the trial there, which is then sent to another one.
+    worker. Bytes that it cannot load only fail the trial there, and Dask sends it to another worker.
     """
     return pickle.dumps(_Call((session, threads, work, task)))
 
@@ -105,8 +105,9 @@ def run_on_worker(
 ) -> TrialOutcome | None:
     """Run the trial in this worker's copy of the project. Return None if there is no copy.
 
-    Wait for the copy: Dask counts how many workers died of one task, and a task that is sent again is a new one.
-    `threads` holds the parallel trials on each host, which share its cores.
+    Without a copy, wait some seconds for it: a trial that is returned and sent again is a new task for Dask, which
+    counts how many workers a task has killed. `threads` is the number of parallel trials on each host, which share its
+    cores.
     """
     until = time.monotonic() + WAIT
     while session not in _ready and session not in _unfit and time.monotonic() < until:
