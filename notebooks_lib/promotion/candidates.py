@@ -48,13 +48,13 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Return a label for the run: its short id, with its name if it has one."""
+        """Return a label for the run: its short id, and its name if it has one."""
         return f"run {self.run.run_id[:8]}" + (f" ({self.run.name})" if self.run.name else "")
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The runs of an experiment on one dataset."""
+    """The runs of an experiment that used one dataset, and which of them are candidates."""
 
     experiment: str
     metric: Metric
@@ -89,14 +89,14 @@ class Candidates:
 
     @property
     def no_candidate(self) -> str:
-        """Return why no run was accepted; empty when one was."""
+        """Return why no run is a candidate; empty when one is."""
         if self.ranked:
             return ""
         reasons = "; ".join(f"{candidate.label}: {candidate.refused}" for candidate in self.others)
         return f"experiment {self.experiment!r} has no candidate on {self.dataset.ref}: {reasons}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for the record of a decision."""
+        """Return the candidates as plain values, for the record of a decision."""
         runs = (*self.ranked, *self.others)
         return {
             "experiment": self.experiment,
@@ -133,10 +133,10 @@ def find_candidates(
     """Return the candidates of an experiment, at most `limit`, scored on the validation rows of one dataset.
 
     `dataset` is a reference such as "sales@2"; empty means the dataset of the newest run. Runs are scored in the order
-    of their logged metric until `limit` are accepted; a refused run does not count. Runs that did not log the metric
+    of their logged metric until `limit` are accepted; a rejected run does not count. Runs that did not log the metric
     come last. Of runs with the same code, parameters and data only one is scored: the champion's, else the newest.
-    `versions` are the versions of the model; one that was withdrawn from service does not come back by itself. `runs`
-    says how many runs of a large experiment are considered.
+    `versions` are the versions of the model: the run of a withdrawn version is not a candidate. `runs` says how many
+    runs of a large experiment are considered.
 
     Raises PromotionError when no run is accepted and there is no champion that could stay.
     """

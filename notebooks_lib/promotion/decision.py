@@ -56,7 +56,7 @@ class OtherChallenger:
 
 @dataclass(frozen=True, repr=False)
 class Decision:
-    """The answer (promote, keep or undecided) with its evidence, policy and rule results."""
+    """The answer (promote, keep or undecided) with the evidence, the policy and the results of the rules."""
 
     answer: Answer
     rules: tuple[RuleResult, ...]
@@ -69,17 +69,17 @@ class Decision:
 
     @property
     def metric(self) -> str:
-        """Return the metric that decides."""
+        """Return the name of the metric that decides."""
         return self.evidence.metric
 
     @property
     def challenger(self) -> Side:
-        """Return the best candidate."""
+        """Return the challenger that this decision is about."""
         return self.evidence.challenger
 
     @property
     def champion(self) -> Side:
-        """Return the champion, or the baseline in its place."""
+        """Return the champion; if there is none yet, the trivial baseline."""
         return self.evidence.champion
 
     @property
@@ -89,25 +89,25 @@ class Decision:
 
     @property
     def unread(self) -> bool:
-        """True if no challenger was evaluated on the holdout, because early rules refused all of them."""
+        """True if no challenger was evaluated on the holdout, because early rules rejected all of them."""
         return all(decision.evidence.unread for decision in (self, *self.others))
 
     @property
     def rows_needed(self) -> int | None:
-        """Return the holdout rows that would settle `promotion.worthwhile_gain`; None when that is not set."""
+        """Return how many holdout rows would find a gain of `promotion.worthwhile_gain`; None if unset or unknown."""
         power, wish = self.holdout_power, self.policy.worthwhile_gain
         return None if power is None or wish is None else power.rows_for(wish)
 
     @cached_property
     def holdout_power(self) -> HoldoutPower | None:
-        """Return which gains a holdout of this size can find; None when the two models could not be paired."""
+        """Return which gains a holdout of this size can find; None when the two models were not both scored."""
         paired = self.evidence.paired
         return None if paired is None else holdout_power(paired, self.policy, self.level)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for a file: no figures of single rows, null for numbers that are not finite.
+        """Return the decision as plain values, without figures of single rows; null for numbers that are not finite.
 
-        Estimates are left out where the budget of the holdout is so large that they would give it away.
+        Estimates are left out when the holdout has a large budget, because so many would give too much of it away.
         """
         evidence = self.evidence
         return {
@@ -132,7 +132,7 @@ class Decision:
 
     @property
     def other_challengers(self) -> tuple[OtherChallenger, ...]:
-        """Return the outcome of each other challenger of the same use."""
+        """Return the outcome of each other challenger in the same use of the holdout."""
         return tuple(
             OtherChallenger(
                 label=other.challenger.label,
@@ -162,13 +162,13 @@ class Decision:
 
     @property
     def table(self) -> ReportTable:
-        """Return a table of all rules, each with its figure and its requirement."""
+        """Return a table of all rules, each with what it found and what it requires."""
         rows = [(result.mark, result.id, result.figure, result.limit, result.reason) for result in self.rules]
         return ReportTable.of(("", "rule", "found", "wanted", "reason"), rows, f"{self.answer}: {self.summary}")
 
     @property
     def others_table(self) -> ReportTable:
-        """Return a table of the other challengers, with the share of the level that each was tested at."""
+        """Return a table of the other challengers, with the share of the level at which each was tested."""
         header = ("other challengers", "answer", "tested at", "reason")
         rows = [(other.label, other.answer, percent(other.level), other.summary) for other in self.other_challengers]
         return ReportTable.of(header, rows, f"They met the champion in the same use as {self.challenger.label}")
@@ -184,9 +184,9 @@ class Decision:
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """Decide by the rules: promote if all pass, undecided if a failed rule leaves the question open, else keep.
+    """Decide by the rules: promote if all pass; undecided if a failed rule leaves the question open; else keep.
 
-    Promote means that the lower bound of the gain, at policy.level, is above `min_gain`.
+    Promote means that the lower bound of the gain, at the level of this use of the holdout, is above `min_gain`.
     """
     checks = RULES
     if evidence.no_candidate:
@@ -204,11 +204,11 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
 
 
 def decide_use(evidence: Evidence, policy: Policy) -> Decision:
-    """Decide a use with several challengers: return the decision on one challenger, with the outcomes of the others.
+    """Decide on all challengers in one use of the holdout; return the decision on one, with the outcomes of the others.
 
-    The decision is about the challenger with the highest lower bound among those that may be promoted (on a tie, the
-    better one by validation), or about the best by validation when none may be promoted. All bounds are taken at the
-    first level of Holm's procedure: with each at its own level, the later of two equal challengers would win.
+    That one is the challenger with the highest lower bound among those that may be promoted (on a tie, the better one
+    by validation), or the best by validation when none may be promoted. All bounds are taken at the first level of
+    Holm's procedure. With each at its own level, the later of two equal challengers would win.
     """
     if not evidence.rivals:
         return decide(evidence, policy)
@@ -220,15 +220,15 @@ def decide_use(evidence: Evidence, policy: Policy) -> Decision:
 
 
 def decide_each(evidences: Sequence[Evidence], policy: Policy) -> tuple[Decision, ...]:
-    """Decide on several challengers in one use of the holdout, with the error rate of a single one.
+    """Decide on each of several challengers in one use of the holdout, with the error rate of a single one.
 
-    They share the level of the use by Holm's procedure: the smallest p-value is tested first, and only a promoted
-    challenger hands its level on. A challenger that another rule than `gain` refuses gets p = 1 and hands nothing on.
-    This is necessary where a rule doubts the interval itself (too few rows, one dominant row): its p-value means
-    nothing. After rules that have nothing to do with the interval (a limit, a slice) handing on would be valid; a
-    little power is given up so that the guarantee does not depend on a list of such rules. Raising a p-value keeps it
-    valid, and Holm requires no more, whatever the dependence between challengers. A challenger that was not evaluated
-    on the holdout takes no share: it was left out before any row was read.
+    The challengers share the significance level by Holm's procedure: the smallest p-value is tested first, and only a
+    promoted challenger passes its level on to the next. A challenger that fails a rule other than `gain` gets p = 1 and
+    passes nothing on. This is necessary when the rule doubts the interval itself (too few rows, one dominant row),
+    because its p-value then means nothing. After a rule that does not concern the interval (a limit, a slice), passing
+    on would be valid. A little power is given up there, so that the guarantee does not depend on a list of such rules.
+    Raising a p-value keeps it valid, and Holm requires no more, however the challengers depend on each other. A
+    challenger that was not evaluated on the holdout takes no share.
     """
     share = min((policy.level(evidence.uses) for evidence in evidences), default=0.0)
     levels = iter(holm([_p_value(evidence, policy) for evidence in evidences if not evidence.unread], share))

@@ -42,7 +42,7 @@ def decision_page(
 ) -> str:
     """Return the decision as an HTML page. It is made before any stage changes.
 
-    `made` is a text with the time and the author; `links` are pairs of label and address.
+    `about` is the challenger's model card, `made` a text with time and author. `links` are pairs of label and address.
     """
     evidence, uses = decision.evidence, decision.evidence.uses
     return _template().render(
@@ -76,7 +76,10 @@ def decision_page(
 
 
 def template_environment(folder: Path) -> Environment:
-    """Return what renders the HTML templates in a folder: it escapes all values and refuses names that are missing."""
+    """Return a Jinja2 environment for the HTML templates in a folder.
+
+    It escapes values; an undefined name is an error.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -194,7 +197,7 @@ def _sentence(text: str) -> str:
 
 @dataclass(frozen=True)
 class IntervalChart:
-    """The gain with its bounds, on an axis that marks `least`, the gain that a promotion requires."""
+    """A chart of the gain and its bounds. The axis marks `least`, the gain that a promotion requires."""
 
     lower: float
     gain: float
@@ -218,7 +221,7 @@ class IntervalChart:
 
     @property
     def tone(self) -> str:
-        """Return the CSS class that colours the interval, by the answer that the interval gives."""
+        """Return the CSS class for the interval: "good" above `least`, "bad" below it, else "open"."""
         return "good" if self.lower > self.least else "bad" if self.upper < self.least else "open"
 
     @property
@@ -234,7 +237,7 @@ class IntervalChart:
         return PAD + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * PAD)
 
     def inside(self, value: float, half: float) -> float:
-        """Return the x coordinate at which a text of this half width is centred on a value, but stays on the page."""
+        """Return the x coordinate to centre a text on a value. `half` is half its width; the text stays on the page."""
         return min(max(self.x(value), PAD + half), WIDTH - PAD - half)
 
 
@@ -254,14 +257,17 @@ class SliceChart:
         return 26 * len(self.slices) + 12
 
     def x(self, gain: float) -> float:
-        """Return the x coordinate of a gain; the largest reaches an end of the axis."""
+        """Return the x coordinate of a gain; the largest gain reaches an end of the axis."""
         gains = (abs(part.gain) for part in self.slices if math.isfinite(part.gain))
         reach = max([*gains, self.margin or 0.0]) or 1.0
         return self.middle + gain / reach * (self.middle - self.left)
 
 
 def uses_boxes(uses: Uses, *, read: bool) -> list[str]:
-    """Return "now", "spent" or "left" for each use of the budget, at most 40. `read`: this question spends one."""
+    """Return "now", "spent" or "left" for each use in the holdout's budget, at most 40.
+
+    `read` says whether this decision has spent a use.
+    """
     spent, number = uses.budget - uses.left, uses.number if read else 0
     places = range(1, min(uses.budget, 40) + 1)
     return ["now" if place == number else "spent" if place <= spent else "left" for place in places]

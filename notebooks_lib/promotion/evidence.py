@@ -26,7 +26,7 @@ INTERNAL: Mapping[str, bool] = {"recorded": False}
 
 @dataclass(frozen=True)
 class Uses:
-    """One use of a holdout: its number, and how many uses its rows allow and have spent."""
+    """The uses of a holdout: the number of this use, and how many its rows allow and have spent."""
 
     budget: int
     """Allowed uses of these rows; each is tested at an equal share of the level."""
@@ -39,7 +39,7 @@ class Uses:
 
     @property
     def left(self) -> int:
-        """Return the uses that remain after this one."""
+        """Return how many uses remain after this one."""
         return max(self.budget - (self.number if self.spent is None else self.spent), 0)
 
     @property
@@ -49,11 +49,11 @@ class Uses:
 
     @property
     def show_estimate(self) -> bool:
-        """True if figures of the holdout may be shown beside the answer."""
+        """True if estimates from the holdout may be shown with the decision, because its budget is small."""
         return self.budget <= SHOWN_UP_TO
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for the record of a decision."""
+        """Return the uses as plain values, for the record of a decision."""
         return {
             "budget": self.budget,
             "number": self.number,
@@ -64,14 +64,17 @@ class Uses:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Uses:
-        """Read what `as_json` returned."""
+        """Restore the object from what `as_json` returned."""
         budget = int(content["budget"])
         return cls(budget, int(content["number"]), content["asked"] or "", budget - int(content["left"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HoldoutFigures:
-    """The figures of one model on the holdout. They are stored with the answer, so that no use is spent twice."""
+    """The figures of one model on the holdout.
+
+    They are stored with the answer, so that the same question spends no new use.
+    """
 
     score: float | None = None
     """By the metric that decides; None when the model could not be scored."""
@@ -94,7 +97,7 @@ _WITHOUT_ESTIMATES = {
 
 @dataclass(frozen=True)
 class Side(HoldoutFigures):
-    """One of the two models that are compared: its facts, and its figures on the holdout."""
+    """One of the two models that are compared, with facts about it and its figures on the holdout."""
 
     label: str
     """For people: "run 1a2b3c4d (ridge)", "version 3", "the mean of the training rows"."""
@@ -120,7 +123,10 @@ class Side(HoldoutFigures):
     """Why its fingerprint does not come out again; None when that was not tried."""
 
     def as_json(self, *, shows: bool) -> dict[str, Any]:
-        """Return plain values for the record of a decision; `shows` says whether estimates may be among them."""
+        """Return the model's facts and figures as plain values, for the record of a decision.
+
+        Estimates are among them only if `shows`.
+        """
         side = self if shows else replace(self, **_WITHOUT_ESTIMATES)
         recorded = (one.name for one in fields(side) if one.metadata.get("recorded", True))
         return {name: json_value(getattr(side, name)) for name in recorded}
@@ -128,7 +134,7 @@ class Side(HoldoutFigures):
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows of the holdout that share a value of one column."""
+    """The holdout rows with one value in one column, and both models on them."""
 
     column: str = field(metadata=NO_ESTIMATE)
     value: str = field(metadata=NO_ESTIMATE)
@@ -144,7 +150,7 @@ class Slice:
         return f"{self.column} {self.value}"
 
     def as_json(self, *, shows: bool) -> dict[str, Any]:
-        """Return plain values for the record of a decision; null for estimates unless `shows`."""
+        """Return the slice as plain values, for the record of a decision; null for estimates unless `shows`."""
         return {
             figure.name: json_value(getattr(self, figure.name)) if shows or figure.metadata == NO_ESTIMATE else None
             for figure in fields(self)
@@ -153,7 +159,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that the rules may read."""
+    """All facts and figures that the rules of a decision may read."""
 
     model: str
     metric: str
@@ -198,12 +204,12 @@ class Evidence:
 
     @property
     def ref(self) -> str:
-        """Return the dataset as name@version."""
+        """Return the dataset of the holdout as name@version."""
         return DatasetTag.parse(self.dataset).ref
 
     @property
     def is_champion_itself(self) -> bool:
-        """True if the best candidate is the champion's own run; then no holdout was read."""
+        """True if the best candidate comes from the champion's run. Then the holdout is not read."""
         return not self.first and bool(self.challenger.run_id) and self.challenger.run_id == self.champion.run_id
 
     @property
@@ -220,12 +226,12 @@ class Evidence:
 
     @property
     def shows_estimates(self) -> bool:
-        """True if figures of the holdout may be shown."""
+        """True if estimates from the holdout may be shown with the decision."""
         return self.uses is None or self.uses.show_estimate
 
 
 def json_value(value: Any) -> Any:
-    """Return a value as JSON takes it: null for a number that is not finite."""
+    """Return a value for JSON: None for a number that is not finite."""
     if isinstance(value, Mapping):
         return {key: json_value(member) for key, member in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -31,7 +31,7 @@ def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that no single row carries the gain: an interval is not valid where one rare row decides."""
+    """Require that no single row dominates the gain: with one dominant row, an interval is not valid."""
     if evidence.paired is None or not evidence.paired.sound:
         return None
     share, most = evidence.paired.largest_share, policy.max_share
@@ -42,7 +42,10 @@ def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require a gain that is surely above `min_gain`. Keep when it is surely below, else leave the question open."""
+    """Require that the lower bound of the gain is above `min_gain`.
+
+    Otherwise the answer is keep when the upper bound is below `min_gain`, else undecided.
+    """
     paired = evidence.paired
     if paired is None or not paired.sound:
         return None  # the rule `error` reports it
@@ -95,5 +98,5 @@ def _reach_of_these_rows(paired: PairedGain, policy: Policy, level: float) -> st
 
 
 def units_of(paired: PairedGain) -> str:
-    """Return what the holdout is counted in: "groups" or "rows"."""
+    """Return "groups" or "rows": the units that the interval counts."""
     return "groups" if paired.by == "groups" else "rows"

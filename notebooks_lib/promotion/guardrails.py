@@ -22,9 +22,9 @@ MEGABYTE = 1_000_000
 
 
 def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
-    """Raise UsageError for a metric in `limits` or `not_worse` that is unknown, or does not fit the task of `metric`.
+    """Raise UsageError for a metric in `limits` or `not_worse` that is unknown, or not for the task of `metric`.
 
-    Without this check its rule would fail only after a use of the holdout was spent, and again each time.
+    Without this check, its rule would fail only after a use of the holdout was spent, and again each time.
     """
     same = [name for name, other in METRICS.items() if other.task == metric.task]
     for key, names in (("limits", policy.limits), ("not_worse", policy.not_worse)):
@@ -40,13 +40,13 @@ def check_metrics(policy: Policy, model: str, metric: Metric) -> None:
 
 
 def challenger_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require a candidate. The rule is used only where there is none, so it fails."""
+    """Require that there is a candidate. This rule is applied only when there is none, so it always fails."""
     return RuleResult("challenger", not evidence.no_candidate, None, "a candidate", evidence.no_candidate, fault=False)
 
 
 @early
 def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the challenger is not the champion itself, nor predicts the same. Failing is no fault."""
+    """Require that the challenger is not the champion itself, and predicts differently. Failing is not a fault."""
     new, old = evidence.challenger, evidence.champion
     if evidence.first:
         return RuleResult("not_itself", True, new.label, None, "there is no champion yet")
@@ -61,7 +61,7 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the challenger was trained on the data to which the holdout belongs, by its fingerprint."""
+    """Require that the challenger was trained on the dataset of the holdout, with the same fingerprint."""
     used, wanted = map(DatasetTag.parse, (evidence.challenger.dataset, evidence.dataset))
     ok = bool(evidence.dataset) and used.fingerprint == wanted.fingerprint
     reason = f"trained on {used.ref or 'data that its run did not record'}, judged on {wanted.ref}"
@@ -91,7 +91,7 @@ def metric_finite(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that callers of the champion can call the challenger."""
+    """Require that callers of the champion can call the challenger without a change."""
     if evidence.first:
         problem = missing_signature(evidence.challenger.signature)
         return RuleResult("signature", not problem, not problem, True, problem or "it has inputs and outputs")
@@ -102,7 +102,7 @@ def signature_compatible(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the code that made the model can be found again."""
+    """Require, if `require_clean` is set, that the training code is a known commit without uncommitted changes."""
     commit, dirty = evidence.challenger.commit, evidence.challenger.dirty
     limit = "clean" if policy.require_clean else None
     if commit and dirty is False:
@@ -115,7 +115,7 @@ def clean_commit(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that no metric is beyond its absolute limit. For a first model only this and the baseline count."""
+    """Require that no metric is beyond its absolute limit. A first model has no champion to be compared with."""
     if not policy.limits:
         return None
     beyond = []
@@ -160,14 +160,14 @@ def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @early
 def answers(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that both models answer the validation rows."""
+    """Require that both models can predict the validation rows."""
     faults = "; ".join(f"{side.label}: {side.fault}" for side in (evidence.challenger, evidence.champion) if side.fault)
     return RuleResult("answers", not faults, not faults, True, faults or "both answer the validation rows", "undecided")
 
 
 @early
 def requirements_known(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that everything the model needs can be installed."""
+    """Require that all packages that the challenger needs are pinned to the versions of this environment."""
     loose = evidence.challenger.loose
     if loose is None:
         return RuleResult(
@@ -233,7 +233,7 @@ def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that no other metric gets worse than its margin allows."""
+    """Require that no metric in `not_worse` gets worse by more than its margin."""
     if not policy.not_worse:
         return None
     worst: list[str] = []
@@ -250,7 +250,7 @@ def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def worst_slice(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that no slice of the rows gets worse than the margin allows."""
+    """Require that no slice of the holdout gets worse by more than the margin."""
     if not policy.slices or policy.slice_margin is None:
         return None
     judged = [part for part in evidence.slices if part.rows >= policy.min_slice_rows]

@@ -42,7 +42,7 @@ Challenge = tuple[Evidence, str]
 
 
 class HoldoutEvaluation:
-    """Evaluates challengers on the holdout. It holds what they share: champion, dataset, metric and policy."""
+    """Evaluates challengers on the holdout against the same champion, by one metric and policy."""
 
     def __init__(
         self, store: Store, data: Dataset, metric: Metric, champion: Version | None, policy: Policy, order_by: str
@@ -51,7 +51,7 @@ class HoldoutEvaluation:
         self.champion, self.policy, self.order_by = champion, policy, order_by
 
     def tried(self, side: Side, source: str) -> Side:
-        """Try a model on validation rows, which are free, and return its side with the fault that was found, if any."""
+        """Score a model on validation rows, which uses no holdout; return its side with the fault, if any."""
         part = self.data.validation
         truth = model_scoring.truth_of(self.data, part, self.metric)
         return replace(
@@ -59,7 +59,7 @@ class HoldoutEvaluation:
         )
 
     def ask(self, challenges: Sequence[Challenge]) -> list[Evidence]:
-        """Ask the holdout one question about all of these challengers; return their figures, new or stored.
+        """Evaluate these challengers on the holdout as one question; return the evidence on each, new or stored.
 
         Challengers rejected by an early rule are not evaluated; they are returned with `unread=True`.
         """
@@ -234,7 +234,7 @@ def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
 
 
 def check_slices(columns: Sequence[str], data: Dataset) -> None:
-    """Raise UnknownNameError for a column that the dataset does not have."""
+    """Raise UnknownNameError if the dataset lacks one of these columns."""
     for name in columns:
         if name not in data.columns:
             raise UnknownNameError(f"column of {data.ref} in promotion.slices", name, data.columns)
@@ -243,7 +243,7 @@ def check_slices(columns: Sequence[str], data: Dataset) -> None:
 def cut_slices(
     columns: Sequence[str], data: Dataset, part: Part, metric: Metric, truth: Truth, both: tuple[Answers, Answers]
 ) -> tuple[Slice, ...]:
-    """Compare both models on each value of each column: return one slice per value, in the order of the columns."""
+    """Compare both models on the rows of each value of each column: return one slice per value, in column order."""
     pieces = []
     for name in columns:
         for value, places in _slice_rows(name, data, part):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HoldoutPower:
-    """The power of holdouts of this size: the true gain that they would detect, or the rule that prevents it."""
+    """The power of holdouts of this size: the true gain that they would find, or the rule that prevents it."""
 
     rows: int
     min_gain: float
@@ -35,9 +35,10 @@ class HoldoutPower:
     """True if other rules are not counted, because stretches of time cannot be drawn anew."""
 
     def rows_for(self, worthwhile: float) -> int | None:
-        """Return the rows with which a true gain of `worthwhile` is promoted in a share `power` of holdouts.
+        """Return with how many rows a true gain of `worthwhile` would be promoted in a share `power` of holdouts.
 
-        None when it is not above `min_gain`, or nothing can be said. The observed gain plays no part.
+        None when `worthwhile` is not above `min_gain`, or when the number cannot be computed. The observed gain does
+        not matter.
         """
         room = worthwhile - self.min_gain
         if not room > 0:
@@ -52,8 +53,8 @@ def holdout_power(paired: PairedGain, policy: Policy, level: float) -> HoldoutPo
     """Return which true gains a holdout like this one can find, in a use tested at `level`.
 
     Holdouts are drawn from the blocks of this one, and every rule that depends on chance is counted in them. Stretches
-    of time cannot be drawn anew: there it is the reach of the interval alone. With so many blocks that all holdouts are
-    alike, nothing is drawn: the other rules answer there as they do here.
+    of time cannot be drawn: for them only the width of the interval counts. With very many blocks nothing is drawn,
+    because the other rules would give the same results in each holdout.
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:

@@ -12,7 +12,7 @@ from notebooks_lib.promotion.rule_registry import RuleResult, early_for_all, rul
 
 @early_for_all
 def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require that the budget of holdout uses is not exhausted."""
+    """Require that this use of the holdout is within its budget."""
     uses = evidence.uses
     if uses is None:
         return RuleResult(
@@ -28,14 +28,14 @@ def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def holdout_rows(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require a minimum of holdout rows."""
+    """Require a minimum number of holdout rows."""
     rows = evidence.challenger.rows
     return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
 
 
 @rule
 def class_rows(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require a minimum of the rarest class: rows, or groups that hold it when rows are left out by group."""
+    """Require a minimum number of rows of the rarest class; with groups, of groups that have such a row."""
     if evidence.paired is None or evidence.paired.rarer is None:
         return None
     units, least = evidence.paired.rarer, policy.min_class_rows
@@ -45,7 +45,7 @@ def class_rows(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that two classifiers differ on enough rows or groups: only these tell them apart."""
+    """Require that two classifiers differ on enough rows or groups, because only these show which one is better."""
     if evidence.paired is None or evidence.paired.differing is None:
         return None
     units, least = evidence.paired.differing, policy.min_differing
@@ -55,7 +55,7 @@ def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require enough groups, because rows of one group are not independent. Unequal groups count as fewer."""
+    """Require enough groups, because rows of one group are not independent. Groups of unequal size count as fewer."""
     if evidence.paired is None or evidence.paired.by != "groups":
         return None
     groups, least = round(evidence.paired.effective, 1), policy.min_groups
@@ -67,7 +67,7 @@ def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @rule
 def time_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require more rows when neighbouring rows in time are alike (autocorrelated)."""
+    """Require more rows when consecutive rows in time are alike (autocorrelated)."""
     if evidence.paired is None or evidence.paired.by != "time":
         return None
     again = evidence.paired.autocorrelation

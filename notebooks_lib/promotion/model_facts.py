@@ -46,7 +46,7 @@ LONG = 400
 
 
 def latency(source: str, data: Dataset) -> float:
-    """Measure the model here: return the 95th percentile of the time of single-row predictions, in milliseconds."""
+    """Return the 95th percentile of the time of single-row predictions on this machine, in milliseconds."""
     model = logged_models.load(source)
     rows = data.validation.X
     seconds = []
@@ -64,7 +64,7 @@ def latency(source: str, data: Dataset) -> float:
 
 
 def irreproducible(store: Store, run: RunInfo | None) -> str:
-    """Return why commit and parameters do not reproduce the run's fingerprint; empty when they do."""
+    """Return why commit, parameters and data do not reproduce the run's fingerprint; empty when they do."""
     tags = run.tags if run else {}
     commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
     if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:

@@ -30,7 +30,7 @@ ROUNDED = 1e-6
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a model on some rows."""
+    """The score, predictions and row losses of a model on some rows."""
 
     value: float
     """By the metric that decides; NaN where the metric is undefined for these rows."""
@@ -47,17 +47,17 @@ class Scores:
 
 
 def score_model(source: str, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """Score the model at `source` on the rows of `part`.
+    """Score the model at `source` on the rows of `part`, whose true values are `truth`.
 
-    Raises ModelError when it does not load, raises, or answers with missing values or the wrong number of them.
+    Raises ModelError when it cannot be loaded, raises an error, or returns missing values or too few or many values.
     """
     return _scores(part, metric, truth, _answers(source, part, metric, truth))
 
 
 def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Scores:
-    """Score on `part` a baseline that is fitted on `train`; `truth` holds the targets of `part`.
+    """Score a trivial baseline, fitted on `train`, on the rows of `part`, whose true values are `truth`.
 
-    It predicts the mean of the training targets, or their most frequent class; the classes' shares are its
+    It predicts the mean of the training targets, or their most frequent class, with the classes' shares as
     probabilities.
     """
     from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -73,12 +73,12 @@ def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Sco
 
 
 def baseline_name(task: Task) -> str:
-    """Return a description of the baseline for people."""
+    """Return a description of the baseline, for display."""
     return "the mean of the training rows" if task == "regression" else "the most frequent class of the training rows"
 
 
 def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
-    """Return the targets of a part. Raises UsageError when the dataset's target does not suit the metric."""
+    """Return the true values of a part. Raises UsageError when the dataset's target does not fit the metric."""
     values = _values(part, metric.task)
     if metric.task == "regression":
         return Truth(values)
@@ -104,11 +104,12 @@ def _ordered(classes: Array, positive: str) -> Array:
 
 
 def unsteadiness(source: str, part: Part, metric: Metric) -> str:
-    """Return why the model's predictions are not deterministic per row; empty when they are.
+    """Return why the same row may get different predictions; empty when predictions are steady.
 
-    A row must get the same prediction alone as among others, in any order, and when asked twice. A model that
-    standardises by the rows of the request, or draws at random, gives its callers other predictions than it was scored
-    with. The probabilities of a classifier are checked in the same way. Raises ModelError when the model raises.
+    A row must get the same prediction alone and among others, in any order, and when predicted twice. A model that
+    standardises by the rows of the request, or draws random numbers, would give callers other predictions than those
+    that were scored. The probabilities of a classifier are checked in the same way. Raises ModelError when the model
+    raises an error.
     """
     model = logged_models.load(source)
     why = _unsteady(lambda rows: _predicted(model, rows, metric.task, part.name), part.X)

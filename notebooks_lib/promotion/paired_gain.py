@@ -25,11 +25,12 @@ def paired_gain(
     groups: Array | None = None,
     times: Array | None = None,
 ) -> PairedGain:
-    """Return the gain of the challenger on these rows.
+    """Return the gain of the challenger over the champion on these rows.
 
-    Rows that share a value of `groups` are left out together. With `times`, rows are put in that order and left out in
-    stretches. Otherwise single rows are left out, or 40 blocks where the metric must be recomputed for each. Raises
-    ValueError when both are given: a stretch would tear groups apart, and a group would tear stretches apart.
+    The error comes from leaving out blocks of rows. With `groups`, a block is the rows that share a value. With
+    `times`, rows are put in that order, and a block is a stretch of time. Otherwise a block is a single row, or one of
+    40 blocks where the metric must be recomputed for each. Raises ValueError when both are given: a stretch would tear
+    groups apart, and a group would tear stretches apart.
     """
     if times is not None and groups is not None:
         raise ValueError("rows are left out by groups or by stretches of time, not by both")

@@ -9,7 +9,7 @@ from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy, Promotion
 
 
 class Policy(ModelPolicy):
-    """The thresholds for one model: those of the settings, with the `min_gain` of the question. Frozen."""
+    """The thresholds of one decision: those of the settings for the model, and `min_gain`. Frozen."""
 
     min_gain: float = 0.0
     """Gain that the challenger must exceed, in units of the metric."""
@@ -22,16 +22,16 @@ class Policy(ModelPolicy):
 
     @classmethod
     def of(cls, project: Promotion, model: str, *, min_gain: float = 0.0) -> Policy:
-        """Return [promotion], overridden by [promotion.models.MODEL], with the `min_gain` of the question."""
+        """Return the thresholds for a model: [promotion], overridden by [promotion.models.MODEL], with `min_gain`."""
         own = project.of(model)
         thresholds = {name: getattr(own, name) for name in ModelPolicy.model_fields}
         return cls.model_construct(min_gain=min_gain, alpha=own.alpha, uses=own.holdout_uses, **thresholds)
 
     def question(self) -> dict[str, Any]:
-        """Return the thresholds that are part of a question to the holdout: all except those marked `NO_ROWS`."""
+        """Return the thresholds that identify a question to the holdout: all except those marked `NO_ROWS`."""
         fields = type(self).model_fields
         return {name: value for name, value in self if NO_ROWS not in fields[name].metadata}
 
     def level(self, uses: Uses | None) -> float:
-        """Return the level of one use: `at` when it is set, else an equal share of alpha (Bonferroni)."""
+        """Return the significance level of one use: `at` when it is set, else an equal share of alpha (Bonferroni)."""
         return self.at if self.at is not None else self.alpha / (uses.budget if uses else self.uses)

@@ -28,7 +28,7 @@ class ReportTable:
 
     @classmethod
     def of(cls, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> ReportTable:
-        """Return a table of any values."""
+        """Return a table with these rows; values are turned into text."""
         return cls(tuple(header), tuple(tuple(map(shown, row)) for row in rows), caption)
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class ReportTable:
 
 
 def scores_figure(evidence: Evidence) -> Figure:
-    """Plot the metric of each model on the holdout, and the spread of row losses where the metric has them."""
+    """Plot the metric of each model on the holdout and, if the metric has losses of rows, their spread."""
     import matplotlib.pyplot as plt
 
     sides = [side for side in evidence.sides if side.score is not None]
@@ -80,7 +80,7 @@ def scores_figure(evidence: Evidence) -> Figure:
 
 
 def shown(value: object) -> str:
-    """Format a value for people; empty for None."""
+    """Format a value for display; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

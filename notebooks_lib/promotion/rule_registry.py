@@ -32,11 +32,11 @@ class RuleResult:
 
     @property
     def mark(self) -> str:
-        """Return "pass" or "FAIL" for tables; the answer instead of FAIL where failing is no fault."""
+        """Return "pass" or "FAIL" for tables. If failing is not a fault, return the answer instead of "FAIL"."""
         return "pass" if self.ok else "FAIL" if self.fault else self.otherwise
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values; null for numbers that are not finite."""
+        """Return the result as plain values; null for numbers that are not finite."""
         return {**{key: json_value(value) for key, value in vars(self).items()}, "mark": self.mark}
 
 
@@ -62,12 +62,12 @@ def early(check: RuleFunction) -> RuleFunction:
 
 
 def early_for_all(check: RuleFunction) -> RuleFunction:
-    """Decorator: register an early rule that fails for all challengers alike, so that no other candidate is tried."""
+    """Decorator: register an early rule that does not depend on the challenger, so that no other candidate is tried."""
     EARLY_FOR_ALL.append(check)
     return early(check)
 
 
 def early_refusals(evidence: Evidence, policy: Policy, checks: Sequence[RuleFunction] = EARLY) -> list[RuleResult]:
-    """Return the results of the early rules that fail. If any does, the holdout is not read."""
+    """Return the results of the rules `checks` that fail. If an early rule fails, the holdout is not read."""
     results = (check(evidence, policy) for check in checks)
     return [result for result in results if result is not None and not result.ok]

@@ -28,7 +28,7 @@ class RankedRun:
 
 @dataclass(frozen=True)
 class RankingTable:
-    """Runs on the same data, best first."""
+    """Runs that used the same data, best first."""
 
     datasets: tuple[str, ...]
     """"name@version#fingerprint" of each dataset; empty when the runs recorded none and may differ in their data."""
@@ -43,7 +43,7 @@ class RankingTable:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All runs of an experiment that have the metric, one table for each set of datasets."""
+    """All runs of an experiment that have the metric, with one table for each set of datasets."""
 
     metric: str
     direction: Direction
@@ -66,9 +66,9 @@ class Ranking:
 
 
 def rank(runs: Sequence[RunInfo], metric: str, direction: Direction) -> Ranking:
-    """Rank the runs by their logged `metric`; runs on different data are never in one table.
+    """Rank the runs by their logged `metric`. Runs on different data are in different tables.
 
-    Raises UsageError when there are runs and none has the metric.
+    Raises UsageError when there are runs but none has the metric.
     """
     has = [run for run in runs if _is_number(run.metrics.get(metric))]
     if runs and not has:
@@ -92,7 +92,7 @@ def data_of(run: RunInfo) -> tuple[str, ...]:
 
 
 def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
-    """Return a message that no run has the metric, naming the metrics they have."""
+    """Return a message that no run has the metric. It names the metrics that the runs have."""
     logged = sorted({name for run in runs for name in run.metrics})
     match = nearest(metric, logged)
     meant = f"; did you mean {match!r}?" if match else ""
@@ -103,7 +103,7 @@ def no_metric(runs: Sequence[RunInfo], metric: str) -> str:
 
 
 def commit(tags: Mapping[str, str]) -> str:
-    """Return the short commit of a run, with a star for uncommitted changes; empty when unknown."""
+    """Return the short commit of a run, with a star for uncommitted changes; empty when it is unknown."""
     short_commit = tags.get("mlflow.source.git.commit", "")[:8]
     return short_commit + ("*" if short_commit and tags.get(Tag.GIT_DIRTY) == "true" else "")
 

@@ -36,7 +36,7 @@ SEED = 20240229
 
 @dataclass(frozen=True)
 class SelftestCheck:
-    """One requirement of the gate."""
+    """One requirement of the promotion gate, and whether it is met."""
 
     name: str
     ok: bool
@@ -46,7 +46,7 @@ class SelftestCheck:
 
 @dataclass(frozen=True)
 class PredictedTable:
-    """The targets of a table, and out-of-fold predictions of several models."""
+    """The true values of a table, and out-of-fold predictions of several models."""
 
     truth: Truth
     models: Mapping[str, Answers]
@@ -66,7 +66,7 @@ CASES = (
 
 
 def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answers, policy: Policy) -> Answer:
-    """Decide as a promotion does: compute the paired gain, then check every rule."""
+    """Decide as a promotion does: compute the paired gain, then apply every rule."""
     paired = paired_gain(metric, truth, challenger, champion)
     return decide(planted_evidence(metric, truth, challenger, champion, paired, uses=policy.uses), policy).answer
 
@@ -74,7 +74,7 @@ def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answe
 def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: PairedGain, *, uses: int
 ) -> Evidence:
-    """Return made-up evidence on two models that differ only in their predictions."""
+    """Return evidence on two models that differ only in their predictions; everything else in it is made up."""
     data = "planted@1#0"
     equal = Side(
         "",
@@ -104,7 +104,7 @@ def planted_evidence(
 
 
 def run_selftest(gate: Gate = real_gate) -> list[SelftestCheck]:
-    """Return all checks of a gate; it passes when all are ok."""
+    """Return the result of each check of a gate. The gate passes when all are ok."""
     return [*_equal(gate), *_clear(gate), *_exact(gate), *_correlated(gate), *_too_few_rows(gate), *_rare_calls(gate)]
 
 
@@ -201,7 +201,7 @@ def _at(places: Array, truth: Truth, one: Answers, other: Answers) -> tuple[Trut
 
 @cache
 def population(name: str, metric: str, challenger: str, champion: str, gain: float = 0.0) -> Population:
-    """Return a population from a bundled table, with rows weighted so that the true gain is exactly `gain`."""
+    """Return the rows of the bundled table `name`, weighted so that the true gain of `challenger` is exactly `gain`."""
     table, judged = tables()[name], METRICS[metric]
     new, old = (leaver_of(judged, table.truth, table.models[model]) for model in (challenger, champion))
     sign = -1.0 if judged.direction == "min" else 1.0
