@@ -56,7 +56,10 @@ def close_left_behind(store: Store, parent: str | None = None) -> list[str]:
 
 
 def end_as_killed(store: Store, run_id: str, tags: Mapping[str, str], reason: str) -> None:
-    """End one run as KILLED in place of its owner, with the runs that its notebook left open."""
+    """End a run that has these `tags` as KILLED, in place of its owner. Also end the runs that its notebook left open.
+
+    A run that had ended and was opened again gets back the status of its earlier end.
+    """
     ended = tags.get(Tag.END)
     if ended is None:
         end_children(store, run_id, "KILLED")
