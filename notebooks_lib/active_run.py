@@ -1,4 +1,4 @@
-"""The run of a notebook from inside: what cells log with. `tracking.owned_run` and `interactive_run` open and end it."""
+"""The run of a notebook, as its cells log to it. `tracking.owned_run` and `interactive_run` open and end it."""
 
 from __future__ import annotations
 

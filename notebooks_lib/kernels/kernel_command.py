@@ -35,7 +35,10 @@ def split_command(command: Sequence[str]) -> tuple[list[str], list[str]] | None:
 
 
 def find_interpreter(name: str, path: str | None) -> str | None:
-    """Return the path of an interpreter, searched in `path`; None for a script, such as pyenv's: it may set anything."""
+    """Return the path of an interpreter, which is searched in `path`.
+
+    None for a script, such as pyenv's, which may set anything.
+    """
     file_path = shutil.which(name, path=path)
     try:
         with open(file_path or name, "rb") as file:  # noqa: PTH123

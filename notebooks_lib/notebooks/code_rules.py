@@ -32,7 +32,10 @@ _NEWER_SYNTAX = re.compile(
 
 
 def syntax(notebook: Notebook) -> Findings:
-    """Yield cells that are not Python. What only a newer Python reads is left alone if the notebook was run by one."""
+    """Yield cells that cannot be read as Python.
+
+    Syntax of a newer Python is left alone if the notebook was run by one.
+    """
     newer = _recorded_python(notebook) > sys.version_info[:2]
     for cell in notebook.python_cells:
         if cell.code.tree is None and not (newer and _may_be_newer_syntax(cell)):
@@ -82,7 +85,10 @@ def machine_paths(notebook: Notebook) -> Findings:
 
 
 def warning_filters(notebook: Notebook) -> Findings:
-    """Yield filters that hide warnings, except those within `catch_warnings`, which end with its block."""
+    """Yield filters that hide warnings.
+
+    Filters within `catch_warnings` are allowed, because they end with its block.
+    """
     imported = notebook.imported
     within = {
         id(node)
@@ -118,10 +124,10 @@ def path_edits(notebook: Notebook) -> Findings:
 
 
 def reassigned(notebook: Notebook) -> Findings:
-    """Yield names that an earlier cell has assigned. Only plain statements count: no loops, no branches, no `_names`.
+    """Yield names that an earlier cell has assigned, except `_names`. Assignments in loops and branches do not count.
 
-    A name that each cell assigns before it reads it (`fig, ax = ...`) means the same in any order. Parameters have a
-    rule of their own.
+    A name that each cell assigns before reading it (`fig, ax = ...`) means the same in any order, and is allowed.
+    Parameters have a rule of their own.
     """
     owners: dict[str, int] = {}
     cells = [cell for cell in notebook.python_cells if INJECTED_TAG not in cell.tags]
@@ -164,7 +170,7 @@ def _assigned(cell: NotebookCell) -> Iterator[str]:
 
 
 def folder_changes(notebook: Notebook) -> Findings:
-    """Yield changes of the working folder."""
+    """Yield changes of the working directory."""
     for cell in notebook.python_cells:
         for line, text in cell.code.magics:
             if _CHANGES_FOLDER.match(text):

@@ -83,19 +83,14 @@ def check(notebook: Notebook) -> list[RuleViolation]:
     return _violations(notebook, _own(notebook))
 
 
-<<<<<<< HEAD
 def check_with_ruff(
     notebooks: Sequence[Notebook], predefined_names: PredefinedNames = lambda _: ()
 ) -> list[RuleViolation]:
-    """Apply our own rules and those of ruff, which is called once. Raises UsageError if ruff cannot be relied on."""
-=======
-def check_with_ruff(notebooks: Sequence[Notebook], host_names: HostNames = lambda _: ()) -> list[RuleViolation]:
     """Apply the rules of nbops and of ruff. Ruff is called once for all notebooks.
 
-    `host_names` returns the names that a notebook's host defines. Raises UsageError if ruff is missing or cannot be
+    `predefined_names` returns the names that a notebook's host defines. Raises UsageError if ruff is missing or cannot be
     relied on.
     """
->>>>>>> e5b4b12 (Say in the docstrings of notebooks what each rule finds and what each parser rejects)
     violations: list[RuleViolation] = []
     for notebook, answers in zip(notebooks, ruff_linter.lint(notebooks, predefined_names), strict=True):
         of_ruff = ((SYNTAX if code == ruff_linter.SYNTAX else code, finding) for code, finding in answers)
