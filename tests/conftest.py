@@ -24,6 +24,24 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # commands that are tested are to be interrupted
 
 
+PROOF_LIMIT = 900
+"""Seconds for a proof, which names a limit of its own only above that: they run beside others, also on a busy machine."""
+
+
+@pytest.hookimpl(trylast=True)  # after the order was shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give proofs their time limit, and begin with the longest, so that no worker is left with it at the end."""
+    for item in items:
+        if item.get_closest_marker("proof") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(PROOF_LIMIT))
+    items.sort(key=_limit, reverse=True)
+
+
+def _limit(item: pytest.Item) -> float:
+    limit = item.get_closest_marker("timeout") if item.get_closest_marker("proof") else None
+    return float(limit.args[0]) if limit else 0.0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """papermill, nbval and whoever else asks for `python3` gets a warm kernel, as from `nbops run`."""

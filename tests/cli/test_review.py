@@ -196,7 +196,7 @@ def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(root: Path, migr
         while not started.exists():
             assert process.poll() is None
         process.send_signal(number)
-        assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+        assert process.wait(120) == (130 if number == signal.SIGINT else -number)
     store = connect(load(root, {}))
     while Tag.END not in (only := query.find_runs(store, "sample", ended_only=False)[0]).tags:
         assert number == signal.SIGKILL, "a review that is interrupted waits for the end of its run"

@@ -36,7 +36,7 @@ def test_two_processes_adding_at_once_share_no_number(empty_project: Settings, t
         )
         for mine in (files[:4], files[4:])
     ]
-    refs = [ref for child in children for ref in child.communicate(timeout=60)[0].split()]
+    refs = [ref for child in children for ref in child.communicate(timeout=240)[0].split()]
     assert sorted(refs) == [f"t@{number}" for number in range(1, 9)]
 
 

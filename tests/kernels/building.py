@@ -25,7 +25,7 @@ SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
 SECONDS = 60.0
 
 
-def wait(what: str, answer: Callable[[], Any], seconds: float = 20) -> Any:
+def wait(what: str, answer: Callable[[], Any], seconds: float = 60) -> Any:
     """Ask until there is an answer; bounded, and it says what it waited for."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -72,7 +72,7 @@ def own_templates() -> Iterator[Path]:
                     template_manager.ask(path, "stop")
             left = marked(folder)
             with contextlib.suppress(AssertionError):
-                wait("the end of the templates", lambda: not any(map(alive, left)), 5)
+                wait("the end of the templates", lambda: not any(map(alive, left)))
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)

@@ -38,7 +38,7 @@ def folder(home: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     (folder / "production" / "settings.toml").write_text("")
     yield folder
     try:
-        wait("that nothing but templates is left", lambda: set(all_of(folder)) == set(templates(folder)), 10)
+        wait("that nothing but templates is left", lambda: set(all_of(folder)) == set(templates(folder)))
     finally:
         for pid in all_of(folder):
             with contextlib.suppress(OSError):

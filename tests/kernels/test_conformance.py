@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,12 +254,10 @@ def test_input_is_asked_of_the_client(kernel: Kernel) -> None:
     assert kernel.run("name = input('who? ')\nname * 2", answer="ab").text == "'abab'"
 
 
-@pytest.mark.parametrize("code", ["import time\ntime.sleep(50)", "while True:\n    pass"])
+@pytest.mark.parametrize("code", ["import time\ntime.sleep(600)", "while True:\n    pass"])
 def test_an_interrupt_ends_the_cell_and_nothing_else(kernel: Kernel, code: str) -> None:
-    began = time.monotonic()
     done = kernel.run(f"kept = 5\n{code}", during=kernel.manager.interrupt_kernel)
     assert done.error == "KeyboardInterrupt"
-    assert time.monotonic() - began < 20
     assert kernel.run("kept").text == "5"
 
 

@@ -26,8 +26,8 @@ def test_a_killed_client_ends_its_kernel_but_not_the_template(folder: Path) -> N
         kernel, started, template = told_by(process)
         assert alive(kernel)
         process.kill()
-        wait("the end of the kernel and of what it started", lambda: not alive(kernel) and not alive(started), 10)
-        assert wait("that the template knows", lambda: status(template).kernels == [], 5)
+        wait("the end of the kernel and of what it started", lambda: not alive(kernel) and not alive(started))
+        assert wait("that the template knows", lambda: status(template).kernels == [])
 
 
 @pytest.mark.proof
@@ -39,7 +39,7 @@ def test_a_client_killed_after_the_template_ends_its_kernel(folder: Path) -> Non
         time.sleep(0.3)
         assert alive(kernel)
         process.kill()
-        wait("the end of the kernel", lambda: not alive(kernel), 10)
+        wait("the end of the kernel", lambda: not alive(kernel))
         os.kill(started, signal.SIGKILL)  # an ordinary kernel would leave it behind, too
 
 

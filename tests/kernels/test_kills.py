@@ -31,7 +31,7 @@ for _ in range(int(sys.argv[3])):
             assert kernel.shut_down() in (0, 255)  # 255: its template was killed before it could tell
         elif way < 0.7:
             os.kill(kernel.pid, 9)
-            assert kernel.process.wait(10) in (-9, 255)
+            assert kernel.process.wait(60) in (-9, 255)
 print(warm)
 """
 CLIENTS, KERNELS = 3, 15
@@ -39,7 +39,7 @@ CLIENTS, KERNELS = 3, 15
 
 @pytest.mark.proof
 @pytest.mark.notebooks
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="warm kernels are for Linux")
 def test_kernels_start_and_end_while_templates_are_killed() -> None:
     kills = 0
@@ -57,7 +57,7 @@ def test_kernels_start_and_end_while_templates_are_killed() -> None:
             )
             for seed in range(CLIENTS)
         ]
-        until = time.monotonic() + 400
+        until = time.monotonic() + 1000
         while any(process.poll() is None for process in clients):
             assert time.monotonic() < until
             time.sleep(random.uniform(1, 4))
@@ -72,7 +72,7 @@ def test_kernels_start_and_end_while_templates_are_killed() -> None:
         assert kills >= 5
         assert sum(int(out) for out, _ in told) > CLIENTS * KERNELS / 5  # many were warm all the same
         template_manager.stop()
-        wait("that nothing is left", lambda: not marked(str(home)), 10)
+        wait("that nothing is left", lambda: not marked(str(home)), 60)
         assert not [path for path, _ in template_manager.templates()]
 
 

@@ -72,7 +72,7 @@ def test_a_changed_package_or_lock_means_another_template(folder: Path, environm
     environment.write("brand_new")
     with start(folder, environment) as kernel:
         assert len({first, second, third, parent(kernel)}) == 4
-    wait("that the old ones leave", lambda: len(templates(folder)) == 1, 10)
+    wait("that the old ones leave", lambda: len(templates(folder)) == 1)
 
 
 def test_a_variable_that_is_read_at_import_means_another_template(folder: Path) -> None:

@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -164,10 +163,9 @@ def test_a_template_that_does_not_answer_or_does_not_start(
         template_manager.Unavailable, match="did not start: it ended while it was starting; .*log says more"
     ):
         template_client.fork_kernel(request, wanted)
-    began = time.monotonic()
+    broken.unlink()  # so it is not even tried again
     with pytest.raises(template_manager.Unavailable, match="did not start a moment ago"):
         template_client.fork_kernel(request, wanted)
-    assert time.monotonic() - began < 0.5
 
 
 def test_a_client_with_many_open_files_gets_a_warm_kernel(folder: Path) -> None:

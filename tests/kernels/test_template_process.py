@@ -24,7 +24,7 @@ def test_an_idle_template_leaves(folder: Path) -> None:
         assert status(pid).idle == pytest.approx(0.6)
         time.sleep(1)
         assert alive(pid)  # a kernel keeps it
-    wait("the end of the template", lambda: not alive(pid), 10)
+    wait("the end of the template", lambda: not alive(pid))
     assert not [path for path, _ in template_manager.templates() if alive(pid)]
 
 
@@ -41,5 +41,5 @@ def test_a_stopped_template_stays_for_its_kernels_and_forks_no_more(folder: Path
             assert parent(other) != pid
         assert kernel.run("1 + 1").text == "2"
         assert kernel.shut_down() == 0
-    wait("the end of the template", lambda: not alive(pid), 5)
+    wait("the end of the template", lambda: not alive(pid))
     assert not list(path.parent.glob(f"{path.name}-{pid}"))

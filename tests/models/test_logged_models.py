@@ -215,7 +215,7 @@ def test_a_class_from_a_projects_own_file_loads_where_that_file_is_not(
         f"model = logged_models.load({info.source!r})\n"
         "print(*model.predict(model.input_example)); assert 'own_features' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd="/")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd="/")
     assert (done.returncode, done.stderr) == (0, "")
     np.testing.assert_allclose([float(n) for n in done.stdout.split()], model.predict(X[["bmi"]].head()))
 

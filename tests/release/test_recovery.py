@@ -27,7 +27,7 @@ from tests.release.moving import MODEL, agreed, back, forgive, promote, version
 from tests.release.test_stages import Journey
 from tests.serving.load import Load
 
-pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 CANARY = """

@@ -22,7 +22,7 @@ from notebooks_lib.tracking.store import connect
 from tests.release.moving import BUSY, MODEL, agreed, back, promote, version
 from tests.serving.load import Load
 
-pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.tracking, pytest.mark.proof]
 
 CANARY = """
 [stages.prod]

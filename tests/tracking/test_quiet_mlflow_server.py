@@ -42,7 +42,7 @@ def test_the_pages_are_served_with_one_line_printed(project: Settings) -> None:
         text=True,
     ) as server:
         assert server.stdout is not None
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not _answers(port):
             assert time.monotonic() < deadline
             time.sleep(0.2)

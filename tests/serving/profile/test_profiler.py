@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -232,7 +233,8 @@ def test_an_interrupted_profile_leaves_no_process(
             break
     while len(children) < 2 or not any(child.cpu_times().user > 1 for child in children):  # it is being loaded
         children = psutil.Process(profiler.pid).children(recursive=True)
+        time.sleep(0.02)
     profiler.send_signal(number)
-    profiler.communicate(timeout=60)
+    profiler.communicate(timeout=120)
     assert profiler.returncode == code
-    assert all(wait_for_end(child, 10) for child in children)
+    assert all(wait_for_end(child, 60) for child in children)
