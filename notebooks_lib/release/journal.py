@@ -1,7 +1,7 @@
 """The journal of a change of a stage: what it is about to do, on disk before it does it. It changes nothing itself.
 
-Its lines: one for what the change is, one before each of its steps, one for how it ended. `stage_lock_and_journals.py` says where it
-lies.
+Its lines: one for what the change is, one before each of its steps, one for how it ended. `stage_lock_and_journals.py`
+says where it lies.
 
 Each line is flushed to disk before the step begins. So the last line of a journal without an end names the only step
 that may or may not have been done; everything before it was done.
