@@ -18,7 +18,7 @@ from notebooks_lib.serving.endpoint_state import (
     read_report,
     read_server,
     read_state,
-    stage,
+    write_draft,
 )
 
 SLOT = SlotState("2", "2~2", "2026-01-01", {"model": "houses"}, "a1", "0" * 64, {"inputs": [[1]]})
@@ -27,7 +27,7 @@ STATE = EndpointState("houses", "127.0.0.1", 4001, {"blue": SLOT}, {"blue": 100}
 
 def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    stage(path, STATE.as_json()).replace(path)
+    write_draft(path, STATE.as_json()).replace(path)
     assert read_state(path) == STATE
 
 
@@ -64,7 +64,7 @@ def test_a_newer_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
 
 def test_a_server_is_known_by_what_it_or_an_older_one_wrote(tmp_path: Path) -> None:
     path, record = tmp_path / "server.json", ServerRecord(5, "born", "::1", 4001, 2, 1.5)
-    stage(path, asdict(record)).replace(path)
+    write_draft(path, asdict(record)).replace(path)
     assert read_server(path) == record
     path.write_text('{"pid": 5, "created": 17.25}')
     assert read_server(path) == ServerRecord(5, "17.25")
@@ -76,5 +76,5 @@ def test_a_server_is_known_by_what_it_or_an_older_one_wrote(tmp_path: Path) -> N
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "serving.json"
     report = FollowReport(5, 7, {"blue": SlotReport("failed", "no memory", SLOT.deployment)})
-    stage(path, asdict(report)).replace(path)
+    write_draft(path, asdict(report)).replace(path)
     assert read_report(path) == report
