@@ -119,7 +119,8 @@ def workflow_commands(path: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [".github/workflows/pull-request.yml", ".ci/azure-pipelines-pull-request.yml"])
-def test_the_workflows_run_the_same_commands(path: str) -> None:
-    here = [" ".join(step.command) for step in plan_steps(ROOT, "origin/main")]
+@pytest.mark.parametrize("project", ["", "notebooks_lib/cli/project"], ids=["this project", "that of nbops init"])
+def test_the_workflows_run_the_same_commands(path: str, project: str) -> None:
+    here = [" ".join(step.command) for step in plan_steps(ROOT / project, "origin/main")]
     there = [re.sub(r'BASE="origin/\S+"', "BASE=origin/main", command) for command in workflow_commands(path)]
     assert there == here == ["make check", "make test", "make notebooks", "make review BASE=origin/main"]
