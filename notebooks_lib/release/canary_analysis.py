@@ -63,7 +63,7 @@ def request_count(counts: RequestCounts) -> int:
 
 
 class CanaryWatch:
-    """Watches one step of a canary. The caller has split the traffic already."""
+    """Watches one step of a canary. The caller has already split the traffic."""
 
     def __init__(
         self,
@@ -85,7 +85,10 @@ class CanaryWatch:
     def until_done(
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
     ) -> CanaryResult:
-        """Watch until the step is over. Raises PromotionError as soon as the new version does worse than allowed."""
+        """Watch until the canary step is over.
+
+        Raises PromotionError as soon as the new version does worse than the limits of `stage` allow.
+        """
         began = last_request = clock()
         goal, seen_before = step.requests or ENOUGH, -1
         while True:
@@ -139,10 +142,11 @@ class CanaryWatch:
 def judge(
     new: RequestCounts, old: RequestCounts, stage: Stage, *, before: RequestCounts | None = None, over: bool = True
 ) -> str:
-    """Return why the new version fails the step; empty if it does not. Before the end, only faults that are certain.
+    """Return why the new version fails the canary step; empty if it does not fail.
 
-    `before` holds the champion's counts before the step. The p95 is compared with them, because a slow new version
-    occupies threads that the champion needs, and slows it down.
+    With `over` False, the step is still running, and only faults that are certain count. `before` holds the champion's
+    counts before the step. The p95 is compared with them, because a slow new version occupies threads that the champion
+    needs, and slows it down.
     """
     sent = request_count(new)
     past = before or RequestCounts()  # for a champion that hardly gets requests any more

@@ -34,7 +34,7 @@ CARD = f"{FOLDER}/card.html"
 
 @dataclass(frozen=True)
 class RecordedDecision:
-    """A decision as read back from its run. `Decision.as_json` writes it."""
+    """A decision as read back from the run of a promotion. `Decision.as_json` wrote it."""
 
     model: str
     answer: Answer
@@ -113,7 +113,7 @@ class ReleaseRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the record from what `as_json` returned."""
+        """Restore the record from what `as_json` returned."""
         lists = {"stages": tuple(content["stages"]), "passed": tuple(content["passed"])}
         steps = tuple(_known(RolloutStep, step) for step in content["steps"])
         record: Self = _known(cls, {**content, **lists, "steps": steps})
@@ -133,7 +133,7 @@ class PromotionRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the record from the content of `decision.json`, updated with that of `release.json`."""
+        """Restore the record from the content of `decision.json`, updated with that of `release.json`."""
         return cls(
             decision=RecordedDecision.from_json(content["decision"]),
             release=ReleaseRecord.from_json(content["release"]),
@@ -150,8 +150,8 @@ def _known(kind: type[Any], content: Mapping[str, Any]) -> Any:
 def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
     """Log the decision and the release so far on the run, as JSON, metrics and tags.
 
-    Call it before the stages and again after them: the second call adds the steps of the release. The tag with the
-    answer is written last, so a run with this tag has the whole decision.
+    Call it before the stages are changed and again afterwards: the second call adds the steps of the release. The tag
+    with the answer is written last, so a run with this tag has the whole decision.
     """
     decision, client = release.decision, store.client
     run = client.get_run(run_id)

@@ -56,17 +56,17 @@ class Gate:
     ) -> None:
         """Check the question before anything is read.
 
-        `model` is the registered model, and by default has the name of the experiment. `metric` decides: a name of the
-        table, or a `Metric` of your own. `positive` is the class that f1, precision, recall and auc are about; by
-        default the last of two by name. The challenger must gain more than `min_gain`, in units of the metric. The
-        models of `max_candidates` runs are scored on the validation rows, and the best `challengers` of them on the
-        holdout. `dataset` ("name@version") is the one whose holdout decides; by default that of the newest run.
-        `order_by` names the column of time, so that neighbouring rows do not count as independent. `target` is
+        `model` is the registered model, and by default has the name of the experiment. `metric` decides: the name of a
+        built-in metric, or a `Metric` of your own. `positive` is the class that f1, precision, recall and auc are
+        about; by default the last of two by name. The challenger must gain more than `min_gain`, in units of the
+        metric. The models of `max_candidates` runs are scored on the validation rows, and the best `challengers` of
+        them on the holdout. `dataset` ("name@version") is the one whose holdout decides; by default that of the newest
+        run. `order_by` names the column of time, so that neighbouring rows do not count as independent. `target` is
         deprecated and decides nothing: leave it out, and set `target` under [stages.STAGE] in the settings, which says
         what runs the endpoint of a stage.
 
-        Raises UsageError for what cannot be asked, such as an unknown metric, or a `target` that no stage has;
-        TrackingError when the store does not answer.
+        Raises UsageError for a question that cannot be answered, such as an unknown metric, or a `target` that no stage
+        has; TrackingError when the store does not answer.
         """
         self.model = check_name("model", model or experiment)
         self.metric = builtin.find(metric, positive=positive) if isinstance(metric, str) else metric
@@ -101,7 +101,7 @@ class Gate:
         return champions.champion(self.store, self.model)
 
     def champion_table(self) -> ReportTable:
-        """Return a table of the champion and its endpoint, for a notebook."""
+        """Return a table of the champion and its endpoint, to show in a notebook."""
         champion = self.champion()
         status = version_deployment.endpoint_status(self.store.settings, self._endpoint)
         rows = [
@@ -130,9 +130,9 @@ class Gate:
     def holdout(self, candidates: Candidates) -> Evidence:
         """Evaluate the champion and the best `challengers` candidates on the same holdout rows.
 
-        This is one use of the holdout, and is counted before a row is read; a question that was asked before costs
-        none. When its uses are spent, or a model cannot be loaded, the evidence says so and the decision is not
-        "promote". Raises TrackingError when the use cannot be recorded.
+        This is one use of the holdout, and is counted before a row is read. The same question asked again costs none.
+        When all uses are spent, or a model cannot be loaded, the evidence says so and the decision is not "promote".
+        Raises TrackingError when the use cannot be recorded.
         """
         return evidence_module.gather_evidence(
             self.store,
@@ -145,7 +145,7 @@ class Gate:
         )
 
     def scores(self, evidence: Evidence) -> ReportTable:
-        """Return a table of all metrics on the holdout, the deciding one first, for a notebook."""
+        """Return a table of all metrics on the holdout, the deciding one first, to show in a notebook."""
         sides = evidence.sides
         if not evidence.shows_estimates:
             return ReportTable.of(("", *(side.label for side in sides)), [], report_tables.HIDDEN)
@@ -166,16 +166,17 @@ class Gate:
         return report_tables.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
-        """Return the decision: "promote", "keep" or "undecided", with each rule's figure and what it requires.
+        """Return the decision: "promote", "keep" or "undecided", with what each rule found and requires.
 
-        With several challengers the decision is about the winner, else the best by validation; it lists the others.
+        With several challengers, the decision is about the winner or, without a winner, the best on validation rows.
+        The others are listed in it.
         """
         return decisions.decide_use(evidence, self.policy)
 
     def release(
         self, decision: Decision, run: Run | None = None, *, stages: str = "", dry_run: bool = True, reason: str = ""
     ) -> Release:
-        """Return the steps that carry the decision out; each step of a dry run only says what it would do.
+        """Return the steps that carry out the decision. In a dry run, each step only says what it would do.
 
         `stages` are names with commas between, such as "dev,test,prod"; empty for the settings' default. `reason` is
         kept with the version. Nothing is changed before a step is called. Raises UsageError for an unknown stage.
@@ -185,7 +186,7 @@ class Gate:
         return Release(self.store, decision, stages=names, dry_run=dry_run, reason=reason, run_id=run_id)
 
     def record(self, run: Run, release: Release, candidates: Candidates) -> ReportTable:
-        """Write the decision, and what has been done so far, to `run`: tags, metrics, JSON and the decision's page."""
+        """Log the decision and the steps done so far on `run`: as tags, metrics, JSON and an HTML page."""
         decision_record.write_decision(self.store, run.id, release, candidates)
         rows = [
             ("decision", release.decision.answer),
@@ -197,7 +198,7 @@ class Gate:
         return ReportTable.of(("recorded", run.id), rows)
 
     def outcome(self, release: Release) -> ReportTable:
-        """Return a table of what each step did, and how to take it back, for a notebook."""
+        """Return a table of what each step did, and how to undo the promotion, to show in a notebook."""
         rows = [(step.stage, step.name, step.text) for step in release.steps]
         last = ("", "continue", release.next) if release.next else ("", "undo", release.undo or "nothing to take back")
         return ReportTable.of(("stage", "step", "what it did"), [*rows, last])

@@ -49,9 +49,9 @@ class Golden:
 
 
 def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | None] = lambda: None) -> Golden:
-    """Return the golden predictions of a version; without any, make and store them from its example and `rows`.
+    """Return a version's golden predictions. If none are stored, make and store them from its example and `rows`.
 
-    Raises PromotionError when it has neither, or the stored ones were altered.
+    Raises PromotionError when the version has neither an example nor rows, or when the stored predictions were altered.
     """
     kept = read_golden(store, version)
     if kept is not None:
@@ -103,9 +103,9 @@ def store_golden(store: Store, version: Version, golden: Golden) -> None:
 
 
 def read_golden(store: Store, version: Version) -> Golden | None:
-    """Return the golden predictions stored with a version; None when there are none.
+    """Return the golden predictions stored with a version; None when it has none.
 
-    Raises PromotionError when they are gone or were altered: then nothing may be assumed.
+    Raises PromotionError when the version names golden predictions that are missing or were altered.
     """
     path, _, digest = version.tags.get(Tag.GOLDEN, "").partition("#")
     if not path:

@@ -58,7 +58,10 @@ class ChangeRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read a line. Raises ValueError for what is missing, of another kind or of a format that is not known."""
+        """Read the first line of a journal.
+
+        Raises ValueError when a field is missing or invalid, or the format is unknown.
+        """
         required = {**dict.fromkeys(("kind", "model", "stage", "version", "who"), str), "pid": int}
         _expect(content, {**required, "time": (int, float)})
         if not 0 <= content["time"] < _LATEST:
@@ -72,7 +75,7 @@ class ChangeRecord:
 
 @dataclass(frozen=True)
 class TrafficMove:
-    """A move of traffic, as the ledger writes it: "1=90,2=10", in percent by version."""
+    """A move of traffic, in the form of the ledger: "1=90,2=10" is percent by version."""
 
     before: str
     after: str
@@ -81,7 +84,7 @@ class TrafficMove:
 
 @dataclass(frozen=True)
 class LedgerNote:
-    """An entry that is about to be added to the ledger."""
+    """A ledger entry that is about to be written, with its key."""
 
     key: str
     entry: LedgerEntry
@@ -89,7 +92,7 @@ class LedgerNote:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One line of a journal: a step that begins, or one of the MOVES within a step."""
+    """A line of a journal: a step that begins, or one of the MOVES within a step."""
 
     step: str
     time: float = 0.0
@@ -97,13 +100,13 @@ class JournalEntry:
     """What the step is about to do; for other steps than MOVES plain values for people."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plain values of the journal line."""
+        """Return the line as plain values."""
         detail = self.detail if isinstance(self.detail, Mapping) else asdict(self.detail)
         return {"step": self.step, "time": self.time, **detail}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read a line. Raises ValueError for what is missing or of another kind."""
+        """Read a line. Raises ValueError when a field is missing or invalid."""
         _expect(content, {"step": str})
         rest = {key: value for key, value in content.items() if key not in ("step", "time")}
         when = content.get("time", 0.0)
@@ -151,7 +154,7 @@ class Journal:
 
 
 def describe(journal: Journal) -> str:
-    """Describe a change in one line, for people."""
+    """Describe a change in one line, for messages."""
     change = journal.change
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(change.time))
     steps = [step for step in journal.steps if step not in MOVES]
@@ -161,7 +164,7 @@ def describe(journal: Journal) -> str:
 
 
 def recovery_hint(journal: Journal) -> str:
-    """Return advice for people: what to do about a change that has not ended."""
+    """Return advice on how to finish or undo a change that has not ended."""
     back = champions.rollback_command(journal.change.model, journal.change.stage)
     return (
         f"it is still running, or was cut short; if cut short, {back} takes the stage back to the version before, and "
@@ -194,9 +197,10 @@ def _ends_mid_line(file: BinaryIO) -> bool:
 
 
 def read_journal(path: Path) -> Journal | None:
-    """Return the journal in a file; None without a complete line. A half-written line is ignored: its step never began.
+    """Return the journal in a file; None if it has no complete line.
 
-    Raises PromotionError when a complete line was not written by this module: what it announced is unknown.
+    A half-written last line is ignored, because its step never began. Raises PromotionError when a complete line was
+    not written by this module, because the step that it announced is unknown.
     """
     journal: Journal | None = None
     try:

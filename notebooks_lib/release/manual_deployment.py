@@ -34,10 +34,10 @@ from notebooks_lib.tracking.store import Store, connect
 
 @contextmanager
 def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
-    """Lock the endpoint's stage, if it has slots of one; record how traffic has moved, also when the block fails.
+    """Lock the stage of an endpoint, if its slots belong to one, and record in the ledger how traffic has moved.
 
-    Raises PromotionError while a promotion or rollback changes the stage, TrackingError when traffic moved but the
-    ledger cannot be reached. Without a move, the store is not used.
+    It is recorded even if the block fails. Raises PromotionError while a promotion or rollback changes the stage,
+    TrackingError when traffic moved but the ledger cannot be reached. If no traffic moved, the store is not used.
     """
     before = version_deployment.endpoint_status(settings, name)
     lock = _stage_lock(settings, name, before)
@@ -76,11 +76,11 @@ def _record_move(settings: Settings, name: str, before: EndpointStatus | None, l
 
 
 def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
-    """Start an endpoint and return its status; the ledger records traffic that moves.
+    """Start an endpoint and return its status. Traffic that moves is recorded in the ledger.
 
-    An endpoint without any slot starts with the champion of its stage. `name` may also be the name of a model. Raises
-    UnknownNameError when no endpoint or model has this name, EndpointError when there is no champion, or when the
-    files of a model are gone.
+    An endpoint without a slot starts with the champion of its stage. `name` may also be the name of a model. Raises
+    UnknownNameError when no endpoint or model has this name, EndpointError when there is no champion, or when the files
+    of a model are gone.
     """
     with recorded_traffic(settings, name):
         status = version_deployment.endpoint_status(settings, name)
@@ -89,7 +89,7 @@ def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
 
 
 def find_champion(settings: Settings, name: str) -> ServedVersion:
-    """Return the champion of the stage whose endpoint has this name, or of the model of this name in prod.
+    """Return the champion of the stage whose endpoint is called `name`, else the prod champion of the model `name`.
 
     Raises UnknownNameError for an unknown name, EndpointError for an endpoint without a stage or a champion.
     """
@@ -130,10 +130,10 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
 def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: str = "") -> tuple[str, EndpointStatus]:
     """Deploy a version of an endpoint's model to a slot; return the slot and the endpoint's status. No traffic moves.
 
-    The default of `version` is the champion of the endpoint's stage. The default of `slot` is the slot that holds the
-    version already, else the idle one. A stopped server is started. Raises UnknownNameError for an unknown slot or
-    version, UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files differ
-    from those that were scored or a change of the stage has not ended, EndpointError when the model cannot serve.
+    `version` is by default the champion of the endpoint's stage. `slot` is by default the slot that already holds the
+    version, else the idle one. A stopped server is started. Raises UnknownNameError for an unknown slot or version,
+    UsageError when the slot has traffic or there is nothing to deploy, PromotionError when the files differ from those
+    that were scored or a change of the stage has not ended, EndpointError when the model cannot serve.
     """
     endpoint = targets.endpoint_for(settings, name)
     store, status = connect(settings), endpoint.status()

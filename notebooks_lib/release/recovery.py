@@ -22,7 +22,7 @@ Outcome = Literal["finished", "undone", "given up"]
 
 @dataclass(frozen=True)
 class Recovered:
-    """A change that was cut short, and its outcome."""
+    """An interrupted change of a stage, and what became of it."""
 
     kind: Kind
     version: str
@@ -38,11 +38,11 @@ class Recovered:
 
 
 def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, cause: str = "") -> Recovered | None:
-    """Finish or undo a change of a stage that was cut short; return None if there is none.
+    """Finish or undo a change of a stage that was interrupted; return None if there is none.
 
-    With `giving_up`, a change that can be neither finished nor undone is closed as it is: a rollback must
-    work when nothing else does. `cause` stands in the ledger. Raises PromotionError when a process is changing the
-    stage right now.
+    With `giving_up`, a change that can be neither finished nor undone is closed as it is, because a rollback must work
+    when nothing else does. `cause` is written to the ledger. Raises PromotionError when a process is changing the stage
+    right now.
     """
     lock = StageLock(store.settings, model, stage)
     if lock.pending() is None:
@@ -55,7 +55,7 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, ca
 
 
 def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str = "") -> Recovered | None:
-    """Finish or undo a change that was cut short, as `recover` does, while the caller holds the stage's lock."""
+    """Finish or undo an interrupted change, as `recover` does. The caller already holds the stage's lock."""
     unfinished = lock.pending()
     if unfinished is None:
         return None

@@ -44,7 +44,7 @@ class RolloutStep:
 
 
 class Rollout:
-    """The rollout of a version through some stages."""
+    """The rollout of a version through stages: its steps, the stages passed, and what it waits for."""
 
     def __init__(
         self,
@@ -95,18 +95,18 @@ class Rollout:
         return self.promoting and not self.dry_run and self.passed == list(self.names)
 
     def done(self, step: RolloutStep) -> RolloutStep:
-        """Store the result of a step; a repeated step replaces its earlier result."""
+        """Store the result of a step. It replaces an earlier result of the same step."""
         kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
         self.steps = [*kept, step]
         return step
 
     def passes(self, stage: str, instead_of: Version | None) -> None:
-        """Record that the version is champion of a stage now."""
+        """Record that the version is now champion of `stage`, in place of the version `instead_of`."""
         self.passed.append(stage)
         self.undo = champions.rollback_command(self.model, stage) if instead_of else ""
 
     def wait(self, stage: str) -> None:
-        """Record on the version and in the ledger that it waits before a stage."""
+        """Record on the version and in the ledger that the version waits for approval before a stage."""
         assert self.version is not None
         self.waiting = stage
         record = WaitingRecord(
@@ -128,7 +128,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class WaitingRecord:
-    """The content of the tag of a version that waits for an approval."""
+    """The content of the tag on a version that waits for approval."""
 
     stages: tuple[str, ...]
     """The stage before which it waits, and those after it."""
@@ -141,7 +141,7 @@ class WaitingRecord:
 
 
 def read_waiting_tag(version: Version) -> WaitingRecord | None:
-    """Return the content of the waiting tag of a version; None for a text that `Rollout.wait` did not write."""
+    """Return the content of a version's waiting tag; None if there is none that `Rollout.wait` wrote."""
     try:
         content = json.loads(version.waiting or "null")
     except (ValueError, RecursionError):
@@ -166,7 +166,7 @@ def continue_command(model: str) -> str:
 
 
 def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
-    """Write an entry without a move to the ledger: the version waits for `stage`, or is approved for it."""
+    """Write to the ledger, without a move, that the version waits for `stage` or is approved for it."""
     assert rollout.version is not None
     champion = champions.champion(rollout.store, rollout.model, stage)
     before, after = champion.version if champion else "", rollout.version.version
@@ -175,7 +175,10 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
 
 
 def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:
-    """Return the requested stages in their order; the settings' default when none is named. Raises UnknownNameError."""
+    """Return the named stages, sorted dev, test, prod; if none is named, the default of the settings.
+
+    Raises UnknownNameError for a name that is not a stage.
+    """
     names = tuple(stages) or settings.stages.default
     for name in names:
         if name not in STAGES:

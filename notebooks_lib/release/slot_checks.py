@@ -36,7 +36,7 @@ MALFORMED: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class Probing:
-    """Settings for the test requests that a release sends to an endpoint."""
+    """Settings for the test requests that a release sends to a slot."""
 
     load: int = 60
     """Requests of the small load in the contract tests."""
@@ -52,7 +52,7 @@ class Probing:
 
 @dataclass(frozen=True)
 class SlotCheck:
-    """One check of the contract."""
+    """The result of one test of a slot."""
 
     id: str
     text: str
@@ -70,9 +70,10 @@ def check_slot(
     ratio: float = 2.0,
     probing: Probing,
 ) -> list[SlotCheck]:
-    """Check a slot against the contract; `champion` is the slot and the golden predictions of the version in service.
+    """Test a slot before it gets traffic, and return the results. A failed test does not stop the others.
 
-    All checks are made, even after one has failed.
+    `golden` are the predictions that it must reproduce. `champion` is the slot and the golden predictions of the
+    version in service: the new slot must accept the same requests, and its p95 may be at most `ratio` times as long.
     """
     checks = [_golden(endpoint, slot, golden, tolerance)]
     if champion is not None:
@@ -88,9 +89,10 @@ def format_failed_checks(checks: Sequence[SlotCheck]) -> str:
 
 
 def verify_golden(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot: str | None = None) -> int:
-    """Send the golden rows to an endpoint, and return how many of its predictions equal the golden ones.
+    """Send the golden rows to an endpoint, and return the number of golden predictions that it reproduces.
 
-    Raises PromotionError when it refuses a row, fails, or answers otherwise than within `tolerance` (relative).
+    Raises PromotionError when the endpoint rejects a row, fails, or gives a prediction whose relative difference
+    exceeds `tolerance`.
     """
     for request, expected in golden.pairs:
         try:
@@ -107,7 +109,7 @@ def verify_golden(endpoint: Endpoint, golden: Golden, tolerance: float, *, slot:
 
 
 def too_slow(new: float | None, old: float | None, ratio: float) -> str:
-    """Return why a p95 of `new` seconds is too long beside one of `old`; empty when it is not, or one is unknown."""
+    """Return why a p95 of `new` seconds is too long beside `old` seconds; empty if it is not, or if one is unknown."""
     if new is None or old is None or new <= max(old * ratio, old + SLACK):
         return ""
     return f"its p95 is {1000 * new:.0f} ms, the champion's {1000 * old:.0f} ms: more than {ratio:g} times as long"

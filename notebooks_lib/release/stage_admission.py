@@ -25,7 +25,7 @@ from notebooks_lib.release.rollout_status import continue_command
 
 
 def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
-    """Return why a stage does not accept the model of a run, and how to let it in; empty when it accepts it."""
+    """Return why a stage does not admit the model of a run, and what to do; empty when it admits the model."""
     if _requires(rollout, stage, "require_clean") and (run is None or run.tags.get(Tag.GIT_DIRTY) != "false"):
         return (
             "it was not trained from a clean commit; commit, run the notebook and promote again, or let it in: "
@@ -57,7 +57,7 @@ OVER = "would not come to that"
 
 
 def predict_outcome(rollout: Rollout, stage: str) -> str:
-    """Return why the version would not enter a stage in a dry run, or is there already; empty if it would enter.
+    """Return, in a dry run, why the version would not enter a stage or is already there; empty if it would enter.
 
     If the rollout would end in this stage, `rollout.ends` is set to the reason.
     """

@@ -39,8 +39,9 @@ _NEXT = "the next nbops promote --live or nbops rollback"
 
 
 class StageChange(TrafficMoves):
-    """The steps of a change: deploy, test, share for each canary step, switch, end. One process changes a stage at a
-    time.
+    """The steps of a change of a stage: deploy, test, share for each canary step, switch, end.
+
+    Only one process at a time changes a stage.
     """
 
     def __init__(self, store: Store, lock: StageLock, journal: Journal, probing: Probing) -> None:
@@ -60,7 +61,7 @@ class StageChange(TrafficMoves):
         run_id: str = "",
         probing: Probing | None = None,
     ) -> StageChange:
-        """Lock the stage, recover what was cut short there, and open a journal.
+        """Lock the stage, recover an interrupted change of it, and begin a journal.
 
         Raises PromotionError when another process is changing the stage.
         """
@@ -91,7 +92,7 @@ class StageChange(TrafficMoves):
             return self.load()
 
     def test(self) -> list[SlotCheck]:
-        """Test the slot and return the checks. Raises PromotionError when it does not keep the contract."""
+        """Test the slot of the version and return the results. Raises PromotionError when a test fails."""
         with self._step("test"):
             checks = slot_checks.check_slot(
                 self.endpoint,
@@ -110,9 +111,9 @@ class StageChange(TrafficMoves):
             return checks
 
     def share(self, step: CanaryStep) -> CanaryResult | None:
-        """Give the version a share of the requests and watch; None where no champion serves to compare it with.
+        """Give the version a share of the requests and watch it; None if no champion serves to compare it with.
 
-        Raises PromotionError as soon as it does worse than the settings of the stage allow.
+        Raises PromotionError as soon as the version does worse than the settings of the stage allow.
         """
         settings = self.store.settings
         with self._step("share", traffic=step.traffic, mirror=step.mirror):
@@ -133,7 +134,10 @@ class StageChange(TrafficMoves):
             return watch.until_done(step, settings.stages.of(self.stage))
 
     def switch(self) -> None:
-        """Give the version all requests and the champion's mark; free the endpoint where the settings say so."""
+        """Give the version all requests and the champion mark. Then free the endpoint, if the settings say so.
+
+        Raises PromotionError, and undoes the change, when another version became champion meanwhile.
+        """
         with self._step(NO_RETURN):
             rival = self.rival()
             if rival is not None:
@@ -151,7 +155,10 @@ class StageChange(TrafficMoves):
         self._stage_lock.release()
 
     def undo(self, why: str) -> str:
-        """Undo everything and return what serves now. What cannot be undone is left to the next command."""
+        """Undo the whole change and return a text on what serves now. `why` is written to the journal and the ledger.
+
+        The next command undoes what cannot be undone now.
+        """
         try:
             self.catch_up()  # what failed may have moved traffic
             self.journal.write("undo", reason=why)

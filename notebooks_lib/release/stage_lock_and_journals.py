@@ -29,7 +29,7 @@ _held: dict[Path, tuple[int, FileLock]] = {}
 
 
 class StageLock:
-    """The lock of one stage of a model, and the journals of its changes."""
+    """The lock of one stage of a model, with the journals of changes of that stage."""
 
     def __init__(self, settings: Settings, model: str, stage: str) -> None:
         self.model = model
@@ -67,7 +67,7 @@ class StageLock:
             self._lock.release(force=True)
 
     def begin(self, change: ChangeRecord) -> Journal:
-        """Begin the journal of a change, and remove the oldest journals beyond KEPT."""
+        """Begin the journal of a change. Remove the oldest journals, so that KEPT remain."""
         before = self._paths()
         for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
@@ -76,12 +76,12 @@ class StageLock:
         return begin_journal(self.folder / f"{name}.jsonl", replace(change, time=round(now.timestamp(), 3)))
 
     def pending(self) -> Journal | None:
-        """Return the journal of a change that is running or was cut short; None if all have ended."""
+        """Return the journal of a change that is running or was interrupted; None if all changes have ended."""
         newest = self.newest()
         return None if newest is None or newest.ended else newest
 
     def newest(self) -> Journal | None:
-        """Return the journal of the last change, ended or not."""
+        """Return the journal of the last change, whether it has ended or not; None if there was no change."""
         for path in reversed(self._paths()):
             journal = read_journal(path)
             if journal is not None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def stage_rollouts(rollout: Rollout) -> tuple[StageRollout, ...]:
-    """Return an object for each stage of a rollout, in order; its methods are the steps of the stage."""
+    """Return a `StageRollout` for each stage of a rollout, in order."""
     return tuple(StageRollout(rollout, name) for name in rollout.names)
 
 
@@ -55,8 +55,9 @@ class StageRollout:
         """Why there is nothing to do in this stage, or nothing more; empty while there is."""
 
     def deploy(self) -> RolloutStep:
-        """Load the version into an idle slot, without traffic. Raises PromotionError when the stage rejects it or it
-        cannot be loaded.
+        """Load the version into an idle slot, without traffic.
+
+        Raises PromotionError when the stage does not admit the version, or the version cannot be loaded.
         """
         rollout, version = self.rollout, self.rollout.version
         if rollout.dry_run:
@@ -90,13 +91,13 @@ class StageRollout:
         )
 
     def test(self) -> RolloutStep:
-        """Test the slot against the contract. Raises PromotionError when it fails; the champion keeps serving."""
+        """Test the slot of the version. Raises PromotionError when a test fails; the champion keeps serving."""
         if self._change is None:
             return self._done("test", self._instead("would hold its slot to the contract"))
         return self._done("test", "; ".join(check.text for check in self._change.test()))
 
     def canary(self) -> RolloutStep:
-        """Take the canary steps of the settings. Raises PromotionError when a step fails; traffic is moved back."""
+        """Run the stage's canary steps. Raises PromotionError when a step fails; the traffic is then moved back."""
         steps = self.policy.canary
         if not steps:
             return self._done("canary", "the settings name no steps")
@@ -112,7 +113,7 @@ class StageRollout:
         return self._done("canary", ". ".join(outcomes), changed=True)
 
     def switch(self) -> RolloutStep:
-        """Give the version all requests and the champion's mark of this stage."""
+        """Give the version all requests and the champion mark of this stage."""
         rollout, change = self.rollout, self._change
         if change is None:
             return self._done("switch", self._instead("would give it all traffic and the mark"))
@@ -188,7 +189,7 @@ class StageRollout:
 
 
 class Release:
-    """The release of one decision; call register, then the steps of each stage."""
+    """The release of one decision. Call `register`, then the steps of each stage."""
 
     def __init__(
         self,
@@ -214,22 +215,22 @@ class Release:
 
     @property
     def promoting(self) -> bool:
-        """True if the decision puts another version in service."""
+        """True if the decision is to put another version in service."""
         return self.decision.answer == "promote"
 
     @property
     def stages(self) -> tuple[StageRollout, ...]:
-        """Return the stages of the release, in their order."""
+        """Return the stages of the release, in order."""
         return self._stages
 
     @property
     def version(self) -> Version | None:
-        """Return the challenger's version once it is registered, or the champion when that stays."""
+        """Return the challenger's version once it is registered; the champion if it stays."""
         return self.rollout.version
 
     @property
     def status(self) -> EndpointStatus | None:
-        """Return the status of the last endpoint that was touched."""
+        """Return the status of the endpoint that was changed or checked last; None if there is none."""
         return self.rollout.status
 
     @property
@@ -239,11 +240,11 @@ class Release:
 
     @property
     def steps(self) -> list[RolloutStep]:
-        """Return what was done so far."""
+        """Return the results of the steps done so far."""
         return self.rollout.steps
 
     def register(self) -> RolloutStep:
-        """Register the challenger's model as a version, once; a champion that stays is registered already."""
+        """Register the challenger's model as a version, once. A champion that stays is registered already."""
         rollout, run_id = self.rollout, self.decision.challenger.run_id
         if not self.promoting:
             rollout.version = self.before
@@ -271,12 +272,12 @@ class Release:
 
     @property
     def undo(self) -> str:
-        """Return the command that takes the promotion back; empty when there is nothing to take back."""
+        """Return the command that undoes the promotion; empty when there is nothing to undo."""
         return self.rollout.undo if self.promoted else ""
 
     @property
     def next(self) -> str:
-        """Return the command that continues after an approval; empty when nothing waits."""
+        """Return the command that continues the release after an approval; empty when no approval is awaited."""
         return continue_command(self.model) if self.rollout.waiting else ""
 
     def _rival(self) -> Version | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TrafficMoves:
-    """Moves traffic and the champion's mark for one change of a stage, as its journal describes it."""
+    """Moves traffic and the champion mark for one change of a stage, as its journal describes it."""
 
     def __init__(self, store: Store, journal: Journal) -> None:
         change = journal.change
@@ -59,7 +59,7 @@ class TrafficMoves:
 
     @property
     def slot(self) -> str:
-        """Return the slot that holds the version of this change."""
+        """Return the slot that holds the version of this change. Raises PromotionError when none does any more."""
         slot = version_deployment.slot_holding(self.status, self.version)
         if not slot:
             raise PromotionError(f"no slot of endpoint {self.name!r} holds version {self.number} any more")
@@ -77,7 +77,10 @@ class TrafficMoves:
         return self._golden[version.version]
 
     def champion_slot(self) -> tuple[str, Golden] | None:
-        """Return slot and golden predictions of the champion; None when no other version serves as champion."""
+        """Return slot and golden predictions of the champion.
+
+        None when no other version serves as champion, or its golden predictions cannot be made.
+        """
         if self.before is None or self.before.version == self.number:
             return None
         status = self.status
@@ -90,13 +93,17 @@ class TrafficMoves:
             return None
 
     def rival(self) -> Version | None:
-        """Return a champion that was made during this change, by another machine or by hand; None if there is none."""
+        """Return a version that another machine or a person made champion during this change; None if there is none."""
         now = champions.champion(self.store, self.model, self.stage)
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
 
     def load(self) -> str:
-        """Load the version into a slot without traffic and return the slot."""
+        """Load the version into a slot without traffic and return the slot.
+
+        In a rollback of an endpoint that does not start any more, the slot that already holds the version gets all
+        traffic instead.
+        """
         try:
             return version_deployment.deploy_version(self.store, self.name, self.version, reason=self.reason)
         except EndpointError:
@@ -110,7 +117,7 @@ class TrafficMoves:
         return slot
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
-        """Move traffic; mirroring ends unless `mirror` is given."""
+        """Set the traffic to these percentages by slot. Mirroring ends, unless `mirror` is given."""
         status = version_deployment.endpoint_status(self.store.settings, self.name)
         if status is None:
             return
@@ -121,7 +128,7 @@ class TrafficMoves:
         self._note("traffic", before, after, reason=reason)
 
     def mark(self) -> None:
-        """Move the champion's mark; a rollback also withdraws the version that it replaces."""
+        """Move the champion mark. A rollback also withdraws the version that is replaced."""
         back, old = self.kind == "rollback", self.before
         champions.mark_champion(self.store, self.version, reason=self.reason, stage=self.stage, back=back)
         if back and old is not None and old.version != self.number:
@@ -129,16 +136,16 @@ class TrafficMoves:
         self._note("mark", old.version if old else "", self.number)
 
     def empty(self) -> None:
-        """Free the endpoint: no traffic, no slots."""
+        """Free the endpoint: remove traffic and slots."""
         status = version_deployment.endpoint_status(self.store.settings, self.name)
         self.split({}, reason="it has passed; the settings say empty_after")
         for slot in status.slots if status else ():
             self.endpoint.delete_slot(slot)
 
     def take_back(self, why: str) -> str:
-        """Give all traffic back to the current champion; where none served before, stop the endpoint.
+        """Give all traffic back to the current champion; if none served before, stop the endpoint.
 
-        The version of the change stays in its slot, without traffic.
+        The version of this change stays in its slot, without traffic.
         """
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
@@ -158,12 +165,12 @@ class TrafficMoves:
         return outcome
 
     def failed(self, why: str) -> None:
-        """Record in the ledger that the version did not enter the stage, and why."""
+        """Record in the ledger that the version did not enter the stage, with the reason `why`."""
         champion = champions.champion(self.store, self.model, self.stage)
         self._note("failed", champion.version if champion else "", self.number, reason=why)
 
     def catch_up(self) -> None:
-        """Add a move to the ledger that was made before a crash but not recorded."""
+        """Write the ledger entry of a move that was made but not recorded, because of a crash."""
         moves = (entry.detail for entry in reversed(self.journal.entries))
         move = next((each for each in moves if isinstance(each, TrafficMove | LedgerNote)), None)
         if isinstance(move, LedgerNote):
@@ -187,5 +194,5 @@ class TrafficMoves:
 
 
 def golden_predictions(store: Store, version: Version) -> Golden:
-    """Return the golden predictions of a version; make them from its example and dataset when none were stored."""
+    """Return a version's golden predictions. If none are stored, make them from its example and its dataset."""
     return golden.golden_of(store, version, lambda: version_deployment.known_rows(store, version))

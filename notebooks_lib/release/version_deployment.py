@@ -31,7 +31,7 @@ def endpoint_status(settings: Settings, name: str) -> EndpointStatus | None:
 
 
 def slot_holding(status: EndpointStatus | None, version: Version) -> str:
-    """Return the slot with this version's files, the one with most traffic first; empty if no working slot has them."""
+    """Return the slot that holds this version's files; if several do, the one with most traffic; empty if none does."""
     slots = status.slots if status else {}
     mine = [name for name, slot in slots.items() if _holds_version(slot, version) and slot.state != "failed"]
     return max(mine, key=lambda name: slots[name].traffic, default="")
@@ -44,11 +44,11 @@ def serves_all(status: EndpointStatus | None, version: Version) -> bool:
 
 
 def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
-    """Load `version` into a slot of endpoint `name`, if no slot holds it yet, and return the slot.
+    """Load `version` into a slot of the endpoint `name`, unless a slot already holds it, and return the slot.
 
-    The default of `slot` is the slot that holds the version, else the idle slot. No traffic moves. Raises
-    EndpointError when the version cannot be loaded, UsageError when the named slot has traffic and holds another
-    version; the current version keeps serving.
+    `slot` is by default the one that holds the version, else the idle slot. No traffic moves. Raises EndpointError when
+    the version cannot be loaded, UsageError when the named slot has traffic and holds another version. In both cases
+    the current version keeps serving.
     """
     endpoint, now = targets.endpoint_for(store.settings, name), endpoint_status(store.settings, name)
     holding = slot_holding(now, version)
@@ -67,15 +67,15 @@ def deploy_version(store: Store, name: str, version: Version, *, slot: str = "",
 
 
 def traffic_by_version(status: EndpointStatus | None) -> str:
-    """Return the traffic as the ledger writes it: "1=90,2=10", in percent by version; empty when there is none.
+    """Return the traffic in the form of the ledger: "1=90,2=10" is percent by version; empty when there is none.
 
-    These are the configured shares, which a stopped endpoint applies again when it is started.
+    A stopped endpoint keeps its percentages: it applies them again when it is started.
     """
     return shares_by_version(status, {name: slot.traffic for name, slot in status.slots.items()}) if status else ""
 
 
 def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> str:
-    """Return the traffic by version, as in `traffic_by_version`, from percentages by slot."""
+    """Return percentages by slot in the form of the ledger, as `traffic_by_version` does."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
         if percent:
@@ -85,7 +85,7 @@ def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> st
 
 
 def known_rows(store: Store, version: Version) -> pd.DataFrame | None:
-    """Return validation rows of the dataset that a version was trained on, if its run names one that still exists."""
+    """Return validation rows of a dataset that the version's run used; None if no such dataset can be read."""
     for tag in dataset_tag.of_run(run_tags(store, version)):
         try:
             return datasets.read(tag.ref, store.settings).validation.X
@@ -109,14 +109,20 @@ def _holds_version(slot: SlotStatus, version: Version) -> bool:
 
 
 def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[str, Any]:
-    """Return the details of a version that a slot's status shows. The default `reason` is that of its promotion."""
+    """Return the details of a version that the status of its slot shows: model, run, dataset and reason.
+
+    The default `reason` is that of the version's promotion.
+    """
     refs = ", ".join(tag.ref for tag in dataset_tag.of_run(run_tags(store, version)))
     reason = reason or version.reason
     return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
 
 
 def pin_checksum(store: Store, version: Version, sha256: str) -> None:
-    """Tag the version with the digest that was scored. Raises PromotionError when its files differ."""
+    """Tag the version with `sha256`, the digest of the files that were scored.
+
+    Raises PromotionError when the version's files have another digest.
+    """
     if not sha256:
         return  # a decision that was made without files, as tests make them
     digest = model_files.read_model_files(version.source).sha256
@@ -126,10 +132,11 @@ def pin_checksum(store: Store, version: Version, sha256: str) -> None:
 
 
 def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> tuple[str, str]:
-    """Return the digest of the files in `folder`, about to be deployed, and a text about it.
+    """Return the digest of the files in `folder`, which are about to be deployed, and a text about it.
 
-    Raises PromotionError when they differ from the files that were scored, or the digest of a version chosen by a
-    decision is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says so.
+    Raises PromotionError when the files differ from those that were scored, or when a decision chose the version but
+    its digest is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says
+    so.
     """
     wanted = version.sha256
     digest = model_files.read_model_files(folder).sha256
