@@ -20,7 +20,7 @@ from notebooks_lib.run_result import RunResult, finite
 
 @dataclass(frozen=True)
 class BandLearning:
-    """What came of learning."""
+    """The result of learning the bands of a notebook's metrics."""
 
     file: Path
     before: MetricBands | None
@@ -35,7 +35,7 @@ class BandLearning:
 
     @property
     def failed(self) -> RunResult | None:
-        """The run that did not finish."""
+        """The first run that did not finish; None if all did."""
         return next((run for run in self.runs if run.status != "FINISHED"), None)
 
     def as_json(self) -> dict[str, Any]:
@@ -53,10 +53,11 @@ class BandLearning:
 
 
 def learn_bands(notebook: RepeatedNotebook, *, repeats: int) -> BandLearning:
-    """Run the notebook so often, with as many seeds where it takes any, and write what its metrics were.
+    """Run the notebook `repeats` times, with different seeds if it has the parameter `seed`, and write its bands.
 
-    The first seed is run once more, because only equal runs show which cells are unsteady. Raises UsageError, before
-    anything is run, where the file could not be written or seeds do not suffice.
+    A band is the interval in which a metric is expected. The first seed is run once more, because only equal runs show
+    which cells are unsteady. Raises UsageError, before anything is run, when the file cannot be written or `seed` does
+    not allow enough values.
     """
     file = metric_bands.bands_file(notebook.planner.notebook.path)
     before = metric_bands.read_bands(file)
@@ -93,7 +94,7 @@ def learn_bands(notebook: RepeatedNotebook, *, repeats: int) -> BandLearning:
 
 
 def find_problems(runs: Sequence[Mapping[str, float]]) -> list[str]:
-    """Return a line for each metric that is not a finite number in every run; one if there is no metric at all."""
+    """Return a line for each metric that is not a finite number in every run, or one line if no metric was logged."""
     names = sorted({name for metrics in runs for name in metrics})
     problems = [] if names else ["no run logged a metric, so there is nothing to learn: log one in the notebook"]
     for name in names:

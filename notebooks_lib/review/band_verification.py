@@ -58,7 +58,7 @@ class Verification:
 
     @property
     def status(self) -> VerificationStatus:
-        """The verdict in one word; all but "verified" fail."""
+        """The result in one word. All but "verified" fail."""
         if self.bands.source != self.source:
             return "stale"
         if self.failed:

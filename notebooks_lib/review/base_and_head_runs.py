@@ -53,7 +53,7 @@ SideName = Literal["base", "head"]
 
 @dataclass(frozen=True)
 class SideRuns:
-    """The runs of one side that ended well: one, or one for each seed."""
+    """The successful runs of one side, base or head: one, or one for each seed."""
 
     runs: tuple[RunInfo, ...] = ()
     problem: RunProblem | None = None
@@ -62,7 +62,7 @@ class SideRuns:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Options for the runs of a review: find them only, or `make` those that are missing, with how many seeds."""
+    """Options for the runs of a review: whether missing runs are made, and with how many seeds."""
 
     settings: Settings
     """Of the head's project."""
@@ -73,18 +73,24 @@ class RunRequest:
     say: Callable[[str], None] = field(default=lambda line: None)
 
     def makes(self, source: NotebookSource) -> bool:
-        """Return whether missing runs of a notebook are made: never of one that acts on registries and endpoints."""
+        """Return whether missing runs of a notebook are made.
+
+        They are never made under `production/`, because those notebooks change registries and endpoints.
+        """
         return self.make and not source.notebook.opened.is_relative_to(source.root / OPERATING)
 
     @cached_property
     def store(self) -> Store | None:
-        """The tracking store; None if there is none yet and none is to be made."""
+        """The tracking store; None if it does not exist and no run is to be made."""
         uri = tracking_uri(self.settings)
         missing = sqlite.is_sqlite(uri) and not sqlite.database_file(uri).exists()
         return None if missing and not self.make else connect(self.settings)
 
     def values(self, source: NotebookSource, head: NotebookSource) -> list[dict[str, object]]:
-        """Return the parameters of each run of a side; seeds begin at the head's default, on both sides."""
+        """Return the parameters of each run of `source`.
+
+        Seeds begin at the default of `head`, so both sides have the same.
+        """
         schema = read_schema(source.notebook)
         given = {name: value for name, value in self.settings.review.parameters.items() if schema.find(name)}
         if not self.seeds or schema.find(SEED) is None:
@@ -97,9 +103,9 @@ class RunRequest:
 def find_runs_of(
     request: RunRequest, name: SideName, source: NotebookSource, values: Sequence[Mapping[str, object]]
 ) -> SideRuns:
-    """Return the newest run of this source for each set of parameters; with `request.make`, those missing are made.
+    """Return the newest run of this source for each set of parameters. With `request.make`, missing runs are made.
 
-    When one fails, its problem is the answer. A base that cannot be run has its reason as its problem.
+    If a run fails, or the base cannot be run, the result holds the problem instead of runs.
     """
     store = request.store
     if store is None:
@@ -223,7 +229,7 @@ def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> t
 
 
 def last_lines(executed: Path) -> tuple[str, ...]:
-    """Return the last lines that the failed cell of an executed notebook printed, its traceback included."""
+    """Return the last lines that the failed cell of an executed notebook printed, traceback included."""
     try:
         cells = document.read(executed).raw["cells"]
     except NbopsError:

@@ -28,9 +28,9 @@ _NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 
 @contextmanager
 def check_out(repository: GitRepository, commit: str) -> Iterator[Path]:
-    """Yield the root of a work tree that holds `commit`. On any exit it is removed, also on Ctrl-C and SIGTERM.
+    """Yield the root of a work tree that holds `commit`. It is always removed afterwards, also on Ctrl-C and SIGTERM.
 
-    What a killed review left behind is removed first. Raises NbopsError when git cannot write the work tree.
+    Work trees that killed reviews left behind are removed first. Raises NbopsError when git cannot write the work tree.
     """
     remove_left_behind(repository)
     with interrupted_by_signals():
@@ -47,7 +47,7 @@ def check_out(repository: GitRepository, commit: str) -> Iterator[Path]:
 
 
 def remove_left_behind(repository: GitRepository) -> None:
-    """Remove the scratch folders of this repository's reviews that were killed; those that go on are left alone."""
+    """Remove the scratch folders of killed reviews of this repository. Those of running reviews are left alone."""
     scratch_folders = Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*")
     folders = {tree.parent for tree in _worktrees(repository) if tree.name == _TREE}
     folders |= {folder for folder in scratch_folders if not _holds_tree(folder)}
@@ -59,7 +59,7 @@ def remove_left_behind(repository: GitRepository) -> None:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does: what was begun is taken back."""
+    """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that the block can clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

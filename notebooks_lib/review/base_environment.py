@@ -25,10 +25,11 @@ _NO_REASON = ("hint:", "warning:", "help:")
 
 
 def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda line: None) -> str:
-    """Return the Python in which notebooks of the work tree `base` run: this one, or one made from the base's lock.
+    """Return the Python that runs the notebooks of the work tree `base`: this one, or one made from its lock file.
 
-    A base without a lock, or with the same one as the head's project, has this Python. `say` gets a line before the
-    minutes that a new environment takes. Raises NbopsError when it cannot be made; nothing of it is left then.
+    This Python is used if the base has no lock file, or the same one as the project of `head`. `say` is called with a
+    line before the minutes that a new environment takes. Raises NbopsError when it cannot be made; nothing of it is
+    left then.
     """
     lock = Layout(base).lock
     if not lock.is_file() or _digest(lock) == _digest(head.lock):
@@ -50,7 +51,7 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
 def check_shared_store(base: Path, tracking_uri: str) -> None:
     """Raise NbopsError if the base pins another MLflow than this one and both would write to one database file.
 
-    A newer MLflow migrates the file when it opens it, and this one could not read it any more.
+    A newer MLflow migrates the file when it opens it; the older one could not read the file any more.
     """
     lock = Layout(base).lock
     if not lock.is_file() or not sqlite.is_sqlite(tracking_uri):

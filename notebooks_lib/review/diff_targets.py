@@ -27,7 +27,7 @@ class FileTarget:
 
 @dataclass(frozen=True)
 class RevisionTarget:
-    """A commit: all its notebooks, or the one at `path`, which counts from the repository's root."""
+    """A commit: all its notebooks, or the one at `path`, which is relative to the repository's root."""
 
     revision: str
     path: str = ""
@@ -48,17 +48,20 @@ T = TypeVar("T", bound=DiffTarget | None)
 
 
 def find_repository(folder: Path) -> GitRepository:
-    """Return the repository that holds a folder. Two files are compared without it, and without importing it."""
+    """Return the repository that contains a folder.
+
+    Its module is imported only when needed: two files need no repository.
+    """
     from notebooks_lib.git_repository import GitRepository
 
     return GitRepository.find(folder)
 
 
 def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffTarget | None]:
-    """Return what is compared with what; the second is None for the work tree. Paths count from `folder`.
+    """Return the base and the head of a comparison; None is the work tree. Paths are relative to `folder`.
 
-    One target is compared with the work tree, a file alone with HEAD, and a revision beside a file is that file there.
-    `A..B` is A and B; `A...B`, as in a pull request, is their merge base and B.
+    A single file is compared with HEAD, any other single target with the work tree. A revision next to a file means
+    that file at the revision. `A..B` is A and B; `A...B`, as in a pull request, is their merge base and B.
     """
     targets = [parse_target(text, folder) for text in _without_range(texts, folder)] or [RevisionTarget("HEAD")]
     base, head = targets[0], targets[1] if len(targets) > 1 else None
@@ -97,7 +100,7 @@ def _from_root(repository: GitRepository, name: str, folder: Path) -> str:
 
 
 def parse_target(text: str, folder: Path) -> DiffTarget:
-    """Return what a word names. Raises UsageError when it is none of all these."""
+    """Return the file, revision or run that a word names. Raises UsageError when it names none of them."""
     path = folder / text
     if path.is_file() or text == os.devnull or (text.endswith(".ipynb") and ":" not in text):
         return FileTarget(Path(text))

@@ -9,12 +9,12 @@ from notebooks_lib.review.notebook_review import Review
 
 
 def file_name(figure: bytes) -> str:
-    """Return the name of a figure's file: equal figures have one, and no other figure ever gets it."""
+    """Return the file name for a figure, made from its content: equal figures have the same name, others never."""
     return f"{hashlib.sha256(figure).hexdigest()[:16]}.png"
 
 
 def write_figures(review: Review, folder: Path) -> None:
-    """Write the figures that differ, of both sides, into a folder, which is made if it is missing."""
+    """Write the figures that differ, of base and head, into a folder, which is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for notebook in review.notebooks:
         for change in notebook.figures:

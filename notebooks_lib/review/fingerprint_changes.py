@@ -28,7 +28,7 @@ COPIES = {".nbops", ".ipynb_checkpoints"}
 
 @dataclass(frozen=True)
 class NotebookSource:
-    """One side of a notebook with all that its run would execute."""
+    """A notebook on one side, base or head, with everything that its run would execute."""
 
     notebook: Notebook
     root: Path
@@ -36,7 +36,7 @@ class NotebookSource:
 
     @classmethod
     def read(cls, tree: Path, path: str, notebook: Notebook | None = None) -> NotebookSource:
-        """Return the notebook at `path` of a work tree; `notebook` is its content, if that is known already."""
+        """Return the notebook at `path` of a work tree; `notebook` is its content, if already known."""
         file = tree / path
         root = find_root(file, fallback=tree)
         root = root if root.is_relative_to(tree.resolve()) else tree.resolve()
@@ -44,12 +44,12 @@ class NotebookSource:
 
     @cached_property
     def lock_sha256(self) -> str:
-        """The digest of the environment's lock; empty without one."""
+        """The digest of the project's lock file; empty without one."""
         return provenance.lock_sha256(Layout(self.root))
 
     @cached_property
     def modules(self) -> dict[str, str]:
-        """The project's modules that it imports: path from the root -> digest."""
+        """The project's modules that the notebook imports: path from the root -> digest."""
         return dict(project_modules.find_modules(self.notebook, self.root))
 
     def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
@@ -60,7 +60,7 @@ class NotebookSource:
 
 @dataclass(frozen=True)
 class FingerprintChange:
-    """A notebook whose text or fingerprint differs."""
+    """A notebook whose text or source fingerprint changed."""
 
     change: NotebookChange
     base: NotebookSource | None = None
@@ -70,7 +70,7 @@ class FingerprintChange:
 
     @property
     def same_code(self) -> bool:
-        """True if only text differs, so that a run would do the same."""
+        """True if only text changed, so that a run would do the same."""
         return bool(self.base and self.head) and self._fingerprints[0] == self._fingerprints[1]
 
     @cached_property
@@ -79,14 +79,14 @@ class FingerprintChange:
 
     @property
     def counts(self) -> bool:
-        """True if there is something to review: source that differs, or a file that cannot be read."""
+        """True if there is something to review: source that changed, or a file that cannot be read."""
         changed = bool(self.change.problem or (self.change.diff and self.change.diff.changes))
         return changed or self.change.state in ("added", "untracked", "deleted") or not self.same_code
 
 
 @dataclass(frozen=True)
 class FingerprintChanges:
-    """All notebooks of a work tree beside those of its base."""
+    """The notebooks that changed between a base and a work tree, and how many did not."""
 
     notebooks: tuple[FingerprintChange, ...]
     unchanged: int
@@ -94,7 +94,10 @@ class FingerprintChanges:
 
 
 def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
-    """Return what changed from commit `base`, which is checked out at `tree`, to the repository's work tree."""
+    """Return which notebooks changed from commit `base` to the repository's work tree.
+
+    `tree` is a checkout of `base`.
+    """
     files = {change.path: change for change in changed_notebooks(repository, base, None) if _is_written(change.path)}
     changes = [_of_changed_file(repository, change, tree) for change in files.values()]
     tracked = [path for path in repository.tracked_files(PATTERN) if _is_written(path) and path not in files]
@@ -109,7 +112,7 @@ def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -
 
 
 def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefix: str = "") -> list[HelperChange]:
-    """Return the files through which a notebook changed; paths begin with `prefix`."""
+    """Return the modules and lock file through which a notebook changed; paths begin with `prefix`."""
     if base is None or head is None:
         return []
     names = sorted({*base.modules, *head.modules})

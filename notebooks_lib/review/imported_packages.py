@@ -17,9 +17,9 @@ LIBRARY = Path(__file__).resolve().parents[1]
 
 
 def used_packages(notebook: Notebook, root: Path) -> dict[str, str]:
-    """Return package -> version for what the cells and the project's own modules import; `python` is one of them.
+    """Return package -> version for what the cells and the project's modules import; `python` is included.
 
-    Modules of nbops itself are left out: their imports would name nearly everything that is installed.
+    Modules of nbops are left out, because they import nearly everything that is installed.
     """
     imported = expressions.imported_names(_trees(notebook, root.resolve()))
     versions = {name: importlib.metadata.version(name) for name in distributions_of(imported.values())}

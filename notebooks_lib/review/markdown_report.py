@@ -41,12 +41,12 @@ _WORD = re.compile(
 
 
 def to_markdown(review: Review, *, page: str = "", figures: str = "") -> str:
-    """Return the review as Markdown; `page` is the address of the HTML page, if it has one.
+    """Return the review as Markdown; `page` is the address of the HTML page, if there is one.
 
-    `figures` is the link to the folder that `figure_files` wrote: then figures are shown as images.
+    `figures` is the link to the folder that `figure_files` wrote; with it, figures are shown as images.
 
-    What exceeds the limit goes in this order: lines of the longest diffs, details of the notebooks that matter least,
-    their tables of numbers (for one line each), and last their lines.
+    If the text exceeds the limit, parts are left out in this order: lines of the longest diffs, details of the least
+    important notebooks, their tables of numbers (replaced by one line each), and last these lines.
     """
     sections, images = [], MOST_FIGURES if figures else 0
     for notebook in report_text.by_importance(review.notebooks):
@@ -226,7 +226,7 @@ def _diffs(notebook: NotebookReview) -> Iterator[_Diff]:
 
 
 def prose(text: str, most: int = MOST_TEXT) -> str:
-    """Return a text as Markdown shows it in a line: its plain words as they are, all else as code."""
+    """Return a text as one line of Markdown: plain words as they are, everything else as code."""
     out = ""
     for number, part in enumerate(_NAME.split(_one_line(text, most))):
         for word in [part] if number % 2 else re.split("( +)", part):
@@ -245,7 +245,7 @@ def _split_punctuation(word: str) -> tuple[str, str]:
 
 
 def code(text: str, most: int = MOST_TEXT) -> str:
-    """Return a text as a code span, whatever it holds."""
+    """Return a text as a Markdown code span, safe for any content."""
     line = _one_line(text, most)
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     padding = " " if line[:1] in "` " or line[-1:] in "` " else ""

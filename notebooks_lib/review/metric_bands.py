@@ -30,7 +30,7 @@ ABSOLUTE = 1e-12
 
 @dataclass(frozen=True)
 class MetricBand:
-    """What the learned runs logged under one name."""
+    """Mean and spread of one metric over the runs from which bands were learned."""
 
     mean: float
     spread: float
@@ -40,11 +40,11 @@ class MetricBand:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> MetricBand:
-        """Return the band of the values of at least two runs."""
+        """Return the band for the values of at least two runs."""
         return cls(statistics.fmean(values), statistics.stdev(values), len(values))
 
     def bounds(self, level: float, *, runs: int = 1) -> tuple[float, float]:
-        """Return the ends of the interval that the mean of so many new runs misses with probability `level`."""
+        """Return the ends of an interval: the mean of `runs` new runs falls outside of it with probability `level`."""
         half = prediction_interval.half_width(self.spread, self.number, level, more=runs)
         half = max(half, RELATIVE * abs(self.mean), ABSOLUTE)
         return self.mean - half, self.mean + half
@@ -52,7 +52,7 @@ class MetricBand:
 
 @dataclass(frozen=True)
 class MetricBands:
-    """All that a file of bands says about one notebook."""
+    """The bands of one notebook's metrics, as its file holds them."""
 
     source: str
     """The source fingerprint of the notebook with its own defaults."""
@@ -70,33 +70,33 @@ class MetricBands:
 
     @property
     def level(self) -> float:
-        """The chance of a false alarm for each metric."""
+        """The probability of a false alarm for each metric."""
         return LEVEL / max(len(self.metrics), 1)
 
     @property
     def number(self) -> int:
-        """How many runs they were learned from."""
+        """The number of runs from which the bands were learned."""
         return max((band.number for band in self.metrics.values()), default=0)
 
     def bounds(self, name: str, *, runs: int = 1) -> tuple[float, float]:
-        """Return the interval of a metric for the mean of so many new runs."""
+        """Return the interval in which the mean of metric `name` over `runs` new runs is expected."""
         return self.metrics[name].bounds(self.level, runs=runs)
 
 
 def banded(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that bands are about: all but the load of the machine, which MLflow logs when asked."""
+    """Return the metrics that can have bands: all except MLflow's system metrics."""
     return {name: value for name, value in metrics.items() if not name.startswith("system/")}
 
 
 def bands_file(notebook: Path) -> Path:
-    """Return the path of a notebook's bands: `q.bands.toml` beside `q.ipynb`."""
+    """Return the path of a notebook's bands file: `q.bands.toml` beside `q.ipynb`."""
     return notebook.with_suffix(SUFFIX)
 
 
 def read_bands(path: Path) -> MetricBands | None:
     """Return the bands in a file; None if there is no such file.
 
-    Raises UsageError, with the way out, for a file that is none of ours or that a newer nbops wrote.
+    Raises UsageError for a file that is not a bands file or that a newer nbops wrote. The message says what to do.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -120,7 +120,7 @@ def read_bands(path: Path) -> MetricBands | None:
 
 
 def write_bands(path: Path, bands: MetricBands) -> None:
-    """Replace the file at once. Raises OSError; the old file is then unchanged."""
+    """Write bands to a file, atomically. Raises OSError when it cannot be written; the old file is then unchanged."""
     is_new = not path.exists()
     atomic_private_files.write(path, to_toml(bands), keep_rights=not is_new)
     if is_new:
@@ -128,7 +128,7 @@ def write_bands(path: Path, bands: MetricBands) -> None:
 
 
 def to_toml(bands: MetricBands) -> str:
-    """Return bands as TOML; each metric has a line of its own, so that a diff shows which one changed."""
+    """Return bands as TOML, with one line for each metric, so that a diff shows which one changed."""
     lines = [
         "# Expected metrics of this notebook. `nbops verify` compares, `--learn` writes this file again.",
         f"format = {FORMAT}",

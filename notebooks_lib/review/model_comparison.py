@@ -49,7 +49,7 @@ RULES = (
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """Models of both sides that were scored on the same rows, by all metrics of one task."""
+    """The models of base and head, scored on the same rows by all metrics of one task."""
 
     truth: Truth
     base: Scores
@@ -69,7 +69,7 @@ class _Comparison:
 
 @dataclass
 class ModelComparer:
-    """Compares the runs of both sides of one notebook."""
+    """Compares the metrics of the base's and the head's runs of one notebook."""
 
     store: Store
     base: Sequence[RunInfo]
@@ -78,7 +78,7 @@ class ModelComparer:
     policy: Policy = field(default_factory=Policy)
 
     def compare(self) -> tuple[MetricChange, ...]:
-        """Return all metrics that a run logged, with a gain where the models can be compared."""
+        """Return all metrics that a run logged; with the gain, where the models can be compared."""
         names = sorted({name for run in (*self.base, *self.head) for name in run.metrics})
         why = self._not_comparable()
         compared: dict[Task, list[ScoredPair] | str] = {}
@@ -172,7 +172,7 @@ class ModelComparer:
 
 
 def compare_by_rows(metric: Metric, pair: ScoredPair, policy: Policy) -> tuple[PairedGain | None, str]:
-    """Return the gain with its error from the rows, or why it has none."""
+    """Return the gain of the head's model with its error, computed from the rows, or the reason why there is none."""
     base, head = pair.base.answers, pair.head.answers
     assert base is not None
     assert head is not None
@@ -207,7 +207,7 @@ def _equal(one: Answers, other: Answers) -> bool:
 
 
 def paired_by_seed(metric: Metric, base: Iterable[float], head: Iterable[float]) -> PairedGain:
-    """Return the mean gain over runs with the same seeds: the paired t test."""
+    """Return the mean gain over pairs of runs with the same seed, with its error (the paired t test)."""
     gains = np.array([metric.gain(new, old) for old, new in zip(base, head, strict=True)])
     count = len(gains)
     error = float(gains.std(ddof=1)) / math.sqrt(count)
@@ -215,7 +215,7 @@ def paired_by_seed(metric: Metric, base: Iterable[float], head: Iterable[float])
 
 
 def judged(comparisons: Sequence[_Comparison]) -> tuple[MetricChange, ...]:
-    """Return the metrics of a notebook, each gain with its verdict: they are one family of questions."""
+    """Return the metrics of a notebook, each gain with a verdict, by Holm's correction over all of them."""
     asked = [one.paired for one in comparisons if one.paired is not None]
     levels = iter(holm([two_sided(paired) for paired in asked], LEVEL))
     return tuple(
@@ -225,7 +225,7 @@ def judged(comparisons: Sequence[_Comparison]) -> tuple[MetricChange, ...]:
 
 
 def two_sided(paired: PairedGain) -> float:
-    """Return the p-value for models that are equal; 1 when nothing can be said."""
+    """Return the two-sided p-value of the hypothesis that both models are equal; 1 when it cannot be computed."""
     mirrored = replace(paired, gain=-paired.gain, skewness=-paired.skewness)
     return min(1.0, 2 * min(paired.p_value(), mirrored.p_value()))
 

@@ -19,7 +19,7 @@ Options = Callable[[Notebook], CheckOptions]
 
 @dataclass(frozen=True)
 class FindingChanges:
-    """What a change of one notebook does to its findings."""
+    """The findings that a change of one notebook adds, and how many it mends."""
 
     new: tuple[RuleViolation, ...] = ()
     """Of the head; one with several cells names those that are new."""
@@ -39,7 +39,10 @@ class _Fault(NamedTuple):
 def find_new_findings(
     diffs: Sequence[NotebookDiff], options: Options = lambda _: CheckOptions()
 ) -> tuple[FindingChanges, ...]:
-    """Return the changes of each notebook. Raises UsageError if ruff, which is called once a side, is not to be had."""
+    """Return, for each diff, the findings that are new and the number of those that are mended.
+
+    Ruff is called once for each side. Raises UsageError when ruff is missing or cannot be relied on.
+    """
     base = _by_notebook([diff.base for diff in diffs], options)
     head = _by_notebook([diff.head for diff in diffs], options)
     return tuple(_compare(diff, *sides) for diff, *sides in zip(diffs, base, head, strict=True))

@@ -23,7 +23,7 @@ PATTERN = "**/*.ipynb"
 
 @dataclass(frozen=True)
 class NotebookChange:
-    """One notebook before and after."""
+    """A notebook before and after a change, with its diff."""
 
     path: str
     """Where it is now; of a deleted one, where it was."""
@@ -37,7 +37,7 @@ class NotebookChange:
     """Why nothing is compared, though nothing is wrong."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the change as JSON takes it."""
+        """Return the change as plain values for JSON."""
         entry = {"path": self.path, "state": self.state, "old_path": self.old_path or None}
         entry |= {"problem": self.problem or None, "note": self.note or None}
         return {**entry, **(self.diff.as_json() if self.diff else {})}
@@ -46,9 +46,10 @@ class NotebookChange:
 def changes_between(
     base: FileTarget | RevisionTarget, head: FileTarget | RevisionTarget | None, folder: Path
 ) -> Iterator[NotebookChange]:
-    """Yield what changed from one target to another: one notebook, or all of a commit; `head` None is the work tree.
+    """Yield the notebooks that differ between two targets: one notebook, or all of a commit.
 
-    Raises UsageError when a target names nothing, or a file that is no notebook.
+    A `head` of None is the work tree. Raises UsageError when a target does not exist, or is a file that is not a
+    notebook.
     """
     if isinstance(base, RevisionTarget) and not base.path and not isinstance(head, FileTarget):
         repository = find_repository(folder)
@@ -67,10 +68,10 @@ def changes_between(
 def changed_notebooks(
     repository: GitRepository, base: str, head: str | None, only: str | None = None
 ) -> Iterator[NotebookChange]:
-    """Yield the notebooks that differ between two revisions; `head` None is the work tree, with its new files.
+    """Yield the notebooks that differ between two revisions. A `head` of None is the work tree, including new files.
 
-    `only` names one of them by its path at the head. One that cannot be read has the reason as its problem, and the
-    others follow.
+    `only` selects one notebook by its path at the head. For a notebook that cannot be read, the reason is yielded as
+    its problem.
     """
     from notebooks_lib.git_repository import ChangedFile, FileVersion
 

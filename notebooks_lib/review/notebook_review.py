@@ -35,7 +35,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class MetricChange:
-    """One metric before and after."""
+    """One metric, at the base and at the head."""
 
     name: str
     base: float | None
@@ -51,7 +51,7 @@ class MetricChange:
 
 @dataclass(frozen=True)
 class SourceProof:
-    """Whether the head's numbers come from exactly the source under review."""
+    """Whether the head's numbers come from exactly the source under review, and if not, what differs."""
 
     run_id: str = ""
     """The head's run; empty if there is none."""
@@ -62,13 +62,13 @@ class SourceProof:
 
     @property
     def exact(self) -> bool:
-        """Whether the numbers are from exactly this source."""
+        """True if the numbers come from exactly the source under review."""
         return bool(self.run_id) and not self.differences
 
 
 @dataclass(frozen=True)
 class ParameterChange:
-    """One parameter that is not as it was."""
+    """One change of a parameter: added, removed, renamed, or with another default or annotation."""
 
     kind: ParameterChangeKind
     name: str
@@ -81,7 +81,7 @@ class ParameterChange:
 
 @dataclass(frozen=True)
 class FigureChange:
-    """A figure of a cell before and after, as PNG bytes; None where there was or is none."""
+    """A figure of a cell at the base and at the head, as PNG bytes; None where it does not exist."""
 
     cell: int
     """Index in the head, or in the base for a figure that is gone."""
@@ -93,7 +93,7 @@ class FigureChange:
 
 @dataclass(frozen=True)
 class CostRise:
-    """A cell that takes much more, or much less, time or memory than before."""
+    """A cell whose time or memory changed much from base to head."""
 
     cell: int
     name: str
@@ -117,7 +117,7 @@ class HelperChange:
 
 @dataclass(frozen=True)
 class RunProblem:
-    """A side whose notebook failed, or could not be run."""
+    """The failure of the base's or the head's notebook, or the reason why it could not be run."""
 
     side: Literal["base", "head"]
     failure: Failure | None
@@ -130,7 +130,7 @@ class RunProblem:
 
 @dataclass(frozen=True)
 class NotebookReview:
-    """One notebook whose source fingerprint differs."""
+    """The review of one notebook whose source fingerprint changed."""
 
     path: str
     old_path: str = ""
@@ -180,25 +180,25 @@ class NotebookReview:
         return self.diff.changes if self.diff else ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `Review.as_json` has of each notebook."""
+        """Return the notebook's part of `Review.as_json`."""
         content = {name: _plain(value) for name, value in vars(self).items() if name != "diff"}
         cells = self.diff.as_json()["cells"] if self.diff else []
         return {"summary": self.summary, **content, "exact_source": self.proof.exact, "cells": cells}
 
     @property
     def worse(self) -> bool:
-        """Whether a metric is worse."""
+        """True if a metric is worse at the head."""
         return any(metric.gain is not None and metric.gain.verdict == "worse" for metric in self.metrics)
 
     @property
     def failed(self) -> bool:
-        """Whether the head's notebook failed."""
+        """True if the notebook failed at the head."""
         return any(problem.side == "head" for problem in self.run_problems)
 
 
 @dataclass(frozen=True)
 class Review:
-    """All notebooks of a pull request."""
+    """The review of a pull request: all notebooks that changed."""
 
     base: str
     """As it was asked for, such as "origin/main"."""
@@ -219,11 +219,11 @@ class Review:
 
     @property
     def exit_code(self) -> int:
-        """1 when a notebook failed or brought new findings, else 0: a worse metric is an answer."""
+        """1 when a notebook failed or has new findings, else 0. A worse metric is not an error."""
         return int(any(notebook.failed or notebook.problem or notebook.new_findings for notebook in self.notebooks))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the review as JSON takes it; figures by their digests, infinite and missing numbers as null."""
+        """Return the review as plain values for JSON: digests for figures, null for missing and infinite numbers."""
         return {
             "base": self.base,
             "base_commit": self.base_commit,

@@ -26,7 +26,7 @@ RunPlan = Callable[[Plan, Store], RunResult]
 
 
 class RepeatedNotebook:
-    """A notebook whose runs are to be equal but for the seed. Its defaults are what is run."""
+    """A notebook to be run several times with its defaults. The runs differ at most in the parameter `seed`."""
 
     def __init__(self, planner: NotebookPlanner, run: RunPlan) -> None:
         name = planner.notebook.path.name
@@ -41,18 +41,21 @@ class RepeatedNotebook:
 
     @cached_property
     def store(self) -> Store:
-        """Where the runs are tracked; connected to at the first use."""
+        """The store in which the runs are tracked; it is connected at first use."""
         return store.connect(self.planner.settings)
 
     @property
     def source_fingerprint(self) -> str:
-        """The fingerprint of the source as it is now, with the first seed."""
+        """The present source fingerprint of the notebook, with the first seed."""
         start = self.planner.plan(self._given(0)).start
         assert start is not None
         return start.source_fingerprint
 
     def run(self, places: Sequence[int], *, purpose: str) -> tuple[RunResult, ...]:
-        """Run the notebook once for each place in `seeds`; stop after the first run that did not finish."""
+        """Run the notebook once for each index into `seeds`; stop after the first run that does not finish.
+
+        `purpose` is written to a tag on each run.
+        """
         results = []
         for place in places:
             plan = self.planner.plan(self._given(place), tags={Tag.VERIFY: purpose})
@@ -62,7 +65,7 @@ class RepeatedNotebook:
         return tuple(results)
 
     def datasets(self, result: RunResult) -> Mapping[str, str]:
-        """Return dataset name -> "name@version#fingerprint" of what a run used."""
+        """Return dataset name -> "name@version#fingerprint" for the datasets that a run used."""
         return query.get_run(self.store, result.run_id).datasets if result.run_id else {}
 
     def _given(self, place: int) -> dict[str, object]:
@@ -70,7 +73,7 @@ class RepeatedNotebook:
 
 
 def seeds_of(schema: parameter_schema.Schema) -> tuple[int, ...]:
-    """Return the values that the parameter `seed` allows, its default first; none where it takes no integers."""
+    """Return values that the parameter `seed` allows, its default first; none if there is no such parameter."""
     parameter = schema.find(SEED)
     if parameter is None:
         return ()
@@ -83,7 +86,7 @@ def seeds_of(schema: parameter_schema.Schema) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class CellText:
-    """The text that one cell put out."""
+    """The text outputs of one cell."""
 
     cell: str
     """Its index and id, as "cell 4 (model)"."""
@@ -91,7 +94,10 @@ class CellText:
 
 
 def cell_texts(result: RunResult) -> tuple[CellText, ...]:
-    """Return what the code cells put out as text, without the run's id; cells count as in the author's notebook."""
+    """Return the text outputs of each code cell, without the run's id.
+
+    Cells are counted as in the author's notebook.
+    """
     executed = document.read(result.output)
     kept = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
     texts = []

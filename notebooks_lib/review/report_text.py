@@ -25,7 +25,7 @@ IN_PAGE = "in the page"
 
 
 def by_importance(notebooks: Iterable[NotebookReview]) -> list[NotebookReview]:
-    """Return the notebooks that failed first, then those that are worse, then those with new findings."""
+    """Return the notebooks sorted: failed ones first, then those with a worse metric, then those with new findings."""
 
     def importance(notebook: NotebookReview) -> tuple[bool, ...]:
         return not (notebook.failed or notebook.problem), not notebook.worse, not notebook.new_findings
@@ -34,12 +34,12 @@ def by_importance(notebooks: Iterable[NotebookReview]) -> list[NotebookReview]:
 
 
 def title(review: Review) -> str:
-    """Return how many notebooks changed since what."""
+    """Return the title of the review: how many notebooks changed since the base."""
     return f"{count(len(review.notebooks), 'notebook')} changed since `{review.base}`"
 
 
 def headline(review: Review) -> list[str]:
-    """Return what a reviewer must know first: how many notebooks fail, are worse, are better, have new findings."""
+    """Return how many notebooks fail, are worse, are better, or have new findings, as short phrases."""
     verdicts = [{metric.gain.verdict for metric in one.metrics if metric.gain} for one in review.notebooks]
     findings = sum(len(one.new_findings) for one in review.notebooks)
     counts = {
@@ -53,7 +53,7 @@ def headline(review: Review) -> list[str]:
 
 
 def circumstances(review: Review) -> list[str]:
-    """Return what was compared, and which notebooks are not shown, each in a line."""
+    """Return lines on what was compared, which notebooks are not shown, and why numbers are missing."""
     head = f"commit `{review.head_commit[:8]}`" if review.head_commit else "no commit yet"
     lines = [f"base `{review.base_commit[:8]}`, head {head}{', with uncommitted changes' if review.dirty else ''}"]
     if review.only_outputs:
@@ -71,7 +71,7 @@ def circumstances(review: Review) -> list[str]:
 
 
 def summary(notebook: NotebookReview) -> str:
-    """Return what changed in one sentence, and that a notebook is new, deleted or renamed."""
+    """Return the notebook's changes in one sentence, with the note that it is new, deleted or renamed."""
     if notebook.problem:
         return f"not compared: {notebook.problem.removeprefix(f'{notebook.path}: ')}"
     state = "" if notebook.state == "modified" else notebook.state
@@ -80,12 +80,12 @@ def summary(notebook: NotebookReview) -> str:
 
 
 def shown_cells(notebook: NotebookReview) -> tuple[CellChange, ...]:
-    """Return the cells whose diffs are shown: none of a notebook that is deleted."""
+    """Return the cells whose diffs are shown. Of a deleted notebook, none are."""
     return () if notebook.state == "deleted" else notebook.changes
 
 
 def problem(one: RunProblem) -> str:
-    """Return that a side failed, where and why."""
+    """Return a sentence that says which side's notebook failed, and in which cell."""
     side = "The notebook" if one.side == "head" else "The base's notebook"
     if one.failure is None:
         return f"{side} could not be run: {one.reason}"
@@ -95,18 +95,18 @@ def problem(one: RunProblem) -> str:
 
 
 def error(failure: Failure) -> str:
-    """Return what was raised, with its message."""
+    """Return the exception's type and message."""
     return f"{failure.error}: {failure.message}" if failure.message else failure.error
 
 
 def gain_header(metrics: Sequence[MetricChange]) -> str:
-    """Return the head of the column of gains; empty if there are none."""
+    """Return the header for the column of gains; empty if there are no gains."""
     bases = {metric.gain.of for metric in metrics if metric.gain}
     return f"gain on the same {' or '.join(sorted(bases))}, 95 %" if bases else ""
 
 
 def figures(metric: MetricChange) -> tuple[str, str, str, str]:
-    """Return base, head, gain with its interval, and the verdict or why there is none."""
+    """Return four texts: base, head, the gain with its interval, and the verdict or the reason why there is none."""
     places, gain = _places(metric), metric.gain
     base, head = (_figure(side, places) for side in (metric.base, metric.head))
     if gain is None:
@@ -116,7 +116,7 @@ def figures(metric: MetricChange) -> tuple[str, str, str, str]:
 
 
 def brief_numbers(metrics: Iterable[MetricChange]) -> list[str]:
-    """Return base and head of all metrics in few words, by verdict."""
+    """Return a line for each verdict, with base and head of its metrics."""
     by_verdict: dict[str, list[str]] = {}
     for metric in metrics:
         base, head, *_ = figures(metric)
@@ -126,7 +126,7 @@ def brief_numbers(metrics: Iterable[MetricChange]) -> list[str]:
 
 
 def logged(metrics: Iterable[MetricChange]) -> list[str]:
-    """Return a line for each metric whose run logged something else than its model file gives."""
+    """Return a line for each metric that a run logged with another value than its saved model gives."""
     lines = []
     for metric in metrics:
         pairs = (("base", metric.logged_base), ("head", metric.logged_head))
@@ -138,7 +138,7 @@ def logged(metrics: Iterable[MetricChange]) -> list[str]:
 
 
 def proof(notebook: NotebookReview) -> str:
-    """Return what is known of where the head's numbers come from; empty without a run."""
+    """Return whether the head's numbers come from exactly this source, or what differs; empty without a run."""
     known = notebook.proof
     if known.exact:
         names = {"fingerprint": known.fingerprint, "commit": known.commit}
@@ -149,7 +149,7 @@ def proof(notebook: NotebookReview) -> str:
 
 
 def figure_counts(changes: Sequence[FigureChange]) -> str:
-    """Return how many figures are new, changed or gone; empty for none."""
+    """Return the numbers of new, changed and removed figures, as a text; empty if there are none."""
     new, gone = sum(one.base is None for one in changes), sum(one.head is None for one in changes)
     counts = {"new": new, "changed": len(changes) - new - gone, "gone": gone}
     texts = [f"{number} {what}" for what, number in counts.items() if number]
@@ -157,37 +157,37 @@ def figure_counts(changes: Sequence[FigureChange]) -> str:
 
 
 def finding_counts(notebook: NotebookReview) -> str:
-    """Return how many findings are new and how many are mended; empty for none."""
+    """Return the numbers of new and mended findings, as a text; empty if there are none."""
     new, mended = len(notebook.new_findings), notebook.mended_findings
     return ", ".join(([count(new, "new finding")] if new else []) + ([f"{mended} mended"] if mended else []))
 
 
 def finding(violation: RuleViolation) -> str:
-    """Return a finding with its place."""
+    """Return a finding as text, with its cell."""
     identity = f" (`{violation.id}`)" if violation.id else ""
     return f"cell {violation.cell}{identity}: `{violation.code}` {violation.text}"
 
 
 def cost(one: CostRise) -> str:
-    """Return what a cell took before and takes now."""
+    """Return a cell's time and memory at the base and at the head, as a text."""
     seconds = _from_to(one.base_seconds, one.head_seconds, "s", 1)
     memory = _from_to(one.base_memory_mb, one.head_memory_mb, "MB", 0)
     return f"cell {one.cell} (`{one.name}`): {', '.join([*seconds, *memory])}"
 
 
 def packages(helper: HelperChange) -> list[str]:
-    """Return a line for each package of a lock that changed."""
+    """Return a line for each package whose version in the lock file changed."""
     return [f"`{name}`: {old or 'none'} → {new or 'none'}" for name, (old, new) in sorted(helper.packages.items())]
 
 
 def cell_name(change: CellChange) -> str:
-    """Return index and id of a cell; of one that is gone, those that it had."""
+    """Return index and id of a cell; for a removed cell, those at the base."""
     identity = f" (`{change.cell.id}`)" if change.cell.id else ""
     return f"cell {change.cell.index}{identity}{'' if change.head else ' of the base'}"
 
 
 def diff_lines(change: CellChange) -> Iterator[str]:
-    """Yield the changed lines of a cell with their marks."""
+    """Yield the lines of a cell's diff, each with its mark."""
     for number, hunk in enumerate(change.hunks()):
         if number:
             yield f"@@ line {hunk.head_line} @@"
@@ -200,7 +200,7 @@ def count(number: int, noun: str) -> str:
 
 
 def listed(texts: Sequence[str], most: int) -> str:
-    """Return the texts with commas between them, and how many more there are."""
+    """Return the first `most` texts, separated by commas, and how many more there are."""
     rest = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + rest
 

@@ -48,7 +48,7 @@ _STATES: dict[str, Literal["added", "deleted", "modified"]] = {
 
 @dataclass
 class Reviewer:
-    """Reviews the notebooks of one repository; runs are made only when asked for."""
+    """Reviews the changed notebooks of one repository. Runs are made only if that is requested."""
 
     repository: GitRepository
     base: str = ""
@@ -62,7 +62,7 @@ class Reviewer:
     _dirty: bool = False
 
     def review(self) -> Review:
-        """Return the review. Raises UsageError for a base that is not there or shares no history."""
+        """Return the review. Raises UsageError when the base does not exist or shares no history with the head."""
         base = self.base or self.repository.default_branch()
         commit = self.repository.merge_base(base, "HEAD")
         state = provenance.git_state(self.repository.root)

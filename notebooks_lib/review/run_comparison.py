@@ -14,21 +14,21 @@ from notebooks_lib.review.run_record import CellCost, RunRecord
 
 @dataclass(frozen=True)
 class Difference:
-    """One name that has another value; None where a run has none."""
+    """A name whose value differs between two runs; None for a run without it."""
 
     name: str
     base: str | float | None
     head: str | float | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the difference as JSON takes it, which has no number for infinity."""
+        """Return the difference as plain values for JSON, with null for infinity."""
         numbers = {side: getattr(self, side) for side in ("base", "head")}
         return {"name": self.name, **{side: value if _in_json(value) else None for side, value in numbers.items()}}
 
 
 @dataclass(frozen=True)
 class CostChange:
-    """What one cell took in both runs."""
+    """Time and memory of one cell in two runs."""
 
     base_cell: int
     head_cell: int
@@ -39,18 +39,18 @@ class CostChange:
 
     @property
     def more_seconds(self) -> float:
-        """How many seconds longer it took."""
+        """How many seconds longer the cell took in the second run."""
         return (self.head.seconds or 0.0) - (self.base.seconds or 0.0)
 
     @property
     def more_memory_mb(self) -> float:
-        """How much more memory its kernel held at most while it ran, in MiB."""
+        """How much higher the kernel's peak memory was during the cell in the second run, in MiB."""
         return (self.head.peak_memory_mb or 0.0) - (self.base.peak_memory_mb or 0.0)
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What differs between two runs."""
+    """The differences between two runs."""
 
     base: RunRecord
     head: RunRecord
@@ -67,7 +67,7 @@ class RunComparison:
     diff: NotebookDiff | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON takes it."""
+        """Return the comparison as plain values for JSON."""
         parts = ("parameters", "data", "packages", "commit", "metrics")
         return {
             "base": self.base.info.run_id,
@@ -80,7 +80,7 @@ class RunComparison:
 
 
 def compare_runs(base: RunRecord, head: RunRecord) -> RunComparison:
-    """Return what differs between two runs, as far as both recorded it."""
+    """Return the differences between two runs, in what both have recorded."""
     diff = compare_notebooks(base.notebook, head.notebook) if base.notebook and head.notebook else None
     packages = _differences(base.packages, head.packages) if base.packages and head.packages else ()
     return RunComparison(

@@ -29,7 +29,7 @@ INSERTED = {INJECTED_TAG, SECRETS_TAG, ERROR_TAG}
 
 @dataclass(frozen=True)
 class CellCost:
-    """What one code cell took."""
+    """Time and memory of one code cell."""
 
     seconds: float | None
     peak_memory_mb: float | None
@@ -37,7 +37,7 @@ class CellCost:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as it was recorded. What it did not record is empty."""
+    """One run, with everything that it recorded. A field is empty if the run did not record it."""
 
     info: RunInfo
     parameters: Mapping[str, str]
@@ -50,12 +50,12 @@ class RunRecord:
 
     @property
     def lock(self) -> str:
-        """The digest of its environment's lock."""
+        """The digest of the lock file of the run's environment."""
         return self.info.tags.get(Tag.LOCK_SHA256, "")
 
 
 def read_run(store: Store, text: str) -> RunRecord:
-    """Return a run of the store by its id, or the beginning of it. Raises UsageError when there is none."""
+    """Return a run of the store by its id or the beginning of it. Raises UsageError when no run has it."""
     info = query.get_run(store, query.whole_id(store, text))
     with tempfile.TemporaryDirectory() as scratch, translate_store_errors(store):
         listed = (store.client.list_artifacts(info.run_id, folder) for folder in ("nbops", FOLDER))

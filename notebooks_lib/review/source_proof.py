@@ -21,9 +21,9 @@ NEWEST = 20
 
 
 def prove(run: RunInfo, fingerprint: str, *, dirty: bool) -> SourceProof:
-    """Return the proof for a run that ended well, of the source under review with this fingerprint.
+    """Return whether the numbers of a successful run come from the source with this fingerprint.
 
-    `dirty` says that the work tree under review holds uncommitted changes.
+    `dirty` says whether the work tree under review has uncommitted changes.
     """
     differences = []
     if run.tags.get(Tag.SOURCE_FINGERPRINT) != fingerprint:
@@ -40,9 +40,9 @@ def prove(run: RunInfo, fingerprint: str, *, dirty: bool) -> SourceProof:
 def explain(
     store: Store, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> SourceProof:
-    """Return what differs between the source under review and that of the notebook's newest successful run.
+    """Return how the source under review differs from that of the notebook's newest successful run.
 
-    The proof has no run if none of the last `NEWEST` runs of the notebook ended well.
+    The result names no run if none of the notebook's last `NEWEST` runs was successful.
     """
     path = source.notebook.opened.relative_to(source.root).as_posix()
     run = _newest_run(store, path)

@@ -17,9 +17,9 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 def find_stale_text(
     diff: NotebookDiff, base_run: Notebook | None = None, head_run: Notebook | None = None
 ) -> tuple[str, ...]:
-    """Return a line for each text that speaks of what is gone, and for each kept output that no longer fits.
+    """Return a line for each text that mentions a removed name, and for each kept output that no longer fits the code.
 
-    The runs are the executed notebooks of both sides, with the cells of their sources.
+    `base_run` and `head_run` are the executed notebooks of base and head.
     """
     if not diff.base.is_python or not diff.head.is_python:
         return ()
