@@ -19,8 +19,9 @@ _QUIET_PATHS = ("/health", "/ping", "/metrics")
 
 
 class AccessLog:
-    """The access log: a line of JSON for each request, in a file of bounded size. A kill -9 loses lines since
-    `flush`.
+    """The access log of a server: a line of JSON for each request, in a file of bounded size.
+
+    A kill -9 loses the lines written since the last `flush`.
     """
 
     def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
@@ -29,7 +30,7 @@ class AccessLog:
         self._file: IO[str] | None = None
 
     def write(self, request: HttpRequest, answer: HttpResponse, seconds: float) -> None:
-        """Write a line about an answered request. A full disk costs the line, not the answer."""
+        """Write a line about a request and its answer. If the disk is full, the line is lost and no error is raised."""
         if answer.status == 200 and request.path in _QUIET_PATHS:
             return
         slot, client = answer.slot, request.scope.get("client")
@@ -53,14 +54,14 @@ class AccessLog:
             self._file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
-        """Write what is left to disk."""
+        """Write the remaining lines to disk, and close the file."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
 
     def flush(self) -> None:
-        """Write the lines to disk, and begin another file when this one is full."""
+        """Write the lines to disk. If the file is full, begin a new one."""
         if self._file is None:
             return
         with suppress(OSError):

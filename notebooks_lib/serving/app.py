@@ -47,7 +47,7 @@ _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /me
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Limits of one request: size, time and memory, so that others are still served."""
+    """Limits of a single request on size, time and memory, so that other requests are still served."""
 
     body: int = 16 * 1024 * 1024
     """Bytes of a request's body."""
@@ -69,7 +69,7 @@ def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
 
 
 class App:
-    """The application of endpoint `name`; `slots` may be empty, and is read anew for each request.
+    """The ASGI application of endpoint `name`. `slots` may be empty; each request uses the slots of that moment.
 
     With a `key`, every path except /health and /ping requires `Authorization: Bearer KEY`. Without one, only requests
     of this machine, and of pages under one of `hosts`, are answered; see `foreign_origin`.
@@ -114,7 +114,7 @@ class App:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, from its headers to the end of its answer."""
+        """Handle one request, from reading its headers to sending its answer."""
         if scope["type"] != "http":
             return
         began = time.perf_counter()

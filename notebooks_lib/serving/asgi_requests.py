@@ -47,7 +47,7 @@ PROBE_HEADER = b"x-nbops-probe"
 
 
 class RefusedRequest(Exception):
-    """A request that is refused, with the status and the reason that the client reads."""
+    """A request is refused, with this status and reason for the client."""
 
     def __init__(self, status: int, message: str, *, code: str = "") -> None:
         self.status = status
@@ -74,7 +74,7 @@ class HttpResponse:
 
 @dataclass
 class HttpRequest:
-    """One request, whose body is read on demand."""
+    """An HTTP request. Its body is read when it is asked for."""
 
     scope: Scope
     receive: Receive
@@ -109,7 +109,7 @@ class HttpRequest:
         return str(self.scope["path"])
 
     def kind(self) -> str:
-        """Return the body's media type. Raises RefusedRequest for one that no model reads."""
+        """Return the body's media type. Raises RefusedRequest unless it is JSON or CSV in UTF-8."""
         # It must be sent: a foreign web page can send a body without it, and the browser asks no permission first.
         content_type = self.headers.get(b"content-type", b"")
         if content_type == b"application/json":
@@ -127,10 +127,10 @@ class HttpRequest:
     async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
         """Return the body, of at most `limit` bytes.
 
-        A longer one is read up to four times `limit`, because a client reads no reason before it has sent its request.
-        `hold` is called with the number of bytes beyond the first UNCOUNTED before they are kept, and may raise. Raises
-        RefusedRequest when the body is too long or does not arrive within `timeout` seconds, ClientGone when the client
-        closed the connection.
+        A longer body is read up to four times `limit`, because a client does not read the reason before it has sent its
+        request. Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise an
+        error. Raises RefusedRequest when the body is too long or does not arrive within `timeout` seconds, ClientGone
+        when the client closed the connection.
         """
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > 4 * limit:
@@ -169,12 +169,12 @@ def _too_large(limit: int) -> RefusedRequest:
 
 
 def as_json(status: int, content: Any, *, slot: Slot | None = None) -> HttpResponse:
-    """Return an answer in JSON, in ASCII: a message may quote half of a surrogate pair that was sent."""
+    """Return an answer in JSON. It is ASCII, because a message may quote half of a surrogate pair from the request."""
     return HttpResponse(status, json.dumps(content, default=str).encode(), slot=slot, headers=_MORE.get(status, ()))
 
 
 def refusal_response(status: int, message: str, *, code: str = "", slot: Slot | None = None) -> HttpResponse:
-    """Return an answer that gives the reason for a refusal."""
+    """Return the answer to a refused request: status, message and error code."""
     return as_json(status, {"error_code": code or _CODES.get(status, "BAD_REQUEST"), "message": message}, slot=slot)
 
 
@@ -198,7 +198,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def foreign_origin(headers: Iterable[tuple[bytes, bytes]], allowed: Sequence[str] = ()) -> str:
-    """Return why a request may come from a foreign web page, by its headers; empty if it cannot.
+    """Return why, by its headers, a request may come from a foreign web page; empty if it cannot.
 
     Host names in `allowed` count as names of this machine.
     """

@@ -48,10 +48,10 @@ def check_body(kind: str, body: bytes, columns: Sequence[Column], *, block: int 
 
 
 def check_cells(key: str, value: Any, columns: Sequence[Column]) -> None:
-    """Raise InputError if a small body describes a large table.
+    """Raise InputError if a small body describes a large table. `key` and `value` are its format and its rows.
 
     Rows as objects need not hold every column: a row of 1,000 columns and 100,000 empty ones make 100 million cells.
-    MLflow refuses objects for a tensor without a name, too, but writes every number of them into its message.
+    MLflow also rejects objects for a tensor without a name, but writes every number of them into its message.
     """
     unnamed = bool(columns) and all(column.name is None for column in columns)
     if (

@@ -26,7 +26,7 @@ _RESERVED_FILES = 64
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Limits of one connection, and of the number of connections."""
+    """Limits of a connection, and of the number of connections."""
 
     head: int = 64 * 1024
     """Bytes of a request line with its headers, of trailers, or of the framing between two pieces of a body."""
@@ -64,7 +64,7 @@ def backlog(connections: int) -> int:
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One HTTP connection with limits, which are the same for the whole process; see `bounded`."""
+    """An HTTP connection with limits. `bounded` sets the limits, which are the same for the whole process."""
 
     bounds = ConnectionLimits()
 
@@ -78,7 +78,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._arrived = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """If there are too many connections, close the one that has waited longest for its client."""
+        """Accept the connection. If there are too many, close the one that has waited longest for its client."""
         if len(self.connections) >= self.bounds.connections:
             _longest_waiting(self.connections).abort()
         super().connection_made(transport)
@@ -93,7 +93,10 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(f"the head of the request is longer than {self.bounds.head} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer 400 to a request that cannot be parsed, 431 to too many headers; abort after too many requests."""
+        """Answer 400 to an invalid request, 431 to too many headers.
+
+        Close the connection if too many requests are pending.
+        """
         if self._fields > self.bounds.headers:
             self._refuse(f"the request has more than {self.bounds.headers} header fields")
         elif len(self.pipeline) > self.bounds.pipelined:
@@ -137,7 +140,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def waiting_since(self) -> float:
-        """Return when the wait for the client began, by the monotonic clock; infinity while there is none."""
+        """Return the monotonic time since which the server waits for the client; infinity if it does not wait."""
         if self.head_due_since is not None:
             return self.head_due_since
         if self._unread_since is not None:
@@ -146,13 +149,13 @@ class BoundedConnection(HttpToolsProtocol):
         return self._arrived if unfinished else float("inf")
 
     def overdue(self, now: float) -> bool:
-        """Return True if the client has exceeded its time limit."""
+        """Return True if the client has exceeded its time limit at the monotonic time `now`."""
         if self.head_due_since is not None and now - self.head_due_since > self.bounds.idle:
             return True
         return self._unread_since is not None and now - self._unread_since > self.bounds.unread
 
     def abort(self) -> None:
-        """Close at once; unsent data are thrown away."""
+        """Close the connection at once; data not yet sent are discarded."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -174,7 +177,7 @@ class _LimitExceeded(httptools.HttpParserError):
 
 
 def bounded(bounds: ConnectionLimits) -> type[BoundedConnection]:
-    """Return the protocol class with these limits, as `uvicorn.Config(http=…)` takes it."""
+    """Return a protocol class with these limits, for `uvicorn.Config(http=…)`."""
     return type("Connection", (BoundedConnection,), {"bounds": bounds})
 
 

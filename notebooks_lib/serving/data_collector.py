@@ -41,7 +41,7 @@ log = logging.getLogger("nbops.endpoint")
 
 @dataclass(frozen=True)
 class CollectedRequest:
-    """One request that was answered with predictions."""
+    """A request that was answered with predictions, to be written to a file."""
 
     slot: str
     version: str
@@ -63,7 +63,7 @@ class _File:
 
 
 class DataCollector:
-    """Collects requests in a bounded queue; one thread writes them to files."""
+    """Collects requests in a bounded queue. A thread writes them to files."""
 
     def __init__(
         self, root: Path, endpoint: str, *, share: float = 1.0, rotate: float = 60.0, waiting: int = WAITING
@@ -84,7 +84,7 @@ class DataCollector:
         self._thread.start()
 
     def offer(self, request: CollectedRequest) -> None:
-        """Queue the request, if it is in the sample and the queue has room. Takes microseconds."""
+        """Queue the request, if it belongs to the sample and the queue has room. Takes microseconds."""
         self._turn += 1
         if (self._turn * _STEP) % 1.0 >= self._share:
             return
@@ -176,7 +176,7 @@ class DataCollector:
 
 
 def input_rows(kind: str, body: bytes) -> list[Any]:
-    """Return the rows of a request, as objects where its columns have names."""
+    """Return the rows of a request: as objects if its columns have names, else as they were sent."""
     if kind == "text/csv":
         return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     payload = json.loads(body)

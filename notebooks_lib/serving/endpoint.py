@@ -26,7 +26,10 @@ _REFUSALS = (400, 413, 415)
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return `name` if it is valid as a folder and in an address. Raises UsageError otherwise."""
+    """Return `name` if it can be used as a folder and in an address.
+
+    Raises UsageError, naming its `kind`, otherwise.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{kind} {name!r}: expected letters, digits, '.', '_' or '-', starting with a letter or digit")
     return name
@@ -46,7 +49,7 @@ class FetchedModel:
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version of a model for a slot. Its files are fetched only where they are needed."""
+    """A model version to put into a slot. Its files are fetched only where they are needed."""
 
     version: str
     detail: Mapping[str, Any]
@@ -59,7 +62,7 @@ class ServedVersion:
     def in_folder(
         cls, folder: Path, *, version: str, detail: Mapping[str, Any] | None = None, sha256: str = ""
     ) -> ServedVersion:
-        """Return a version whose files lie in a folder on this machine already."""
+        """Return a version whose files are in a folder on this machine."""
         return cls(version, detail or {}, lambda _: FetchedModel(folder, sha256))
 
 
@@ -84,7 +87,7 @@ class SlotStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
-    """The status of an endpoint. No key or token is part of it."""
+    """The status of an endpoint. It holds no key or token."""
 
     name: str
     state: Literal["running", "stopped", "broken"]
@@ -105,7 +108,7 @@ class EndpointStatus:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """Return what this kind of endpoint shows people beside the fields above: label and text."""
+        """Return more facts to display that depend on the kind of endpoint: label and text."""
         return {}
 
     def as_json(self) -> dict[str, Any]:
@@ -115,7 +118,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True)
 class EndpointAnswer:
-    """The answer of an endpoint to one request: HTTP status, JSON content and the address that answered."""
+    """An endpoint's answer to one request: HTTP status, JSON content and the address that answered."""
 
     status: int
     """The HTTP status: 200 with predictions, 4xx when the request was refused, 5xx when the model failed.
@@ -128,7 +131,10 @@ class EndpointAnswer:
     """The address that answered, for messages."""
 
     def result(self) -> Any:
-        """Return the content of the answer. Raises InputError for a refused request, EndpointError for a failed one."""
+        """Return the content of the answer.
+
+        Raises InputError when the request was refused, EndpointError when it failed.
+        """
         if self.status == 200:
             return self.content
         message = self.content.get("message", self.content) if isinstance(self.content, dict) else self.content
@@ -138,53 +144,57 @@ class EndpointAnswer:
 
 
 class EndpointSession(Protocol):
-    """Sends many requests to a running endpoint; several threads can use it at once."""
+    """Sends many requests to a running endpoint. Several threads can use it at once."""
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
-        """Return the answer to a request in one of MLflow's formats or Azure's, whatever its status.
+        """Send a request in one of MLflow's formats or Azure's, and return the answer, whatever its status.
 
         With `slot`, that slot answers, even without traffic. Raises InputError when the payload cannot be written as
-        JSON, EndpointError when nobody answers.
+        JSON, EndpointError when the endpoint cannot be reached.
         """
 
 
 class Endpoint(Protocol):
     """The interface of an endpoint, whatever runs it.
 
-    Changes wait until they are in force: when a method returns, the next request meets the new state. Each wait is
-    bounded. A method that raises leaves what served serving; one whose process is killed leaves either the old state or
-    the new one, and giving the same command again completes it. Two changes at once are made one after the other.
+    A method that changes the endpoint waits until the change is in force: when it returns, the next request meets the
+    new state. Each wait is bounded. If a method raises an error, the endpoint serves what it served before. If its
+    process is killed, the endpoint is in the old or the new state, and the same command again completes the change. Two
+    changes at once are made one after the other.
 
     Every method but `deploy`, `start` and `idle_slot` raises UnknownNameError when nothing was ever deployed under the
-    name. A name that cannot be an endpoint's is refused with UsageError when the endpoint is opened.
+    name. A name that no endpoint can have raises UsageError when the endpoint is opened.
     """
 
     name: str
 
     def status(self) -> EndpointStatus:
-        """Return the status. It changes and starts nothing, and waits for no change; a broken endpoint is no error."""
+        """Return the status.
+
+        This changes and starts nothing, and waits for no change. A broken endpoint raises no error.
+        """
 
     def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> EndpointStatus:
         """Load a version into `slot`, while the other slots serve; no traffic moves.
 
-        With `traffic` the slot gets all of it once the model has answered its own example, even if it had some before.
-        A stopped endpoint is started. Raises UsageError when the slot has traffic and `traffic` is not set, or the
-        files are no MLflow model; EndpointError with the reason, logs included, when the model cannot be served or its
-        files have another digest than expected.
+        With `traffic` the slot gets all of it once the model has answered its example, even if it had some before. A
+        stopped endpoint is started. Raises UsageError when the slot has traffic and `traffic` is not set, or the files
+        are not an MLflow model. Raises EndpointError, with the reason and the log, when the model cannot be served or
+        its files have another digest than expected.
         """
 
     def delete_slot(self, slot: str) -> EndpointStatus:
-        """Delete a slot. Without any slot left the endpoint stops, and keeps its address.
+        """Delete a slot. When no slot is left, the endpoint stops, and keeps its address.
 
-        Raises UsageError while the slot has traffic, UnknownNameError for a slot that is not there.
+        Raises UsageError while the slot has traffic, UnknownNameError for an unknown slot.
         """
 
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> EndpointStatus:
-        """Give each slot its percentage of the requests that name none: 100 in all, or 0. Slots not named get 0.
+        """Set each slot's percentage of the requests that name no slot. Their sum is 100 or 0; slots left out get 0.
 
         `mirror` sets the mirrored share in the same step, as `set_mirror` does; None keeps it. A slot that gets traffic
-        is no longer mirrored to. A stopped endpoint does so from its next start on. Raises UsageError for percentages
-        that make no sense, UnknownNameError for a slot that is not there, EndpointError for a slot that failed to load.
+        is no longer mirrored to. A stopped endpoint applies the percentages from its next start on. Raises UsageError
+        for invalid percentages, UnknownNameError for an unknown slot, EndpointError for a slot that failed to load.
         """
 
     def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
@@ -195,33 +205,35 @@ class Endpoint(Protocol):
         """
 
     def start(self, first: ServedVersion | None = None) -> EndpointStatus:
-        """Serve what the slots hold, at the same address with the same key. Nothing changes when it runs already.
+        """Start the endpoint with its slots, at the same address with the same key. If it runs, nothing changes.
 
-        Without any slot, `first` is deployed and gets all traffic. Raises EndpointError when there is neither, or a
-        slot with traffic cannot be loaded.
+        If there is no slot, `first` is deployed and gets all traffic. Raises EndpointError when there is neither, or
+        when a slot with traffic cannot be loaded.
         """
 
     def stop(self) -> EndpointStatus:
-        """Stop serving. Slots, shares, address and key are kept for `start`."""
+        """Stop serving. Slots, percentages, address and key are kept for `start`."""
 
     def idle_slot(self) -> str:
-        """Return the slot to deploy to next: one of SLOTS without traffic. Raises EndpointError when all have some."""
+        """Return the slot to deploy to next: one of SLOTS without traffic.
+
+        Raises EndpointError when all have traffic.
+        """
 
     def is_intact(self, slot: str) -> bool:
         """Return True if a slot still holds exactly the files that were deployed to it."""
 
     def example(self, *, slot: str | None = None) -> dict[str, Any]:
-        """Return a request that the model of `slot` answers; of the slot with most of the traffic by default.
+        """Return a request that the model of `slot` answers; the default is the slot with most traffic.
 
-        Raises EndpointError when the model was logged without one.
+        Raises EndpointError when the model was logged without an example.
         """
 
     def invoke(self, payload: object, *, slot: str | None = None, probe: bool = False) -> Any:
         """Return the JSON of the answer to one request; see `EndpointSession.ask` for `payload` and `slot`.
 
-        A `probe` only tries the endpoint: it is counted as a probe and not collected. Raises UnknownNameError for a
-        slot that is not there, InputError when the request is refused, EndpointError when the endpoint does not run or
-        its model fails.
+        A `probe` is a test request: it is counted separately and not collected. Raises UnknownNameError for an unknown
+        slot, InputError when the request is refused, EndpointError when the endpoint does not run or its model fails.
         """
 
     def session(self, *, probe: bool = True) -> EndpointSession:
@@ -231,18 +243,18 @@ class Endpoint(Protocol):
         """
 
     def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
-        """Return the counts by slot; with `since`, an earlier result, only what came after it.
+        """Return the request counts by slot. With `since`, an earlier result, return only what came after it.
 
-        After a new deployment to a slot, or a restart of the endpoint, counting begins again.
-        Raises EndpointError when the endpoint does not run.
+        After a new deployment to a slot, or a restart of the endpoint, counting begins again. Raises EndpointError when
+        the endpoint does not run.
         """
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
-        """Return the last lines of the log; of `slot` only, where the endpoint keeps a log for each."""
+        """Return the last `lines` lines of the log. If the endpoint keeps a log for each slot, `slot` selects one."""
 
 
 def require_slot(slot: str, slots: Mapping[str, Any]) -> None:
-    """Raise UnknownNameError, naming the slots there are, unless `slot` is one of them."""
+    """Raise UnknownNameError, listing the known slots, unless `slot` is one of them."""
     if slot not in slots:
         raise UnknownNameError("slot", slot, slots, f"to make it: nbops endpoint deploy NAME --slot {slot}")
 
@@ -255,8 +267,9 @@ def check_shares(
     shares: Mapping[str, int] | None = None,
     mirror: Mapping[str, int] | None = None,
 ) -> None:
-    """Raise UsageError or UnknownNameError for shares that no endpoint can have; `shares` is new traffic, `traffic` is
-    what holds when none is given.
+    """Check new percentages of traffic (`shares`) and of mirrored requests (`mirror`). `traffic` are the present ones.
+
+    Raises UnknownNameError for an unknown slot, UsageError for percentages that an endpoint cannot have.
     """
     for slot, percent in {**(mirror or {}), **(shares or {})}.items():
         require_slot(slot, slots)

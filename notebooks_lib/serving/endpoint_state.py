@@ -28,7 +28,7 @@ Deployment = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True)
 class SlotState:
-    """The wanted state of one slot: its model version and details."""
+    """The wanted content of one slot: its model version and details."""
 
     version: str
     model: str
@@ -45,16 +45,19 @@ class SlotState:
 
     @property
     def deployment(self) -> Deployment:
-        """Return model, version, time and id, which together identify this deployment."""
+        """Return model, version, time and id, which together identify the deployment to this slot."""
         return self.model, self.version, self.since, self.id
 
     def as_json(self) -> dict[str, Any]:
-        """Return the slot as plain values for state.json, without unknown ones."""
+        """Return the slot as plain values for state.json; fields that are not known are left out."""
         return {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
 
     @classmethod
     def from_json(cls, content: Any, where: str) -> Self:
-        """Read what `as_json` returned. Raises ValueError when a key is missing or of another kind."""
+        """Restore the slot from what `as_json` returned. Raises ValueError when a key is missing or has a wrong type.
+
+        `where` names the slot in the message.
+        """
         _expect(content, {"model": str, "version": str, "since": str, "detail": dict}, where)
         optional = {"id": str, "sha256": str, "example": dict}
         optionals = {key: content[key] for key in optional if content.get(key) is not None}
@@ -83,15 +86,15 @@ class EndpointState:
 
     @property
     def main_slot(self) -> str:
-        """Return the slot with most of the traffic; without any traffic, the first; empty without slots."""
+        """Return the slot with most traffic; if none has traffic, the first; empty if there is no slot."""
         return min(self.slots, key=lambda name: -self.traffic.get(name, 0), default="")
 
     def with_slot(self, name: str, slot: SlotState) -> Self:
-        """Return the state with another content of one slot."""
+        """Return a copy of the state, in which the slot `name` is replaced by `slot`."""
         return replace(self, slots={**self.slots, name: slot})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plain values of the file."""
+        """Return the state as plain values for state.json."""
         slots = {name: slot.as_json() for name, slot in self.slots.items()}
         generation = self.generation
         plain = {name: value for name, value in asdict(self).items() if name != "generation"}
@@ -105,9 +108,9 @@ class EndpointState:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """Read what `as_json` returned, in this format or an older one.
+        """Restore the state from what `as_json` returned, in this format or an older one.
 
-        Raises ValueError when a key is missing or of another kind, KeyError without a format.
+        Raises ValueError when a key is missing or has a wrong type, KeyError when there is no format.
         """
         content = {"generation": 0, "traffic": {}, "mirror": {}, "name": "", **content}
         kinds = {"name": str, "host": str, "port": int, "generation": int, "wanted": str}
@@ -125,7 +128,10 @@ class EndpointState:
 
 
 def read_state(path: Path) -> EndpointState:
-    """Read state.json. Raises EndpointError for an unknown format, ValueError and such when it is damaged."""
+    """Read state.json.
+
+    Raises EndpointError for an unknown format; for a damaged file, ValueError and similar errors.
+    """
     content = json.loads(path.read_text("utf-8"))
     if content["format"] not in _READABLE:
         raise EndpointError(f"{path}: written in format {content['format']!r}, this nbops reads {FORMAT}; deploy again")
@@ -134,7 +140,7 @@ def read_state(path: Path) -> EndpointState:
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """A server process as it described itself in server.json, before it began to serve."""
+    """What a server process wrote about itself to server.json before it began to serve."""
 
     pid: int
     born: str
@@ -148,7 +154,7 @@ class ServerRecord:
 
 
 def read_server(path: Path) -> ServerRecord | None:
-    """Read server.json; None when there is none, or not a readable one."""
+    """Read server.json; None if there is no readable one."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         content = json.loads(path.read_text("utf-8"))
         known = {key: content[key] for key in ("host", "port", "protocol", "since") if key in content}
@@ -168,7 +174,7 @@ class SlotReport:
 
 @dataclass(frozen=True)
 class FollowReport:
-    """The server's report in serving.json: which generation of the state it serves."""
+    """What a running server wrote to serving.json: which generation of the state it serves."""
 
     pid: int
     generation: int
@@ -176,7 +182,7 @@ class FollowReport:
 
 
 def read_report(path: Path) -> FollowReport | None:
-    """Read serving.json; None when there is none, or not a readable one."""
+    """Read serving.json; None if there is no readable one."""
     with suppress(OSError, ValueError, RecursionError):
         content = json.loads(path.read_text("utf-8"))
         _expect(content, {"pid": int, "generation": int, "slots": dict})
@@ -189,9 +195,9 @@ def read_report(path: Path) -> FollowReport | None:
 
 
 def write_draft(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> Path:
-    """Write JSON to a draft beside `path` and return the draft, which can replace `path` atomically.
+    """Write JSON to a draft file beside `path`, which can replace `path` atomically; return the draft's path.
 
-    A `durable` draft is safe on disk when this returns: even a power cut then leaves a complete file at `path`.
+    A `durable` draft is on disk when this returns, so that even after a power cut the file at `path` is complete.
     """
     text = json.dumps(content, indent=2, default=str)
     return atomic_private_files.write_draft(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class HotReloader:
-    """Follows the state file: loads the models that it names, then puts them in service."""
+    """Follows the state file of an endpoint: loads the models that it names, then puts them in service."""
 
     def __init__(self, folder: Path, slots: Slots) -> None:
         self._folder = folder
@@ -43,7 +43,10 @@ class HotReloader:
         self._failed: dict[str, tuple[Deployment, str]] = {}
 
     def load_first(self, wanted: EndpointState, must: set[str]) -> None:
-        """Load all slots before the server begins to serve. Raises when a slot in `must` cannot be loaded."""
+        """Load all slots of the state before the server begins to serve.
+
+        A slot in `must` that cannot be loaded raises its error; any other is marked as failed.
+        """
         for name, entry in wanted.slots.items():
             try:
                 self._keep(name, entry, self._load(entry))
@@ -54,11 +57,14 @@ class HotReloader:
         self._serve(wanted)
 
     def example(self) -> dict[str, dict[str, Any] | None]:
-        """Return, by slot, a request that its model answers."""
+        """Return, for each loaded slot, the example of its model."""
         return {name: slot.model.example for name, (_, slot) in self._held.items()}
 
     async def follow(self) -> None:
-        """Follow the state file, until cancelled. A newer state does not wait for one that is still being loaded."""
+        """Follow the state file until cancelled.
+
+        A newer state does not wait for an older one that is still being loaded.
+        """
         seen, applying = None, None
         asyncio.get_running_loop().call_later(SETTLED, lambda: _in_thread(self._complete))
         while True:
@@ -135,7 +141,7 @@ class HotReloader:
 
 
 def version_info(entry: SlotState) -> dict[str, Any]:
-    """Return what `/version` answers for a slot of the state."""
+    """Return the answer of `/version` for a slot of the state."""
     first = {key: entry.detail.get(key) for key in ("model", "run_id", "dataset")}
     rest = {key: value for key, value in entry.detail.items() if key not in first}
     return {"model": first.pop("model"), "version": entry.version, **first, "since": entry.since, "detail": rest}

@@ -59,9 +59,10 @@ def send_request(
     probe: bool = False,
     timeout: float = TIMEOUT,
 ) -> tuple[int, Any]:
-    """Send a request; return status and JSON of the answer. Raises OSError if none comes, EndpointError if not JSON.
+    """Send a request; return status and JSON content of the answer.
 
-    A `probe` is marked as our own test of the endpoint: no caller waits for its answer.
+    A `probe` is marked as a test request: no caller waits for its answer. Raises OSError when there is no answer,
+    EndpointError when it is not JSON.
     """
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if slot is not None:
@@ -88,9 +89,9 @@ def send_request(
 def request_predictions(
     address: Address, payload: object, *, key: str = "", slot: str | None = None, probe: bool = False
 ) -> EndpointAnswer:
-    """Send a prediction request and return the answer, whatever its status; `probe` as in `send_request`.
+    """Send a prediction request and return the answer, whatever its status. `probe` marks a test request.
 
-    Raises InputError when the payload cannot be written as JSON, EndpointError when nobody answers.
+    Raises InputError when the payload cannot be written as JSON, EndpointError when the endpoint cannot be reached.
     """
     try:
         body = json.dumps(payload).encode()
@@ -104,9 +105,10 @@ def request_predictions(
 
 
 def curl_command(address: Address, example: object, *, example_file: Path, key_file: Path) -> str:
-    """Return a curl command that sends the example: a short example in the command itself, a long one from its file.
+    """Return a curl command that sends the example: inside the command if it is short, else from `example_file`.
 
-    The key goes through a pipe: every user of the machine can see the arguments of a process in `ps`.
+    The key is read from `key_file` through a pipe, because every user of the machine can see a process's arguments in
+    `ps`.
     """
     # A proxy that the shell names does not know this machine's loopback.
     parts = ["curl", "-sS", "--noproxy", "'*'", f"{address.url}/invocations", "-H", "'Content-Type: application/json'"]

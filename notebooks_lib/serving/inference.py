@@ -19,8 +19,8 @@ from notebooks_lib.serving import body_complexity, request_formats
 def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
     """Return the predictions for a JSON body of plain numbers, as `predict` would, but faster; None for other bodies.
 
-    pydantic's JSON is several times as fast as Python's, and reads the same numbers; what it does not read, such as
-    half of a surrogate pair, is left to the other way.
+    pydantic's JSON parser is several times as fast as Python's, and reads the same numbers. A body that it cannot read,
+    such as half of a surrogate pair, is left to `predict`.
     """
     if not model.quick:
         return None
@@ -33,7 +33,10 @@ def predict_quickly(model: ServedModel, body: bytes) -> bytes | None:
 
 
 def predict(model: ServedModel, kind: str, body: bytes) -> bytes:
-    """Return the predictions for a request body of media type `kind`, as JSON. Raises InputError or PredictionError."""
+    """Return the predictions for a request body of media type `kind`, as JSON.
+
+    Raises InputError when the body does not fit the model, PredictionError when the model fails.
+    """
     body_complexity.check_body(kind, body, model.columns)
     if kind == "text/csv":
         try:

@@ -41,12 +41,12 @@ from notebooks_lib.settings import Settings
 
 
 def names(settings: Settings) -> list[str]:
-    """Return the names of all local endpoints that were ever deployed in this project."""
+    """Return the names of all endpoints that were ever deployed on this machine for this project."""
     return local_endpoint_folder.known_endpoints(settings)
 
 
 class LocalEndpoint(Endpoint):
-    """One endpoint on this machine; `Endpoint` says what each method promises."""
+    """An endpoint on this machine; `Endpoint` says what each method promises."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class LocalEndpoint(Endpoint):
         self._folder = EndpointFolder(settings, name)
 
     def status(self) -> LocalStatus:
-        """Read the folder and look at the server process; a damaged state file gives a status too."""
+        """Read the endpoint's folder and look at the server process. A damaged state file gives a status too."""
         self._require()
         try:
             current = self._folder.read()
@@ -78,7 +78,7 @@ class LocalEndpoint(Endpoint):
                 return self._now()
 
     def delete_slot(self, slot: str) -> LocalStatus:
-        """Take the slot out of the state, then remove its files."""
+        """Remove the slot from the state, then delete its files."""
         self._require()
         with self._folder.locked():
             current = self._state()
@@ -92,15 +92,15 @@ class LocalEndpoint(Endpoint):
             return self._now()
 
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> LocalStatus:
-        """Write the new shares, and wait until the server follows them."""
+        """Write the new percentages to the state, and wait until the server applies them."""
         return self._share(traffic=shares, mirror=mirror)
 
     def set_mirror(self, shares: Mapping[str, int]) -> LocalStatus:
-        """Write the new share, and wait until the server follows it."""
+        """Write the new percentage to the state, and wait until the server applies it."""
         return self._share(mirror=shares)
 
     def start(self, first: ServedVersion | None = None) -> LocalStatus:
-        """Start the server process, on the same port as before; end one that is there but does not answer."""
+        """Start the server process on the same port as before. A server process that does not answer is ended first."""
         with self._folder.locked():
             current = self._folder.read()
             if (current is None or not current.slots) and first is not None:
@@ -140,7 +140,7 @@ class LocalEndpoint(Endpoint):
             return replace(self._now(), changed=was_running)
 
     def idle_slot(self) -> str:
-        """Return the first slot without traffic, by the state file."""
+        """Return the first slot without traffic in the state file."""
         current = self._folder.read() if self._folder.exists() else None
         taken = {slot for slot, percent in (current.traffic if current else {}).items() if percent}
         for slot in SLOTS:
@@ -152,7 +152,7 @@ class LocalEndpoint(Endpoint):
         )
 
     def is_intact(self, slot: str) -> bool:
-        """Compare the digest of the slot's files."""
+        """Return True if the slot's files have the digest that they were deployed with."""
         self._require()
         current = self._state()
         require_slot(slot, current.slots)
@@ -199,7 +199,7 @@ class LocalEndpoint(Endpoint):
         return {slot: now - (since or {}).get(slot, RequestCounts()) for slot, now in counts.items()}
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:
-        """Return the last lines that the server processes wrote: one process serves all slots."""
+        """Return the last lines that the server process wrote. It serves all slots, so `slot` is not used."""
         self._require()
         return self._folder.lines(lines)
 
@@ -243,12 +243,12 @@ class LocalEndpoint(Endpoint):
 
 @dataclass(frozen=True)
 class LocalSession(EndpointSession):
-    """Requests to one server process."""
+    """Sends requests to one server process."""
 
     address: Address
     key: str
     probe: bool
 
     def ask(self, payload: object, *, slot: str | None = None) -> EndpointAnswer:
-        """Send one request over a connection of its own."""
+        """Send one request over a new connection."""
         return http_client.request_predictions(self.address, payload, key=self.key, slot=slot, probe=self.probe)

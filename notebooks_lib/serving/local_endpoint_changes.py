@@ -34,7 +34,7 @@ def load_into_slot(
     *,
     traffic: bool,
 ) -> None:
-    """Load a version into a slot; `model` holds its fetched files. See `Endpoint.deploy`."""
+    """Load a version into a slot. `model` holds the version's fetched files; `Endpoint.deploy` says more."""
     try:
         old = folder.read()
     except EndpointError:
@@ -90,9 +90,9 @@ def set_shares(
     traffic: Mapping[str, int] | None,
     mirror: Mapping[str, int] | None,
 ) -> None:
-    """Write new percentages of traffic, of mirrored requests or of both, and wait until the server applies them.
+    """Write new percentages of traffic, of mirrored requests, or of both, and wait until the server applies them.
 
-    None keeps the present percentages, but a slot that gets traffic gets no mirrored requests any more.
+    None keeps the present percentages, except that a slot with traffic no longer gets mirrored requests.
     """
     check_shares(folder.name, current.slots, current.traffic, shares=traffic, mirror=mirror)
     shares = current.traffic if traffic is None else _positive(traffic)
@@ -120,7 +120,7 @@ def _positive(shares: Mapping[str, int]) -> dict[str, int]:
 
 
 def start_server(settings: Settings, folder: EndpointFolder, current: EndpointState) -> None:
-    """Start the server with all slots of the state; those with traffic must load, the others may fail."""
+    """Start the server with all slots of the state. Those with traffic must load; the others may fail."""
     must = {slot for slot, percent in current.traffic.items() if percent} or set(list(current.slots)[:1])
     try:
         for slot in sorted(must):

@@ -40,7 +40,7 @@ _KEY = re.compile(rf"[\x21-\x7e]{{{_SHORTEST_KEY},512}}")
 
 
 class EndpointFolder:
-    """The files of one endpoint."""
+    """The folder of one endpoint, with all its files."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.name = check_name("endpoint", name)
@@ -55,15 +55,18 @@ class EndpointFolder:
         self._patience = 2 * settings.endpoint.start_timeout + 30
 
     def example(self, slot: str) -> Path:
-        """Return the path of a request that the slot's model answers."""
+        """Return the path of the file with a request that the slot's model answers."""
         return self.path / f"example-{slot}.json"
 
     def exists(self) -> bool:
-        """Return True if anything was ever deployed here."""
+        """Return True if anything was ever deployed to this endpoint."""
         return self._state.exists()
 
     def read(self) -> EndpointState | None:
-        """Return the state; None when nothing was deployed. Raises EndpointError when the file is damaged."""
+        """Return the endpoint's state; None when nothing was deployed.
+
+        Raises EndpointError when its file is damaged.
+        """
         try:
             return endpoint_state.read_state(self._state)
         except FileNotFoundError:
@@ -75,14 +78,18 @@ class EndpointFolder:
             ) from error
 
     def write(self, state: EndpointState) -> None:
-        """Replace the state. Raises EndpointError when it cannot be written; the old one is still in force then."""
+        """Replace the endpoint's state.
+
+        Raises EndpointError when it cannot be written; the old state then stays in force.
+        """
         with self.staged(state) as commit:
             commit()
 
     @contextmanager
     def staged(self, state: EndpointState) -> Iterator[Callable[[], None]]:
-        """Write the new state beside the old one, and yield a function that puts the new state in force. Calling it
-        needs no disk space.
+        """Write the new state beside the old one, and yield a function that puts the new one in force.
+
+        Calling the function needs no disk space. Raises EndpointError when the state cannot be written.
         """
         with _saying(f"endpoint {self.name!r}: its state cannot be written"):
             state = replace(state, generation=self._generation() + 1)
@@ -96,7 +103,10 @@ class EndpointFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock this endpoint. Raises EndpointError when another process holds the lock for too long."""
+        """Lock this endpoint within the block.
+
+        Raises EndpointError when another process holds the lock for too long.
+        """
         with _saying(f"endpoint {self.name!r}: its folder cannot be made"):
             atomic_private_files.make_folder(self._lock.parent.parent)
             atomic_private_files.make_folder(self._lock.parent)
@@ -115,7 +125,10 @@ class EndpointFolder:
             lock.release()
 
     def secret(self) -> str:
-        """Return the endpoint's key; it is made at the first call, readable by its owner only."""
+        """Return the endpoint's key. The first call makes it, in a file that only its owner can read.
+
+        Raises EndpointError when the file cannot be read or written, or others can read it.
+        """
         if self.key.exists():
             return self._read_key()
         with suppress(FileExistsError), _saying(f"endpoint {self.name!r}: its key cannot be written"):
@@ -145,10 +158,11 @@ class EndpointFolder:
         return key
 
     def keep_model(self, source: Path, version: str) -> Path:
-        """Copy the model folder `source` in, completely or not at all. Raises EndpointError.
+        """Copy the model folder `source` into the endpoint's folder, completely or not at all; return the copy's path.
 
-        A version deployed again from the same files keeps its copy; from other files it gets another copy beside it,
-        because the server may still read the first.
+        A version deployed again from the same files keeps its copy. From other files it gets another copy beside it,
+        because the server may still read the first one. Raises EndpointError when it cannot be copied, or refers to
+        files outside its folder.
         """
         check_name("version", version)
         try:
@@ -174,11 +188,11 @@ class EndpointFolder:
         return target
 
     def check_model(self, slot: SlotState) -> None:
-        """Raise EndpointError when the files of a slot are not those that were deployed."""
+        """Raise EndpointError when the files of a slot's model are not those that were deployed."""
         check_model(self.models, slot)
 
     def prune(self, keep: set[str]) -> None:
-        """Remove model folders other than those named, and the leftovers of interrupted copies."""
+        """Remove all model folders except those named in `keep`, and what interrupted copies left behind."""
         if self.models.is_dir():
             for folder in self.models.iterdir():
                 if folder.name not in keep:
@@ -231,7 +245,7 @@ def check_model(models: Path, slot: SlotState) -> None:
 
 
 def known_endpoints(settings: Settings) -> list[str]:
-    """Return the names of all endpoints that were ever deployed here."""
+    """Return the names of all endpoints of this project that were ever deployed on this machine."""
     folder = settings.layout.endpoints
     return sorted(path.parent.name for path in folder.glob(f"*/{STATE}")) if folder.is_dir() else []
 

@@ -26,7 +26,7 @@ class LocalStatus(EndpointStatus):
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """Return label and text of the server process: its pid and memory."""
+        """Return the pid and memory of the server process, as label and text."""
         memory = f"{self.memory_mb:.0f} MB" if self.memory_mb is not None else ""
         return {"process": f"{self.pid}, {memory}"} if self.pid else {}
 

@@ -15,14 +15,17 @@ WAITING = 16
 
 
 class Mirror:
-    """Sends copies of requests to a second slot and counts where its answers differ. No client waits for them."""
+    """Sends copies of requests to a second slot, and counts how its answers differ. No client waits for them."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._waiting = 0
 
     def ask(self, slot: Slot, kind: str, body: bytes, answer: bytes, *, probe: bool = False) -> None:
-        """Queue `body` for `slot`, to be compared with `answer`; drop it when too many are waiting."""
+        """Queue the request `body` for `slot`, to compare its answer with `answer`.
+
+        Drop it when too many are waiting.
+        """
         if self._waiting >= WAITING:
             slot.tally.mirror_dropped += 1
             return

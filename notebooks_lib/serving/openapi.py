@@ -39,7 +39,7 @@ _FAULTS = {
 
 
 def openapi_document(title: str, version: str, model: ServedModel | None, *, keyed: bool) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of an endpoint that serves `model`."""
+    """Return the OpenAPI 3.1 document of an endpoint that serves `model`; `keyed` says whether requests need a key."""
     paths: dict[str, Any] = {
         "/ping": {"get": _get("Whether the model is loaded", {})},
         "/health": {"get": _get("Whether the model is loaded", {})},
@@ -60,7 +60,7 @@ def openapi_document(title: str, version: str, model: ServedModel | None, *, key
 
 
 def openapi_page(content: Mapping[str, Any]) -> str:
-    """Return an HTML page about an OpenAPI document: its paths, the request format, an example and the schemas."""
+    """Return an OpenAPI document as an HTML page: its paths, the request format, an example and the schemas."""
     info, parts = content["info"], []
     for path, methods in content["paths"].items():
         for method, about in methods.items():

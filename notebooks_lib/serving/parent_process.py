@@ -12,10 +12,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def exit_with_parent(pid: int, by: int = 9) -> None:
-    """End this process when its parent `pid` ends. On Linux the kernel does so, even while this process is paused.
+    """End this process when its parent `pid` ends.
 
-    `by` is the signal on Linux. Elsewhere a thread checks it now and then; that, and `exit_when_stdin_closes`, need a
-    process that is not paused.
+    On Linux the kernel sends the signal `by`, even while this process is paused. Elsewhere a thread checks now and
+    then, which needs a process that is not paused.
     """
     if sys.platform == "linux":
         import ctypes
@@ -29,7 +29,10 @@ def exit_with_parent(pid: int, by: int = 9) -> None:
 
 
 def exit_when_stdin_closes() -> None:
-    """End this process when its standard input closes, which the starting process holds open. Input is discarded."""
+    """End this process when its standard input closes.
+
+    The starting process keeps it open; what it sends is discarded.
+    """
 
     def wait() -> None:
         with suppress(OSError, ValueError):

@@ -13,7 +13,7 @@ SAME = 1e-6
 
 @dataclass(frozen=True)
 class AnswerComparison:
-    """The comparison of the answers that two slots gave to one request."""
+    """How the answers of two slots to one request differ."""
 
     rows: int
     different: int
@@ -39,8 +39,9 @@ def compare_answers(one: Any, other: Any) -> AnswerComparison:
 
 
 def largest_difference(one: Any, other: Any) -> float:
-    """Return the largest relative difference of two answers; infinite when they differ in form or in other than
-    numbers.
+    """Return the largest relative difference between two answers.
+
+    It is infinite if they differ in form, or in values that are not numbers.
     """
     return max((_relative_difference(*pair) for pair in _pairs(one, other)), default=0.0)
 
@@ -48,7 +49,7 @@ def largest_difference(one: Any, other: Any) -> float:
 def largest_finite_difference(one: Any, other: Any) -> float:
     """Return the largest finite relative difference between numbers of two answers; 0 if there is none.
 
-    Texts and forms are not compared. A difference from NaN or infinity has no size.
+    Texts and forms are not compared. A difference from NaN or infinity is not finite, and does not count.
     """
     differences = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
     return max((size for size in differences if math.isfinite(size)), default=0.0)

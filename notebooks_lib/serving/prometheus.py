@@ -14,7 +14,7 @@ _EVERY = 5
 
 
 def metrics_page(name: str, slots: Slots, elsewhere: RequestCounter, gauges: Mapping[str, float]) -> bytes:
-    """Return the text of /metrics for endpoint `name`; `elsewhere` counts the requests that no slot answered."""
+    """Return the text of /metrics for endpoint `name`. `elsewhere` counts requests that no slot answered."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)

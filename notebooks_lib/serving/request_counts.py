@@ -13,7 +13,7 @@ TIME_BOUNDS: tuple[float, ...] = tuple(10 ** (step / 20 - 4) for step in range(1
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """The counts of a slot since its model was deployed, or since an earlier count."""
+    """Counts of a slot's requests since its model was deployed, or since an earlier count."""
 
     requests: int = 0
     """Requests answered by it, whatever the status, without mirrored ones."""
@@ -43,17 +43,17 @@ class RequestCounts:
 
     @property
     def p50(self) -> float | None:
-        """Return the median seconds of a prediction; None without any."""
+        """Return the median time of a prediction in seconds; None if there was none."""
         return percentile(self.times, 0.5)
 
     @property
     def p95(self) -> float | None:
-        """Return the seconds that 95 % of the predictions took at most; None without any."""
+        """Return the 95th percentile of the time of a prediction, in seconds; None if there was none."""
         return percentile(self.times, 0.95)
 
     @property
     def largest_difference(self) -> float:
-        """Return the largest relative difference of mirrored numbers, to three digits."""
+        """Return the largest relative difference between the two answers to a mirrored request, to three digits."""
         return self.peaks[0][1] if self.peaks else 0.0
 
     def __sub__(self, mark: RequestCounts) -> RequestCounts:
@@ -71,12 +71,12 @@ class RequestCounts:
         return RequestCounts(**less, times=times, peaks=peaks, since=self.since)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, with the percentiles and the largest difference."""
+        """Return the counts as plain values, with the percentiles and the largest difference."""
         return {**asdict(self), "largest_difference": self.largest_difference, "p50": self.p50, "p95": self.p95}
 
 
 def read_counts(content: Mapping[str, Any]) -> RequestCounts:
-    """Return the counts from what `as_json` returned. A server of an older nbops may leave counts out."""
+    """Restore the counts from what `as_json` returned. A server of an older nbops may leave some out."""
     known = {each.name: content[each.name] for each in fields(RequestCounts) if each.name in content}
     peaks = tuple((int(number), float(apart)) for number, apart in content.get("peaks", ()))
     return RequestCounts(**{**known, "times": tuple(content["times"]), "peaks": peaks})
@@ -84,7 +84,7 @@ def read_counts(content: Mapping[str, Any]) -> RequestCounts:
 
 @dataclass
 class RequestCounter:
-    """The counts of a slot as they grow in the server; changed by its event loop only."""
+    """Counts a slot's requests inside the server. Only the event loop changes it."""
 
     since: str = ""
     codes: dict[int, int] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class RequestCounter:
     peaks: list[tuple[int, float]] = field(default_factory=list)
 
     def answered(self, status: int, seconds: float, *, probe: bool = False) -> None:
-        """Count an answered request; a `probe` is one of our own."""
+        """Count an answered request; `probe` says that it was a test request of nbops."""
         self.probes += probe
         self.codes[status] = self.codes.get(status, 0) + 1
         if status == 200:
@@ -108,7 +108,7 @@ class RequestCounter:
             self.seconds += seconds
 
     def differed(self, apart: float) -> None:
-        """Record the largest difference of a mirrored request's numbers, rounded so that few values are kept."""
+        """Record how much the two answers to a mirrored request differ. It is rounded, so that few values are kept."""
         rounded = float(f"{apart:.3g}")
         while self.peaks and self.peaks[-1][1] <= rounded:
             self.peaks.pop()
@@ -134,9 +134,10 @@ class RequestCounter:
 
 
 def percentile(times: Sequence[int], share: float) -> float | None:
-    """Return the bound of TIME_BOUNDS within which a `share` of requests was answered; None without requests.
+    """Return the bound of TIME_BOUNDS within which a `share` of the requests was answered; None without requests.
 
-    For requests that took longer than all bounds it is the last one.
+    `times` holds the number of requests for each bound. For requests slower than all bounds, the last bound is
+    returned.
     """
     total, seen = sum(times), 0
     for place, count in enumerate(times):

@@ -33,7 +33,7 @@ _BRIEF.maxstring = _BRIEF.maxother = 60
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """A request in MLflow's own format."""
+    """A prediction request in MLflow's format."""
 
     payload: dict[str, Any]
     """Has exactly one of MLflow's four keys."""
@@ -41,7 +41,10 @@ class PredictionRequest:
 
 
 def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column] = ()) -> PredictionRequest:
-    """Read the request in a JSON body. Raises InputError that names the field and what is expected."""
+    """Read the request in a JSON body.
+
+    Raises InputError, naming the field and what is expected, when it does not fit the columns or `params`.
+    """
     payload = decode(body)
     params_sent = payload.pop(PARAMS, None) if PARAMS in payload else {}
     keys = [key for key in payload if key in FORMATS]
@@ -61,7 +64,7 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`. Raises InputError."""
+    """Return the JSON object in `body`. Raises InputError when the body is not JSON in UTF-8, or not an object."""
     try:
         # Decoded here: from bytes, json.loads also reads UTF-16, and `body_complexity` has checked UTF-8 only.
         payload = json.loads(body.decode("utf-8-sig"))
@@ -77,7 +80,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def check_names(columns_sent: Iterable[Any], columns: Sequence[Column]) -> None:
-    """Compare the columns that were sent with the model's. Raises InputError that names missing or unknown ones."""
+    """Raise InputError, naming the columns, if columns of the model are missing or unknown ones were sent."""
     known = dict.fromkeys(column.name for column in columns if column.name is not None)
     if not known:
         return

@@ -49,7 +49,7 @@ _BACKLOG = 1024
 
 
 class ServedEndpoint(NamedTuple):
-    """The parts of the endpoint that this process serves."""
+    """The parts of the server process: application, slots and the reloader of their models."""
 
     app: App
     follower: HotReloader

@@ -29,7 +29,7 @@ _SHOWN_LOG = 8
 
 
 class StartError(EndpointError):
-    """The server process failed to start. `kind` is "host", "port", "load", "os", "died" or "slow"."""
+    """The server process failed to start; `kind` gives the cause: "host", "port", "load", "os", "died" or "slow"."""
 
     def __init__(self, message: str, kind: str) -> None:
         self.kind = kind
@@ -37,7 +37,7 @@ class StartError(EndpointError):
 
 
 class StartingServer:
-    """A server process that is starting. Leaving the `with` block before `go` removes it completely."""
+    """A server process that is starting. If the `with` block is left before `go`, the process is removed completely."""
 
     def __init__(self, folder: EndpointFolder, config: ServerConfig, timeout: float) -> None:
         self._folder = folder
@@ -76,19 +76,22 @@ class StartingServer:
         self._reader.join(GRACE)
 
     def loaded(self) -> Mapping[str, Any]:
-        """Wait until the models are loaded; return `port`, and `examples` by slot. Raises StartError."""
+        """Wait until the models are loaded; return `port`, and `examples` by slot.
+
+        Raises StartError when loading fails.
+        """
         with suppress(psutil.Error):
             self._pid = psutil.Process(int(self._hear("pid")["pid"]))
         return self._hear("loaded")
 
     def go(self) -> None:
-        """Tell the loaded server to begin serving, and wait until it does. Raises StartError."""
+        """Tell the loaded server to begin serving, and wait until it does. Raises StartError when it does not."""
         self._tell("go")
         self._hear("serving")
         self._gone = True
 
     def fault(self, what: str, kind: str = "died") -> StartError:
-        """Return a StartError for the fault `what`, with the last lines of the log."""
+        """Return a StartError with the message `what`, followed by the last lines of the log."""
         lines = [line for line in self._folder.lines(_SHOWN_LOG, self._log_start) if line.strip()]
         shown = "".join(f"\n  | {line}" for line in lines)
         return StartError(what + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
@@ -127,7 +130,7 @@ class StartingServer:
 
 
 def server_environment() -> dict[str, str]:
-    """Return the environment variables for a server process, without those that tie it to a run."""
+    """Return the environment variables for a server process, without those that would attach it to an MLflow run."""
     # Idle OpenMP threads spin, and take the cores that other requests need.
     return {"OMP_NUM_THREADS": "1", **{name: value for name, value in os.environ.items() if name not in _OWNERS}}
 

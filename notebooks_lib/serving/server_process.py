@@ -19,7 +19,7 @@ GRACE = 10.0
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A running server process, as its endpoint's server.json describes it."""
+    """A running server process, as server.json describes it."""
 
     process: psutil.Process
     record: ServerRecord
@@ -45,7 +45,7 @@ def running_server(folder: EndpointFolder) -> ServerProcess | None:
 
 
 def stop_server(server: ServerProcess) -> None:
-    """Stop the process, with SIGTERM first. Raises EndpointError when it cannot be stopped."""
+    """Stop the server process, first with SIGTERM. Raises EndpointError when it does not end."""
     try:
         server.process.terminate()
         if not wait_for_end(server.process, GRACE):
@@ -63,7 +63,7 @@ def stop_server(server: ServerProcess) -> None:
 
 
 def port_holder(port: int) -> str:
-    """Describe the process that listens on a port, for a message; "another process" if it is unknown."""
+    """Describe the process that listens on `port`, for a message; "another process" if it cannot be found."""
     try:
         for connection in psutil.net_connections("tcp"):
             if (

@@ -24,9 +24,10 @@ _LOOK_EVERY = 0.01
 
 
 def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState, *, must: set[str]) -> EndpointState:
-    """Start a server, wait until the slots in `must` are loaded, write state `new`, and return it.
+    """Start a server, wait until the slots in `must` are loaded, write the state `new`, and return it.
 
-    If this is cut short before the state is written, the old state holds; afterwards `start` resumes the new one.
+    If this is interrupted before the state is written, the old state remains; after that, `start` resumes the new one.
+    Raises EndpointError when the server does not start.
     """
     host, port = settings.endpoint.host, settings.endpoint.port or new.port
     address = Address(host, port)
@@ -81,9 +82,9 @@ def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState
 
 
 def wait_until_followed(folder: EndpointFolder, timeout: float) -> Mapping[str, SlotReport]:
-    """Wait until the running server follows the state on disk; return, by slot, whether it is ready, and why not.
+    """Wait until the running server serves the state on disk. Return each slot's report: ready, or why it failed.
 
-    Raises EndpointError when it ends meanwhile, or takes longer than `timeout` seconds.
+    Raises EndpointError when the server ends meanwhile, or takes longer than `timeout` seconds.
     """
     current = folder.read()
     generation = current.generation if current else 0
@@ -107,7 +108,7 @@ def wait_until_followed(folder: EndpointFolder, timeout: float) -> Mapping[str, 
 
 
 def server_report(folder: EndpointFolder, server: ServerProcess | None) -> FollowReport:
-    """Return the running server's last report in serving.json; of generation -1 if there is no readable one."""
+    """Return the running server's last report in serving.json; one with generation -1 if there is none."""
     report = endpoint_state.read_report(folder.serving)
     if server is not None and report is not None and report.pid == server.process.pid:
         return report
@@ -115,7 +116,7 @@ def server_report(folder: EndpointFolder, server: ServerProcess | None) -> Follo
 
 
 def follows_state(server: ServerProcess) -> bool:
-    """Return True if the server follows changes while it runs."""
+    """Return True if the server is of a version that applies changes of the state while it runs."""
     return server.record.protocol == PROTOCOL
 
 
@@ -133,5 +134,5 @@ def _check_live(folder: EndpointFolder, new: EndpointState) -> None:
 
 
 def listens_at(current: EndpointState) -> Address:
-    """Return the address of a state's server."""
+    """Return the address at which the state's server listens."""
     return Address(current.host, current.port)

@@ -24,7 +24,7 @@ _STEP = 0.6180339887498949
 
 @dataclass
 class Slot:
-    """One model version behind the endpoint."""
+    """A model version that serves requests, with its threads and its counts."""
 
     model: ServedModel
     info: Mapping[str, Any]
@@ -48,13 +48,14 @@ class Slot:
         self.one_by_one = ThreadPoolExecutor(1, thread_name_prefix=f"predict-large-{self.name}")
 
     def expected(self, size: int) -> float:
-        """Return the expected seconds of a prediction for a body of `size` bytes, if time grows no faster than the
-        body.
+        """Return the expected time of a prediction for a body of `size` bytes, in seconds.
+
+        The time is assumed to grow at most in proportion to the size.
         """
         return self.pace * max(1.0, size / self.size)
 
     def took(self, seconds: float, size: int) -> None:
-        """Record the time of a prediction, for later expectations."""
+        """Record how long a prediction took for a body of `size` bytes, for `expected`."""
         past = 0.9 if self.pace < math.inf else 0.0
         self.pace = past * self.pace + 0.1 * seconds if past else seconds
         self.size = past * self.size + 0.1 * size if past else float(size)
@@ -65,7 +66,10 @@ class Slot:
 
 
 class Slots:
-    """The slots in service. Replaced as a whole by the event loop, so that a request sees the old or the new ones."""
+    """The slots in service.
+
+    The event loop replaces them all at once, so that a request sees either the old or the new ones.
+    """
 
     def __init__(
         self,
@@ -78,14 +82,14 @@ class Slots:
         self.replace(ready or {}, traffic or {}, mirror or {})
 
     def replace(self, ready: Mapping[str, Slot], traffic: Mapping[str, int], mirror: Mapping[str, int]) -> None:
-        """Put these slots in service; requests in progress are answered by the slot that they began with."""
+        """Put these slots in service. Requests in progress are still answered by their old slot."""
         self.ready = dict(ready)
         self.traffic = {name: percent for name, percent in traffic.items() if percent}
         self.mirror = next(((name, percent) for name, percent in mirror.items() if percent), None)
         self._only = self.ready.get(next(iter(self.traffic))) if len(self.traffic) == 1 else None
 
     def choose(self) -> Slot | None:
-        """Return the slot for a request that names none, by its share of the traffic; None when it is not loaded."""
+        """Return the slot for a request that names none, by the percentages of traffic; None if it is not loaded."""
         if self._only is not None:
             return self._only
         place = 100 * ((next(self._turns) * _STEP) % 1.0)
@@ -96,12 +100,12 @@ class Slots:
         return None
 
     def main(self) -> Slot | None:
-        """Return the slot with most of the traffic; without any traffic, some slot."""
+        """Return the slot with most traffic; if none has traffic, any slot; None if there are none."""
         named = sorted(self.ready, key=lambda name: -self.traffic.get(name, 0))
         return self.ready[named[0]] if named else None
 
     def copies_to(self, answered: Slot) -> Slot | None:
-        """Return the slot for a copy of a request that `answered` answered; None if the request is not mirrored."""
+        """Return the slot that gets a copy of a request which `answered` has answered; None if it is not mirrored."""
         if self.mirror is None or self.mirror[0] == answered.name:
             return None
         name, percent = self.mirror

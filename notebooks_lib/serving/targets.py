@@ -15,7 +15,7 @@ from notebooks_lib.settings.sections import STAGES
 
 @dataclass(frozen=True)
 class EndpointTarget:
-    """A kind of place that runs endpoints, such as this machine."""
+    """A kind of place that can run endpoints, such as this machine."""
 
     open: Callable[[Settings, str], Endpoint]
     """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""
@@ -30,9 +30,9 @@ TARGETS: dict[str, EndpointTarget] = {
 
 
 def endpoint_for(settings: Settings, name: str) -> Endpoint:
-    """Return the endpoint of a name, by the target of the stage that it belongs to; local when it belongs to none.
+    """Return the endpoint `name`, run by the target of its stage; an endpoint without a stage is local.
 
-    Nothing is started or asked. Raises UsageError for a name that no endpoint can have.
+    Nothing is started or requested. Raises UsageError for a name that no endpoint can have.
     """
     check_name("endpoint", name)
     stage = _stage_of(settings, name)
@@ -41,15 +41,16 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
-    """Return every endpoint that was ever deployed in this project, by its name."""
+    """Return all endpoints that were ever deployed in this project, by name."""
     names = {name for target in TARGETS.values() for name in target.names(settings)}
     return {name: endpoint_for(settings, name) for name in sorted(names)}
 
 
 def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
-    """Return the endpoint `name`, or without a name the only endpoint that there is.
+    """Return the endpoint `name`; without a name, the only endpoint.
 
-    Raises UnknownNameError when there is none of that name, UsageError when there are several or none to choose from.
+    Raises UnknownNameError when there is no endpoint of this name. Raises UsageError when no name is given and there
+    are several endpoints, or none.
     """
     known = endpoints(settings)
     if name is not None:

@@ -34,7 +34,7 @@ def access_log(options: ServerOptions, path: Path) -> AccessLog | None:
 
 
 def request_limits(options: ServerOptions) -> RequestLimits:
-    """Return the limits of one request from the settings."""
+    """Return the limits of a request from the [endpoint] settings."""
     from notebooks_lib.serving.app import RequestLimits
 
     return RequestLimits(
@@ -43,12 +43,15 @@ def request_limits(options: ServerOptions) -> RequestLimits:
 
 
 def listening_socket(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """Return a TCP socket to listen on. It names its protocol, because asyncio then turns Nagle's algorithm off."""
+    """Return a TCP socket to listen on.
+
+    Its protocol is set, because only then does asyncio turn Nagle's algorithm off.
+    """
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def uvicorn_config(app: App) -> uvicorn.Config:
-    """Return uvicorn's configuration for the application, and send the log to standard error."""
+    """Return uvicorn's configuration for the application. As a side effect, logging goes to standard error."""
     import uvicorn
 
     from notebooks_lib.serving import connection_limits
@@ -71,7 +74,7 @@ def uvicorn_config(app: App) -> uvicorn.Config:
 
 
 class LogFormatter(logging.Formatter):
-    """Formats log lines so that text from a request or a model cannot start a new line or control a terminal."""
+    """Formats log lines so that text from a request or a model cannot begin a new line or control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         head, *rest = super().format(record).split("\n")
@@ -81,7 +84,7 @@ class LogFormatter(logging.Formatter):
 
 
 def run_in_loop(server: uvicorn.Server, work: Coroutine[Any, Any, None]) -> None:
-    """Run the coroutine `work` in the server's event loop, which is uvloop's where it is installed."""
+    """Run the coroutine `work` in the server's event loop, which is uvloop's if that is installed."""
     import asyncio
 
     from notebooks_lib.serving import connection_limits

@@ -33,7 +33,7 @@ MAX_FAILURES = 20
 
 
 class LoadConnection:
-    """The connection of one client, which sends a request and reads its answer, again and again."""
+    """The connection of one simulated client, which repeatedly sends a request and reads the answer."""
 
     def __init__(self, port: int, request: bytes) -> None:
         self._port = port
@@ -46,7 +46,7 @@ class LoadConnection:
         self.status = 0
 
     def ask(self) -> None:
-        """Begin to send the request. Raises OSError."""
+        """Begin to send the request. Raises OSError when the server cannot be reached."""
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=10)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -57,7 +57,7 @@ class LoadConnection:
         self.push()
 
     def push(self) -> None:
-        """Send as much as the system takes. Raises OSError."""
+        """Send as much of the request as the system accepts. Raises OSError when the connection fails."""
         assert self.socket is not None
         while self._out:
             try:
@@ -67,12 +67,13 @@ class LoadConnection:
 
     @property
     def pushing(self) -> bool:
-        """True if a part of the request is still to be sent."""
+        """True if a part of the request has not been sent yet."""
         return bool(self._out)
 
     def pull(self) -> bool:
-        """Read what has arrived; return whether the answer is complete. Raises OSError, also when the server hangs
-        up.
+        """Read what has arrived; return whether the answer is complete.
+
+        Raises OSError when the connection fails or the server closes it.
         """
         assert self.socket is not None
         while True:
@@ -108,7 +109,7 @@ class LoadConnection:
 
 @dataclass(frozen=True)
 class LoadConfig:
-    """The requests of one measurement."""
+    """What one measurement sends: the request, for how long, and how many clients or which rate."""
 
     port: int
     body: str
@@ -128,12 +129,12 @@ class LoadConfig:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Read what `to_json` returned."""
+        """Read a configuration from the line that `to_json` returned."""
         return cls(**json.loads(line))
 
 
 class LoadGenerator:
-    """Executes one configuration: drives the server and measures its answers."""
+    """Makes one measurement: sends the requests of a configuration and measures the answers."""
 
     def __init__(self, config: LoadConfig) -> None:
         body = config.body.encode()
@@ -156,7 +157,7 @@ class LoadGenerator:
         self._cpu: list[float] = []
 
     def run(self) -> dict[str, Any]:
-        """Send requests as ordered and return the results. Requests begun or due during the warm-up do not count."""
+        """Send the requests and return the results. Requests begun or due during the warm-up do not count."""
         connections = list(self._idle)
         self._begin()
         while self._failures < MAX_FAILURES and time.perf_counter() < self._deadline:
@@ -258,7 +259,10 @@ def _number(expected: float) -> int:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return a percentile: the smallest of the values that a `share` of all do not exceed; None without values."""
+    """Return the smallest of the sorted values `ordered` that at least a `share` of them do not exceed.
+
+    None if there are no values.
+    """
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 

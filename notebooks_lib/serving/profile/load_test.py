@@ -39,7 +39,7 @@ Tell = Callable[[str], None]
 
 
 class LoadTest:
-    """Runs the trials of a model, which share the client process and the request."""
+    """Measures a model under each limit of a grid, always with the same request and client process."""
 
     def __init__(
         self, model: Path, target: LoadTarget, data: Mapping[str, Any] | None, options: EndpointOptions, tell: Tell
@@ -52,8 +52,9 @@ class LoadTest:
         self._numbers = 0
 
     def run(self, grid: LoadGrid) -> tuple[LimitTrial, ...]:
-        """Run the whole grid. Raises ModelError or EndpointError when the model does not even serve without a tight
-        limit.
+        """Measure the model under the limits of the grid.
+
+        Raises ModelError or EndpointError when it cannot be served even under the loosest limit.
         """
         most = grid.memories[-1]
         trials = []
@@ -187,7 +188,7 @@ def _load_point(driver: ProfileProcess, held: LimitedProcess, config: LoadConfig
 
 
 def describe(cell: LoadPoint) -> str:
-    """Describe a result in one line."""
+    """Describe a measurement in one line."""
     times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
     wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
     how = f"arrivals at {cell.arrivals:.3g}/s" if cell.arrivals else f"{cell.concurrency} at once"
@@ -217,7 +218,10 @@ _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs", "inpu
 
 
 def make_batch(payload: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    """Return a request of `rows` rows, made from the rows of `payload`. Raises UsageError if it has no list of rows."""
+    """Return a request of `rows` rows, which repeats those of `payload`.
+
+    Raises UsageError if it has no list of rows.
+    """
     key = _batch_format(payload)
     value = payload[key]
     if key == "dataframe_split" or (key == "input_data" and isinstance(value, Mapping) and "data" in value):

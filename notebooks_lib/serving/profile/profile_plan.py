@@ -30,7 +30,7 @@ T = TypeVar("T", int, float)
 
 @dataclass(frozen=True)
 class LoadTarget:
-    """The target of a profile: a rate of requests, answered within a p95."""
+    """The target of a profile: a rate of requests, and the p95 within which they must be answered."""
 
     rate: float = RATE
     """Requests a second."""
@@ -53,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class LoadGrid:
-    """The values that a profile tries, each in ascending order. The target applies to the first batch size."""
+    """The values that a profile tries, each list in ascending order. The target applies to the first batch size."""
 
     cpus: tuple[float, ...]
     memories: tuple[float, ...]
@@ -63,12 +63,12 @@ class LoadGrid:
 
     @property
     def minutes(self) -> float:
-        """Return about how many minutes the driving takes, without loading."""
+        """Return about how many minutes sending the requests takes, without the time to load models."""
         cells = len(self.cpus) * len(self.concurrencies) * len(self.batches) + len(self.memories) - 1
         return cells * 1.25 * self.seconds / 60
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the grid as plain values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
@@ -81,9 +81,9 @@ def make_grid(
     batches: str | None = None,
     seconds: float = SECONDS,
 ) -> LoadGrid:
-    """Return the grid of lists like "0.5,1,2"; lists not given are the defaults, as far as this machine has them.
+    """Return the grid for lists such as "0.5,1,2". A list that is None is the default, within what this machine has.
 
-    Raises UsageError for what cannot be tried: nonsense, or more than the machine has.
+    Raises UsageError for a list that is invalid, or exceeds what the machine has.
     """
     if not 0.2 <= seconds <= 600:
         raise UsageError(f"--seconds {seconds:g}: expected 0.2 to 600 for each combination")
@@ -97,7 +97,7 @@ def make_grid(
 
 
 def make_target(rate: float, p95: str) -> LoadTarget:
-    """Return the target. Raises UsageError."""
+    """Return the target. Raises UsageError when `rate` is not positive, or `p95` is not a time."""
     if not (math.isfinite(rate) and rate > 0):
         raise UsageError(f"--rate {rate:g}: expected requests a second, more than 0")
     return LoadTarget(rate, _time(p95))
@@ -114,7 +114,7 @@ def this_machine() -> Machine:
 
 
 def milliseconds(seconds: float) -> str:
-    """Format a time for people: 8.2 ms, 130 ms, 2 s."""
+    """Format a time in seconds for display: 8.2 ms, 130 ms, 2 s."""
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{1000 * seconds:.2g} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"

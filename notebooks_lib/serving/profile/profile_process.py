@@ -24,7 +24,7 @@ _PACKAGE = "notebooks_lib.serving.profile"
 
 
 class ProfileProcess:
-    """A Python child process that speaks JSON lines on its pipes. It is killed at the end of the `with` block."""
+    """A Python child process that exchanges JSON lines over its pipes. It is killed at the end of the `with` block."""
 
     def __init__(self, module: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - without a name, so that nothing is left
@@ -52,19 +52,22 @@ class ProfileProcess:
         self._log.close()
 
     def kill(self) -> None:
-        """Kill it at once, even when it is paused."""
+        """Kill the process at once, even if it is paused."""
         self._process.kill()
         self._process.wait()
 
     def tell(self, line: str) -> None:
-        """Send a configuration to the process as a line of JSON. A process that has ended is noticed by `hear`."""
+        """Send a configuration to the process as a line of JSON. If the process has ended, the next `hear` shows it."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
     def hear(self, timeout: float) -> dict[str, Any] | None:
-        """Return the next line from the process; None if it ended without one. Raises TimeoutError."""
+        """Return the next line of the process as JSON; None if it ended without one.
+
+        Raises TimeoutError when no line comes within `timeout` seconds.
+        """
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -79,11 +82,11 @@ class ProfileProcess:
 
     @property
     def ended(self) -> int | None:
-        """Return its exit code, negative for a signal; None while it runs."""
+        """Return the exit code of the process, negative for a signal; None while it runs."""
         return self._process.poll()
 
     def tail(self) -> str:
-        """Return the last lines that it wrote to standard error, to append to a message."""
+        """Return the last lines of the process's standard error, to append to a message."""
         self._log.seek(0)
         lines = [line for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
         return "".join(f"\n  | {line}" for line in lines[-_SHOWN_LOG:])
@@ -105,7 +108,10 @@ def start_client() -> ProfileProcess:
 
 
 def drive(client: ProfileProcess, config: LoadConfig, timeout: float) -> dict[str, Any]:
-    """Send a configuration to the client process and return its result. Raises EndpointError when the client fails."""
+    """Send a configuration to the client process and return its result.
+
+    Raises EndpointError when the client ends, or does not answer within `timeout` seconds.
+    """
     client.tell(config.to_json())
     try:
         answer = client.hear(timeout)

@@ -27,7 +27,7 @@ FEW = 100
 
 
 def profile_notes(trials: Sequence[LimitTrial], machine: Machine, advised: Sequence[Recommendation]) -> list[str]:
-    """Return the notes, a sentence each, the most important first."""
+    """Return the notes to show with a profile's figures, a sentence each, the most important first."""
     return [
         *_cpu(trials),
         *_memory(trials),
@@ -153,9 +153,9 @@ class ProfileRun:
 def write_profile(
     store: Store, profile: Profile, content: Mapping[str, Any], advised: Recommendation, version: Version | None
 ) -> ProfileRun:
-    """Record `content` as JSON and the plot as an image, as a run.
+    """Record a profile as an MLflow run, with `content` as JSON and the plot as an image.
 
-    The version's tag is written last: it names a run that is complete.
+    The tag on the model version is written last, so the run that it names is complete.
     """
     from notebooks_lib.tracking import provenance
 
@@ -191,8 +191,11 @@ def write_profile(
 
 
 def draw_profile(profile: Profile) -> Figure:
-    """Plot the p95 against the rate and mark the target: a panel for each batch size, a line for each number of CPUs,
-    a point for each concurrency, a cross for arrivals."""
+    """Plot the p95 against the rate, and mark the target.
+
+    There is a panel for each batch size, a line for each number of CPUs, a point for each concurrency, and a cross for
+    random arrivals.
+    """
     from matplotlib.figure import Figure
 
     batches = profile.grid.batches

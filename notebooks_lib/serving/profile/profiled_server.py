@@ -24,7 +24,7 @@ from notebooks_lib.serving.server_config import ServerOptions
 
 @dataclass(frozen=True)
 class ProfiledServerConfig:
-    """What a profiled server serves, and as which machine."""
+    """The model that a profiled server serves, and the number of cores that it is to see."""
 
     model: Path
     cores: int
@@ -37,7 +37,7 @@ class ProfiledServerConfig:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Read what `to_json` returned."""
+        """Read a configuration from the line that `to_json` returned."""
         content = json.loads(line)
         return cls(Path(content["model"]), content["cores"], ServerOptions.from_json(content["options"]))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProfileOutcome:
-    """The outcome of a profile: measurements, recommendation, and the run that records them."""
+    """The result of a profile: measurements, recommendation, and the run that records them."""
 
     profile: Profile
     recommendations: tuple[Recommendation, ...]
@@ -64,10 +64,10 @@ def profile_model(
     machine: Machine,
     tell: Callable[[str], None] = lambda _: None,
 ) -> ProfileOutcome:
-    """Measure `model`, a registered name or the folder of a model, and record the result as an MLflow run.
+    """Measure `model`, a registered name or a model folder, and record the result as an MLflow run.
 
-    `data` is a request to repeat rows of; by default the model's own example is used. An interrupted profile records
-    nothing. Raises UsageError for what cannot be profiled, ModelError or EndpointError when the model cannot be served.
+    `data` is a request whose rows are repeated; the default is the model's example. An interrupted profile records
+    nothing. Raises UsageError when the model cannot be profiled, ModelError or EndpointError when it cannot be served.
     """
     is_folder = is_model_folder(model, version, stage)
 
@@ -104,9 +104,9 @@ def profile_model(
 
 
 def is_model_folder(text: str, version: str | None, stage: str | None) -> bool:
-    """Return True if `text` is the folder of a model; False when it can only be a registered name.
+    """Return True if `text` is a model folder, False if it can only be a registered name.
 
-    Raises UsageError when it is another folder, or a version of a folder is named.
+    Raises UsageError when it is a folder without a model, or when a version or stage is given for a folder.
     """
     path = Path(text)
     if not (path / "MLmodel").is_file():
@@ -121,9 +121,10 @@ def is_model_folder(text: str, version: str | None, stage: str | None) -> bool:
 
 
 def find_version(store: Store, name: str, version: str | None, stage: str | None) -> Version:
-    """Return the named version of a registered model, by default the champion.
+    """Return the given version of a registered model, or the champion of a stage; by default the champion of prod.
 
-    Raises UsageError when there is none or both are named, UnknownNameError for an unknown model or version.
+    Raises UsageError when there is no champion, or when both are given; UnknownNameError for an unknown model or
+    version.
     """
     from notebooks_lib.models import champions, registry
 
@@ -144,7 +145,7 @@ def find_version(store: Store, name: str, version: str | None, stage: str | None
 
 
 def check_example(folder: Path) -> None:
-    """Raise UsageError when a model was logged without an example, so that there is no request to send."""
+    """Raise UsageError when a model was logged without an example, because then there is no request to send."""
     from notebooks_lib.models import model_folder
 
     described = model_folder.read_mlmodel(folder)
@@ -154,7 +155,7 @@ def check_example(folder: Path) -> None:
 
 @contextmanager
 def model_files_of(source: str | Path) -> Iterator[Path]:
-    """Yield the folder of a model: its own on this machine, else a copy that is deleted after the block."""
+    """Yield the folder of a model: itself if it is on this machine, else a copy that is deleted after the block."""
     from notebooks_lib.models import model_files
 
     here = model_files.local_model_folder(source)

@@ -24,7 +24,7 @@ STEP_GIB = 0.5
 
 @dataclass(frozen=True)
 class Capacity:
-    """The highest measured rate of one number of CPUs that stays within the wanted p95."""
+    """The highest rate at which a server with some number of CPUs stayed within the wanted p95."""
 
     cpus: float
     batch: int
@@ -36,7 +36,7 @@ class Capacity:
 
     @property
     def fails(self) -> bool:
-        """True if the run with random arrivals did not keep the rate within the p95."""
+        """True if the server did not stay within the p95 when requests arrived at random times."""
         return self.checked is not None and not trials_within(self.checked, self.p95)
 
     @property
@@ -47,7 +47,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The size to give the endpoint for requests of `batch` rows, or why there is nothing to recommend."""
+    """The recommended size of an endpoint for requests of `batch` rows, or why there is none."""
 
     batch: int
     met: bool
@@ -69,8 +69,9 @@ class Recommendation:
 def recommend(
     trials: Sequence[LimitTrial], target: LoadTarget, batch: int, types: Sequence[Instance]
 ) -> Recommendation:
-    """Return the smallest size tried that holds the target; if none does alone, several instances with the fewest
-    CPUs.
+    """Return the smallest measured size that reaches the target.
+
+    If no size reaches it alone, recommend several instances, with the fewest CPUs in all.
     """
     able = [capacity for capacity in capacities(trials, target, batch) if not capacity.fails]
     if not able:
@@ -94,7 +95,10 @@ def recommend(
 
 
 def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> Iterator[Capacity]:
-    """Yield the capacity of each number of CPUs that was enforced: the fastest faultless result within the p95."""
+    """Yield the capacity for each number of CPUs: the highest rate without errors within the p95.
+
+    Only trials count in which the CPU limit was kept.
+    """
     for cpus in sorted({trial.cpus for trial in trials}):
         good = [cell for cell in _cells(trials, batch, cpus) if trials_within(cell, target.p95)]
         if good:
@@ -104,21 +108,21 @@ def capacities(trials: Sequence[LimitTrial], target: LoadTarget, batch: int) -> 
 
 
 def trials_within(cell: LoadPoint, p95: float) -> bool:
-    """Return True if everything was answered, and in time."""
+    """Return True if every request of a measurement was answered, with a p95 of at most `p95` seconds."""
     return cell.faultless and cell.p95 is not None and cell.p95 <= p95
 
 
 def rate_to_confirm(trial: LimitTrial, target: LoadTarget, batch: int) -> float | None:
-    """Return the rate of arrivals that would confirm a trial's rate; None if it was never within the p95."""
+    """Return the rate of random arrivals with which to confirm a trial; None if the trial was never within the p95."""
     capacity = next(capacities([trial], target, batch), None)
     return min(target.rate, capacity.counted) if capacity else None
 
 
 def needed_memory(trials: Sequence[LimitTrial]) -> tuple[float | None, bool]:
-    """Return the memory to recommend in GiB, and True if a server ran with that limit: the smallest limit well above
-    the peak.
+    """Return the memory to recommend, in GiB, and whether a server ran with that limit.
 
-    None when no server lived.
+    It is the smallest limit well above the peak memory, or computed from the peak if no tried limit is. None if no
+    server served under its limit.
     """
     served = [trial for trial in trials if trial.outcome == "served" and trial.peak]
     if not served:
@@ -210,7 +214,7 @@ INSTANCES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance type that managed online endpoints accept."""
+    """An Azure instance type that managed online endpoints accept."""
 
     name: str
     vcpus: int
@@ -220,13 +224,13 @@ class Instance:
 
 
 def instance_types() -> tuple[Instance, ...]:
-    """Return all known types, smallest first."""
+    """Return all known instance types, smallest first."""
     text = (resources.files(__package__) / "instances.toml").read_text("utf-8")
     return tuple(sorted((Instance(**entry) for entry in tomllib.loads(text)["instance"]), key=_instance_size))
 
 
 def smallest_instances(types: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
-    """Return the types with the fewest vCPUs that are large enough, least memory first, three at most."""
+    """Return the instance types with the fewest vCPUs that are large enough: at most three, least memory first."""
     fitting = [one for one in types if one.vcpus >= cpus and one.memory_gib - SYSTEM_GIB >= memory_gib]
     if not fitting:
         return ()

@@ -43,7 +43,7 @@ def assign_cores(cpus: float) -> tuple[list[int], list[int]]:
 
 
 class LimitedProcess:
-    """A child process under limits: memory is limited at once, CPU when `limit_cpu` is called."""
+    """A child process under limits. Memory is limited at once, CPU when `limit_cpu` is called."""
 
     def __init__(self, pid: int, cpus: float, memory_gib: float, number: int) -> None:
         self._pid = pid
@@ -85,7 +85,7 @@ class LimitedProcess:
             watcher.stop()
 
     def limit_cpu(self) -> None:
-        """Limit its CPU from now on."""
+        """Limit the CPU of the process from now on."""
         if self._group is not None and self._group.limit_cpu(self._cpus):
             self.cpu_by = "cgroup"
         elif self._bound and self._cpus == whole_cores(self._cpus):
@@ -95,9 +95,10 @@ class LimitedProcess:
             self.cpu_by = "pauses"
 
     def alone(self) -> bool:
-        """Return True if the limits hold the model whole: processes that it starts are held by a group only.
+        """Return True if the limits also hold for processes that the model has started, or if it started none.
 
-        If they do not, `memory_by` and `cpu_by` say so from now on.
+        Only a control group limits such processes. If the result is False, `memory_by`, and `cpu_by` unless it is
+        "affinity", become "nothing".
         """
         if self._group is not None or not self._has_children():
             return True
@@ -121,17 +122,17 @@ class LimitedProcess:
 
     @property
     def seconds(self) -> float:
-        """Return the CPU time that it has used. Raises OSError when that is unknown."""
+        """Return the CPU time that the process has used, in seconds. Raises OSError when it is unknown."""
         return self._group.seconds if self._group is not None else unprivileged_limits.cpu_seconds(self._pid)
 
     @property
     def waited(self) -> float:
-        """Return how many seconds its threads waited for a CPU, in total."""
+        """Return how many seconds the threads of the process have waited for a CPU, in total."""
         return unprivileged_limits.seconds_waited(self._pid)
 
     @property
     def peak(self) -> int:
-        """Return its peak memory in bytes; 0 when it is gone or the system does not say."""
+        """Return the peak memory of the process in bytes; 0 when it has ended or the system does not report it."""
         if self._group is not None and self._has_children():
             return self._group.peak
         return unprivileged_limits.peak_memory(self._pid)
@@ -144,27 +145,27 @@ _REMOVED_WITHIN = 5.0
 
 
 class ControlGroup:
-    """A control group with limits; call `remove` when its processes have ended."""
+    """A Linux control group with limits. Call `remove` when its processes have ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def add(self, pid: int) -> bool:
-        """Add a process, with all that it starts from then on; return whether the kernel accepted it."""
+        """Add a process, with all processes that it starts later; return whether the kernel accepted it."""
         with suppress(OSError):
             (self._path / "cgroup.procs").write_text(str(pid))
             return True
         return False
 
     def limit_memory(self, size: int) -> bool:
-        """Limit memory, in bytes, without swap; return whether the kernel accepted it."""
+        """Limit the group's memory to `size` bytes, without swap; return whether the kernel accepted it."""
         with suppress(OSError):
             (self._path / "memory.swap.max").write_text("0")
         page = os.sysconf("SC_PAGESIZE")
         return self._set("memory.max", str(size // page * page))
 
     def limit_cpu(self, cpus: float) -> bool:
-        """Limit the CPU; return whether the kernel accepted it."""
+        """Limit the group to `cpus` CPUs; return whether the kernel accepted it."""
         return self._set("cpu.max", f"{round(cpus * PERIOD_US)} {PERIOD_US}")
 
     @property
@@ -174,12 +175,12 @@ class ControlGroup:
 
     @property
     def peak(self) -> int:
-        """Return the group's peak memory in bytes, page cache included; 0 where the kernel does not say."""
+        """Return the group's peak memory in bytes, page cache included; 0 if the kernel does not report it."""
         return self._number("memory.peak", r"^(\d+)$")
 
     @property
     def seconds(self) -> float:
-        """Return the CPU time that the group has used."""
+        """Return the CPU time that the group has used, in seconds."""
         return self._number("cpu.stat", r"^usage_usec (\d+)$") / 1e6
 
     def remove(self) -> None:

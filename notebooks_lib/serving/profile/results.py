@@ -18,7 +18,7 @@ CLOSE = 1.1
 
 @dataclass(frozen=True)
 class LoadPoint:
-    """One combination of concurrency and batch size, driven for some seconds."""
+    """The measurement of one concurrency and one batch size, over some seconds."""
 
     concurrency: int
     """Clients at once; for arrivals, the number of connections."""
@@ -57,7 +57,7 @@ class LoadPoint:
 
 @dataclass(frozen=True)
 class LimitTrial:
-    """One server process under one limit."""
+    """The measurements of one server process under one limit."""
 
     cpus: float
     memory_gib: float
@@ -79,13 +79,13 @@ class LimitTrial:
 
     @property
     def starved(self) -> bool:
-        """True if other processes took so much CPU that the server would be faster on a machine of its own."""
+        """True if other processes used so much CPU that the server would be faster on a machine without them."""
         cells = (*self.cells, *([self.checked] if self.checked else []))
         return any(cell.lost > LOST * self.cpus for cell in cells)
 
     @property
     def held(self) -> bool:
-        """True if the CPU limit was kept, so that the figures are those of a server with that many CPUs."""
+        """True if the CPU limit was kept, so that the results are those of a server with that many CPUs."""
         most = (CLOSE * self.cpus * cell.wall + self.cpus * PERIOD for cell in self.cells)
         used = (cell.cpu * cell.wall for cell in self.cells)
         return self.cpu_by != "nothing" and all(seconds <= limit for seconds, limit in zip(used, most, strict=True))
@@ -93,7 +93,7 @@ class LimitTrial:
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that was measured of one model version."""
+    """All measurements of one model version."""
 
     model: str
     """Its registered name, or the folder."""
@@ -107,7 +107,7 @@ class Profile:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, times in seconds."""
+        """Return the profile as plain values, with times in seconds."""
         trials = [
             {**asdict(trial), "peak_gib": trial.peak / GIB, "held": trial.held, "starved": trial.starved}
             for trial in self.trials

@@ -37,7 +37,7 @@ class _Watcher(threading.Thread):
 
 
 class CpuPauses(_Watcher):
-    """Limits a child process to `cpus` CPUs. The process must be bound to `cores`, which is `cpus` rounded up."""
+    """Limits a child process to `cpus` CPUs by pausing it. The process must be bound to `cores`: `cpus`, rounded up."""
 
     def __init__(self, pid: int, cpus: float, cores: int) -> None:
         super().__init__(pid)
@@ -45,7 +45,7 @@ class CpuPauses(_Watcher):
         self._cores = cores
 
     def run(self) -> None:
-        """Pause and resume the process in turns; leave it running."""
+        """Pause and resume the process until stopped. Afterwards the process is left running."""
         quota = self._cpus * PERIOD
         try:
             left, used, paused = quota, cpu_seconds(self.pid), False
@@ -70,7 +70,7 @@ class CpuPauses(_Watcher):
 
 
 class MemoryWatch(_Watcher):
-    """Kill a process once it holds more than `limit` bytes of memory, from `start` to `stop`."""
+    """Kills a process when it uses more than `limit` bytes of memory. It watches from `start` to `stop`."""
 
     def __init__(self, pid: int, limit: int) -> None:
         super().__init__(pid)
@@ -78,7 +78,7 @@ class MemoryWatch(_Watcher):
         self.killed = False
 
     def run(self) -> None:
-        """Read its memory until it is stopped, has ended or is killed."""
+        """Check the memory of the process until it has ended or been killed, or `stop` is called."""
         page = os.sysconf("SC_PAGESIZE")
         statm = Path(f"/proc/{self.pid}/statm")
         with suppress(OSError, IndexError), statm.open("rb", buffering=0) as file:
@@ -91,12 +91,12 @@ class MemoryWatch(_Watcher):
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, all threads together, to the nanosecond. Raises OSError when it is gone."""
+    """Return the CPU time of a process in seconds, all threads together. Raises OSError when it has ended."""
     return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) computes it
 
 
 def peak_memory(pid: int) -> int:
-    """Return the peak memory of a process in bytes (VmHWM), shared libraries included; 0 when it is gone."""
+    """Return the peak memory of a process in bytes (VmHWM), shared libraries included; 0 when it has ended."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
