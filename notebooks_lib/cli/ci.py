@@ -23,9 +23,9 @@ def command(base: str) -> int:
 
     BASE is a revision that the review compares with. Default: the default branch.
 
-    A step is a target of the project's Makefile. Without one, `nbops check .`, `pytest` and `nbops review` are run, so
-    it works in any git repository with notebooks; a step that has nothing to run is named as left out. All steps are
-    run, also after one that failed.
+    A step is a target of the project's Makefile. Without a Makefile, `nbops check .`, `pytest` and `nbops review` are
+    run, so this works in any git repository with notebooks. A step that has nothing to run is listed as left out. All
+    steps are run, even after one has failed.
 
     Exit code: 0 all passed; 1 a step failed; 2 usage error, and nothing was run.
     """

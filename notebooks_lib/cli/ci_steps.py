@@ -17,7 +17,7 @@ _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 
 @dataclass(frozen=True)
 class Step:
-    """A step: a make target, or where the project has no such target, a command."""
+    """A step of a pull request: a make target, or a command for projects without that target."""
 
     target: str
     command: Sequence[str] = ()
@@ -41,7 +41,7 @@ _MODULES = {"nbops": "notebooks_lib", "pytest": "pytest"}
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a step comes to in one project."""
+    """A step as it is run in one project: its command, or why it is left out."""
 
     name: str
     command: tuple[str, ...] = ()
@@ -51,15 +51,15 @@ class PlannedStep:
 
     @property
     def arguments(self) -> list[str]:
-        """The command as it is started: programs of this environment by their modules."""
+        """The command line of the step. Programs of this environment are started as Python modules."""
         module = _MODULES.get(self.command[0])
         return [sys.executable, "-m", module, *self.command[1:]] if module else list(self.command)
 
 
 def plan_steps(root: Path, base: str, *, no_base: str = "") -> list[PlannedStep]:
-    """Return what each step comes to in the project at `root`; `no_base` says why nothing can be compared with.
+    """Return how each step is run in the project at `root`. `no_base` says why there is nothing to compare with.
 
-    Raises UsageError when the project's steps are make targets and there is no make.
+    Raises UsageError when the project's steps are make targets and make is not installed.
     """
     makefile = next((root / name for name in _MAKEFILES if (root / name).is_file()), None)
     text = makefile.read_text("utf-8", "replace") if makefile else ""

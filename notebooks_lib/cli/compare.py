@@ -32,8 +32,8 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
     """Rank the runs of EXPERIMENT by a metric that they logged.
 
     Only successful runs count. Runs on different data are never ranked together: each dataset has its own table. The
-    figures are what the runs logged; `nbops promote` scores the models again. What differs between two runs is shown by
-    `nbops diff RUN RUN`.
+    figures are those that the runs logged; `nbops promote` scores the models again. `nbops diff RUN RUN` shows how two
+    runs differ.
     """
     name, direction = builtin.parse(metric)
 

@@ -32,7 +32,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def list_(as_json: bool) -> None:
-    """List all datasets: the project's own, then the tables that ship with scikit-learn."""
+    """List all datasets: those of the project, then the tables that ship with scikit-learn."""
     from notebooks_lib import datasets
 
     entries = datasets.catalog()
@@ -57,7 +57,7 @@ def list_(as_json: bool) -> None:
 @command.command("show")
 @click.argument("ref", metavar="NAME[@V]")
 def show_(ref: str) -> None:
-    """Show a dataset's columns, parts and fingerprint, and check the content against its record."""
+    """Show the columns, parts and fingerprint of a dataset, after checking its content against its metadata."""
     from notebooks_lib import datasets, settings
 
     _print(datasets.read(ref, settings.here()))
@@ -84,8 +84,8 @@ def add(
 ) -> None:
     """Add FILE (CSV, TSV or Parquet) as the next version of a dataset.
 
-    Options left out are as in the previous version; an unchanged table adds nothing. Each row goes to train, validation
-    or holdout by its group, else its key, else its whole content, so the parts are the same on every machine.
+    Options left out are as in the previous version. An unchanged table adds nothing. Each row goes to train, validation
+    or holdout by its group, else by its key, else by its whole content, so the parts are the same on every machine.
     """
     from notebooks_lib import datasets, settings
     from notebooks_lib.datasets import data_quality, loader

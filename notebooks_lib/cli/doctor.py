@@ -27,7 +27,7 @@ LEAST_DISK_GB = 1.0
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(as_json: bool) -> int:
-    """Show the settings in force, check what a run needs, and close runs whose owner is gone.
+    """Show the settings in force, check what a run needs, and end runs whose owner is gone.
 
     Exit code 1 when there is a problem.
     """
@@ -172,7 +172,7 @@ def _left_open(settings: Settings) -> HealthCheck:
 
 
 def in_force(settings: Settings) -> dict[str, str]:
-    """Return every setting as section.key -> value, and the paths of the project and its settings file."""
+    """Return all settings as section.key -> value, and the paths of the project and its settings file."""
     flat = {"root": str(settings.root), "settings file": _or_none(settings.layout.settings_file)}
     for section, values in settings.model_dump(exclude={"root": True, "promotion": {"models"}}).items():
         flat |= {f"{section}.{key}": str(value) for key, value in values.items()}

@@ -32,10 +32,10 @@ def command() -> None:
 @command.command()
 @click.argument("name", required=False)
 def start(name: str | None) -> None:
-    """Serve NAME again, with the same model, address and key as before.
+    """Start NAME again, with the same model, address and key as before.
 
-    If NAME has never served, or has nothing to serve any more, serve the champion of the stage with this endpoint, or
-    of the model NAME.
+    If NAME has never been started, or has no slot left, it gets the champion of the stage whose endpoint it is, or of
+    the model NAME.
     """
     from notebooks_lib.release import manual_deployment
 
@@ -108,9 +108,10 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 @click.option("--version", default="", help="The version. Default: the champion of the endpoint's stage.")
 @click.option("--slot", default="", help="The slot. Default: the one without traffic.")
 def deploy(name: str | None, version: str, slot: str) -> None:
-    """Load a registered version into a slot of NAME, without traffic. No champion mark moves.
+    """Load a registered version into a slot of NAME, without traffic. The champion stays the same.
 
-    Its files must be the ones that were scored. A slot with traffic is not overwritten; a stopped server is started.
+    The version's files must be those that were scored. A slot with traffic is not overwritten. A stopped server is
+    started.
     """
     from notebooks_lib.release import manual_deployment
 
@@ -144,7 +145,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
 def mirror(name: str, shares: tuple[str, ...]) -> None:
     """Mirror a share of the requests to a slot of NAME without traffic, as in: green=20; green=0 ends it.
 
-    Callers never get its answers: they are compared with those of the serving slot. `status` shows the result.
+    Callers never get the slot's answers: they are compared with those of the serving slot. `status` shows the result.
     """
     _print_slots(_endpoint(name).set_mirror(_shares(shares)))
 
@@ -153,7 +154,7 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.argument("slot")
 def delete_slot(name: str, slot: str) -> None:
-    """Delete SLOT of NAME; refused while it has traffic. Without any slot, the server stops."""
+    """Delete SLOT of NAME, unless it has traffic. When no slot is left, the server stops."""
     status = _endpoint(name).delete_slot(slot)
     click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
     _print_slots(status)

@@ -32,7 +32,7 @@ def as_github(violations: Sequence[RuleViolation]) -> Iterator[str]:
 
 
 def as_sarif(violations: Sequence[RuleViolation]) -> str:
-    """Return a SARIF file with the rules that speak and their findings."""
+    """Return the findings as a SARIF file, with the rules that they break."""
     codes = sorted({violation.code for violation in violations})
     driver = {"name": "nbops", "version": __version__, "rules": [_sarif_rule(code) for code in codes]}
     results = [

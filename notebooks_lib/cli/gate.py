@@ -17,7 +17,7 @@ def command() -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def selftest(as_json: bool) -> int:
-    """Give the gate pairs of models with a known difference, and count its decisions.
+    """Give the promotion gate pairs of models with a known difference, and count its decisions.
 
     400 pairs are equal, 40 clearly better, 40 clearly worse; others lie close to the critical value of a paired t-test.
     Takes seconds, reads no store, changes nothing. Exit code 1 when a check fails.

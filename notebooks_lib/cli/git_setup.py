@@ -18,7 +18,10 @@ ATTRIBUTES = "*.ipynb filter=nbops diff=nbops merge=jupyternotebook"
 
 
 def set_up(folder: Path) -> Iterator[str]:
-    """Set filter, diff driver and merge driver in the repository around a folder; yield a line for each, or why not."""
+    """Set filter, diff driver and merge driver in the git repository around a folder.
+
+    Yields a line for each setting that changes, or a line that says why nothing was set.
+    """
     try:
         inside = _git(folder, "rev-parse", "--is-inside-work-tree")
     except FileNotFoundError:
@@ -35,7 +38,10 @@ def set_up(folder: Path) -> Iterator[str]:
 
 
 def set_up_jupyter(folder: Path | None = None) -> Iterator[str]:
-    """Let the Jupyter of this environment refresh git's index after a save; yield a line if that is new."""
+    """Let the Jupyter of this environment refresh git's index after each save.
+
+    Yields a line if that was not yet set.
+    """
     folder = folder or Path(sys.prefix) / "etc" / "jupyter"
     file = folder / "jupyter_server_config.d" / "nbops.json"
     content = json.dumps({"ServerApp": {"jpserver_extensions": {"notebooks_lib.jupyter_git_index": True}}})

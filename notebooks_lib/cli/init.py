@@ -17,8 +17,8 @@ from notebooks_lib.cli import output
 def command(folder: Path) -> int:
     """Make a project in DIR: folders, a first notebook, settings, tests, a Makefile, workflows.
 
-    DIR may be new, empty, or a repository with notebooks: files that are there stay as they are, and are listed. Done
-    again, it adds what is missing. It installs nothing; `make setup` does.
+    DIR may be new, empty, or a repository with notebooks. Existing files stay as they are, and are listed. A second
+    call adds files that are missing. Nothing is installed; `make setup` does that.
     """
     from notebooks_lib.cli import project_files
 

@@ -56,7 +56,7 @@ def install(user: bool, prefix: str | None) -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def status(as_json: bool) -> None:
-    """Show each template: its imports, its kernels and memory, and what the kernels import themselves."""
+    """Show each template process: its imports, its kernels and memory, and what its kernels import themselves."""
     content = _kernel_status()
     if as_json:
         click.echo(json.dumps(content))

@@ -44,7 +44,7 @@ COLOURS = {
 
 
 class TrialTable:
-    """Shows the trials of a sweep. This one shows nothing."""
+    """Shows the trials of a sweep. This base class shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class TrialTable:
 
 
 def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
-    """Return the table for this kind of standard error; with `silent` it shows nothing."""
+    """Return a table that suits standard error: live on a terminal, plain lines elsewhere; with `silent`, none."""
     progress = SweepProgress(total, goal, jobs, kept=ROWS)
     if silent:
         return TrialTable()
@@ -71,7 +71,7 @@ def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> 
 
 
 class PlainLines(TrialTable):
-    """Prints a line for each ended trial; of many trials, for each failure and some others."""
+    """Prints a line for each trial that ends; if there are many trials, for each failure and for some others."""
 
     def __init__(self, progress: SweepProgress) -> None:
         self._progress = progress
@@ -153,7 +153,7 @@ def _best(progress: SweepProgress) -> str:
 
 
 class LiveTable(TrialTable):
-    """Draws a table in place a few times a second, in its own thread."""
+    """Redraws a table in place a few times a second, in a separate thread."""
 
     def __init__(self, progress: SweepProgress, console: Console) -> None:
         from rich.live import Live as Drawn
@@ -171,13 +171,13 @@ class LiveTable(TrialTable):
         self._live.stop()
 
     def show(self, trials: Mapping[int, Trial], total: int) -> None:
-        """Count the changes; the next refresh draws them."""
+        """Count the changes. The next refresh shows them."""
         with self._lock:
             for _ in self._progress.take(trials, total):
                 pass
 
     def drawn(self) -> Group:
-        """Return the current table."""
+        """Return the table in its present state."""
         from rich.console import Group
 
         with self._lock:

@@ -60,7 +60,7 @@ def _answer(text: str | None, option: str, prompt: str) -> str:
 
 
 def find_template(root: Path | None) -> Path:
-    """Return the template of the project at `root`, else that of nbops: packed into the wheel, or beside its source."""
+    """Return the template notebook of the project at `root`; without one, that of nbops."""
     from notebooks_lib.notebooks import new_notebook
 
     packed = Path(new_notebook.__file__).with_name(TEMPLATE)
@@ -91,7 +91,7 @@ def _about_dataset(ref: str) -> tuple[dict[str, str], str]:
 
 
 def as_text(raw: dict[str, object]) -> str:
-    """Return the JSON of a notebook in the form of a notebook that is saved."""
+    """Return the JSON of a notebook as text, in the form in which Jupyter saves notebooks."""
     import json
 
     return json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

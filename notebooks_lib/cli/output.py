@@ -22,7 +22,7 @@ PLAIN_EVERY = 10.0
 
 
 class CellProgress:
-    """Shows which cell is running, on standard error: a live line on a terminal, elsewhere a line now and then."""
+    """Shows on standard error which cell is running: a live line on a terminal, elsewhere a line now and then."""
 
     def __init__(self, title: str, *, silent: bool = False) -> None:
         self._title = safe_text.printable(title)
@@ -53,12 +53,12 @@ class CellProgress:
             self._live.stop()
 
     def opened(self, run_id: str, url: str) -> None:
-        """Report the open run."""
+        """Print the id and address of the run, which is open now."""
         if not self._silent and self._live is None:
             click.echo(f"{self._title}: run {run_id}", err=True)
 
     def cell(self, index: int, total: int) -> None:
-        """Report the start of a cell; `index` counts from 0."""
+        """Show that a cell begins; `index` counts from 0."""
         if self._live is not None:
             self._live.update(self._task, completed=index, total=total)
         elif not self._silent and time.monotonic() - self._last_line >= PLAIN_EVERY:
@@ -108,7 +108,7 @@ def notebook(document: Notebook, schema: Schema) -> None:
 
 
 def run_result(result: RunResult) -> None:
-    """Print how a run ended, its metrics, why it failed, and where it can be seen."""
+    """Print how a run ended, its metrics, the reason if it failed, and where to look at it."""
     colour = "green" if result.status == "FINISHED" else "red"
     early = ", stopped early by sys.exit" if result.stopped_early else ""
     when = "before, with the same fingerprint: not run again" if result.seen else f"in {result.seconds:.1f} s{early}"
@@ -124,7 +124,7 @@ def run_result(result: RunResult) -> None:
 
 
 def open_hint(url: str) -> str:
-    """Return how to open a run's page: for a local store, `nbops ui` must run first."""
+    """Return advice on how to open a run's page: for a local store, `nbops ui` must run first."""
     return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url
 
 

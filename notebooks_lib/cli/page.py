@@ -11,10 +11,10 @@ from notebooks_lib.cli import output
 @click.argument("run_id", metavar="RUN")
 @click.option("--open", "wanted", is_flag=True, help="Open the page in the browser.")
 def command(run_id: str, wanted: bool) -> None:
-    """Print the path of RUN's page, which is rendered at the first request.
+    """Print the path of RUN's HTML page, which is rendered at the first request.
 
-    RUN can be shortened to a unique prefix. Trials of a sweep have no page until then: rendering takes longer than a
-    short trial. The page of a sweep's own run is its summary.
+    RUN can be shortened to a unique prefix. Trials of a sweep have no page until then, because rendering takes longer
+    than a short trial. The page of a sweep's parent run is its summary.
     """
     from notebooks_lib import settings
     from notebooks_lib.running import notebook_page

@@ -47,7 +47,7 @@ _TARGETS = re.compile(r"^([a-z]+):", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Written:
-    """What a call of `write` did."""
+    """Which files `write` wrote, and which were there already."""
 
     made: tuple[str, ...]
     kept: Mapping[str, str]
@@ -55,12 +55,12 @@ class Written:
 
 
 def project_name(folder: Path) -> str:
-    """Return the name of a project in a folder, in a-z, 0-9 and `-`."""
+    """Return a project name for a folder, made of a-z, 0-9 and `-`."""
     return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "notebooks"
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return path -> content of all files that a project in this folder is to have. Files are only read."""
+    """Return path -> content for all files of a new project in this folder. Nothing is written."""
     name = project_name(folder)
     texts = {path: (_PACKED / template).read_text("utf-8") for path, template in _TEMPLATES.items()}
     files = {path: text.replace("{{name}}", name).replace("{{version}}", __version__) for path, text in texts.items()}
@@ -95,10 +95,11 @@ def _first_notebook() -> str:
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Written:
-    """Write the files that are not there yet; those that are stay as they are. Raises UsageError or OSError.
+    """Write the files that do not exist yet. Existing files stay as they are.
 
-    All are written to a scratch folder first, and then put in place one by one, each whole or not at all: what an
-    earlier call left undone is done by the next one.
+    All files are written to a scratch folder first, and then moved into place one by one, each whole or not at all. The
+    next call completes what an interrupted one left undone. Raises UsageError, before anything is written, when a file
+    is where a folder is needed or a path leads out of the folder. Raises OSError when a file cannot be written.
     """
     _refuse_what_is_in_the_way(folder, files)
     folder.mkdir(parents=True, exist_ok=True)

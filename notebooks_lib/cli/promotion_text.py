@@ -23,7 +23,7 @@ _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 def print_decision(
     decision: RecordedDecision, release: ReleaseRecord, status: EndpointStatus | None, project: Settings
 ) -> None:
-    """Print a decision with its rules, what its release did or would do, and how to go on or back."""
+    """Print a decision with its rules, what its release did or would do, and how to continue or undo it."""
     from notebooks_lib.promotion.report_tables import shown
 
     first = safe_text.printable(headline(decision, release))  # anybody may have named the run that it names
@@ -55,7 +55,7 @@ def print_decision(
 
 
 def print_steps(steps: Sequence[RolloutStep]) -> None:
-    """Print what each step did; steps of a stage with the same text share a line."""
+    """Print the result of each step. Steps of a stage with the same text share a line."""
     names: dict[tuple[str, str], list[str]] = {}
     for step in steps:
         names.setdefault((step.stage, step.text), []).append(step.name)
@@ -82,7 +82,7 @@ def _cost(decision: RecordedDecision) -> str:
 
 
 def headline(decision: RecordedDecision, release: ReleaseRecord) -> str:
-    """Return the answer and what follows from it, in one line."""
+    """Return the decision's answer and its consequence, in one line."""
     model, version = decision.model, release.version
     if decision.answer == "promote":
         if release.waiting:
@@ -101,7 +101,7 @@ def target_stages(stages: Sequence[str]) -> str:
 
 
 def no_undo(model: str, stages: Sequence[str], project: Settings) -> str:
-    """Explain that a first champion of these stages has no predecessor to return to."""
+    """Return why a promotion cannot be undone: nothing was promoted, or there is no earlier version."""
     if not stages:
         return "nothing was promoted"
     name = project.stages.endpoint(stages[-1], model)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def command(model: str, stage: str, version: str | None, reason: str, as_json: bool) -> int:
     """Make the previous champion of MODEL serve again, and move the champion mark back to it.
 
-    It must first predict here what it predicted when it was registered; otherwise nothing moves. A withdrawn version is
-    never promoted automatically. After a promotion that was cut short, only that promotion is undone. Exit code: 1 it
-    failed, 2 there is no version to go back to.
+    It must first give the same predictions on this machine as when it was registered; otherwise nothing moves. The
+    replaced version is withdrawn: it is never promoted automatically. After an interrupted promotion, only that
+    promotion is undone. Exit code: 1 it failed, 2 there is no version to go back to.
     """
     from notebooks_lib import settings
     from notebooks_lib.release.rollback import rollback

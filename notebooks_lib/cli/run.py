@@ -84,7 +84,7 @@ def command(
 ) -> int:
     """Run NOTEBOOK from top to bottom in a fresh kernel and track it as one MLflow run.
 
-    The executed notebook is always kept, also after a failure. Exit code: 0 done, 1 the notebook failed, 2 usage error,
+    The executed notebook is always kept, even after a failure. Exit code: 0 done, 1 the notebook failed, 2 usage error,
     130 interrupted.
     """
     if output is not None and output.resolve() == notebook.resolve():
