@@ -13,10 +13,10 @@ _SKIPPED = {".git", ".ipynb_checkpoints", ".nbops", ".venv", "node_modules", "si
 
 
 def find_notebooks(paths: Sequence[Path], *, anywhere: bool = False) -> list[Path]:
-    """Return the notebooks in files and folders, absolute, sorted and each once; without paths, those of this project.
+    """Return the notebooks in files and folders: absolute paths, sorted, each once. By default those of this project.
 
     With `anywhere`, and neither paths nor a project's folders, those below the current folder. Raises UsageError for a
-    path that is not there, and where no path is given and there is nothing to find.
+    path that does not exist, and when no path is given and no notebook is found.
     """
     if paths:
         return sorted(set(_notebooks(paths)))

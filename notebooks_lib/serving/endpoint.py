@@ -198,10 +198,10 @@ class Endpoint(Protocol):
         """
 
     def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
-        """Mirror this percentage of the requests to a slot without traffic; no caller gets its answers.
+        """Copy this percentage of the requests to a slot without traffic. Its answers are compared, but never sent.
 
-        One slot at most; an empty mapping, or 0, ends it. Raises as `set_traffic` does, and UsageError for a slot with
-        traffic.
+        At most one slot; an empty mapping, or 0, ends it. Raises UsageError for a slot with traffic, and the errors of
+        `set_traffic`.
         """
 
     def start(self, first: ServedVersion | None = None) -> EndpointStatus:
@@ -237,7 +237,7 @@ class Endpoint(Protocol):
         """
 
     def session(self, *, probe: bool = True) -> EndpointSession:
-        """Return a session for many requests in a row; it need not be closed. `probe` as for `invoke`.
+        """Return a session for many requests in a row, which need not be closed. `probe` marks them as test requests.
 
         Raises EndpointError when the endpoint does not run.
         """

@@ -65,7 +65,7 @@ class LocalEndpoint(Endpoint):
         return local_status.read_status(self._folder, current)
 
     def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> LocalStatus:
-        """Copy the files to the folder, load them in a child process as a test, then let the server load them."""
+        """Copy the model into the endpoint's folder, test it in a child process, then let the server load it."""
         check_name("slot", slot)
         with tempfile.TemporaryDirectory() as scratch:
             model = version.fetch(Path(scratch))

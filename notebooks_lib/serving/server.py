@@ -49,7 +49,7 @@ _BACKLOG = 1024
 
 
 class ServedEndpoint(NamedTuple):
-    """The parts of the server process: application, slots and the reloader of their models."""
+    """The parts of the server process: application, follower of the state file, access log, collector."""
 
     app: App
     follower: HotReloader
