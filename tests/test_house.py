@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import notebooks_lib
@@ -196,3 +198,32 @@ def test_each_other_test_file_stands_where_its_module_does() -> None:
     across = {Path(name).with_name(Path(name).name.removeprefix("test_")) for name in ACROSS}
     assert sorted(map(str, modules - MODULES.keys() - across)) == []
     assert {Path(name) for name in ACROSS} <= files
+
+
+def programs(content: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each Python program that a test file hands to another process."""
+    for node in ast.walk(ast.parse(content)) if "sys.argv" in content else ():
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "None" for part in parts)
+        if isinstance(node, ast.JoinedStr | ast.Constant) and "import " in text and "sys.argv" in text:
+            with suppress(SyntaxError):  # a part of one
+                ast.parse(text)
+                yield node.lineno, text
+
+
+def test_programs_inside_tests_define_or_import_what_they_name(tmp_path: Path) -> None:
+    """No other tool sees them, and one that ends at its first line may let its test pass."""
+    for path in TESTS.rglob("*.py"):
+        for line, text in programs(path.read_text("utf-8")):
+            (tmp_path / f"{path.stem}_{line}.py").write_text(text, "utf-8")
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("notebooks_lib"):
+                    module = LIBRARY.parent.joinpath(*str(node.module).split("."))
+                    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+                    for name in node.names:
+                        there = (module / f"{name.name}.py").exists() or name.name in file.read_text("utf-8")
+                        assert there, f"{path}:{line}: {node.module} has no {name.name}"
+    assert len([*tmp_path.iterdir()]) > 5
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "--output-format", "concise"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

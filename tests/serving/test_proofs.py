@@ -102,7 +102,7 @@ def test_a_kill_at_any_moment_of_a_change_leaves_a_state_that_serves_again(
     LocalEndpoint(deployed, "sample").deploy(
         "blue", ServedVersion.in_folder(light["double"], version="double"), traffic=True
     )
-    for round_ in range(25):
+    for round_ in range(12):
         arguments = [str(deployed.root), str(round_), *(str(light[name]) for name in FACTORS)]
         changing = subprocess.Popen([sys.executable, "-c", CHANGING, *arguments], stdout=subprocess.PIPE)
         with changing:
