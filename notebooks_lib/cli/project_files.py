@@ -26,13 +26,13 @@ _TEMPLATES = {
     "pyproject.toml": "pyproject.template",
     "requirements.in": "requirements.in",
     ".gitignore": "gitignore",
+    ".gitattributes": "gitattributes",
     ".pre-commit-config.yaml": "pre-commit-config.yaml",
     "tests/test_notebooks.py": "test_notebooks.template",
     "production/settings.toml": "settings.toml",
 }
 """Path in a project -> file in cli/project, with {{name}} and {{version}} to be replaced."""
 _COPIES = (
-    ".gitattributes",
     ".github/workflows/pull-request.yml",
     ".github/workflows/pull-request-comment.yml",
     "production/promote.ipynb",
@@ -76,7 +76,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def _shared(path: str) -> str:
-    packed = _PACKED / Path(path).name.lstrip(".")
+    packed = _PACKED / Path(path).name
     return (packed if packed.is_file() else _SOURCE / path).read_text("utf-8")
 
 
