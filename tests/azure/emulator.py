@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_LIMIT = 90.0
+START_LIMIT = 180.0
 """Seconds until the emulator must answer."""
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"

@@ -46,12 +46,12 @@ class Load:
 
     def wait(self, more: int) -> None:
         """Until so many more requests are answered."""
-        goal, deadline = self.total + more, time.monotonic() + 60
+        goal, deadline = self.total + more, time.monotonic() + 300
         while self.total < goal and not self.errors and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         headers = {"Content-Type": "application/json"}
         while not self._ending.wait(self._pause):
             try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-START_LIMIT = 60.0
+START_LIMIT = 180.0
 
 
 class Cluster:
