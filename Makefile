@@ -61,7 +61,7 @@ propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/
 	@cp "$$(find .nbops -path '*/promotion/card.html' -exec ls -t {} + | head -n 1)" .nbops/propose/card.html
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
-	pytest -n 2 --dist worksteal
+	pytest -n auto --dist worksteal
 
 check: setup  ## what CI checks before it tests: style, types, floors, notebooks, environment, workflows
 	ruff check .

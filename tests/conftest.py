@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from notebooks_lib.settings import Settings, load
 from tests.azure.fixtures import any_store, azure_server, azure_workspace, either_store  # noqa: F401 - fixtures for all tests
@@ -79,12 +81,30 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has brought to its newest schema, made once a session."""
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A database that MLflow has brought to its newest schema, made once for all workers. Copy it, don't change it."""
     from notebooks_lib.tracking import store
 
-    folder = tmp_path_factory.mktemp("migrated")
-    store.connect(load(folder, {}))
+    folder = made_once(tmp_path_factory, "migrated", lambda folder: store.connect(load(folder, {})))
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:  # MLflow reads its migrations anew for each store that it opens
+        patch.setattr(utils, "_get_latest_schema_revision", functools.cache(utils._get_latest_schema_revision))
+        yield folder
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that the first worker to need it has made, and all others only read."""
+    shared = factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not (done := shared / f"{name}.done").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
     return folder
 
 
@@ -103,7 +123,13 @@ def empty_project(tmp_path: Path) -> Settings:
 @pytest.fixture
 def project(empty_project: Settings, migrated: Path) -> Settings:
     """A project with an empty tracking store."""
-    target = empty_project.layout.database
-    target.parent.mkdir(parents=True)
-    shutil.copy(migrated / ".nbops" / "mlflow.db", target)
+    copy_store(migrated, empty_project.root)
     return empty_project
+
+
+def copy_store(migrated: Path, root: Path) -> None:
+    """Give the project at `root` an empty store, marked as ready: else each test would have MLflow check it first."""
+    state = root / ".nbops"
+    state.mkdir(parents=True, exist_ok=True)
+    for name in ("mlflow.db", "mlflow.db.ready"):
+        shutil.copy(migrated / ".nbops" / name, state)

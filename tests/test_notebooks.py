@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
@@ -28,6 +27,7 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owned_run, query, store
+from tests.conftest import made_once
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experimentation").glob("*.ipynb"))
@@ -195,17 +195,15 @@ def test_papermill_from_another_folder_leaves_exactly_one_whole_run(path: Path, 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Settings:
     """A project with two runs of one experiment that ended well, made once for all workers. Copy it, don't change it."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    root = shared / "trained" / "project"
-    with FileLock(shared / "trained.lock"):
-        if not root.exists():
-            here = project_at(root, migrated)
-            with pytest.MonkeyPatch.context() as place:
-                place.chdir(root.parent)
-                papermill(ROOT / "experimentation" / "diabetes_ridge.ipynb", here)
-            add_worse_run(here)
-    return load(root, {})
+
+    def train(folder: Path) -> None:
+        here = project_at(folder / "project", migrated)
+        with pytest.MonkeyPatch.context() as place:
+            place.chdir(folder)
+            papermill(ROOT / "experimentation" / "diabetes_ridge.ipynb", here)
+        add_worse_run(here)
+
+    return load(made_once(tmp_path_factory, "trained", train) / "project", {})
 
 
 def add_worse_run(here: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from notebooks_lib.settings import load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import connect
+from tests.conftest import copy_store
 from tests.git_commands import commit, git, make_repository
 from tests.notebooks.building import code, md, write
 from tests.review.reviews import EXAMPLE, PIXEL
@@ -57,8 +58,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project whose branch `change` has left `main`."""
     root = make_repository(tmp_path / "project")
     (tmp_path / "scratch").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
-    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))  # kernels keep theirs, and so their template
     (root / "production").mkdir()
     (root / "production" / "settings.toml").write_text('[project]\nname = "sample"\n')
     (root / "requirements.lock").write_text("a==1\n")
@@ -81,9 +81,8 @@ def review(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 
 
 def use_store(root: Path, migrated: Path) -> None:
-    (root / ".nbops").mkdir(exist_ok=True)
+    copy_store(migrated, root)
     (root / ".nbops" / ".gitignore").write_text("*\n")
-    shutil.copy(migrated / ".nbops" / "mlflow.db", root / ".nbops" / "mlflow.db")
 
 
 @pytest.mark.notebooks
@@ -184,7 +183,10 @@ def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.
 @pytest.mark.notebooks
 @pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(root: Path, migrated: Path, number: int) -> None:
+def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(
+    root: Path, migrated: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
     use_store(root, migrated)
     started = root.parent / "started"
     write_notebook(root, PARAMETERS, code(f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(600)"))
@@ -206,7 +208,10 @@ def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(root: Path, migr
 
 @pytest.mark.notebooks
 @pytest.mark.proof
-def test_two_reviews_at_once_both_have_their_numbers(root: Path, migrated: Path) -> None:
+def test_two_reviews_at_once_both_have_their_numbers(
+    root: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
     use_store(root, migrated)
     write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
     commit(root)
@@ -318,7 +323,9 @@ def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:
     git(root, "branch", "--force", "main")
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
     limited += "from notebooks_lib.__main__ import main; main(['review'])"
-    done = subprocess.run([sys.executable, "-c", limited], cwd=root, capture_output=True, text=True, check=False)
+    scratch = {**os.environ, "TMPDIR": tempfile.gettempdir()}
+    command = [sys.executable, "-c", limited]
+    done = subprocess.run(command, cwd=root, env=scratch, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "cannot be checked out: " in line

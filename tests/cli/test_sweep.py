@@ -42,10 +42,8 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.tracking
-@pytest.mark.notebooks
-def test_ctrl_c_stops_everything_and_the_printed_command_resumes(project: Settings) -> None:
-    path = building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
+def interrupt(project: Settings) -> tuple[query.RunInfo, list[str]]:
+    """Interrupt a sweep with two of its four trials open; return its run, and the words of the command that resumes it."""
     process = begin(project, "n.ipynb", "--grid", "k=0..3", "--jobs", "2")
     for k in (2, 3):
         wait_for(project.root / f"begun-{k}", process)
@@ -54,23 +52,37 @@ def test_ctrl_c_stops_everything_and_the_printed_command_resumes(project: Settin
     assert process.returncode == 130, err
     assert "4 of 4 trials" in out
     assert "2 finished, 2 killed" in out
-    connected = store.connect(project)
-    runs = query.find_runs(connected, "sample", ended_only=False)
+    runs = query.find_runs(store.connect(project), "sample", ended_only=False)
     (parent,) = [run for run in runs if run.holds_trials]
     assert {run.status for run in runs} == {"FINISHED", "KILLED"}
     assert all(run.tags[Tag.END] == run.status for run in runs)
-    assert parent.status == "KILLED"
-    (resume_command,) = [line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  go on")]
-    assert resume_command == f"nbops sweep n.ipynb --grid k=0..3 --jobs 2 --resume {parent.run_id}"
+    (command,) = [line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  go on")]
+    return parent, command.split()
 
+
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_ctrl_c_stops_everything_and_the_command_that_resumes_it_is_printed(project: Settings) -> None:
+    building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
+    parent, command = interrupt(project)
+    assert parent.status == "KILLED"
+    assert command == f"nbops sweep n.ipynb --grid k=0..3 --jobs 2 --resume {parent.run_id}".split()
+
+
+@pytest.mark.proof
+@pytest.mark.tracking
+@pytest.mark.notebooks
+def test_the_printed_command_resumes_an_interrupted_sweep(project: Settings) -> None:
+    path = building.write(project.root / "n.ipynb", SLOW, parameters="k: int = 0\nslow: bool = True")
+    parent, command = interrupt(project)
     path.write_text(path.read_text().replace("600 if", "0 if"))  # other code: nothing of before counts
-    process = begin(project, *resume_command.split()[2:], "--json")
+    process = begin(project, *command[2:], "--json")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "code, environment or data have changed" in err
     assert json.loads(out)["counts"]["finished"] == 4
-    children = query.children(connected, parent.run_id)
-    assert len(children) == 8
+    connected = store.connect(project)
+    assert len(query.children(connected, parent.run_id)) == 8
     assert query.get_run(connected, parent.run_id).status == "FINISHED"
 
 

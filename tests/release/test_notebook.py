@@ -18,6 +18,7 @@ from tests.promotion.conftest import better, worse
 
 NOTEBOOK = Path(__file__).parents[2] / "production" / "promote.ipynb"
 ASKED = ["-p", "experiment=houses", "-p", "model_name=houses"]
+TWO = ["-p", "challengers=2"]
 
 
 def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
@@ -27,28 +28,28 @@ def test_it_changes_nothing_by_default_and_keeps_the_rules_of_the_house():
     assert max(len(cell.source.splitlines()) for cell in notebook.code_cells if "parameters" not in cell.tags) <= 10
 
 
+@pytest.fixture
+def github(endpoints, monkeypatch, tmp_path):
+    """What a CI job reads after `nbops promote` of the project's notebook."""
+    shutil.copy(NOTEBOOK, endpoints.root / "production")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "github"))
+    return tmp_path / "github"
+
+
+def set_stage(endpoints, *lines):
+    with endpoints.layout.settings_file.open("a") as file:
+        file.write("\n".join(["", "[stages.prod]", "require_clean = false", "require_fingerprint = false", *lines, ""]))
+
+
 @pytest.mark.notebooks
 @pytest.mark.tracking
-def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoints, capsys, monkeypatch, tmp_path):
-    github = tmp_path / "github"
-    shutil.copy(NOTEBOOK, endpoints.root / "production")
+def test_a_promotion_waits_for_an_approval_goes_on_and_is_read_from_mlflow(
+    trials, houses, endpoints, github, capsys, tmp_path
+):
     lesser = trials.fitted(worse(), houses)
     good = trials.fitted(better(), houses)
-    with endpoints.layout.settings_file.open("a") as file:
-        file.write("\n[stages.prod]\napproval = true\nrequire_clean = false\nrequire_fingerprint = false\n")
-    monkeypatch.setenv("GITHUB_OUTPUT", str(github))
-    two = ["-p", "challengers=2"]
-    assert nbops(["promote", "--live", "--json", "--stages", "test,prod", *ASKED, *two]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert "may not enter test: its run has no fingerprint" in str(told["failure"])
-    assert (told["promoted"], told["decision"]["answer"], told["release"]["version"]) == (False, "promote", "1")
-    assert (told["card"].rpartition("/")[2], told["waiting"], told["endpoint"]) == ("card.html", "", None)
-    (failed,) = query.search(trials.store, "", [trials.store.experiment_id("promotion")])
-    told = failed.info.status, failed.data.tags[Tag.DECISION], failed.data.tags[Tag.PROMOTED]
-    assert told == ("FAILED", "promote", "false")
-    assert github.read_text() == "promoted=false\ndecision=promote\n"
-    github.unlink()
-    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED, *two]) == 0
+    set_stage(endpoints, "approval = true")
+    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED, *TWO]) == 0
     out = capsys.readouterr().out
     assert "other challengers" in out
     assert f"run {lesser[:8]}" in out
@@ -73,7 +74,26 @@ def test_promoted_then_kept_and_both_are_read_from_mlflow(trials, houses, endpoi
     assert "<h1>Promote</h1>" in Path(card).read_text()
     assert "card.html" in out
 
+
+@pytest.mark.proof  # release/test_gate.py has both answers; a notebook that fails is below
+@pytest.mark.notebooks
+@pytest.mark.tracking
+def test_a_stage_refuses_then_the_champion_is_kept(trials, houses, endpoints, github, capsys):
+    trials.fitted(worse(), houses)
+    trials.fitted(better(), houses)
+    set_stage(endpoints)
+    assert nbops(["promote", "--live", "--json", "--stages", "test,prod", *ASKED, *TWO]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert "may not enter test: its run has no fingerprint" in str(told["failure"])
+    assert (told["promoted"], told["decision"]["answer"], told["release"]["version"]) == (False, "promote", "1")
+    assert (told["card"].rpartition("/")[2], told["waiting"], told["endpoint"]) == ("card.html", "", None)
+    (failed,) = query.search(trials.store, "", [trials.store.experiment_id("promotion")])
+    told = failed.info.status, failed.data.tags[Tag.DECISION], failed.data.tags[Tag.PROMOTED]
+    assert told == ("FAILED", "promote", "false")
+    assert github.read_text() == "promoted=false\ndecision=promote\n"
+    assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED]) == 0
     github.unlink()
+    capsys.readouterr()
     assert nbops(["promote", "--json", *ASKED]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["promoted"] is False

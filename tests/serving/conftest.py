@@ -1,4 +1,4 @@
-"""Models to serve, saved once a session, and a way to ask an application in process."""
+"""Models to serve, saved once for all workers, and a way to ask an application in process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from notebooks_lib.serving import local_endpoint_folder, server_process
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
+from tests.conftest import made_once
 
 
 class TestClient:
@@ -60,6 +61,10 @@ def save(model: Any, folder: Path, x: Any, y: Any, **more: Any) -> Path:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """name -> folder: table (named columns), classes, tensor (unnamed), pair (two outputs), mixed (types)."""
+    return {path.name: path for path in made_once(tmp_path_factory, "models", save_models).iterdir()}
+
+
+def save_models(root: Path) -> None:
     import numpy as np
     import pandas as pd
     from sklearn.compose import make_column_transformer
@@ -67,7 +72,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    root = tmp_path_factory.mktemp("models")
     random = np.random.default_rng(0)
     x = pd.DataFrame(random.normal(size=(60, 3)), columns=["age", "bmi", "bp"])
     y = x["age"] - 2 * x["bmi"] + 0.1
@@ -82,14 +86,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's hints: integer columns, pickles
-        return {
-            "table": save(Ridge().fit(x, y), root / "table", x, y.to_numpy()),
-            "other": save(Ridge(alpha=50).fit(x, y), root / "other", x, y.to_numpy()),
-            "classes": save(LogisticRegression().fit(x, names), root / "classes", x, names),
-            "tensor": save(Ridge().fit(x.to_numpy(), y), root / "tensor", x.to_numpy(), y.to_numpy()),
-            "pair": save(LinearRegression().fit(x, x[["bp", "age"]]), root / "pair", x, x[["bp", "age"]].to_numpy()),
-            "mixed": save(make_pipeline(encoder, Ridge()).fit(mixed, y), root / "mixed", mixed, y.to_numpy()),
-        }
+        save(Ridge().fit(x, y), root / "table", x, y.to_numpy())
+        save(Ridge(alpha=50).fit(x, y), root / "other", x, y.to_numpy())
+        save(LogisticRegression().fit(x, names), root / "classes", x, names)
+        save(Ridge().fit(x.to_numpy(), y), root / "tensor", x.to_numpy(), y.to_numpy())
+        save(LinearRegression().fit(x, x[["bp", "age"]]), root / "pair", x, x[["bp", "age"]].to_numpy())
+        save(make_pipeline(encoder, Ridge()).fit(mixed, y), root / "mixed", mixed, y.to_numpy())
 
 
 LINEAR = """
@@ -124,11 +126,16 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own, at its first import
-        import mlflow.pyfunc
+        import mlflow.pyfunc  # noqa: F401 - here, for the workers that find them saved
+    root = made_once(tmp_path_factory, "light", save_light_models)
+    return {path.name: path for path in root.iterdir() if path.is_dir()}
+
+
+def save_light_models(root: Path) -> None:
+    import mlflow.pyfunc
     import pandas as pd
     from mlflow.models import infer_signature
 
-    root = tmp_path_factory.mktemp("light")
     x = pd.DataFrame({"x": [1.0, 2.0]})
     broken = {"damaged": "2", "crashing": '"crashing"', "hanging": '"hanging"'}
     for name, weights in {"double": "2", "triple": "3", "shifted": "2", **broken}.items():
@@ -153,7 +160,6 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             + "  pandas_orient: split\n  serving_input_path: serving_input_example.json\n"
         )
     next((root / "damaged").rglob("weights.json")).write_text("9" * 200)
-    return {path.name: path for path in root.iterdir() if path.is_dir()}
 
 
 @pytest.fixture
