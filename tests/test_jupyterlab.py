@@ -25,6 +25,7 @@ from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
+from tests.conftest import copy_store
 
 ROOT = Path(__file__).parent.parent
 NAME = "diabetes_ridge.ipynb"
@@ -77,7 +78,7 @@ def here(tmp_path: Path, migrated: Path, name: str) -> Settings:
         building.write(root / "experimentation" / name, *CELLS_OF_WARM)
     shutil.copy(ROOT / "production" / "settings.toml", root / "production")
     shutil.copy(ROOT / "requirements.lock", root)
-    shutil.copytree(migrated / ".nbops", root / ".nbops")
+    copy_store(migrated, root)
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "First"]):
         git(root, *arguments)
         if arguments[0] == "init":

@@ -110,7 +110,8 @@ def test_a_damaged_database_is_reported_at_once_and_left_unchanged(harm: object,
 
 
 @pytest.mark.tracking
-def test_files_with_personal_data_are_readable_by_their_owner_only(project: Settings) -> None:
+def test_files_with_personal_data_are_readable_by_their_owner_only(empty_project: Settings) -> None:
+    project = empty_project
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
         assert not atomic_private_files.readable_by_others(path), path

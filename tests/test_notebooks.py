@@ -27,7 +27,7 @@ from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import owned_run, query, store
-from tests.conftest import made_once
+from tests.conftest import copy_store, made_once
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experimentation").glob("*.ipynb"))
@@ -110,7 +110,7 @@ def project_at(root: Path, migrated: Path) -> Settings:
     shutil.copy(ROOT / "requirements.lock", root)
     if (ROOT / "data").is_dir():  # datasets that this project's notebooks read
         shutil.copytree(ROOT / "data", root / "data")
-    shutil.copytree(migrated / ".nbops", root / ".nbops")
+    copy_store(migrated, root)
     return load(root, {})
 
 

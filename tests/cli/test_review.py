@@ -80,11 +80,6 @@ def review(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
     return content
 
 
-def use_store(root: Path, migrated: Path) -> None:
-    copy_store(migrated, root)
-    (root / ".nbops" / ".gitignore").write_text("*\n")
-
-
 @pytest.mark.notebooks
 def test_from_change_to_numbers_and_their_proof(
     root: Path, migrated: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -96,7 +91,7 @@ def test_from_change_to_numbers_and_their_proof(
     assert [notebook["no_metrics_because"] for notebook in found["notebooks"]] == [""], "it is said once"
     assert not (root / ".nbops").exists(), "a review that only reads makes no store"
 
-    use_store(root, migrated)
+    copy_store(migrated, root)
     made = review(capsys, "--run")
     assert (made["base"], made["dirty"], made["worse"], made["failed"]) == ("main", False, True, False)
     (notebook,) = made["notebooks"]
@@ -149,7 +144,7 @@ def test_from_change_to_numbers_and_their_proof(
 
 @pytest.mark.proof
 def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    use_store(root, migrated)
+    copy_store(migrated, root)
     (root / "experimentation" / "helpers.py").write_text("print('so far')\nraise ValueError('broken')\n")
     commit(root)
     failed = review(capsys, "--run", code=1)
@@ -187,7 +182,7 @@ def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(
     root: Path, migrated: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
-    use_store(root, migrated)
+    copy_store(migrated, root)
     started = root.parent / "started"
     write_notebook(root, PARAMETERS, code(f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(600)"))
     commit(root)
@@ -212,7 +207,7 @@ def test_two_reviews_at_once_both_have_their_numbers(
     root: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
-    use_store(root, migrated)
+    copy_store(migrated, root)
     write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
     commit(root)
     command = [sys.executable, "-m", "notebooks_lib", "review", "--run", "--json"]
@@ -332,7 +327,7 @@ def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:
 
 
 def test_notebooks_that_promote_are_not_run(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    use_store(root, migrated)
+    copy_store(migrated, root)
     write(root / "production" / "act.ipynb", md("# Act"), code("raise SystemExit(3)"))
     (notebook,) = review(capsys, "--run", code=1)["notebooks"]
     assert [finding["code"] for finding in notebook["new_findings"]] == ["NB005"]
