@@ -27,7 +27,7 @@ from jupyter_client.manager import KernelManager
 
 from benchmarks import machine, trials
 from benchmarks.measuring import Failed, Rounds, table, times
-from notebooks_lib.kernels.kernelspecs import WarmSpecs
+from notebooks_lib.kernels.kernelspec_managers import WarmSpecs
 
 CODE = "import mlflow, sklearn, pandas"
 TIMEOUT = 120

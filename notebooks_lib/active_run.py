@@ -64,10 +64,10 @@ class Run:
 
     def log_dataset(self, dataset: Dataset) -> None:
         """Record that this run used a dataset: name, version and fingerprint. `datasets.load` does it by itself."""
-        from notebooks_lib.datasets import lineage
+        from notebooks_lib.datasets import run_datasets
 
-        self._store.client.set_tag(self.id, Tag.DATASET_PREFIX + dataset.name, lineage.tag_value(dataset))
-        lineage.log_input(self._store, self.id, dataset)
+        self._store.client.set_tag(self.id, Tag.DATASET_PREFIX + dataset.name, run_datasets.tag_value(dataset))
+        run_datasets.log_input(self._store, self.id, dataset)
 
     def log_model(self, model: object, *, example: Any, name: str = "model", flavor: str | None = None) -> ModelInfo:
         """Save a fitted model with its signature, an example and pinned requirements, and check that it can be served.

@@ -15,7 +15,7 @@ from typing import Any
 
 MODULES: Mapping[str, str] = {
     "kernels.launching": "kernels.template_manager",
-    "kernels.spec": "kernels.kernelspecs",
+    "kernels.spec": "kernels.kernelspec_managers",
     "metric_names": "metrics.builtin",
     "notebooks.parameters": "notebooks.parameter_schema",
     "notebooks.values": "notebooks.parameter_values",
@@ -44,12 +44,12 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
     "datasets": {
         "Entry": "datasets.loader.CatalogEntry",
         "Trained": "models.registry.Trained",
-        "log_input": "datasets.lineage.log_input",
-        "mlflow_dataset": "datasets.lineage.mlflow_dataset",
+        "log_input": "datasets.run_datasets.log_input",
+        "mlflow_dataset": "datasets.run_datasets.mlflow_dataset",
         "own": "datasets.loader.own",
-        "parse_tag": "datasets.lineage.parse_tag",
+        "parse_tag": "datasets.run_datasets.parse_tag",
         "remarks": "datasets.data_quality.remarks",
-        "tag_value": "datasets.lineage.tag_value",
+        "tag_value": "datasets.run_datasets.tag_value",
         "trained_on": "models.registry.trained_on",
     },
     "models.logged_models": {"local": "models.model_files.local_model_folder"},

@@ -47,10 +47,10 @@ def _limit(item: pytest.Item) -> float:
 @pytest.fixture(scope="session", autouse=True)
 def warm_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """papermill, nbval and whoever else asks for `python3` gets a warm kernel, as from `nbops run`."""
-    from notebooks_lib.kernels import kernelspecs
+    from notebooks_lib.kernels import kernelspec_install
 
     folder = tmp_path_factory.mktemp("jupyter")
-    kernelspecs.install(prefix=str(folder), name="python3")
+    kernelspec_install.install(prefix=str(folder), name="python3")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JUPYTER_PATH", str(folder / "share" / "jupyter"))
         yield

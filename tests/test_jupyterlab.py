@@ -19,7 +19,7 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.cli import git_setup
-from notebooks_lib.kernels import kernelspecs
+from notebooks_lib.kernels import kernelspec_managers
 from notebooks_lib.notebooks import document
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -233,10 +233,12 @@ def test_a_warm_kernel_is_chosen_run_interrupted_and_restarted_by_hand(
 
     page.locator(".jp-KernelName, .jp-Toolbar-kernelName").first.click()
     dialog = page.locator(".jp-Dialog")
-    dialog.locator("select").select_option(label=kernelspecs.DISPLAY)
+    dialog.locator("select").select_option(label=kernelspec_managers.DISPLAY)
     dialog.locator(".jp-mod-accept").click()
     kernel = f"{OPEN}.sessionContext.session?.kernel"
-    page.wait_for_function(f"{kernel}?.name === '{kernelspecs.NAME}' && {kernel}.status === 'idle'", timeout=60_000)
+    page.wait_for_function(
+        f"{kernel}?.name === '{kernelspec_managers.NAME}' && {kernel}.status === 'idle'", timeout=60_000
+    )
 
     def text(cell: int) -> str:
         outputs = page.evaluate(CELLS)[cell].get("outputs", ())

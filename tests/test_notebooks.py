@@ -22,7 +22,7 @@ import pytest
 
 from notebooks_lib.metrics import builtin
 from notebooks_lib.models import logged_models
-from notebooks_lib.notebooks import document, notebook_rules, parameter_schema, parameter_values, run_destination
+from notebooks_lib.notebooks import document, mlflow_calls, notebook_rules, parameter_schema, parameter_values
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -142,7 +142,7 @@ def dump(here: Settings) -> list[str]:
 
 
 def opens_a_run(notebook: Notebook) -> bool:
-    return any(call.function == "run" for call in run_destination.find_calls(notebook, {}))
+    return any(call.function == "run" for call in mlflow_calls.find_calls(notebook, {}))
 
 
 def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import errors, requirement_pins, safe_text
+from notebooks_lib import errors, pinned_versions, safe_text
 from notebooks_lib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _packages(settings: Settings) -> HealthCheck:
 def _pins(settings: Settings) -> dict[str, str]:
     try:
         project = tomllib.loads((settings.root / "pyproject.toml").read_text())
-        return requirement_pins.parse_pins(project["project"]["dependencies"])
+        return pinned_versions.parse_pins(project["project"]["dependencies"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):  # another project: the pins of nbops itself
-        return requirement_pins.pins()
+        return pinned_versions.pins()
 
 
 def _disk(settings: Settings) -> HealthCheck:
@@ -125,7 +125,7 @@ def _kernel(settings: Settings) -> HealthCheck:
     from nbformat.v4 import new_code_cell, new_notebook
 
     from notebooks_lib.running.engine import Execution, execute
-    from notebooks_lib.running.executed_notebook import ExecutedNotebook
+    from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
 
     notebook = new_notebook(cells=[new_code_cell("assert True")])
     advice = f"{sys.executable} -m ipykernel install --sys-prefix"

@@ -37,9 +37,9 @@ def start(name: str | None) -> None:
     If NAME has never been started, or has no slot left, it gets the champion of the stage whose endpoint it is, or of
     the model NAME.
     """
-    from notebooks_lib.release import manual_deployment
+    from notebooks_lib.release import manual_endpoint_changes
 
-    status = manual_deployment.start_by_hand(_here(), name or _endpoint(None).name)
+    status = manual_endpoint_changes.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
@@ -113,10 +113,10 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     The version's files must be those that were scored. A slot with traffic is not overwritten. A stopped server is
     started.
     """
-    from notebooks_lib.release import manual_deployment
+    from notebooks_lib.release import manual_endpoint_changes
 
     name = _endpoint(name).name
-    chosen, status = manual_deployment.deploy_by_hand(_here(), name, version=version, slot=slot)
+    chosen, status = manual_endpoint_changes.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -131,10 +131,10 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     The percentages add up to 100, or to 0; other slots get nothing. The server keeps running, and `nbops history` shows
     the change.
     """
-    from notebooks_lib.release import manual_deployment
+    from notebooks_lib.release import manual_endpoint_changes
 
     endpoint = _endpoint(name)
-    with manual_deployment.recorded_traffic(_here(), name):
+    with manual_endpoint_changes.recorded_traffic(_here(), name):
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 

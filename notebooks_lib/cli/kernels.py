@@ -34,19 +34,19 @@ def install(user: bool, prefix: str | None) -> None:
     if user and prefix:
         raise click.UsageError("--user and --prefix exclude each other: give one")
     from notebooks_lib import errors
-    from notebooks_lib.kernels import kernelspecs
+    from notebooks_lib.kernels import kernelspec_install, kernelspec_managers
 
     try:
-        folder = kernelspecs.install(user=user, prefix=prefix)
+        folder = kernelspec_install.install(user=user, prefix=prefix)
     except OSError as error:
         raise errors.KernelError(f"the kernelspec cannot be written: {error}; choose a place with --prefix") from error
-    click.echo(f"{kernelspecs.DISPLAY} is installed in {folder}")
-    installed_folder = kernelspecs.find_installed()
+    click.echo(f"{kernelspec_managers.DISPLAY} is installed in {folder}")
+    installed_folder = kernelspec_install.find_installed()
     if installed_folder is None:
         click.echo(f"  Jupyter does not search there: export JUPYTER_PATH={folder.parent.parent}")
     # By name, Jupyter removes the first one it finds, which may belong to another environment.
     words = (
-        ["jupyter", "kernelspec", "remove", kernelspecs.NAME]
+        ["jupyter", "kernelspec", "remove", kernelspec_managers.NAME]
         if installed_folder == folder
         else ["rm", "-r", str(folder)]
     )
@@ -75,7 +75,12 @@ def status(as_json: bool) -> None:
 
 def _kernel_status() -> dict[str, Any]:
     from notebooks_lib import settings
-    from notebooks_lib.kernels import import_history, kernelspecs, preferences, template_manager
+    from notebooks_lib.kernels import (
+        import_history,
+        kernelspec_install,
+        preferences,
+        template_manager,
+    )
 
     project = settings.here()
     preference = preferences.read_preferences(str(project.root), {**os.environ, "NBOPS_ROOT": str(project.root)})
@@ -89,7 +94,7 @@ def _kernel_status() -> dict[str, Any]:
         kind = f"cold: {error}"
     table = preference.safe_packages()
     modules = [name for name in import_history.read_history(preference.memory) if table.allows(name)]
-    folder = kernelspecs.find_installed()
+    folder = kernelspec_install.find_installed()
     return {
         "kernels": kind,
         "kernelspec": str(folder) if folder else None,

@@ -167,7 +167,7 @@ def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
     """Raise UsageError for a subject that does not exist, such as an unknown metric, before anything starts."""
     from notebooks_lib.errors import UnknownNameError
     from notebooks_lib.metrics import builtin
-    from notebooks_lib.promotion import candidates
+    from notebooks_lib.promotion import candidate_screening
     from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import query
     from notebooks_lib.tracking.store import connect
@@ -177,7 +177,7 @@ def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
     if isinstance(values.get("model_name"), str):
         check_name("model", _model(values))
     if isinstance(values.get("challengers"), int) and isinstance(values.get("max_candidates"), int):
-        candidates.check_challengers(values["challengers"], values["max_candidates"])
+        candidate_screening.check_challengers(values["challengers"], values["max_candidates"])
     experiment = values.get("experiment")
     experiments = query.experiments(connect(project))
     if isinstance(experiment, str) and experiment not in experiments:
@@ -197,16 +197,16 @@ def _status(project: Settings, name: str) -> EndpointStatus | None:
 
 def _check_stages(stages: Any, project: Settings) -> None:
     """Raise UsageError for an unknown stage before anything starts."""
-    from notebooks_lib.release import rollout_status
+    from notebooks_lib.release import rollout_progress
 
     if isinstance(stages, str):
-        rollout_status.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
+        rollout_progress.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
 
 
 def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approval
-    from notebooks_lib.release.rollout_status import continue_command
+    from notebooks_lib.release.rollout_progress import continue_command
     from notebooks_lib.tracking.store import connect
 
     settings.existing()

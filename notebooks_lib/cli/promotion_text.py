@@ -13,7 +13,7 @@ from notebooks_lib.cli import output
 if TYPE_CHECKING:
     from notebooks_lib.promotion.rule_registry import RuleResult
     from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
-    from notebooks_lib.release.rollout_status import RolloutStep
+    from notebooks_lib.release.rollout_progress import RolloutStep
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 
@@ -24,7 +24,7 @@ def print_decision(
     decision: RecordedDecision, release: ReleaseRecord, status: EndpointStatus | None, project: Settings
 ) -> None:
     """Print a decision with its rules, what its release did or would do, and how to continue or undo it."""
-    from notebooks_lib.promotion.report_tables import shown
+    from notebooks_lib.promotion.table_formatting import shown
 
     first = safe_text.printable(headline(decision, release))  # anybody may have named the run that it names
     click.echo(click.style(first, fg=_COLOURS[decision.answer], bold=True))

@@ -17,7 +17,7 @@ from notebooks_lib import cpu_count, errors
 from notebooks_lib.cli import output
 from notebooks_lib.metrics import builtin
 from notebooks_lib.notebooks import document, parameter_schema
-from notebooks_lib.sweeps import samplers
+from notebooks_lib.sweeps import samplers_and_pruners
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
@@ -60,8 +60,8 @@ class _KeepsArguments(click.Command):
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in a space.")
 @click.option(
     "--sampler",
-    type=click.Choice(list(samplers.SAMPLERS)),
-    help=f"How to search a space. Default: {samplers.DEFAULT_SAMPLER}.",
+    type=click.Choice(list(samplers_and_pruners.SAMPLERS)),
+    help=f"How to search a space. Default: {samplers_and_pruners.DEFAULT_SAMPLER}.",
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of the sampler.")
 @click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
@@ -167,7 +167,7 @@ def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Se
         domain=domain,
         goal=goal,
         trials=options["trials"],
-        sampler=options["sampler"] or samplers.DEFAULT_SAMPLER,
+        sampler=options["sampler"] or samplers_and_pruners.DEFAULT_SAMPLER,
         seed=options["seed"],
         prune=options["prune"],
         jobs=jobs,

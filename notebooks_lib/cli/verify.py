@@ -19,8 +19,8 @@ from notebooks_lib.notebooks import document
 
 if TYPE_CHECKING:
     from notebooks_lib.review.band_learning import BandLearning
-    from notebooks_lib.review.band_verification import Verification
     from notebooks_lib.review.metric_bands import MetricBand
+    from notebooks_lib.review.metric_verification import Verification
     from notebooks_lib.review.repeated_runs import RepeatedNotebook
     from notebooks_lib.run_result import RunResult
     from notebooks_lib.running.plan import Plan
@@ -91,7 +91,7 @@ def _learn(path: Path, as_json: bool, options: dict[str, Any]) -> int:
 def _verify(path: Path, as_json: bool, options: dict[str, Any]) -> int:
     notebook = _repeated(path, as_json, options)
 
-    from notebooks_lib.review.band_verification import verify_notebook
+    from notebooks_lib.review.metric_verification import verify_notebook
 
     day = datetime.datetime.now(datetime.UTC).date().toordinal()
     verification = verify_notebook(notebook, runs=options["repeats"] or 1, day=day)

@@ -2,8 +2,8 @@
 
 from notebooks_lib.datasets.dataset import Dataset, Part
 from notebooks_lib.datasets.ingest import add
-from notebooks_lib.datasets.lineage import used
 from notebooks_lib.datasets.loader import CatalogEntry, catalog, load, read
+from notebooks_lib.datasets.run_datasets import used
 from notebooks_lib.old_names import forwarding
 
 __all__ = ["CatalogEntry", "Dataset", "Part", "add", "catalog", "load", "read", "used"]

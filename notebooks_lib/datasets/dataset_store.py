@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from notebooks_lib.datasets.hashing import Digests
+    from notebooks_lib.datasets.table_hashing import Digests
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import dataset, hashing, lineage, loader, row_matching, splits, training_rows
+from notebooks_lib.datasets import dataset, loader, row_matching, run_datasets, splits, table_hashing, training_rows
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UnknownNameError
 
@@ -39,7 +39,7 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
     mine: loader.Opened | None = None
     matches: Array | None = None
     for value in used:
-        if value == lineage.tag_value(data):
+        if value == run_datasets.tag_value(data):
             continue  # the parts of one version share no row
         theirs = _open_unchanged(value, settings)
         if theirs is None:
@@ -71,7 +71,7 @@ def _alike(mine: loader.Opened, my_rows: Array, theirs: loader.Opened, their_row
     """Return which of my rows have the values of one of their rows in the shared columns; arguments are masks."""
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
-    one, other = (hashing.folded_digests(table) for table in pair)
+    one, other = (table_hashing.folded_digests(table) for table in pair)
     return splits.contained_in(one[my_rows], other[their_rows])
 
 
@@ -105,7 +105,7 @@ class RowsByValue:
         return self._matches[tag]
 
     def _differs(self, tag: str) -> bool:
-        name, version, fingerprint = lineage.parse_tag(tag)
+        name, version, fingerprint = run_datasets.parse_tag(tag)
         if name == loader.parse_ref(self._ref)[0]:
             return False  # rows of the same name are matched by key or group, or all count
         source = loader.source_of(name, self._settings)
@@ -132,7 +132,7 @@ class RowsByValue:
 
 def _open_unchanged(tag: str, settings: Settings) -> loader.Opened | None:
     """Return the version that a tag names; None when it is gone or its fingerprint has changed."""
-    name, version, fingerprint = lineage.parse_tag(tag)
+    name, version, fingerprint = run_datasets.parse_tag(tag)
     try:
         opened = loader.open_table(f"{name}@{version}", settings)
     except (UnknownNameError, DatasetError):
@@ -171,6 +171,6 @@ def seen_in_example(ref: str, others: Sequence[str], mine: training_rows.LoggedR
 def share_seen_in_training(ref: str, settings: Settings) -> float:
     """Return the share of holdout rows that have the same features as some train or validation row."""
     opened = loader.open_table(ref, settings)
-    digests = hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
+    digests = table_hashing.folded_digests(opened.table.select(list(opened.metadata.features)))
     held = opened.masks["holdout"]
     return float(splits.contained_in(digests[held], digests[~held]).mean())

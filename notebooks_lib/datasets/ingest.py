@@ -8,7 +8,7 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import canonical_types, column_kinds, hashing, loader, readers, splits
+from notebooks_lib.datasets import canonical_types, column_kinds, loader, readers, splits, table_hashing
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.datasets.dataset_metadata import Metadata
@@ -92,7 +92,7 @@ def _read(
 
 def _content(file: Path, table: pa.Table, metadata: Metadata, retired: np.ndarray[Any, Any] | None) -> VersionContent:
     """Return the version, once its rows fall into three parts."""
-    digests = hashing.Digests.of(table)
+    digests = table_hashing.Digests.of(table)
     metadata = splits.with_cuts(str(file), table, metadata)
     metadata = replace(metadata, fingerprint=splits.version_fingerprint(table, digests, metadata))
     splits.split_rows(str(file), table, splits.deciding_digests(table, metadata, digests), metadata, retired)
@@ -186,7 +186,7 @@ def _check_roles(file: Path, read: readers.FileTable, metadata: Metadata) -> Non
                 f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
             )
     if metadata.key is not None:
-        digests = hashing.row_digests(table.select([metadata.key]))
+        digests = table_hashing.row_digests(table.select([metadata.key]))
         _, first_at, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
         twice = np.sort(first_at[counts > 1])
         if len(twice):

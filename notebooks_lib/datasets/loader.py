@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import hashing, lineage, splits
+from notebooks_lib.datasets import run_datasets, splits, table_hashing
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent, is_name, remedy
@@ -53,7 +53,7 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     DatasetError when the stored content is not what was added.
     """
     dataset = read(ref, settings or here())
-    lineage.note_loaded(dataset)
+    run_datasets.note_loaded(dataset)
     return dataset
 
 
@@ -156,7 +156,7 @@ class Opened:
     version: int
     metadata: Metadata
     table: pa.Table
-    digests: hashing.Digests
+    digests: table_hashing.Digests
     """Digests of each row."""
     placing: np.ndarray[Any, Any]
     """Digest of what assigns a row to a part, (rows, 2)."""
@@ -188,7 +188,7 @@ def open_table(ref: str, settings: Settings) -> Opened:
         raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, versions))
     content = source.read(name, version)
     metadata, retired = content.metadata, content.retired
-    digests = content.digests or hashing.Digests.of(content.table)
+    digests = content.digests or table_hashing.Digests.of(content.table)
     _check(content, digests, name, source.location(name, version))
     table = content.table.select(list(metadata.columns))
     placing = splits.deciding_digests(table, metadata, digests)
@@ -206,7 +206,7 @@ def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
     return retired
 
 
-def _check(content: VersionContent, digests: hashing.Digests, name: str, location: str) -> None:
+def _check(content: VersionContent, digests: table_hashing.Digests, name: str, location: str) -> None:
     """Raise DatasetError when a version is not what was added: versions are immutable."""
     metadata = content.metadata
     actual = splits.version_fingerprint(content.table, digests, metadata)

@@ -21,7 +21,7 @@ import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import canonical_types, column_kinds, hashing
+from notebooks_lib.datasets import canonical_types, column_kinds, table_hashing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def _matches_by_value(
     """
     import numpy as np
 
-    mine, theirs = (hashing.folded_digests(table)[:, 0].astype(np.uint64) for table in (my_table, their_table))
+    mine, theirs = (table_hashing.folded_digests(table)[:, 0].astype(np.uint64) for table in (my_table, their_table))
     values, counts = np.unique(mine, return_counts=True)
     their_values, their_counts = np.unique(theirs, return_counts=True)
     both = np.isin(values, their_values, assume_unique=True).sum()

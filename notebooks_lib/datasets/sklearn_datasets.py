@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import canonical_types, hashing, splits
+from notebooks_lib.datasets import canonical_types, splits, table_hashing
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.settings.sections import Data
@@ -46,12 +46,12 @@ class SklearnDatasets:
         bunch = getattr(datasets, _LOADER + name)(as_frame=True)
         # scikit-learn scales some tables when it loads them: their last bit may differ between machines.
         hashed = _table(bunch.frame.round(_HASHED_DECIMALS))
-        digests = hashing.Digests.of(hashed)
+        digests = table_hashing.Digests.of(hashed)
         table = _table(bunch.frame)
         lines = (line.strip() for line in bunch.DESCR.splitlines())
         defaults = Data()
         metadata = Metadata(
-            fingerprint=hashing.fingerprint(hashed, digests.plain),
+            fingerprint=table_hashing.fingerprint(hashed, digests.plain),
             rows=len(table),
             columns=canonical_types.kinds(table),
             validation_share=defaults.validation_share,

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebooks_lib.datasets import canonical_types, hashing
+from notebooks_lib.datasets import canonical_types, table_hashing
 from notebooks_lib.datasets.dataset import to_frame
 from notebooks_lib.datasets.dataset_metadata import Metadata
-from notebooks_lib.datasets.hashing import Digests
+from notebooks_lib.datasets.table_hashing import Digests
 from notebooks_lib.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def deciding_digests(table: pa.Table, metadata: Metadata, whole: Digests) -> np.
     """
     if metadata.decided_by is not None:
         column = table.select([metadata.decided_by])
-        digests = hashing.row_digests if metadata.parts == KINDS_DECIDE else hashing.folded_digests
+        digests = table_hashing.row_digests if metadata.parts == KINDS_DECIDE else table_hashing.folded_digests
         return digests(column)
     return whole.plain if metadata.parts == KINDS_DECIDE else whole.folded
 
@@ -172,7 +172,7 @@ def time_values(ref: str, table: pa.Table, metadata: Metadata) -> Array:
 
 def version_fingerprint(table: pa.Table, digests: Digests, metadata: Metadata) -> str:
     """Return the fingerprint of a version: of its content, and of the times or retired rows that decide its parts."""
-    content = hashing.fingerprint(table, digests.plain)
+    content = table_hashing.fingerprint(table, digests.plain)
     parts_say = metadata.retired or ""
     if metadata.time:
         parts_say = f"{metadata.time}\0{metadata.validation_from}\0{metadata.holdout_from}"

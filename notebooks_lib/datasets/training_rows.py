@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import canonical_types, hashing
+from notebooks_lib.datasets import canonical_types, table_hashing
 from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
     Array = np.ndarray[Any, Any]
-from notebooks_lib.datasets.lineage import _FOLDER, _MOST_ROWS
+from notebooks_lib.datasets.run_datasets import _FOLDER, _MOST_ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def frame_digests(frame: pd.DataFrame) -> Array | None:
         )
     except (DatasetError, pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         return None
-    return hashing.folded_digests(table)[:, 0].astype("u8")
+    return table_hashing.folded_digests(table)[:, 0].astype("u8")
 
 
 def _file_name(model: str) -> str:

@@ -2,7 +2,7 @@
 
 Three processes share the work; `template_protocol`, `safe_packages` and `import_history` serve more than one of them.
 
-- The client wants a kernel: `kernelspecs`, `provisioner`, `preferences`, `template_client`, `template_manager`.
+- The client wants a kernel: `kernelspec_managers`, `provisioner`, `preferences`, `template_client`, `template_manager`.
 - The template has the libraries imported and forks: `template_process`, `preload`, `library_warmup`,
   `preload_placeholders`, `kernel_supervisor`, `template_successor`. It loads its modules by file path and needs the
   standard library only: it holds no module of this project, and works with any interpreter that has ipykernel and

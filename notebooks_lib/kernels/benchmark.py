@@ -70,7 +70,7 @@ def _start(code: str, *, warm: bool) -> KernelStart:
     import psutil
     from jupyter_client.manager import KernelManager
 
-    from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
+    from notebooks_lib.kernels.kernelspec_managers import ColdSpecs, WarmSpecs
 
     with tempfile.TemporaryDirectory(prefix="nbops-") as private:
         # As for a run: sockets in a private folder, and no fixed wait.

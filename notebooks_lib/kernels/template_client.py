@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from notebooks_lib.kernels import kernel_command, template_manager, template_path, template_protocol
+from notebooks_lib.kernels import forkable_command, template_manager, template_path, template_protocol
 from notebooks_lib.kernels.forked_process import ForkedProcess
 from notebooks_lib.kernels.preferences import Preferences
 
@@ -144,11 +144,11 @@ def _template(
 
 def _split(request: KernelRequest) -> tuple[list[str], list[str]]:
     """Return the interpreter with its options, and the arguments of the kernel."""
-    parts = kernel_command.split_command(request.command)
+    parts = forkable_command.split_command(request.command)
     if parts is None:
         raise template_manager.Unavailable(f"{request.command[0]} starts the kernel, not Python with ipykernel alone")
     (name, *options), arguments = parts
-    interpreter = kernel_command.find_interpreter(name, request.environment.get("PATH"))
+    interpreter = forkable_command.find_interpreter(name, request.environment.get("PATH"))
     if interpreter is None:
         raise template_manager.Unavailable(f"{name} is not there, or is a script, and only that knows what it sets")
     return [interpreter, *options], arguments

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.models import model_trust, requirements
+from notebooks_lib.models import requirements, trusted_flavors
 from notebooks_lib.tracking.sqlite import quiet_loggers as quiet_logs
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _sklearn_format(model: Any) -> tuple[str, dict[str, Any]]:
     try:
         data = skops.io.dumps(model)
         unknown = skops.io.get_untrusted_types(data=data)
-        if all(map(model_trust.is_data_type, unknown)):
+        if all(map(trusted_flavors.is_data_type, unknown)):
             skops.io.loads(data, trusted=unknown)
             return "skops", {"serialization_format": "skops", "skops_trusted_types": unknown or None}
     except Exception as error:  # noqa: BLE001 - skops has no common error; cloudpickle is the answer to all

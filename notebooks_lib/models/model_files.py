@@ -14,7 +14,7 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models.model_folder import _SCHEME, MLMODEL, check_folder
-from notebooks_lib.models.model_trust import check_folder_trusted, code_in
+from notebooks_lib.models.trusted_flavors import check_folder_trusted, code_in
 
 
 def download(source: str | Path, folder: Path) -> Path:

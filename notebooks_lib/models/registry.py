@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.datasets import lineage, loader
+from notebooks_lib.datasets import loader, run_datasets
 from notebooks_lib.models import input_schema, serving_skew
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
@@ -246,7 +246,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
     dataset = loader.read(ref, settings)
     store = connect(settings)
     experiments = {experiment.experiment_id: experiment.name for experiment in store.client.search_experiments()}
-    condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{lineage.tag_value(dataset)}'"
+    condition = f"tags.`{Tag.DATASET_PREFIX}{dataset.name}` = '{run_datasets.tag_value(dataset)}'"
     runs = sorted(query.search(store, condition, list(experiments)), key=lambda run: run.info.start_time, reverse=True)
     registered = _versions_by_run(store) if runs else {}
     return [

@@ -13,13 +13,13 @@ from typing import Any
 
 from notebooks_lib.errors import InputError, ModelError, PredictionError, reason
 from notebooks_lib.models import fast_scorer, input_schema, model_folder
-from notebooks_lib.models.class_probabilities import (
+from notebooks_lib.models.input_schema import Column, columns_of, type_name
+from notebooks_lib.models.predict_method import (
     METHOD_PARAM,
     has_probabilities,
     predict_probabilities,
     split_method,
 )
-from notebooks_lib.models.input_schema import Column, columns_of, type_name
 from notebooks_lib.models.prediction_json import dtype_kind, encode_predictions
 
 _importing, _imported = threading.Lock(), threading.Event()

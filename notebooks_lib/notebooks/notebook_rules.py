@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from notebooks_lib.notebooks import (
-    cleaning_rules,
+    cleanliness_rules,
     code_rules,
     parameter_rules,
     randomness_rules,
+    readability_rules,
     ruff_linter,
     ruff_rules,
     secret_rules,
-    text_rules,
     tracking_rules,
 )
 from notebooks_lib.notebooks.document import Notebook
@@ -28,7 +28,15 @@ from notebooks_lib.notebooks.ruff_rules import RuffRule
 IGNORE_TAG = "nbops-ignore-"
 UNREADABLE = "NB000"
 SYNTAX = "NB014"
-_MODULES = (cleaning_rules, parameter_rules, code_rules, text_rules, tracking_rules, randomness_rules, secret_rules)
+_MODULES = (
+    cleanliness_rules,
+    parameter_rules,
+    code_rules,
+    readability_rules,
+    tracking_rules,
+    randomness_rules,
+    secret_rules,
+)
 RULES: tuple[NotebookRule, ...] = tuple(
     sorted((rule for module in _MODULES for rule in module.RULES), key=lambda rule: rule.code)
 )

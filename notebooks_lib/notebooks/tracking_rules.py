@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from notebooks_lib.notebooks import run_destination
+from notebooks_lib.notebooks import mlflow_calls
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
 
@@ -15,7 +15,7 @@ def tracking_uris(notebook: Notebook) -> Findings:
     """Yield each line that sets MLflow's tracking URI, by a call or by an environment variable."""
     if not any("tracking_uri" in cell.source.lower() for cell in notebook.python_cells):
         return  # the search for calls costs more than all other rules together
-    for call in run_destination.tracking_uri_calls(notebook, {}):
+    for call in mlflow_calls.tracking_uri_calls(notebook, {}):
         yield Finding(call.cell, call.function + (f" {call.value!r}" if call.value else ""), call.line)
 
 

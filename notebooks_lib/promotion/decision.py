@@ -17,8 +17,8 @@ from notebooks_lib.promotion import gain_rules, guardrails, holdout_rules
 from notebooks_lib.promotion.evidence import Evidence, Side, Uses, json_value
 from notebooks_lib.promotion.holdout_power import HoldoutPower, holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.report_tables import ReportTable, percent
 from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleResult, rule
+from notebooks_lib.promotion.table_formatting import ReportTable, percent
 from notebooks_lib.statistics.paired_jackknife import holm
 
 __all__ = [

@@ -16,7 +16,7 @@ from notebooks_lib.promotion.decision import Decision, Evidence, Uses
 from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.gain_rules import KEEP
 from notebooks_lib.promotion.model_facts import ModelCard
-from notebooks_lib.promotion.report_tables import HIDDEN, few, percent, shown
+from notebooks_lib.promotion.table_formatting import HIDDEN, few, percent, shown
 from notebooks_lib.settings.sections import STAGES
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebooks_lib.datasets import data_quality, lineage
+from notebooks_lib.datasets import data_quality, holdout_shift, run_datasets
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import model_facts, model_scoring
-from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.candidate_screening import Candidates
 from notebooks_lib.promotion.decision import Evidence, Policy, Side
-from notebooks_lib.promotion.holdout_evaluation import Challenge, HoldoutEvaluation, check_slices
+from notebooks_lib.promotion.holdout_comparison import Challenge, HoldoutEvaluation, check_slices
 from notebooks_lib.promotion.rule_registry import EARLY_FOR_ALL, early_refusals
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def gather_evidence(
         model=model,
         metric=metric.name,
         direction=metric.direction,
-        dataset=lineage.tag_value(data),
+        dataset=run_datasets.tag_value(data),
         challenger=Side(""),
         champion=old,
         note=metric.note,
         first=champion is None,
-        data_faults=data_quality.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
+        data_faults=holdout_shift.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:
         return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)

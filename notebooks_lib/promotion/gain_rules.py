@@ -7,8 +7,8 @@ from typing import Literal
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.holdout_power import holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.report_tables import distinct_percents, percent, shown
 from notebooks_lib.promotion.rule_registry import RuleResult, rule
+from notebooks_lib.promotion.table_formatting import distinct_percents, percent, shown
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 KEEP = 0.05

@@ -14,9 +14,9 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Metric, gain, sort_key
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.report_tables import shown
 from notebooks_lib.promotion.rule_registry import RuleResult, early, early_for_all, rule
 from notebooks_lib.promotion.signature_compatibility import missing_signature, signature_conflict
+from notebooks_lib.promotion.table_formatting import shown
 
 MEGABYTE = 1_000_000
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notebooks_lib.statistics import block_bootstrap, critical_values
+from notebooks_lib.statistics import holdout_resampling, skewness_corrected_t
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def holdout_power(paired: PairedGain, policy: Policy, level: float) -> HoldoutPo
     """
     drawn = paired.draws
     if drawn is None or not paired.sound:
-        reach = critical_values.critical_value(level, paired.df, -paired.skewness, paired.blocks)
-        reach += critical_values.t_quantile(policy.power, paired.df)
+        reach = skewness_corrected_t.critical_value(level, paired.df, -paired.skewness, paired.blocks)
+        reach += skewness_corrected_t.t_quantile(policy.power, paired.df)
         detectable = float(policy.min_gain + reach * paired.standard_error)
         return HoldoutPower(paired.rows, policy.min_gain, detectable, interval_only=paired.by == "time")
     needed = drawn.needed(level)
@@ -74,7 +74,7 @@ def holdout_power(paired: PairedGain, policy: Policy, level: float) -> HoldoutPo
     return HoldoutPower(paired.rows, policy.min_gain, math.inf, name, float(failed[name].mean()), rows)
 
 
-def _failed_rules(drawn: block_bootstrap.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
+def _failed_rules(drawn: holdout_resampling.Draws, policy: Policy) -> Iterator[tuple[str, Array]]:
     """Yield each rule that depends on chance, and in which of the holdouts it fails."""
     if drawn.share is not None:
         yield "one_row", ~(drawn.share <= policy.max_share)
@@ -84,7 +84,7 @@ def _failed_rules(drawn: block_bootstrap.Draws, policy: Policy) -> Iterator[tupl
         yield "rows_differ", drawn.differing < policy.min_differing
 
 
-def _rows_to_pass(name: str, drawn: block_bootstrap.Draws, policy: Policy, rows: int) -> int | None:
+def _rows_to_pass(name: str, drawn: holdout_resampling.Draws, policy: Policy, rows: int) -> int | None:
     """Return the rows with which the rule passes: a row's share falls, and counts rise, with the number of rows."""
     if name == "one_row":
         ratio = float(np.quantile(_not_none(drawn.share), policy.power)) / policy.max_share

@@ -30,7 +30,7 @@ from notebooks_lib.tracking import provenance, query
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
     from notebooks_lib.models.registry import Version
-    from notebooks_lib.promotion.candidates import Candidate, Candidates
+    from notebooks_lib.promotion.candidate_screening import Candidate, Candidates
     from notebooks_lib.promotion.decision import Decision
     from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.tracking.query import RunInfo

@@ -10,10 +10,11 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
-from notebooks_lib.release.rollout_status import Rollout, read_waiting_tag, write_ledger_note
+from notebooks_lib.release.canary_deployment import stale_comparison
+from notebooks_lib.release.pending_approval import read_waiting_tag
+from notebooks_lib.release.promotion_pipeline import stage_rollouts
+from notebooks_lib.release.rollout_progress import Rollout, write_ledger_note
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_change import stale_comparison
-from notebooks_lib.release.staged_rollout import stage_rollouts
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:

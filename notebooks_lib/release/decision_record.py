@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import decision_page, model_facts
-from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion.candidate_screening import Candidates
 from notebooks_lib.promotion.decision import Answer, OtherChallenger, RuleResult, Uses
-from notebooks_lib.release.rollout_status import RolloutStep
-from notebooks_lib.release.staged_rollout import Release
+from notebooks_lib.release.promotion_pipeline import Release
+from notebooks_lib.release.rollout_progress import RolloutStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
 

@@ -12,15 +12,15 @@ from notebooks_lib.metrics.metric import Metric
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.promotion import candidates as candidates_module
+from notebooks_lib.promotion import candidate_screening as candidates_module
 from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
-from notebooks_lib.promotion import guardrails, report_tables
-from notebooks_lib.promotion.candidates import Candidates
+from notebooks_lib.promotion import guardrails, scores_figure, table_formatting
+from notebooks_lib.promotion.candidate_screening import Candidates
 from notebooks_lib.promotion.decision import Decision, Evidence, Policy
-from notebooks_lib.promotion.report_tables import ReportTable
+from notebooks_lib.promotion.table_formatting import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, stage_lock_and_journals, version_deployment
-from notebooks_lib.release.staged_rollout import Release
+from notebooks_lib.release.promotion_pipeline import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.settings.sections import STAGES
 from notebooks_lib.tracking.store import Store, connect
@@ -148,7 +148,7 @@ class Gate:
         """Return a table of all metrics on the holdout, the deciding one first, to show in a notebook."""
         sides = evidence.sides
         if not evidence.shows_estimates:
-            return ReportTable.of(("", *(side.label for side in sides)), [], report_tables.HIDDEN)
+            return ReportTable.of(("", *(side.label for side in sides)), [], table_formatting.HIDDEN)
         every = {name for side in sides for name in side.metrics} - {evidence.metric}
         rows = [(evidence.metric, *(side.score for side in sides))]
         rows += [(name, *(side.metrics.get(name) for side in sides)) for name in sorted(every)]
@@ -163,7 +163,7 @@ class Gate:
 
     def figure(self, evidence: Evidence) -> Figure:
         """Return a figure of the scores of champion and challengers on one axis, in units of the metric."""
-        return report_tables.scores_figure(evidence)
+        return scores_figure.scores_figure(evidence)
 
     def decide(self, evidence: Evidence) -> Decision:
         """Return the decision: "promote", "keep" or "undecided", with what each rule found and requires.

@@ -4,7 +4,7 @@ A change that was cut short is recovered first. Where recovery takes the stage b
 that died half way, a rollback restores the champion from before that release, not the one before it.
 
 The older version is first loaded here and compared with its golden predictions: an upgraded library or a damaged file
-shows before anything moves. Then it is a StageChange like a promotion, without a canary: deploy, test, switch.
+shows before anything moves. Then it is a CanaryDeployment like a promotion, without a canary: deploy, test, switch.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.release import recovery, rollout_status, traffic_moves, version_deployment
+from notebooks_lib.release import champion_switch, recovery, rollout_progress, version_deployment
+from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import Store, connect
@@ -61,7 +61,7 @@ def rollback(
     Raises UsageError when there is no previous champion, or `to` was never champion of the stage. Raises PromotionError
     when the older version does not reproduce its golden predictions. In both cases nothing has moved.
     """
-    rollout_status.check_stages(settings, [stage])
+    rollout_progress.check_stages(settings, [stage])
     store = connect(settings)
     cause = f"nbops rollback: {reason}" if reason else "nbops rollback"
     mended = recovery.recover(store, model, stage, giving_up=True, cause=cause)
@@ -77,7 +77,7 @@ def rollback(
     target = _target(store, before, stage, to)
     rows = _check(store, target)
     reason = reason or f"version {before.version} was taken back by hand"
-    change = StageChange.begin(store, target, kind="rollback", stage=stage, reason=reason, probing=probing)
+    change = CanaryDeployment.begin(store, target, kind="rollback", stage=stage, reason=reason, probing=probing)
     change.deploy()
     change.test()
     change.switch()
@@ -104,7 +104,9 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if target.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
     if not champions.was_champion(store, target, stage):
-        on = f"it waits: {rollout_status.continue_command(before.model)}" if target.waiting else "nbops promote --live"
+        on = (
+            f"it waits: {rollout_progress.continue_command(before.model)}" if target.waiting else "nbops promote --live"
+        )
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"
@@ -116,7 +118,7 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and compare its golden predictions; return how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
-        golden = traffic_moves.golden_predictions(store, version)
+        golden = champion_switch.golden_predictions(store, version)
         apart = golden.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(

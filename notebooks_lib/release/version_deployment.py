@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import dataset_tag, datasets
 from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
-from notebooks_lib.models import model_files, model_trust, registry
+from notebooks_lib.models import model_files, registry, trusted_flavors
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus, FetchedModel, ServedVersion, SlotStatus
@@ -150,7 +150,7 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     if not wanted:
         try:
             what = f"version {version.version} of {version.model!r}, which no promotion chose,"
-            model_trust.check_folder_trusted(folder, trusted, what)
+            trusted_flavors.check_folder_trusted(folder, trusted, what)
         except ModelError as error:
             raise PromotionError(str(error)) from error
     return digest, f"{digest[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"

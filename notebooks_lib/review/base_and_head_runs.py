@@ -20,7 +20,7 @@ from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review import base_environment
-from notebooks_lib.review.fingerprint_changes import NotebookSource
+from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import RunProblem
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running.run_cache import RunCache

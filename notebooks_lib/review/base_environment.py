@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
-from notebooks_lib.requirement_pins import parse_lock
+from notebooks_lib.pinned_versions import parse_lock
 from notebooks_lib.tracking import sqlite
 
 FOLDER = "review-environments"

@@ -1,6 +1,6 @@
 """The bands of a notebook's metrics: what equal runs of it taught, and the small TOML file that keeps them in git.
 
-It runs nothing. `band_learning` makes the file's content, `band_verification` applies it.
+It runs nothing. `band_learning` makes the file's content, `metric_verification` applies it.
 """
 
 from __future__ import annotations

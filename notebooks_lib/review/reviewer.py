@@ -16,22 +16,22 @@ from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
 from notebooks_lib.review import base_and_head_runs, source_proof
-from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
-from notebooks_lib.review.base_checkout import check_out
-from notebooks_lib.review.figure_changes import find_figure_changes
-from notebooks_lib.review.fingerprint_changes import (
+from notebooks_lib.review.affected_notebooks import (
     FingerprintChange,
     NotebookSource,
     find_fingerprint_changes,
     find_helpers,
 )
-from notebooks_lib.review.model_comparison import ModelComparer
+from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
+from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
 from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
 from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
 from notebooks_lib.review.run_record import RunRecord, read_run
-from notebooks_lib.review.stale_cells import find_stale_text
+from notebooks_lib.review.stale_text_and_outputs import find_stale_text
+from notebooks_lib.review.validation_gain import ModelComparer
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 

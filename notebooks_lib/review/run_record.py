@@ -15,7 +15,7 @@ from notebooks_lib import errors
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
-from notebooks_lib.requirement_pins import parse_lock
+from notebooks_lib.pinned_versions import parse_lock
 from notebooks_lib.running.notebook_page import FOLDER
 from notebooks_lib.running.prepared_notebook import ERROR_TAG, SECRETS_TAG
 from notebooks_lib.tags import Tag

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks.parameter_schema import read_schema
-from notebooks_lib.review.fingerprint_changes import NotebookSource
+from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import SourceProof
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query

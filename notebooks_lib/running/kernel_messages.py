@@ -14,7 +14,7 @@ import zmq
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError
 from nbformat.v4 import new_output
 
-from notebooks_lib.running import startup_code
+from notebooks_lib.running import ipython_startup_fixes
 from notebooks_lib.running.output_limits import BoundedClient
 
 LOOK_AGAIN = 1.0
@@ -50,9 +50,9 @@ class MessageClient(BoundedClient):
         client.context.setsockopt(zmq.RCVHWM, 0)
 
     def prepare_kernel(self, info: dict[str, Any]) -> None:
-        """Send an IPython kernel the code of `startup_code.py`, which it runs before the first cell."""
+        """Send an IPython kernel the code of `ipython_startup_fixes.py`, which it runs before the first cell."""
         if info["content"].get("implementation") == "ipython":
-            text = Path(startup_code.__file__).read_text("utf-8")
+            text = Path(ipython_startup_fixes.__file__).read_text("utf-8")
             code = f"exec(compile({text!r}, 'nbops', 'exec'), {{'__name__': 'nbops_startup_code'}})"
             self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
 

@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib import errors
-from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
+from notebooks_lib.kernels.kernelspec_managers import ColdSpecs, WarmSpecs
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.running import orphan_processes
 from notebooks_lib.running.orphan_processes import GUARD

@@ -11,7 +11,7 @@ from typing import Any
 from nbclient import NotebookClient
 from nbformat.v4 import new_output, output_from_msg
 
-from notebooks_lib.running.executed_notebook import ExecutedNotebook
+from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
 from notebooks_lib.running.output_widget import OutputWidget
 
 HEAD = 40_000

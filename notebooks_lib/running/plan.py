@@ -14,9 +14,9 @@ from pathlib import Path
 from notebooks_lib import errors
 from notebooks_lib.notebooks import (
     document,
+    mlflow_calls,
     parameter_schema,
     project_modules,
-    run_destination,
     source_fingerprint,
     table_reads,
     warm_kernel_conflicts,
@@ -24,7 +24,7 @@ from notebooks_lib.notebooks import (
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import mlflow_patches, provenance
+from notebooks_lib.tracking import mlflow_run_redirect, provenance
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import RunStart
 
@@ -91,7 +91,7 @@ class NotebookPlanner:
         self._cold_because = "; ".join(warm_kernel_conflicts.find_early_settings(self.notebook, self._modules))
         if tracked:
             self._tracking_uri = stores.tracking_uri(settings)
-            self._mlflow_calls = run_destination.MLflowCalls(
+            self._mlflow_calls = mlflow_calls.MLflowCalls(
                 self.notebook, {**os.environ, "MLFLOW_TRACKING_URI": self._tracking_uri}
             )
             self._table_reads = table_reads.find_table_reads(self.notebook, self._modules)
@@ -159,18 +159,18 @@ def _of_project(path: Path, root: Path) -> bool:
     return any(path.is_relative_to(root / folder) for folder in FOLDERS)
 
 
-def _refuse_other_store(notebook: Notebook, calls: Sequence[run_destination.MLflowCall], ours: str) -> None:
+def _refuse_other_store(notebook: Notebook, calls: Sequence[mlflow_calls.MLflowCall], ours: str) -> None:
     """Raise NotebookError for a notebook that certainly sends its runs to another tracking store."""
     for call in calls:
         if not call.sets_store or not call.certain or not call.known or call.value in ("", None, ours):
             continue
         raise errors.NotebookError(
-            f"{notebook.path.name}: cell {call.cell}: {mlflow_patches.other_store(repr(call.value), ours)}"
+            f"{notebook.path.name}: cell {call.cell}: {mlflow_run_redirect.other_store(repr(call.value), ours)}"
         )
 
 
 def _experiment_of(
-    calls: Sequence[run_destination.MLflowCall], option: str | None, settings: Settings
+    calls: Sequence[mlflow_calls.MLflowCall], option: str | None, settings: Settings
 ) -> tuple[str, str | None]:
     """Return the name, or else the id, of the experiment that the notebook's first run most likely uses.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from notebooks_lib.datasets import loader
-from notebooks_lib.datasets.lineage import parse_tag
+from notebooks_lib.datasets.run_datasets import parse_tag
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.settings import Settings

@@ -19,9 +19,9 @@ from typing import Any
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
 from notebooks_lib.running import interruption
-from notebooks_lib.running.cell_figures import cell_figures, first_line
+from notebooks_lib.running.cell_resource_usage import cell_figures, first_line
 from notebooks_lib.running.engine import Execution, execute
-from notebooks_lib.running.executed_notebook import ExecutedNotebook, annotate
+from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook, annotate
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.running.notebook_page import to_html

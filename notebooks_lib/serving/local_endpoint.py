@@ -20,8 +20,8 @@ from notebooks_lib.serving import (
     local_endpoint_folder,
     local_status,
     request_counts,
+    server_launch,
     server_process,
-    server_sync,
 )
 from notebooks_lib.serving.endpoint import (
     SLOTS,
@@ -221,7 +221,7 @@ class LocalEndpoint(Endpoint):
             raise EndpointError(
                 f"endpoint {self.name!r} is {now.state}{reason}; start it with: nbops endpoint start {self.name}"
             )
-        address = server_sync.listens_at(self._state())
+        address = server_launch.listens_at(self._state())
         return address, "" if address.loopback else self._folder.secret()
 
     def _now(self) -> LocalStatus:

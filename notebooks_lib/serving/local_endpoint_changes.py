@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from notebooks_lib.errors import EndpointError, UsageError, reason
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import endpoint_state, model_loading, server_launch, server_process, server_sync
+from notebooks_lib.serving import endpoint_state, load_check, server_launch, server_process, wait_for_reload
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion, check_shares
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
@@ -50,7 +50,7 @@ def load_into_slot(
     server = _following(folder)
     try:
         if server is None:
-            new = server_sync.launch_server(settings, folder, new, must={slot})
+            new = server_launch.launch_server(settings, folder, new, must={slot})
         else:
             new = _beside(settings, folder, new, slot)
     except EndpointError as error:
@@ -76,7 +76,7 @@ def remove_slot(settings: Settings, folder: EndpointFolder, current: EndpointSta
     wanted = current.wanted if rest else "stopped"
     folder.write(replace(current, slots=rest, traffic=traffic, mirror=mirror, wanted=wanted, last_error=""))
     if server is not None and rest:
-        server_sync.wait_until_followed(folder, settings.endpoint.start_timeout)
+        wait_for_reload.wait_until_followed(folder, settings.endpoint.start_timeout)
     elif server is not None:
         server_process.stop_server(server)
     folder.prune({held.model for held in rest.values()})
@@ -102,7 +102,7 @@ def set_shares(
         return
     server = server_process.running_server(folder)
     if server is not None:
-        reports = server_sync.server_report(folder, server).slots
+        reports = wait_for_reload.server_report(folder, server).slots
         wanted = {**_positive(traffic or {}), **_positive(mirror or {})}
         broken = [slot for slot in wanted if slot in reports and reports[slot].state == "failed"]
         if broken:
@@ -112,7 +112,7 @@ def set_shares(
             )
     folder.write(new)
     if server is not None:
-        server_sync.wait_until_followed(folder, settings.endpoint.start_timeout)
+        wait_for_reload.wait_until_followed(folder, settings.endpoint.start_timeout)
 
 
 def _positive(shares: Mapping[str, int]) -> dict[str, int]:
@@ -125,7 +125,7 @@ def start_server(settings: Settings, folder: EndpointFolder, current: EndpointSt
     try:
         for slot in sorted(must):
             _check_files(folder, current.slots[slot])
-        server_sync.launch_server(settings, folder, replace(current, wanted="running", last_error=""), must=must)
+        server_launch.launch_server(settings, folder, replace(current, wanted="running", last_error=""), must=must)
     except EndpointError as error:
         _noted(folder, current, error)
         raise
@@ -170,7 +170,7 @@ def _with(old: EndpointState, name: str, slot: SlotState, *, traffic: bool) -> E
 def _following(folder: EndpointFolder) -> ServerProcess | None:
     """Return the running server, if any. Stop a server of an older nbops, which cannot follow the state."""
     server = server_process.running_server(folder)
-    if server is not None and not server_sync.follows_state(server):
+    if server is not None and not server_launch.follows_state(server):
         server_process.stop_server(server)
         return None
     return server
@@ -180,12 +180,12 @@ def _beside(settings: Settings, folder: EndpointFolder, new: EndpointState, name
     """Let the running server load one slot of `new` beside the others; return the state with the model's example."""
     slot, timeout = new.slots[name], settings.endpoint.start_timeout
     try:
-        loaded = model_loading.check_load(
+        loaded = load_check.check_load(
             folder.models / slot.model, folder.log, timeout, server_launch.server_environment()
         )
         new = new.with_slot(name, replace(slot, example=loaded["example"]))
         folder.write(new)
-        reported = server_sync.wait_until_followed(folder, timeout)[name]
+        reported = wait_for_reload.wait_until_followed(folder, timeout)[name]
         if reported.state != "ready":
             raise EndpointError(reported.error)
     except EndpointError as error:
@@ -203,9 +203,9 @@ def _back(settings: Settings, folder: EndpointFolder, old: EndpointState, server
         if server is None and now is not None:
             server_process.stop_server(now)
         elif server is not None and now is None:
-            server_sync.launch_server(settings, folder, old, must=set(old.traffic))
+            server_launch.launch_server(settings, folder, old, must=set(old.traffic))
         elif server is not None:
-            server_sync.wait_until_followed(folder, settings.endpoint.start_timeout)
+            wait_for_reload.wait_until_followed(folder, settings.endpoint.start_timeout)
 
 
 def _noted(folder: EndpointFolder, current: EndpointState, error: EndpointError) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import http_client, server_process, server_sync
+from notebooks_lib.serving import http_client, server_launch, server_process, wait_for_reload
 from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
@@ -37,7 +37,7 @@ def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
     The wanted state, `current`, is compared with the server process and with what its health check answers.
     """
     server = server_process.running_server(folder)
-    address = server_sync.listens_at(current)
+    address = server_launch.listens_at(current)
     fault = current.last_error
     state: Literal["running", "stopped", "broken"]
     if server is not None:
@@ -71,7 +71,7 @@ def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
 def _slots(
     folder: EndpointFolder, current: EndpointState, server: server_process.ServerProcess | None
 ) -> dict[str, SlotStatus]:
-    reports, statuses = server_sync.server_report(folder, server).slots, {}
+    reports, statuses = wait_for_reload.server_report(folder, server).slots, {}
     for name, slot in current.slots.items():
         report = reports.get(name)
         # A report from before the last change may be about another model.
@@ -93,7 +93,7 @@ def _slots(
 def _health(address: Address) -> str:
     """Return what is wrong with the endpoint; empty when it is healthy."""
     try:
-        code, _ = http_client.send_request(address, "GET", "/health", timeout=server_sync.PROBE_TIMEOUT)
+        code, _ = http_client.send_request(address, "GET", "/health", timeout=server_launch.PROBE_TIMEOUT)
     except (OSError, EndpointError) as error:
         return f"its server process runs, but {address.url}/health does not answer: {error}"
     return "" if code == 200 else f"{address.url}/health answers {code}"

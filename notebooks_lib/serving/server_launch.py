@@ -1,4 +1,7 @@
-"""Start the server process of an endpoint: wait until it answers, or remove it completely."""
+"""Start the server process of an endpoint: wait until it answers, or remove it completely.
+
+It does not choose what is served.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,20 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any
 
 import psutil
 
 from notebooks_lib.errors import EndpointError
+from notebooks_lib.serving import http_client, server_process
+from notebooks_lib.serving.endpoint_state import EndpointState
+from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
-from notebooks_lib.serving.server_config import ServerConfig
-from notebooks_lib.serving.server_process import GRACE, wait_for_end
+from notebooks_lib.serving.server_config import ServerConfig, ServerOptions
+from notebooks_lib.serving.server_process import GRACE, ServerProcess, wait_for_end
+from notebooks_lib.serving.wait_for_reload import wait_until_followed
+from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env
 
 _OWNERS = (Env.KERNEL, Env.OWNER_RUN, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "IPYNB_FILE")
@@ -148,3 +157,92 @@ def _detached() -> dict[str, Any]:
         flags = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         return {"creationflags": flags}
     return {"start_new_session": True}
+
+
+PROBE_TIMEOUT = 5.0
+"""Seconds in which a healthy endpoint answers."""
+
+
+PROTOCOL = 2
+"""Version of what a server understands; one started by an older nbops does not follow the state."""
+
+
+def launch_server(settings: Settings, folder: EndpointFolder, new: EndpointState, *, must: set[str]) -> EndpointState:
+    """Start a server, wait until the slots in `must` are loaded, write the state `new`, and return it.
+
+    If this is interrupted before the state is written, the old state remains; after that, `start` resumes the new one.
+    Raises EndpointError when the server does not start.
+    """
+    host, port = settings.endpoint.host, settings.endpoint.port or new.port
+    address = Address(host, port)
+    config = ServerConfig(
+        state=new,
+        must=frozenset(must),
+        endpoint=folder.name,
+        host=host,
+        port=port,
+        protocol=PROTOCOL,
+        key=None if address.loopback else folder.secret(),
+        collected=settings.layout.collected,
+        options=ServerOptions.from_settings(settings.endpoint),
+    )
+    try:
+        with StartingServer(folder, config, settings.endpoint.start_timeout) as starting:
+            loaded = starting.loaded()
+            slots = {
+                name: replace(slot, example=loaded["examples"].get(name, slot.example))
+                for name, slot in new.slots.items()
+            }
+            new = replace(new, host=host, port=loaded["port"], slots=slots)
+            # All that needs room on the disk is written by now.
+            with folder.staged(new) as commit:
+                folder.serving.unlink(missing_ok=True)
+                commit()
+            starting.go()
+    except StartError as error:
+        if error.kind == "host":
+            raise EndpointError(
+                f"endpoint {folder.name!r}: host {host} is no address of this machine ({error}); "
+                "change [endpoint] host in production/settings.toml, or NBOPS_ENDPOINT_HOST"
+            ) from error
+        if error.kind == "rights":
+            raise EndpointError(
+                f"endpoint {folder.name!r}: this user may not listen at port {port} ({error}); choose one above 1023, "
+                f"as in: NBOPS_ENDPOINT_PORT={port + 8000} nbops endpoint start {folder.name}"
+            ) from error
+        if error.kind == "port":
+            raise EndpointError(
+                f"endpoint {folder.name!r}: port {port} is taken by {server_process.port_holder(port)} ({error}); "
+                f"end that process, or choose another port as in: "
+                f"NBOPS_ENDPOINT_PORT={port % 65535 + 1} nbops endpoint start {folder.name}"
+            ) from error
+        versions = ", ".join(new.slots[name].version for name in sorted(must))
+        raise EndpointError(f"endpoint {folder.name!r} cannot serve version {versions}: {error}") from error
+    except OSError as error:
+        raise EndpointError(f"endpoint {folder.name!r}: its server process cannot be started: {error}") from error
+    wait_until_followed(folder, settings.endpoint.start_timeout)
+    _check_live(folder, new)
+    return new
+
+
+def _check_live(folder: EndpointFolder, new: EndpointState) -> None:
+    """Ask the new server for its identity over HTTP, as a client would."""
+    address = listens_at(new)
+    key = "" if address.loopback else folder.secret()
+    try:
+        healthy, _ = http_client.send_request(address, "GET", "/health", timeout=PROBE_TIMEOUT)
+        _, answer = http_client.send_request(address, "GET", "/slots", key=key, timeout=PROBE_TIMEOUT)
+    except OSError as error:
+        raise EndpointError(f"endpoint {folder.name!r} does not answer at {address.url}: {error}") from error
+    if healthy != 200 or not isinstance(answer, dict) or answer.get("endpoint") != folder.name:
+        raise EndpointError(f"endpoint {folder.name!r}: {address.url} answers as {answer}, expected {folder.name}")
+
+
+def listens_at(current: EndpointState) -> Address:
+    """Return the address at which the state's server listens."""
+    return Address(current.host, current.port)
+
+
+def follows_state(server: ServerProcess) -> bool:
+    """Return True if the server is of a version that applies changes of the state while it runs."""
+    return server.record.protocol == PROTOCOL

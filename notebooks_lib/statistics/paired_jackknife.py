@@ -26,10 +26,10 @@ import numpy as np
 from scipy.special import stdtr
 
 from notebooks_lib.statistics import blocks as dealing
-from notebooks_lib.statistics.block_bootstrap import Draws, draw_samples, sample_of
 from notebooks_lib.statistics.blocks import Array, Blocks, Kind
-from notebooks_lib.statistics.critical_values import critical_value, degrees_of_freedom, skewness
+from notebooks_lib.statistics.holdout_resampling import Draws, draw_samples, sample_of
 from notebooks_lib.statistics.leave_one_out import Leaver
+from notebooks_lib.statistics.skewness_corrected_t import critical_value, degrees_of_freedom, skewness
 
 
 @dataclass(frozen=True)

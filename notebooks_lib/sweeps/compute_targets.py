@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import errors, requirement_pins
+from notebooks_lib import errors, pinned_versions
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.executors import ComputeTarget, Session
 
@@ -41,7 +41,7 @@ def _dask(on: str) -> ComputeTarget[Any, Any] | None:
     if match is None or not 0 < int(match["port"]) < 2**16:
         return None
     if importlib.util.find_spec("distributed") is None:
-        pin = f"distributed=={requirement_pins.pins('dask')['distributed']}"
+        pin = f"distributed=={pinned_versions.pins('dask')['distributed']}"
         raise errors.UsageError(f"--on {on}: Dask is not installed: pip install '{pin}', here and on the workers")
     return ComputeTarget(on, partial(_connect_dask, f"tcp://{match['host']}:{match['port']}"))
 

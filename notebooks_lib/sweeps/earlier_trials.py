@@ -1,11 +1,11 @@
-"""What earlier sessions of a sweep left: its trials, and which of them need not run again."""
+"""Trials of earlier sessions of a sweep, and trials whose runs have equal results: they need not run again."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import get_args
 
 from notebooks_lib import errors
@@ -14,14 +14,10 @@ from notebooks_lib.run_result import TrialState
 from notebooks_lib.running.run_cache import RunCache, has_same_data, version_mentions
 from notebooks_lib.sweeps import formatting, open_trials
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.parameter_grid import ParameterGrid
-from notebooks_lib.sweeps.search_space import ParameterSpace
-from notebooks_lib.sweeps.study import GridProposals
-from notebooks_lib.sweeps.sweep_request import SweepRequest
-from notebooks_lib.sweeps.trials import Proposal, Proposals, Trial, values_from_tag
+from notebooks_lib.sweeps.trials import Proposal, Trial, values_from_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphan_runs, query
-from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
+from notebooks_lib.tracking.owned_run import RunStart
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store
 
@@ -134,48 +130,3 @@ class PreviousResults:
 
 def _equal_run(run_id: str | None) -> str:
     return f"run {run_id} has FINISHED with the same fingerprint"
-
-
-@dataclass(frozen=True)
-class TrialSource:
-    """The source of a session's trials, with the results of earlier sessions."""
-
-    previous_results: PreviousResults
-    proposals: Proposals
-    ended: Mapping[int, Trial] = field(default_factory=dict)
-    """Trials of earlier sessions that a study has learned from, by number."""
-
-
-def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callable[[str], None]) -> TrialSource:
-    """Return the source of trials: a plain grid, or a study that continues with the results of earlier sessions."""
-    store, notebook = owned.store, request.source.notebook
-    earlier: dict[int, EarlierTrial] = {}
-    if request.resume is not None:
-        earlier = take_over(store, owned.run_id, request.goal)
-    results = PreviousResults(store, notebook, request.goal, earlier=earlier, anywhere=request.skip_seen, tell=tell)
-    swept = request.domain.swept
-    if isinstance(swept, ParameterGrid) and not request.learns:
-        # Trials that ended before are recognised by their fingerprint.
-        return TrialSource(results, GridProposals(swept))
-    from notebooks_lib.sweeps.study import StudyProposals
-
-    if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:
-        tell(f"the space has only {swept.size} different trials: some of {request.total} will be repeated")
-    assert request.goal is not None
-    done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
-    changed = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
-    if changed:
-        tell(f"the notebook has changed since {changed} of the trials ran: the study keeps their results")
-    ended = {number: one.trial for number, one in done.items()}
-    proposals = StudyProposals(
-        store.settings.layout.sweeps / f"{owned.run_id}.journal",
-        swept,
-        request.goal,
-        trials=request.trials,
-        sampler=request.sampler,
-        seed=request.seed,
-        pruner=request.prune,
-        jobs=jobs,
-        ended={number: (one.state, one.value) for number, one in ended.items()},
-    )
-    return TrialSource(results, proposals, ended)

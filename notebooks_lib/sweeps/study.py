@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import TrialState, finite
-from notebooks_lib.sweeps import samplers
+from notebooks_lib.sweeps import samplers_and_pruners
 from notebooks_lib.sweeps.distributions import Choice, Int
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
@@ -78,7 +78,7 @@ class StudyProposals:
         goal: Goal,
         *,
         trials: int | None = None,
-        sampler: str = samplers.DEFAULT_SAMPLER,
+        sampler: str = samplers_and_pruners.DEFAULT_SAMPLER,
         seed: int | None = None,
         pruner: str | None = None,
         jobs: int = 1,
@@ -100,7 +100,7 @@ class StudyProposals:
         self._steps: dict[int, set[int]] = {}
         self._pruned: set[int] = set()
         self._path = path
-        self._study = open_study(path, domain, goal, samplers.make_pruner(pruner))
+        self._study = open_study(path, domain, goal, samplers_and_pruners.make_pruner(pruner))
         with translate_journal_errors(path):
             done = self._settle(ended or {})
         self._left = self.total - len(done)
@@ -108,7 +108,7 @@ class StudyProposals:
         # After a resume, the same seed must not propose the same trials again.
         started = len(self._study.get_trials(deepcopy=False))
         mixed = seed if seed is None or not started else zlib.crc32(f"{seed} {started}".encode())
-        self._study.sampler = samplers.make_sampler("random" if self._grid else sampler, mixed, jobs)
+        self._study.sampler = samplers_and_pruners.make_sampler("random" if self._grid else sampler, mixed, jobs)
 
     def ask(self) -> Proposal | None:
         """Return the next trial, or None after the requested number. A trial that is killed later counts as well."""

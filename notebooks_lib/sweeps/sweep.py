@@ -13,7 +13,7 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel_process import find_kernel
-from notebooks_lib.sweeps import earlier_trials, open_trials, parent_run, stop_requests, trial_runner
+from notebooks_lib.sweeps import open_trials, parent_run, stop_requests, trial_runner, trial_source
 from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.intermediate_values import IntermediateValues
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
@@ -97,7 +97,7 @@ class _SweepSession:
 
     def _begin(self) -> None:
         """Open the source of trials; on a resume, clean up what the last session left."""
-        source = earlier_trials.trial_source(self.request, self.owned, self._jobs(), self.tell)
+        source = trial_source.trial_source(self.request, self.owned, self._jobs(), self.tell)
         self.previous_results, self.proposals = source.previous_results, source.proposals
         self.trials |= source.ended
         goal = self.request.goal

@@ -12,7 +12,7 @@ from notebooks_lib import errors
 from notebooks_lib.notebooks import parameter_types, parameter_values
 from notebooks_lib.notebooks.container_types import MappingType
 from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
-from notebooks_lib.sweeps import samplers
+from notebooks_lib.sweeps import samplers_and_pruners
 from notebooks_lib.sweeps.goal import Goal
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _KINDS: Mapping[str, ParameterType] = {
     **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), TextType()),
     **dict.fromkeys(("parameters", "grid", "space"), MappingType(TextType())),
     **dict.fromkeys(("trials", "jobs"), NumberType("int", NumberBounds(ge=1))),
-    "sampler": parameter_types.LiteralType(tuple(samplers.SAMPLERS)),
+    "sampler": parameter_types.LiteralType(tuple(samplers_and_pruners.SAMPLERS)),
     "seed": NumberType("int", NumberBounds(ge=0, lt=2**32)),
     "timeout": _SECONDS,
     "cell_timeout": _SECONDS,
@@ -71,7 +71,7 @@ def load_file(path: Path) -> SweepFile:
         fields_of_file, problems = {}, ["a value holds itself, or is nested too deeply"]
     except (OSError, ValueError) as error:
         fields_of_file, problems = {}, [(error.strerror if isinstance(error, OSError) else None) or str(error)]
-    for key, read in (("metric", Goal.parse), ("prune", samplers.parse_pruner)):
+    for key, read in (("metric", Goal.parse), ("prune", samplers_and_pruners.parse_pruner)):
         try:
             if key in fields_of_file:
                 read(fields_of_file[key])

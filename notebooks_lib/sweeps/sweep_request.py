@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.sweeps import executors, samplers
+from notebooks_lib.sweeps import executors, samplers_and_pruners
 from notebooks_lib.sweeps.executors import ComputeTarget
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
@@ -50,7 +50,7 @@ class SweepRequest:
     goal: Goal | None = None
     trials: int | None = None
     """For a space only: a grid runs all its combinations."""
-    sampler: str = samplers.DEFAULT_SAMPLER
+    sampler: str = samplers_and_pruners.DEFAULT_SAMPLER
     seed: int | None = None
     prune: str | None = None
     jobs: int | None = 1
@@ -66,7 +66,7 @@ class SweepRequest:
 
     def __post_init__(self) -> None:
         if self.prune is not None:
-            samplers.parse_pruner(self.prune)
+            samplers_and_pruners.parse_pruner(self.prune)
         grid = isinstance(self.domain.swept, ParameterGrid)
         if self.learns and self.goal is None:
             option = "--prune" if grid else "--space"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.kernels import kernelspecs
+from notebooks_lib.kernels import kernelspec_managers
 from tests.kernels.building import Kernel, alive, own_templates, wait
 
 pytestmark = [
@@ -94,7 +94,7 @@ def test_install_writes_a_kernelspec_that_jupyter_accepts(
 ) -> None:
     prefix = project / "prefix"
     assert program.run(["kernels", "install", "--prefix", str(prefix)]) == 0
-    folder = prefix / "share" / "jupyter" / "kernels" / kernelspecs.NAME
+    folder = prefix / "share" / "jupyter" / "kernels" / kernelspec_managers.NAME
     shown = capsys.readouterr().out
     assert str(folder) in shown
     assert f"export JUPYTER_PATH={prefix / 'share' / 'jupyter'}" in shown
@@ -102,7 +102,7 @@ def test_install_writes_a_kernelspec_that_jupyter_accepts(
     found = json.loads((folder / "kernel.json").read_text())
     assert found["display_name"] == "Python 3 (warm)"
     assert found["argv"][0] == sys.executable
-    assert found["metadata"]["kernel_provisioner"] == {"provisioner_name": kernelspecs.NAME}
+    assert found["metadata"]["kernel_provisioner"] == {"provisioner_name": kernelspec_managers.NAME}
     monkeypatch.setenv("JUPYTER_PATH", str(prefix / "share" / "jupyter"))
     assert program.run(["kernels", "status"]) == 0
     assert str(folder) in capsys.readouterr().out

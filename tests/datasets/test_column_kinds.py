@@ -21,12 +21,12 @@ from notebooks_lib import datasets
 from notebooks_lib.datasets import (
     canonical_types,
     column_kinds,
-    hashing,
     holdout_leakage,
-    lineage,
     loader,
     readers,
+    run_datasets,
     splits,
+    table_hashing,
 )
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import VersionContent
@@ -120,7 +120,7 @@ def write(path: Path, rows: list[list[str]]) -> Path:
 
 
 def folded(path: Path) -> list[list[int]]:
-    found: list[list[int]] = hashing.folded_digests(readers.read_table(path).table).tolist()
+    found: list[list[int]] = table_hashing.folded_digests(readers.read_table(path).table).tolist()
     return found
 
 
@@ -287,7 +287,7 @@ def add_as_before(file: Path, name: str, project: Settings, **roles: str) -> str
         parts=splits.KINDS_DECIDE,
         **roles,  # type: ignore[arg-type]
     )
-    metadata = replace(metadata, fingerprint=splits.version_fingerprint(old, hashing.Digests.of(old), metadata))
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(old, table_hashing.Digests.of(old), metadata))
     store = loader.project_store(project)
     number = store.next_version(name)
     assert store.add(name, number, VersionContent(metadata, old))
@@ -320,7 +320,7 @@ def test_a_holdout_row_is_known_again_under_another_kind(empty_project: Settings
     here, there = part_of(new.ref, empty_project), part_of(used.ref, empty_project)
     shared = sum(part == "holdout" and there[str(int(key))] != "holdout" for key, part in here.items())
     assert shared > 10
-    assert holdout_leakage.seen_in_datasets(new, [lineage.tag_value(used)], empty_project) == shared
+    assert holdout_leakage.seen_in_datasets(new, [run_datasets.tag_value(used)], empty_project) == shared
 
 
 def test_the_same_table_as_text_and_as_numbers_has_the_same_rows(empty_project: Settings, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_the_same_table_as_text_and_as_numbers_has_the_same_rows(empty_project: 
     other = datasets.add(tmp_path / "2.parquet", "other", empty_project)
     assert (one.columns["id"], other.columns["id"]) == ("integer", "text")
     assert part_of(one.ref, empty_project) == part_of(other.ref, empty_project)
-    assert holdout_leakage.seen_in_datasets(one, [lineage.tag_value(other)], empty_project) == 0
+    assert holdout_leakage.seen_in_datasets(one, [run_datasets.tag_value(other)], empty_project) == 0
 
 
 def test_keys_that_differ_by_a_zero_are_two(empty_project: Settings, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_quality
+from notebooks_lib.datasets import data_quality, holdout_shift
 from notebooks_lib.settings import Settings
 from tests.datasets.tables import csv, frame
 
@@ -25,7 +25,7 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         return datasets.add(file, name, empty_project, target="price", key="id")
 
     data = add(rows, "fine")
-    assert data_quality.holdout_faults("fine", empty_project) == ()
+    assert holdout_shift.holdout_faults("fine", empty_project) == ()
     known = {*data.train.frame["id"], *data.validation.frame["id"]}
     held = ~rows["id"].isin(known)
     odd = rows.assign(
@@ -33,25 +33,26 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
         kind=rows["kind"].where(~held | (rows["id"] % 3 > 0), "c"),
     )
     add(odd, "odd")
-    told = " ".join(data_quality.holdout_faults("odd", empty_project))
+    told = " ".join(holdout_shift.holdout_faults("odd", empty_project))
     assert "column 'x': " in told
     assert "lies outside what train holds" in told
     assert "column 'kind': " in told
     assert "has values that train has not" in told
     add(rows.assign(x=rows["x"].where(~held)), "gaps")
-    assert "column 'x': 100% is missing in the holdout, 0% in train" in data_quality.holdout_faults(
+    assert "column 'x': 100% is missing in the holdout, 0% in train" in holdout_shift.holdout_faults(
         "gaps", empty_project
     )
     rows.assign(kind=rows["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
     datasets.add(
         empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
     )
-    assert "column 'kind' was text in fine@1 and is number now" in data_quality.holdout_faults("fine", empty_project)
+    assert "column 'kind' was text in fine@1 and is number now" in holdout_shift.holdout_faults("fine", empty_project)
 
 
 def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:
     assert {
-        name: data_quality.holdout_faults(name, empty_project) for name in ("breast_cancer", "diabetes", "iris", "wine")
+        name: holdout_shift.holdout_faults(name, empty_project)
+        for name in ("breast_cancer", "diabetes", "iris", "wine")
     } == {
         "breast_cancer": (),
         "diabetes": (),

@@ -15,14 +15,14 @@ import pytest
 from notebooks_lib import datasets
 from notebooks_lib.datasets import (
     canonical_types,
-    data_quality,
     fresh_holdout,
-    hashing,
     holdout_budget,
     holdout_leakage,
-    lineage,
+    holdout_shift,
     loader,
+    run_datasets,
     splits,
+    table_hashing,
 )
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent
@@ -51,7 +51,7 @@ def content(rows: int = 40, retired: int = 0, **roles: str) -> VersionContent:
     table = canonical_types.normalise(
         pa.table({"id": range(rows), "x": np.arange(rows) / 7, "naïve \x7f": ["ü"] * rows})
     )
-    digests = hashing.Digests.of(table)
+    digests = table_hashing.Digests.of(table)
     gone = digests.folded[:retired] if retired else None
     metadata = Metadata(
         fingerprint="",
@@ -181,9 +181,9 @@ def test_whatever_the_store_all_that_people_do_with_datasets_works(
     fresh = fresh_holdout.make_fresh_holdout(tracking, "sales", min_rows=30)
     assert (fresh.ref, fresh.retired) == ("sales@3", first.rows_held_out)
     assert holdout_budget.count_uses(tracking, fresh.ref, alpha=0.05, budget=10) == 0
-    assert holdout_leakage.seen_in_datasets(fresh, [lineage.tag_value(first)], project) == 0
-    assert holdout_leakage.seen_in_datasets(first, [lineage.tag_value(fresh)], project) == first.rows_held_out
-    assert data_quality.holdout_faults(fresh.ref, project) == ()
+    assert holdout_leakage.seen_in_datasets(fresh, [run_datasets.tag_value(first)], project) == 0
+    assert holdout_leakage.seen_in_datasets(first, [run_datasets.tag_value(fresh)], project) == first.rows_held_out
+    assert holdout_shift.holdout_faults(fresh.ref, project) == ()
     (entry, *_) = datasets.catalog(project)
     assert (entry.name, entry.versions, entry.fingerprint) == ("sales", (1, 2, 3), fresh.fingerprint)
     with pytest.raises(UsageError, match="scikit-learn has a table of that name"):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import fresh_holdout, holdout_budget, holdout_leakage, holdout_ledger, lineage, loader
+from notebooks_lib.datasets import fresh_holdout, holdout_budget, holdout_leakage, holdout_ledger, loader, run_datasets
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -308,7 +308,7 @@ def test_a_model_that_has_seen_holdout_rows_is_found_out(store, project):
     made = fresh_holdout.make_fresh_holdout(store, "sales", min_rows=30)
 
     def seen(judged: datasets.Dataset, *used: datasets.Dataset) -> int | None:
-        return holdout_leakage.seen_in_datasets(judged, [lineage.tag_value(each) for each in used], project)
+        return holdout_leakage.seen_in_datasets(judged, [run_datasets.tag_value(each) for each in used], project)
 
     assert seen(old, old) == seen(grown, old) == seen(made, old, grown) == 0
     assert seen(old, made) == old.rows_held_out  # retired into its train and validation

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import canonical_types, hashing, readers
+from notebooks_lib.datasets import canonical_types, readers, table_hashing
 from notebooks_lib.errors import DatasetError, UsageError
 
 FAST = settings(max_examples=25, deadline=None, database=None)
 
 
 def fingerprint(table: pa.Table) -> str:
-    return hashing.fingerprint(table, hashing.row_digests(table))
+    return table_hashing.fingerprint(table, table_hashing.row_digests(table))
 
 
 @FAST

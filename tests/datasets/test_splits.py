@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebooks_lib.datasets import canonical_types, hashing, splits
+from notebooks_lib.datasets import canonical_types, splits, table_hashing
 from tests.datasets.test_hashing import FAST, ROW, table
 
 
 def masks(rows: pa.Table) -> list[str]:
-    parts = splits.split(hashing.row_digests(rows), validation_share=0.2, holdout_share=0.3)
+    parts = splits.split(table_hashing.row_digests(rows), validation_share=0.2, holdout_share=0.3)
     return [next(name for name in splits.NAMES if parts[name][row]) for row in range(len(rows))]
 
 
@@ -29,7 +29,7 @@ def test_adding_rows_moves_none_and_duplicates_stay_together(
 @pytest.mark.parametrize(("validation", "holdout"), [(0.1, 0.2), (0.3, 0.3)])
 def test_parts_have_about_their_shares(validation: float, holdout: float) -> None:
     rows = canonical_types.normalise(pa.table({"x": pa.array(range(20_000))}))
-    parts = splits.split(hashing.row_digests(rows), validation_share=validation, holdout_share=holdout)
+    parts = splits.split(table_hashing.row_digests(rows), validation_share=validation, holdout_share=holdout)
     assert np.mean(parts["validation"]) == pytest.approx(validation, abs=0.02)
     assert np.mean(parts["holdout"]) == pytest.approx(holdout, abs=0.02)
     assert (sum(parts[name].astype(int) for name in splits.NAMES) == 1).all()

@@ -19,7 +19,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 
 from notebooks_lib.kernels import provisioner, template_manager
-from notebooks_lib.kernels.kernelspecs import ColdSpecs, WarmSpecs
+from notebooks_lib.kernels.kernelspec_managers import ColdSpecs, WarmSpecs
 
 SPECS = [str(Path(sys.prefix) / "share" / "jupyter" / "kernels")]
 SECONDS = 60.0

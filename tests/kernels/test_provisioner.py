@@ -16,7 +16,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from notebooks_lib import kernels
-from notebooks_lib.kernels import kernelspecs, provisioner, template_manager
+from notebooks_lib.kernels import kernelspec_managers, provisioner, template_manager
 from tests.kernels.building import SPECS, Kernel, wait
 from tests.kernels.templates import ROOT, all_of, start, status, templates
 
@@ -46,7 +46,9 @@ def test_a_cancelled_start_leaves_no_kernel(folder: Path) -> None:
 
     with start(folder):
         (template,) = templates(folder)
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernelspecs.WarmSpecs(kernel_dirs=SPECS))
+    manager = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=kernelspec_managers.WarmSpecs(kernel_dirs=SPECS)
+    )
     with Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name}) as kernel:
         env = kernel.env
     forks = status(template).forks
@@ -69,7 +71,7 @@ def test_the_connection_file_is_written_once_the_template_has_its_libraries(fold
         return [str(told.importing) for told in listening]
 
     connection_file = folder / "kernel.json"
-    specs = kernelspecs.WarmSpecs(kernel_dirs=SPECS)
+    specs = kernelspec_managers.WarmSpecs(kernel_dirs=SPECS)
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs, connection_file=str(connection_file))
     env = {**os.environ, "PYTHON_OF_TEST": folder.name, "NBOPS_KERNELS_PRELOAD": "pandas"}
     assert asyncio.run(imports_at_the_file()) == [""]
@@ -106,7 +108,7 @@ def test_a_kernel_other_than_ipykernel_is_started_as_it_is(folder: Path) -> None
     kernels = folder / "kernels"
     wrapper = folder / "wrapper.py"
     wrapper.write_text("from ipykernel.kernelapp import launch_new_instance\nlaunch_new_instance()\n")
-    metadata = {"kernel_provisioner": {"provisioner_name": kernelspecs.NAME}}
+    metadata = {"kernel_provisioner": {"provisioner_name": kernelspec_managers.NAME}}
     for name, argv in {
         "python3": [sys.executable, str(wrapper), "-f", "{connection_file}"],
         "ir": ["R", "-e", "IRkernel::main()", "--args", "{connection_file}"],
@@ -120,12 +122,12 @@ def test_a_kernel_other_than_ipykernel_is_started_as_it_is(folder: Path) -> None
             "python3": metadata,
         }.get(name, {})
         (kernels / name / "kernel.json").write_text(json.dumps(found))
-    specs = kernelspecs.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+    specs = kernelspec_managers.WarmSpecs(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
     for name in ("ir", "wrapped"):
         assert "kernel_provisioner" not in specs.get_kernel_spec(name).metadata
     assert specs.get_kernel_spec("own").metadata["kernel_provisioner"]["provisioner_name"] == "local-provisioner"
-    native = kernelspecs.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
-    assert native.metadata["kernel_provisioner"] == {"provisioner_name": kernelspecs.NAME}
+    native = kernelspec_managers.WarmSpecs(kernel_dirs=SPECS).get_kernel_spec("python3")
+    assert native.metadata["kernel_provisioner"] == {"provisioner_name": kernelspec_managers.NAME}
     with Kernel(folder, warm=True, specs=[str(kernels)]) as kernel:  # it names our provisioner, but starts otherwise
         assert not kernel.warm
         assert kernel.run("1 + 1").text == "2"

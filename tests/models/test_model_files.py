@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from notebooks_lib.errors import ModelError
-from notebooks_lib.models import model_files, model_folder, model_trust
+from notebooks_lib.models import model_files, model_folder, trusted_flavors
 
 SKOPS = {
     "sklearn": {
@@ -102,16 +102,16 @@ def changed(flavor: str, **keys: Any) -> dict[str, Any]:
 )
 def test_what_of_a_model_is_code_is_said(flavors: Any, words: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, flavors)
-    said = model_trust.code_in(folder)
+    said = trusted_flavors.code_in(folder)
     assert words in said
     assert bool(said) == bool(words)
     name = model_folder.library_flavor(folder)
-    model_trust.check_folder_trusted(folder, [name], "it")
+    trusted_flavors.check_folder_trusted(folder, [name], "it")
     if words:
         with pytest.raises(ModelError, match=rf'trusted_flavors = \["{name}"\]'):
-            model_trust.check_folder_trusted(folder, ["another"], "it")
+            trusted_flavors.check_folder_trusted(folder, ["another"], "it")
     else:
-        model_trust.check_folder_trusted(folder, [], "it")
+        trusted_flavors.check_folder_trusted(folder, [], "it")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_file_that_may_be_code_counts_wherever_it_lies(name: str, tmp_path: Pa
     before = model_files.read_model_files(folder).sha256
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"x")
-    assert name in model_trust.code_in(folder)
+    assert name in trusted_flavors.code_in(folder)
     assert model_files.read_model_files(folder).sha256 != before
 
 
@@ -217,7 +217,7 @@ def test_another_description_within_the_folder_is_code(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, changed("python_function", data="deep"))
     (folder / "deep").mkdir()
     (folder / "deep" / "MLmodel").write_text("flavors: {sklearn: {serialization_format: pickle}}")
-    assert "deep/MLmodel" in model_trust.code_in(folder)
+    assert "deep/MLmodel" in trusted_flavors.code_in(folder)
 
 
 def test_no_path_of_the_example_leads_out_of_the_folder(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.notebooks import document, notebook_rules, text_rules
+from notebooks_lib.notebooks import document, notebook_rules, readability_rules
 from tests import rules
 from tests.notebooks.building import code, md, notebook
 
@@ -402,5 +402,5 @@ def test_the_template_is_held_by_its_texts():
     template = document.read(Path(__file__).parents[2] / "experimentation" / "template.ipynb")
     left = [cell.index for cell in template.cells if cell.kind == "markdown"]
     copied = replace(template, path=Path("mine.ipynb"))
-    assert [one.cell for one in text_rules.template_texts(copied)] == left
-    assert list(text_rules.template_texts(template)) == []
+    assert [one.cell for one in readability_rules.template_texts(copied)] == left
+    assert list(readability_rules.template_texts(template)) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.datasets import lineage
+from notebooks_lib.datasets import run_datasets
 from notebooks_lib.serving import local_endpoint_folder, server_process
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -56,7 +56,7 @@ class Trials:
         client = self.store.client
         given = {"mlflow.source.git.commit": "c0ffee00", Tag.GIT_DIRTY: "false", Tag.NOTEBOOK: "n.ipynb", **tags}
         if dataset is not None:
-            given[Tag.DATASET_PREFIX + dataset.name] = lineage.tag_value(dataset)
+            given[Tag.DATASET_PREFIX + dataset.name] = run_datasets.tag_value(dataset)
         started = 1_700_000_000_000 + 1000 * next(_started)
         run = client.create_run(self.store.experiment_id(experiment), start_time=started, tags=given)
         run_id = str(run.info.run_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.datasets import lineage
+from notebooks_lib.datasets import run_datasets
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.promotion import model_facts
@@ -63,7 +63,7 @@ def test_a_fingerprint_comes_out_again_from_commit_parameters_and_data(trials, h
 
     from notebooks_lib.notebooks.source_fingerprint import run_fingerprint
 
-    used = lineage.tag_value(houses)
+    used = run_datasets.tag_value(houses)
     tags = {
         "mlflow.source.git.commit": git(root, "rev-parse", "HEAD"),
         Tag.NOTEBOOK: "experimentation/n.ipynb",

@@ -12,10 +12,10 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_lock_and_journals, traffic_moves, version_deployment
+from notebooks_lib.release import champion_switch, journal, stage_lock_and_journals, version_deployment
+from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_change import StageChange
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
@@ -61,7 +61,7 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
     logged_models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
-    traffic_moves.golden_predictions(store, found)
+    champion_switch.golden_predictions(store, found)
     return registry.get(store, model, found.version)
 
 
@@ -69,9 +69,9 @@ FAST = Probing(load=8, quiet=0.0)
 """A canary's requests are our own, at once; the small load is very small."""
 
 
-def promote(store: Store, found: Version, stage: str = "prod", *, probing: Probing = FAST) -> StageChange:
+def promote(store: Store, found: Version, stage: str = "prod", *, probing: Probing = FAST) -> CanaryDeployment:
     """As a release does it, step by step."""
-    moving = StageChange.begin(store, found, kind="promotion", stage=stage, reason="a test", probing=probing)
+    moving = CanaryDeployment.begin(store, found, kind="promotion", stage=stage, reason="a test", probing=probing)
     moving.deploy()
     moving.test()
     for step in store.settings.stages.of(stage).canary:

@@ -11,8 +11,8 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.review.band_learning import BandLearning, find_problems, learn_bands
-from notebooks_lib.review.band_verification import verify_notebook
 from notebooks_lib.review.metric_bands import MetricBand, bands_file, read_bands
+from notebooks_lib.review.metric_verification import verify_notebook
 from notebooks_lib.review.repeated_runs import RepeatedNotebook
 from notebooks_lib.run_result import Failure, RunResult
 from notebooks_lib.running.plan import NotebookPlanner, Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from notebooks_lib.datasets import lineage
+from notebooks_lib.datasets import run_datasets
 from notebooks_lib.notebooks import document
 from notebooks_lib.running.run_cache import RunCache
 from notebooks_lib.settings import Settings
@@ -24,7 +24,7 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
 
     def add(rows: int) -> str:
         table.write_text("key,day,units\n" + "".join(f"{k},{k % 7},{k * k}\n" for k in range(rows)))
-        return lineage.tag_value(datasets.add(table, "sales", project, target="units", key="key"))
+        return run_datasets.tag_value(datasets.add(table, "sales", project, target="units", key="key"))
 
     def ran(fingerprint: str, end: str, **tags: str) -> str:
         start = RunStart("sample", "r", "n.ipynb", "", {}, notebook.code_sha256, fingerprint, None, tags)

@@ -30,7 +30,7 @@ from notebooks_lib.serving import (
     local_endpoint_folder,
     server_launch,
     server_process,
-    server_sync,
+    wait_for_reload,
 )
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
@@ -61,7 +61,7 @@ def die(*_, **__): os.kill(os.getpid(), 9)
 if sys.argv[3] == "before the write":
     local_endpoint_folder.EndpointFolder.write = die
 else:
-    local_endpoint_changes.server_sync.wait_until_followed = die
+    local_endpoint_changes.wait_for_reload.wait_until_followed = die
 LocalEndpoint(load(Path(sys.argv[1]), {}), "sample").deploy("green", ServedVersion.in_folder(Path(sys.argv[2]), version="2"))
 """
 
@@ -236,7 +236,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
     # It is killed afterwards: the server loads the new model all the same, beside the old one.
     done = starter(DYING, deployed.root, light["triple"], "after the write")
     assert done.returncode == -signal.SIGKILL, done.stderr
-    server_sync.wait_until_followed(local_endpoint_folder.EndpointFolder(deployed, "sample"), 30)
+    wait_for_reload.wait_until_followed(local_endpoint_folder.EndpointFolder(deployed, "sample"), 30)
     kept = LocalEndpoint(deployed, "sample").status()
     assert (kept.state, kept.pid, kept.version, kept.slots["green"].state) == ("running", before.pid, "1", "ready")
     assert LocalEndpoint(deployed, "sample").invoke(DOUBLE, slot="green") == {"predictions": [6.0]}
@@ -336,7 +336,7 @@ def test_settings_of_a_port_win_over_the_remembered_one(
             orders.append(order)
             raise server_launch.StartError("seen", "died")
 
-    monkeypatch.setattr(server_sync, "StartingServer", Refusing)
+    monkeypatch.setattr(server_launch, "StartingServer", Refusing)
     folder = local_endpoint_folder.EndpointFolder(empty_project, "sample")
     folder.write(EndpointState("sample", "127.0.0.1", 4001, {"blue": SLOT}))
     for environ, port in (({}, 4001), ({"NBOPS_ENDPOINT_PORT": "4002"}, 4002)):

@@ -20,7 +20,7 @@ import pytest
 from notebooks_lib import atomic_private_files
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving import http_client, local_endpoint_folder, server, server_sync, uvicorn_setup
+from notebooks_lib.serving import http_client, local_endpoint_folder, server, uvicorn_setup, wait_for_reload
 from notebooks_lib.serving.endpoint_state import FollowReport, SlotReport
 from notebooks_lib.settings import Settings
 
@@ -138,9 +138,9 @@ def test_what_a_server_said_in_another_shape_is_as_if_it_had_said_nothing(
 ) -> None:
     running = type("Server", (), {"process": type("P", (), {"pid": 5})})()
     folder.serving.write_text(json.dumps(said))
-    assert server_sync.server_report(folder, running).generation == -1
+    assert wait_for_reload.server_report(folder, running).generation == -1
     folder.serving.write_text(json.dumps(SAID))
-    assert server_sync.server_report(folder, running) == FollowReport(5, 1, {"blue": SlotReport("ready", "", ())})
+    assert wait_for_reload.server_report(folder, running) == FollowReport(5, 1, {"blue": SlotReport("ready", "", ())})
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_a_name_that_does_not_resolve_is_no_port_that_is_taken(monkeypatch: pyte
 LOADING = """
 import sys
 from pathlib import Path
-from notebooks_lib.serving import model_loading, server_launch
+from notebooks_lib.serving import load_check, server_launch
 print("begun", flush=True)
-model_loading.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_launch.server_environment())
+load_check.check_load(Path(sys.argv[1]), Path(sys.argv[2]), 100, server_launch.server_environment())
 """
 
 

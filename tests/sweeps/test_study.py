@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.errors import TrackingError, UsageError
-from notebooks_lib.sweeps import samplers
+from notebooks_lib.sweeps import samplers_and_pruners
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.study import GridProposals, StudyProposals
@@ -62,7 +62,7 @@ def run(proposals: Proposals, loss: Callable[[Proposal], float], count: int | No
     return proposed
 
 
-@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers_and_pruners.SAMPLERS)
 def test_every_proposal_is_in_the_space_and_has_the_type_of_the_schema(sampler):
     proposals = study(EVERYTHING, trials=60, sampler=sampler, seed=1)
     draw = random.Random(0)
@@ -91,7 +91,7 @@ def test_tpe_learns_good_regions_even_in_a_tail(text, best):
         return abs(math.log(max(proposal.values["beta"], 1e-9) / best))
 
     missed = {}
-    for sampler in samplers.SAMPLERS:
+    for sampler in samplers_and_pruners.SAMPLERS:
         FILE.unlink(missing_ok=True)
         proposed = run(study(spread(text), trials=80, seed=0, sampler=sampler), miss)
         missed[sampler] = statistics.median(map(miss, proposed[40:]))
@@ -106,13 +106,13 @@ def test_the_same_seed_gives_the_same_proposals():
             for proposal in run(study(trials=15, seed=seed, sampler=sampler), lambda proposal: proposal.values["beta"])
         ]
 
-    for sampler in samplers.SAMPLERS:
+    for sampler in samplers_and_pruners.SAMPLERS:
         assert proposed(3, sampler) == proposed(3, sampler)
         assert proposed(3, sampler) != proposed(4, sampler)
         assert proposed(None, sampler) != proposed(None, sampler)
 
 
-@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers_and_pruners.SAMPLERS)
 def test_a_resumed_study_does_not_repeat_proposals(sampler):
     first = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0, count=8)
     more = run(study(trials=20, seed=3, sampler=sampler), lambda one: 0.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
 from notebooks_lib.sweeps import sweep_file
-from notebooks_lib.sweeps.samplers import SAMPLERS
+from notebooks_lib.sweeps.samplers_and_pruners import SAMPLERS
 from notebooks_lib.sweeps.sweep_file import SweepFile
 
 

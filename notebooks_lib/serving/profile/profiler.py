@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import NbopsError, UsageError
-from notebooks_lib.serving.profile import profile_record, recommendation
-from notebooks_lib.serving.profile.load_test import LoadTest
+from notebooks_lib.serving.profile import profile_report, recommendation
+from notebooks_lib.serving.profile.load_test_grid import LoadTest
 from notebooks_lib.serving.profile.profile_plan import LoadGrid, LoadTarget, Machine
-from notebooks_lib.serving.profile.profile_record import ProfileRun, profile_notes
+from notebooks_lib.serving.profile.profile_report import ProfileRun, profile_notes
 from notebooks_lib.serving.profile.recommendation import HEADROOM, MEMORY_FILL, Recommendation, recommend
 from notebooks_lib.serving.profile.results import Profile
 from notebooks_lib.settings import Settings
@@ -75,7 +75,7 @@ def profile_model(
 
     store = connect(settings)
     with translate_store_errors(store):
-        store.experiment_id(profile_record.EXPERIMENT)  # fail now, not after minutes of measuring
+        store.experiment_id(profile_report.EXPERIMENT)  # fail now, not after minutes of measuring
     registered = None if is_folder else find_version(store, model, version, stage)
     with model_files_of(registered.source if registered else Path(model).resolve()) as folder:
         if data is None:
@@ -97,7 +97,7 @@ def profile_model(
     outcome = ProfileOutcome(measured, recommendations, tuple(profile_notes(trials, machine, recommendations)))
     try:
         with translate_store_errors(store):
-            run = profile_record.write_profile(store, measured, outcome.content(), recommendations[0], registered)
+            run = profile_report.write_profile(store, measured, outcome.content(), recommendations[0], registered)
     except NbopsError as error:  # minutes of measuring are not lost with it
         return replace(outcome, fault=str(error))
     return replace(outcome, recorded=run)

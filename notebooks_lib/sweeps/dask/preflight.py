@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from notebooks_lib import errors, requirement_pins
+from notebooks_lib import errors, pinned_versions
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import trial_runner
 from notebooks_lib.tracking import sqlite
@@ -117,7 +117,7 @@ def _different(packages: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _needed() -> list[str]:
-    return list(requirement_pins.pins())
+    return list(pinned_versions.pins())
 
 
 def _version(name: str) -> str:

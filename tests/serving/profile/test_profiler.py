@@ -18,7 +18,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.errors import TrackingError
 from notebooks_lib.models import champions, registry
-from notebooks_lib.serving.profile import profile_record, profiler, resource_limits
+from notebooks_lib.serving.profile import profile_report, profiler, resource_limits
 from notebooks_lib.serving.server_process import wait_for_end
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -85,7 +85,7 @@ def test_figures_are_shown_when_they_cannot_be_recorded(
     def refuse(*_: object) -> None:
         raise TrackingError("the store is away")
 
-    monkeypatch.setattr(profile_record, "write_profile", refuse)
+    monkeypatch.setattr(profile_report, "write_profile", refuse)
     monkeypatch.setattr(profiler.LoadTest, "run", lambda *_: measured("any").trials)
     assert program.run(["profile", str(light["double"]), "--batch", "1"]) == 1
     told = capsys.readouterr()

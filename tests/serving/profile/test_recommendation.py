@@ -8,7 +8,7 @@ import pytest
 
 from notebooks_lib.serving.profile import recommendation
 from notebooks_lib.serving.profile.profile_plan import GIB, LoadTarget, Machine
-from notebooks_lib.serving.profile.profile_record import profile_notes
+from notebooks_lib.serving.profile.profile_report import profile_notes
 from notebooks_lib.serving.profile.recommendation import recommend
 from notebooks_lib.serving.profile.results import LimitTrial, LoadPoint
 

@@ -102,7 +102,7 @@ def test_no_group_is_made_where_it_would_not_limit(tree: Path, given: str) -> No
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: bool) -> None:
     code = (
-        "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import profile_process\n"
+        "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import profile_child_processes\n"
         "from notebooks_lib.serving.profile.load_generator import LoadConfig\n"
         "with profile_process.start_client() as child:\n"
         "    config = LoadConfig(port=1, body='', concurrency=1, warm_up=0, seconds=0, patience=0)\n"

@@ -1,0 +1,199 @@
+"""Notebooks whose source changed since the base, by fingerprint: also through a helper, a lock or a parameter."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from notebooks_lib.errors import NotebookError
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.notebooks import document, project_modules, source_fingerprint
+from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.notebook_diff import compare_notebooks
+from notebooks_lib.paths import Layout
+from notebooks_lib.pinned_versions import parse_lock
+from notebooks_lib.project_root import find_root
+from notebooks_lib.review.notebook_changes import PATTERN, NotebookChange, changed_notebooks
+from notebooks_lib.review.notebook_review import HelperChange
+from notebooks_lib.tracking import provenance
+
+COPIES = {".nbops", ".ipynb_checkpoints"}
+"""Folders of notebooks that nobody wrote."""
+
+
+@dataclass(frozen=True)
+class NotebookSource:
+    """A notebook on one side, base or head, with everything that its run would execute."""
+
+    notebook: Notebook
+    root: Path
+    """Of its project."""
+
+    @classmethod
+    def read(cls, tree: Path, path: str, notebook: Notebook | None = None) -> NotebookSource:
+        """Return the notebook at `path` of a work tree; `notebook` is its content, if already known."""
+        file = tree / path
+        root = find_root(file, fallback=tree)
+        root = root if root.is_relative_to(tree.resolve()) else tree.resolve()
+        return cls(dataclasses.replace(notebook or document.read(file), path=file), root)
+
+    @cached_property
+    def lock_sha256(self) -> str:
+        """The digest of the project's lock file; empty without one."""
+        return provenance.lock_sha256(Layout(self.root))
+
+    @cached_property
+    def modules(self) -> dict[str, str]:
+        """The project's modules that the notebook imports: path from the root -> digest."""
+        return dict(project_modules.find_modules(self.notebook, self.root))
+
+    def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
+        """Return the source fingerprint of a run with these parameters."""
+        modules = list(self.modules.items())
+        return source_fingerprint.source_fingerprint(self.notebook, values or {}, self.lock_sha256, self.root, modules)
+
+
+@dataclass(frozen=True)
+class FingerprintChange:
+    """A notebook whose text or source fingerprint changed."""
+
+    change: NotebookChange
+    base: NotebookSource | None = None
+    """None for a new notebook, and for one that cannot be read."""
+    head: NotebookSource | None = None
+    """None for a deleted one, and for one that cannot be read."""
+
+    @property
+    def same_code(self) -> bool:
+        """True if only text changed, so that a run would do the same."""
+        return bool(self.base and self.head) and self._fingerprints[0] == self._fingerprints[1]
+
+    @cached_property
+    def _fingerprints(self) -> tuple[str, ...]:
+        return tuple(side.fingerprint() if side else "" for side in (self.base, self.head))
+
+    @property
+    def counts(self) -> bool:
+        """True if there is something to review: source that changed, or a file that cannot be read."""
+        changed = bool(self.change.problem or (self.change.diff and self.change.diff.changes))
+        return changed or self.change.state in ("added", "untracked", "deleted") or not self.same_code
+
+
+@dataclass(frozen=True)
+class FingerprintChanges:
+    """The notebooks that changed between a base and a work tree, and how many did not."""
+
+    notebooks: tuple[FingerprintChange, ...]
+    unchanged: int
+    only_outputs: tuple[str, ...]
+
+
+def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
+    """Return which notebooks changed from commit `base` to the repository's work tree.
+
+    `tree` is a checkout of `base`.
+    """
+    files = {change.path: change for change in changed_notebooks(repository, base, None) if _is_written(change.path)}
+    changes = [_of_changed_file(repository, change, tree) for change in files.values()]
+    tracked = [path for path in repository.tracked_files(PATTERN) if _is_written(path) and path not in files]
+    through = list(_of_same_files(repository, tracked, tree)) if _may_differ(repository, base, tracked) else []
+    counted = [change for change in changes if change.counts]
+    others = [change.change for change in changes if not change.counts]
+    return FingerprintChanges(
+        notebooks=tuple(sorted([*counted, *through], key=lambda change: change.change.path)),
+        unchanged=len(others) + len(tracked) - len(through),
+        only_outputs=tuple(sorted(change.path for change in others if not change.old_path)),
+    )
+
+
+def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefix: str = "") -> list[HelperChange]:
+    """Return the modules and lock file through which a notebook changed; paths begin with `prefix`."""
+    if base is None or head is None:
+        return []
+    names = sorted({*base.modules, *head.modules})
+    different = [name for name in names if base.modules.get(name) != head.modules.get(name)]
+    helpers = [
+        HelperChange(
+            prefix + name,
+            _state(in_base=name in base.modules, in_head=name in head.modules),
+            _file_diff(base, head, name),
+        )
+        for name in different
+    ]
+    if base.lock_sha256 != head.lock_sha256:
+        helpers.append(_lock_change(base.root, head.root, prefix))
+    return helpers
+
+
+def _lock_change(base: Path, head: Path, prefix: str) -> HelperChange:
+    files = Layout(base).lock, Layout(head).lock
+    old, new = (parse_lock("\n".join(_lines(file))) for file in files)
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    packages = {name: (old.get(name, ""), new.get(name, "")) for name in names}
+    state = _state(in_base=files[0].exists(), in_head=files[1].exists())
+    return HelperChange(prefix + files[1].name, state, "", packages)
+
+
+def _state(*, in_base: bool, in_head: bool) -> Literal["added", "removed", "edited"]:
+    return "edited" if in_base and in_head else "added" if in_head else "removed"
+
+
+def _file_diff(base: NotebookSource, head: NotebookSource, name: str) -> str:
+    old, new = (_lines(side.root / name) if name in side.modules else [] for side in (base, head))
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=1))
+    return "\n".join(lines[2:])  # without the two lines of names
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _of_changed_file(repository: GitRepository, change: NotebookChange, tree: Path) -> FingerprintChange:
+    if change.problem or change.diff is None:
+        return FingerprintChange(change)
+    base = change.state not in ("added", "untracked")
+    return FingerprintChange(
+        change,
+        NotebookSource.read(tree, change.old_path or change.path, change.diff.base) if base else None,
+        NotebookSource.read(repository.root, change.path, change.diff.head) if change.state != "deleted" else None,
+    )
+
+
+def _may_differ(repository: GitRepository, base: str, tracked: list[str]) -> bool:
+    """Return whether notebooks of unchanged files can differ: something else changed, or one runs another."""
+    paths = [version.path for file in repository.changed_files(base, None, "**") for version in file.versions]
+    if any(not path.endswith(".ipynb") for path in [*paths, *repository.untracked_files("**")]):
+        return True
+    return bool(paths) and any(b"%run" in _content(repository.root / path) for path in tracked)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _of_same_files(repository: GitRepository, paths: list[str], tree: Path) -> Iterator[FingerprintChange]:
+    """Yield the notebooks whose files are equal and whose fingerprints differ. One that cannot be read never could."""
+    for path in paths:
+        try:
+            head = NotebookSource.read(repository.root, path)
+        except NotebookError:
+            continue
+        base = NotebookSource.read(tree, path, head.notebook)
+        if base.fingerprint() != head.fingerprint():
+            diff = compare_notebooks(base.notebook, head.notebook)
+            yield FingerprintChange(NotebookChange(path, "modified", diff=diff), base, head)
+
+
+def _is_written(path: str) -> bool:
+    return not COPIES.intersection(PurePosixPath(path).parts)

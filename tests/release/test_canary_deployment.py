@@ -1,0 +1,438 @@
+"""A change of a stage that dies anywhere is finished or undone by the next command; one that fails goes back at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from notebooks_lib.__main__ import run as nbops
+from notebooks_lib.cli import promote as promote_command
+from notebooks_lib.errors import PromotionError, TrackingError, UsageError
+from notebooks_lib.models import champions, registry
+from notebooks_lib.release import approval, journal, recovery, stage_lock_and_journals, version_deployment
+from notebooks_lib.release.canary_deployment import CanaryDeployment
+from notebooks_lib.release.journal import ChangeRecord
+from notebooks_lib.release.promotion_pipeline import stage_rollouts
+from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.rollout_progress import Rollout
+from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.serving.targets import endpoint_for
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import release_ledger
+from notebooks_lib.tracking.store import Store, connect
+from tests.release.moving import FAST, MODEL, Killed, agreed, back, die, dying, forgive, promote, version
+from tests.serving.memory_endpoint import InMemoryEndpoint, in_memory
+
+pytestmark = pytest.mark.tracking
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A project whose endpoints are in memory: version 1 serves, version 2 is in the other slot."""
+    root = tmp_path_factory.mktemp("stage") / "project"
+    (root / "production").mkdir(parents=True)
+    (root / "production" / "settings.toml").write_text(
+        '[project]\nname = "sample"\n[promotion]\ntrusted_flavors = ["sklearn", "python_function"]\n'
+    )
+    settings = load(root, {})
+    with in_memory(root / "memory"):
+        store = connect(settings)
+        promote(store, version(store, 1.0))
+        promote(store, version(store, 2.0))
+        back(settings)
+        yield settings
+
+
+@pytest.fixture
+def store(serving: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The endpoint as each test finds it: version 1 serves, and nothing is known against version 2."""
+    monkeypatch.chdir(serving.root)
+    store = connect(serving)
+    endpoint_for(serving, MODEL).start()
+    recovery.recover(store, MODEL, "prod")
+    forgive(store, 2)
+    registry.set_tags(store, registry.get(store, MODEL, 2), {Tag.WAITING: ""})
+    if agreed(store) == "2":
+        back(serving)
+        forgive(store, 2)
+    return store
+
+
+def memory(settings: Settings) -> InMemoryEndpoint:
+    endpoint = endpoint_for(settings, MODEL)
+    assert isinstance(endpoint, InMemoryEndpoint)
+    return endpoint
+
+
+def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
+    """After every entry of a rollback's journal; test_recovery.py kills both kinds of change, before and after."""
+    two = registry.get(store, MODEL, 2)
+    promote(store, two)
+    back(store.settings)
+    entries = StageLock(store.settings, MODEL, "prod").newest().entries
+    finished = []
+    for at in range(len(entries) + 1):
+        if not finished or agreed(store) == "1":
+            promote(store, two)
+        with pytest.raises(Killed), dying(at, written=True, how=die):
+            back(store.settings)
+        said = recovery.recover(store, MODEL, "prod")
+        finished.append(agreed(store) == "1")
+        assert (said is not None and said.outcome == "finished") == (finished[-1] and at < len(entries))
+    assert finished == sorted(finished), "from some entry on it is finished, never undone again"
+    assert {*finished} == {False, True}
+
+
+def test_a_canary_that_does_badly_goes_back_by_itself(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    registry.set_tags(store, two, {Tag.WAITING: "{}"})
+    moving = CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="a test", probing=FAST)
+    moving.deploy()
+    moving.test()
+    assert "40 requests" in str(moving.share(CanaryStep(traffic=50, requests=40)))
+    endpoint = memory(store.settings)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PromotionError) as caught:
+        patch.setattr(endpoint, "refuse", lambda slot: slot == moving.slot)
+        moving.share(CanaryStep(traffic=20, requests=40))
+    assert "requests were refused, more than 1 %" in str(caught.value)
+    assert "version 1 serves as before and is champion" in str(caught.value)
+    assert approval.waiting_version(store, MODEL) is None
+    assert agreed(store) == "1"
+    newest = release_ledger.read_entries(store, MODEL)
+    assert [(entry.what, entry.before, entry.after) for entry in newest[:3]] == [
+        ("failed", "1", "2"),
+        ("traffic", "1=80,2=20", "1=100"),
+        ("traffic", "1=50,2=50", "1=80,2=20"),
+    ]
+    assert "were refused" in newest[0].reason
+    with pytest.raises(PromotionError, match="has ended; begin again"):
+        moving.switch()  # as from a cell that is run although the one before it failed
+
+
+def test_the_ledger_has_a_move_of_traffic_that_was_not_confirmed(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moved by a promotion or by hand, it fails; and it is an error of its own when the ledger cannot be written."""
+    one, two = (registry.get(store, MODEL, number) for number in (1, 2))
+    moving = CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="a test", probing=FAST)
+    moving.deploy()
+    moving.test()
+    memory(store.settings).confirms = False
+    with pytest.raises(PromotionError, match="ended meanwhile; version 1 serves as before and is champion"):
+        moving.share(CanaryStep(traffic=50, requests=40))
+    assert agreed(store) == "1"
+    assert [(entry.what, entry.before, entry.after) for entry in release_ledger.read_entries(store, MODEL)[:3]] == [
+        ("failed", "1", "2"),
+        ("traffic", "1=50,2=50", "1=100"),
+        ("traffic", "1=100", "1=50,2=50"),
+    ]
+
+    memory(store.settings).confirms = False
+    assert nbops(["endpoint", "traffic", MODEL, "blue=50", "green=50"]) == 1
+    assert "its server process ended meanwhile" in capsys.readouterr().err
+    newest = release_ledger.read_entries(store, MODEL)[0]
+    assert (newest.before, newest.after, newest.reason) == ("1=100", "1=50,2=50", "by hand: nbops endpoint")
+
+    serving = version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), one)
+    experiment = store.experiment_id(release_ledger.EXPERIMENT)
+    store.client.delete_experiment(experiment)
+    memory(store.settings).confirms = False
+    assert nbops(["endpoint", "traffic", MODEL, f"{serving}=100"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search("ended meanwhile; the traffic .* moved from 1=50,2=50 to 1=100, but the ledger has no entry", line)
+    store.client.restore_experiment(experiment)
+    release_ledger.write_entry(
+        store, release_ledger.LedgerEntry(MODEL, "prod", "traffic", "1=50,2=50", "1=100"), "the missing one"
+    )
+    assert agreed(store) == "1"
+
+
+def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
+    """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
+    one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
+    forgive(store, 2)
+    mark = promote(store, two).journal.steps.index("mark") + 1
+    moving = CanaryDeployment.begin(store, one, kind="promotion", stage="prod", reason="a test", probing=FAST)
+    moving.deploy()
+    moving.test()
+    with pytest.raises(Killed), dying(len(moving.journal.entries) + 3, written=True, how=die):
+        moving.share(CanaryStep(traffic=50, requests=40))  # each answers half of the requests by then
+    assert version_deployment.traffic_by_version(endpoint_for(here, MODEL).status()) == "1=50,2=50"
+    done = rollback(here, MODEL, reason="they call us")
+    assert (done.version.version, done.before, done.mended.outcome) == ("2", None, "undone")
+    assert done.status.version == agreed(store) == "2"
+    assert registry.get(store, MODEL, 2).withdrawn == ()
+    newest = release_ledger.read_entries(store, MODEL)[0]
+    assert newest.what == "failed"
+    assert newest.reason == "promotion: cut short at step 'canary', undone by nbops rollback: they call us"
+
+    # Said again it goes one further back. Cut short before it had, it does so then; after that, it has gone back already.
+    assert done.further == "nbops rollback houses"
+    for entry in (1, mark):
+        with pytest.raises(Killed), dying(entry, written=True, how=die):
+            rollback(here, MODEL)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before, done.mended.outcome) == ("1", None, "finished")
+    assert agreed(store) == "1"
+
+    # A promotion that was past its point of no return is finished, and gone back from.
+    with pytest.raises(Killed), dying(mark, written=True, how=die):
+        promote(store, two)
+    done = rollback(here, MODEL)
+    assert (done.version.version, done.before.version, done.mended.outcome) == ("1", "2", "finished")
+    assert agreed(store) == "1"
+
+    # A version that is named and serves by mending is there; where nothing was before, nothing is.
+    with pytest.raises(Killed), dying(1, written=True, how=die):
+        promote(store, two)
+    assert rollback(here, MODEL, to="1").before is None
+    assert agreed(store) == "1"
+    with pytest.raises(Killed), dying(0, written=True, how=die):
+        promote(store, two, "test")
+    done = rollback(here, MODEL, stage="test")
+    assert (done.version, done.status, done.further) == (None, None, "")
+    with pytest.raises(UsageError, match="no champion in test, so there is nothing to go back from"):
+        rollback(here, MODEL, stage="test")
+
+
+def test_two_at_once_are_one_after_the_other(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    lock = StageLock(store.settings, MODEL, "prod")
+    lock.take()  # a change of another test that was cut short in this process may hold it still
+    lock.release()
+    code = (
+        f"import sys, filelock\nlock = filelock.FileLock({str(lock.folder / 'lock')!r}, timeout=30)\nlock.acquire()\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(PromotionError, match="being changed by another process"):
+            CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="too early")
+        other.stdin.close()
+    CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
+
+
+def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = Stages(
+        dev=Stage(empty_after=True, endpoint="try-{model}"),
+        prod=Stage(
+            approval=True, require_clean=False, require_fingerprint=False, canary=(CanaryStep(mirror=100, requests=20),)
+        ),
+    )
+    forgive(store, 2)
+    here = connect(store.settings.model_copy(update={"stages": policy}))
+    two = registry.get(store, MODEL, 2)
+
+    def go(*stages: str) -> Rollout:
+        rollout = Rollout(here, MODEL, stages, dry_run=False, reason="a test", probing=FAST)
+        rollout.version, rollout.compared = two, "1"
+        for stage in stage_rollouts(rollout):
+            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+                step()
+        return rollout
+
+    experiment = store.experiment_id(release_ledger.EXPERIMENT)
+    store.client.delete_experiment(experiment)
+    with pytest.raises(TrackingError, match="was deleted"):
+        go("prod")
+    store.client.restore_experiment(experiment)
+    assert approval.waiting_version(store, MODEL) is None  # nothing waits that the ledger does not know
+
+    rollout = go("prod", "dev")
+    assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)
+    assert "its endpoint was freed" in str(rollout.steps[3])
+    assert endpoint_for(store.settings, "try-houses").status().slots == {}
+    assert agreed(here, stage="dev") == "2"
+    assert agreed(store) == "1"
+    assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)[:4]] == [
+        ("prod", "waiting"),
+        ("dev", "traffic"),
+        ("dev", "mark"),
+        ("dev", "traffic"),
+    ]
+    with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
+        go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
+    assert agreed(store) == "1"
+    assert approval.waiting_version(store, MODEL).version == "2"
+
+    one = registry.get(store, MODEL, 1)
+    champions.mark_champion(store, one, reason="elsewhere", stage="dev")
+    with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
+        approval.approve(here, MODEL)
+    champions.mark_champion(store, two, reason="again", stage="dev")
+    registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
+    with pytest.raises(PromotionError, match="was withdrawn from test, so its rollout cannot continue"):
+        approval.approve(here, MODEL)
+    assert agreed(store) == "1"
+    forgive(store, 2)
+
+    rollout = approval.approve(here, MODEL, probing=FAST)
+    assert rollout.promoted
+    asked, ours, compared = (
+        int(re.search(pattern, str(rollout.steps[2])).group(1))
+        for pattern in (r"100 % mirrored: (\d+) requests", r"(\d+) of them ours", r"of (\d+) predictions differ")
+    )
+    assert 20 <= asked == ours < 30  # nobody else asks; more than 20 where a copy came late
+    assert 0 < compared < asked
+    assert agreed(store) == "2"
+    assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)][2] == ("prod", "approved")
+    with pytest.raises(UsageError, match="no version of 'houses' waits"):
+        approval.approve(here, MODEL)
+    assert nbops(["endpoint", "deploy", "try-houses"]) > 0  # the project's own settings know no such stage
+    assert "belongs to no stage" in capsys.readouterr().err
+
+
+def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> None:
+    """By a promotion that keeps it, into the other slot: the endpoint's own copy is not to be trusted."""
+    here, champion = store.settings, champions.champion(store, MODEL)
+    slot = version_deployment.slot_holding(endpoint_for(here, MODEL).stop(), champion)
+    copy = memory(here).held[slot].folder
+    (copy / "MLmodel").write_text((copy / "MLmodel").read_text() + "\n# somebody was here\n")
+    rollout = Rollout(store, MODEL, dry_run=False, reason="a test")
+    rollout.promoting, rollout.version = False, champion
+    (stage,) = stage_rollouts(rollout)
+    for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+        step()
+    now = endpoint_for(here, MODEL).status()
+    assert (now.state, now.version) == ("running", champion.version)
+    assert now.slots[slot].traffic == 0
+    assert endpoint_for(here, MODEL).is_intact(version_deployment.slot_holding(now, champion))
+
+
+def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
+    lock = StageLock(project, "m", "prod")
+    lock.take()
+    change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
+    begun = lock.begin(change)
+    begun.write("deploy")
+    with begun.path.open("ab") as file:
+        file.write(b'{"step": "te')
+    (left,) = stage_lock_and_journals.unfinished_changes(project, "m")
+    assert left.steps == ["deploy"]
+    assert "the promotion of version 7 to prod, begun" in journal.describe(left)
+    left.write("undo")
+    again = lock.pending()
+    assert again.steps == ["deploy", "undo"]
+    again.write("end", outcome="undone")
+    assert lock.pending() is None
+    for _ in range(25):
+        lock.begin(change)
+    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_lock_and_journals.KEPT
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "5", "null", '"x"', "{}", '{"step": 1}', '{"kind": "promotion"}', '{"step": null}', '{"steps": "end"}']
+    + [json.dumps({"kind": "p", "model": "m", "version": "7", "stage": "prod", "who": "w", "pid": 1, "time": when})
+       for when in ("soon", None, -1, 1e300, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("after", [False, True])
+def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
+    lock = StageLock(empty_project, "m", "prod")
+    lock.take()
+    change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
+    path = lock.begin(change).path
+    content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(PromotionError, match="line .* move the file away") as caught:
+        stage_lock_and_journals.unfinished_changes(empty_project, "m")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+    lock.release()
+
+
+def test_a_version_is_deployed_by_hand_without_traffic(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    here, (one, two) = store.settings, (registry.get(store, MODEL, number) for number in (1, 2))
+    serving = version_deployment.slot_holding(endpoint_for(here, MODEL).status(), one)
+    (idle,) = {"blue", "green"} - {serving}
+    entries = release_ledger.read_entries(store, MODEL)
+
+    def deploy(*words: str) -> int:
+        capsys.readouterr()
+        return nbops(["endpoint", "deploy", *words])
+
+    endpoint_for(here, MODEL).delete_slot(idle)
+    assert deploy(MODEL, "--version", "2") == 0
+    assert f"slot '{idle}' of {MODEL} holds version 2, with 0 % of the traffic" in capsys.readouterr().out
+    now = endpoint_for(here, MODEL).status().slots
+    assert {name: (slot.version, slot.traffic, slot.state) for name, slot in now.items()} == {
+        serving: ("1", 100, "ready"),
+        idle: ("2", 0, "ready"),
+    }
+    assert endpoint_for(here, MODEL).invoke(endpoint_for(here, MODEL).example(), slot=idle, probe=True) == {
+        "predictions": [2.0]
+    }
+    assert deploy(MODEL, "--version", "2", "--slot", idle) == 0  # it was there, as is the champion
+    assert deploy(MODEL) == 0
+    assert f"slot '{serving}' of {MODEL} holds version 1, with 100 %" in capsys.readouterr().out
+
+    registry.set_tags(store, two, {Tag.MODEL_SHA256: "0" * 64})
+    for words, why in {
+        f"{MODEL} --version 2": "are not those that were scored",
+        f"{MODEL} --version 9": "unknown version of houses '9'",
+        f"{MODEL} --version latest": "unknown version of houses 'latest'",
+        f"{MODEL} --slot gren": "unknown slot 'gren', did you mean 'green'",
+        "hauses": "did you mean 'houses'",
+    }.items():
+        assert deploy(*words.split()) > 0, words
+        assert why in capsys.readouterr().err
+    store.client.delete_model_version_tag(MODEL, "2", Tag.MODEL_SHA256)
+    assert deploy(MODEL, "--version", "2", "--slot", serving) == 2
+    assert "has 100 % of the traffic" in capsys.readouterr().err
+    assert {name: slot.since for name, slot in endpoint_for(here, MODEL).status().slots.items()} == {
+        name: slot.since for name, slot in now.items()
+    }
+    assert release_ledger.read_entries(store, MODEL) == entries
+    assert agreed(store) == "1"
+
+
+def test_history_tells_what_moved_and_what_is_unfinished(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    two = registry.get(store, MODEL, 2)
+    with pytest.raises(Killed), dying(2, written=True, how=die):
+        promote(store, two)
+    assert nbops(["history", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "promotion: a test" in out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    promote_command._print_unfinished(store.settings, MODEL)  # after a notebook that was killed
+    out = capsys.readouterr().out
+    assert "unfinished: the promotion of version 2 to prod" in out
+    assert f"nbops rollback {MODEL} takes the stage back to the version before" in out
+    nbops(["endpoint", "status", MODEL])
+    assert "unfinished: the promotion of version 2 to prod" in capsys.readouterr().out
+    assert nbops(["endpoint", "deploy", MODEL]) > 0
+    assert "not free: the promotion of version 2 to prod, begun" in capsys.readouterr().err
+    assert nbops(["history", MODEL, "--stage", "prod", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"mark", "traffic"} <= {entry["what"] for entry in told["entries"]}
+    assert len(told["unfinished"]) == 1
+    assert nbops(["history", "hauses"]) == 2
+    assert nbops(["history", MODEL, "--stage", "tets"]) == 2
+    assert "did you mean 'houses'" in capsys.readouterr().err
+    assert nbops(["rollback", MODEL]) == 0
+    out = capsys.readouterr().out
+    assert "was cut short: undone, version 1 serves as before and is champion" in out
+    assert "houses version 1 is champion of prod\n" in out
+    assert "nothing else was moved" in out
+    assert "goes back one more" not in out  # it is the first
+    assert agreed(store) == "1"
+    one, other = (
+        version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), registry.get(store, MODEL, 1)),
+        version_deployment.slot_holding(endpoint_for(store.settings, MODEL).status(), two),
+    )
+    for shares in ((90, 10), (100, 0)):
+        assert nbops(["endpoint", "traffic", MODEL, f"{one}={shares[0]}", f"{other}={shares[1]}"]) == 0
+    assert [(each.before, each.after) for each in release_ledger.read_entries(store, MODEL)[:2]] == [
+        ("1=90,2=10", "1=100"),
+        ("1=100", "1=90,2=10"),
+    ]
+    assert agreed(store) == "1"

@@ -1,0 +1,131 @@
+"""What counts as a change: the source fingerprint, through whatever it came; outputs alone never do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review.affected_notebooks import FingerprintChanges, find_fingerprint_changes, find_helpers
+from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.notebook_review import HelperChange
+from tests.git_commands import commit, git, make_repository
+from tests.notebooks.building import code, md, write
+
+LOCK = 'alpha-package==1.0 \\\n    --hash=sha256:00\nbeta==2.0 ; python_version >= "3.9" \\\n    --hash=sha256:11\n'
+CELLS = (md("# T"), code("strength: float = 1.0", "parameters"), code("import helpers\nhelpers.fit(strength)"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = make_repository(tmp_path / "project")
+    (root / "production").mkdir()
+    (root / "production" / "settings.toml").write_text("")
+    (root / "requirements.lock").write_text(LOCK)
+    write(root / "work" / "uses.ipynb", *CELLS)
+    write(root / "work" / "alone.ipynb", md("# A"), code("print(1)"))
+    (root / "work" / "helpers.py").write_text("def fit(x):\n    return x\n")
+    commit(root)
+    return root
+
+
+def find(root: Path) -> FingerprintChanges:
+    repository = GitRepository(root)
+    with check_out(repository, "HEAD") as tree:
+        changes = find_fingerprint_changes(repository, "HEAD", tree)
+        for one in changes.notebooks:
+            assert one.same_code in (True, False), "while the base is there"
+    return changes
+
+
+def found(root: Path) -> dict[str, str]:
+    return {one.change.path: one.change.state for one in find(root).notebooks}
+
+
+def helpers_of(root: Path) -> list[HelperChange]:
+    repository = GitRepository(root)
+    with check_out(repository, "HEAD") as tree:
+        (one,) = (
+            each for each in find_fingerprint_changes(repository, "HEAD", tree).notebooks if "uses" in each.change.path
+        )
+        return find_helpers(one.base, one.head, "here/")
+
+
+def test_nothing(root: Path) -> None:
+    changes = find(root)
+    assert (changes.notebooks, changes.unchanged, changes.only_outputs) == ((), 2, ())
+
+
+def test_a_helper(root: Path) -> None:
+    (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2 * x\n")
+    assert found(root) == {"work/uses.ipynb": "modified"}
+    assert helpers_of(root) == [
+        HelperChange(
+            "here/work/helpers.py", "edited", "@@ -1,2 +1,2 @@\n def fit(x):\n-    return x\n+    return 2 * x"
+        )
+    ]
+    (root / "work" / "helpers.py").unlink()
+    assert [(one.state, one.diff.count("\n-")) for one in helpers_of(root)] == [("removed", 2)]
+    git(root, "checkout", "--quiet", ".")
+    (root / "helpers.py").write_text("# in the root, behind the one beside the notebook\n")
+    assert [(one.path, one.state) for one in helpers_of(root)] == [("here/helpers.py", "added")]
+
+
+def test_a_lock(root: Path) -> None:
+    (root / "requirements.lock").write_text(LOCK.replace("2.0", "2.1").replace("alpha-package==1.0", "gamma==1"))
+    assert set(found(root)) == {"work/uses.ipynb", "work/alone.ipynb"}
+    (lock,) = helpers_of(root)
+    assert (lock.path, lock.diff) == ("here/requirements.lock", "")
+    assert lock.packages == {"alpha-package": ("1.0", ""), "beta": ("2.0", "2.1"), "gamma": ("", "1")}
+    (root / "requirements.lock").unlink()
+    assert helpers_of(root)[0].state == "removed"
+
+
+def test_a_parameter_and_a_cell(root: Path) -> None:
+    write(root / "work" / "uses.ipynb", CELLS[0], code("strength: float = 2.0", "parameters"), CELLS[2])
+    assert found(root) == {"work/uses.ipynb": "modified"}
+    assert helpers_of(root) == []
+
+
+def test_outputs_are_no_change_and_text_is_one_of_text_only(root: Path) -> None:
+    counted = [cell | ({"execution_count": 5} if cell["cell_type"] == "code" else {}) for cell in CELLS]
+    write(root / "work" / "uses.ipynb", *counted)
+    write(root / "work" / "alone.ipynb", md("# B"), code("print(1)"))
+    changes = find(root)
+    assert (changes.only_outputs, changes.unchanged) == (("work/uses.ipynb",), 1)
+    (text,) = changes.notebooks
+    assert text.same_code
+    assert text.change.path == "work/alone.ipynb"
+
+
+def test_new_deleted_renamed_damaged_and_copied_ones(root: Path) -> None:
+    git(root, "mv", "work/alone.ipynb", "moved.ipynb")
+    write(root / "new.ipynb", code("1"))
+    (root / "bad.ipynb").write_text("{")
+    write(root / ".ipynb_checkpoints" / "new-checkpoint.ipynb", code("1"))
+    (root / "work" / "uses.ipynb").unlink()
+    changes = find(root)
+    assert {one.change.path: one.change.state for one in changes.notebooks} == {
+        "new.ipynb": "untracked",
+        "bad.ipynb": "untracked",
+        "work/uses.ipynb": "deleted",
+    }
+    assert changes.notebooks[0].change.problem.startswith("bad.ipynb: not a notebook")
+    assert (changes.unchanged, changes.only_outputs) == (1, ()), "the renamed one"
+
+
+def test_a_notebook_that_another_one_runs(root: Path) -> None:
+    write(root / "work" / "alone.ipynb", code("%run uses.ipynb"))
+    commit(root)
+    write(root / "work" / "uses.ipynb", *CELLS, code("more = 1"))
+    assert set(found(root)) == {"work/uses.ipynb", "work/alone.ipynb"}
+
+
+def test_a_repository_without_project(tmp_path: Path) -> None:
+    root = make_repository(tmp_path / "plain")
+    write(root / "deep" / "q.ipynb", code("import own"))
+    (root / "own.py").write_text("a = 1\n")
+    commit(root)
+    (root / "own.py").write_text("a = 2\n")
+    assert found(root) == {"deep/q.ipynb": "modified"}

@@ -1,0 +1,22 @@
+"""Samplers and pruners are found by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from notebooks_lib.errors import UsageError
+from notebooks_lib.sweeps.samplers_and_pruners import parse_pruner
+
+
+def test_pruners_are_parsed():
+    assert parse_pruner("median") == ("median", 50.0)
+    assert parse_pruner(" Percentile:12.5 ") == ("percentile", 12.5)
+    assert parse_pruner("hyperband") == ("hyperband", 0.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "foo", "percentile", "percentile:", "percentile:0", "percentile:100", "percentile:nan", "hyperband:3"]
+)
+def test_unknown_pruners_are_rejected(text):
+    with pytest.raises(UsageError, match="allowed: median, percentile:25, hyperband"):
+        parse_pruner(text)
