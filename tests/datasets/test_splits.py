@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebooks_lib.datasets import canonical_types, splits, table_hashing
-from tests.datasets.test_hashing import FAST, ROW, table
+from tests.datasets.test_table_hashing import FAST, ROW, table
 
 
 def masks(rows: pa.Table) -> list[str]:

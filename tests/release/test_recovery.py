@@ -24,7 +24,7 @@ from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
 from tests.release.moving import MODEL, agreed, back, forgive, promote, version
-from tests.release.test_staged_rollout import Journey
+from tests.release.test_promotion_pipeline import Journey
 from tests.serving.load import Load
 
 pytestmark = [pytest.mark.tracking, pytest.mark.proof, pytest.mark.timeout(1800)]

@@ -23,7 +23,7 @@ from notebooks_lib.serving.server_process import wait_for_end
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store, connect
-from tests.serving.profile.test_profile_record import measured
+from tests.serving.profile.test_profile_report import measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 
