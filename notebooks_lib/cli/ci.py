@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,6 +17,10 @@ from notebooks_lib.cli import ci_steps, output
 from notebooks_lib.cli.ci_steps import PlannedStep
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.project_root import find_root
+from notebooks_lib.review import base_checkout
+
+GRACE = 30.0
+"""Seconds that a step has to end when it is interrupted."""
 
 
 @click.command()
@@ -27,7 +34,8 @@ def command(base: str) -> int:
     run, so this works in any git repository with notebooks. A step that has nothing to run is listed as left out. All
     steps are run, even after one has failed.
 
-    Exit code: 0 all passed; 1 a step failed; 2 usage error, and nothing was run.
+    Exit code: 0 all passed; 1 a step failed; 2 usage error, and nothing was run;
+    130 interrupted.
     """
     root, no_base = _find(base)
     steps = ci_steps.plan_steps(root, base, no_base=no_base)
@@ -69,6 +77,23 @@ def _run(step: PlannedStep, root: Path) -> tuple[str, str, str, str]:
     words = shlex.join(step.command)
     click.secho(f"\n{step.name}: {words}", bold=True)
     start = time.monotonic()
-    code = subprocess.run(step.arguments, cwd=root, check=False).returncode
+    code = _call(step.arguments, root)
     verdict = "passed" if code == 0 else f"FAILED (signal {-code})" if code < 0 else f"FAILED (exit code {code})"
     return step.name, words, f"{time.monotonic() - start:.1f} s", verdict
+
+
+def _call(arguments: list[str], root: Path) -> int:
+    """Run a step to its end; return its exit code. Interrupted, all its processes get one signal and time to end."""
+    with (
+        base_checkout.interrupted_by_signals(),
+        subprocess.Popen(arguments, cwd=root, start_new_session=True) as process,
+    ):
+        try:
+            return process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(GRACE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise

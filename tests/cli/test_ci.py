@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +83,28 @@ def test_without_git_or_commits_the_review_is_left_out(
     make_repository(tmp_path)
     run(["ci"])
     assert "left out: no default branch is known here" in rows(capfd.readouterr().out)["review"]
+
+
+STEP = """import pathlib, time
+try:
+    pathlib.Path("started").touch()
+    time.sleep(600)
+except KeyboardInterrupt:
+    pathlib.Path("ended").touch()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_the_step_end_and_runs_no_other(root: Path, number: int) -> None:
+    (root / "step.py").write_text(STEP)
+    (root / "Makefile").write_text(f"check: ; @{sys.executable} step.py\ntest: ; @touch another\n")
+    with subprocess.Popen([sys.executable, "-m", "notebooks_lib", "ci"], cwd=root) as process:
+        while not (root / "started").exists():
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(30) == 130
+    assert (root / "ended").exists()
+    assert not (root / "another").exists()
 
 
 def test_an_unknown_base_is_a_usage_error_before_anything_runs(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
