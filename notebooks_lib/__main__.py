@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code. Unforeseen errors show their traceback."""
+    """Run the command and return its exit code. An unexpected error shows its traceback."""
     if sys.stdout is None:  # as after `nbops … >&-`
         click.echo("nbops: the standard output is closed; send it to /dev/null if nobody is to read it", err=True)
         return 2

@@ -92,7 +92,7 @@ class RunNotWrittenError(TrackingError):
 
 
 class DatasetError(NbopsError, ValueError):
-    """The content of a dataset differs from its record."""
+    """The content of a dataset does not match its metadata or its fingerprint."""
 
 
 class HoldoutError(DatasetError, PermissionError):

@@ -182,6 +182,6 @@ def _lacks_aliases(error: MlflowException) -> bool:
 
 
 def rollback_command(model: str, stage: str, version: str = "") -> str:
-    """Return the nbops command that returns a stage to its previous champion, or to `version`, an earlier one."""
+    """Return the nbops command that restores a stage's previous champion, or the earlier champion `version`."""
     where, to = "" if stage == PROD else f" --stage {stage}", f" --to {version}" if version else ""
     return f"nbops rollback {model}{where}{to}"

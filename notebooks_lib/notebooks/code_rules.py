@@ -34,7 +34,7 @@ _NEWER_SYNTAX = re.compile(
 def syntax(notebook: Notebook) -> Findings:
     """Yield cells that cannot be read as Python.
 
-    Syntax of a newer Python is left alone if the notebook was run by one.
+    Syntax of a newer Python is not reported if the notebook was run by one.
     """
     newer = _recorded_python(notebook) > sys.version_info[:2]
     for cell in notebook.python_cells:

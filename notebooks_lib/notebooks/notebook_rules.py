@@ -96,8 +96,8 @@ def check_with_ruff(
 ) -> list[RuleViolation]:
     """Apply the rules of nbops and of ruff. Ruff is called once for all notebooks.
 
-    `predefined_names` returns the names that a notebook's host defines. Raises UsageError if ruff is missing or cannot
-    be relied on.
+    `predefined_names` returns the names that a notebook's host defines. Raises UsageError if ruff is missing or gives
+    answers that cannot be read.
     """
     violations: list[RuleViolation] = []
     for notebook, answers in zip(notebooks, ruff_linter.lint(notebooks, predefined_names), strict=True):

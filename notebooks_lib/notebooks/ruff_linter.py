@@ -52,7 +52,7 @@ def lint(
     """Return ruff's findings for each notebook, in the order of the notebooks. Other languages than Python have none.
 
     Each finding has ruff's code, or `SYNTAX` for code that ruff cannot parse. `predefined_names` returns the names that
-    a notebook's host defines. Raises UsageError if ruff is missing or cannot be relied on.
+    a notebook's host defines. Raises UsageError if ruff is missing or gives answers that cannot be read.
     """
     answers: list[list[RuffAnswer]] = [[] for _ in notebooks]
     python = [number for number, notebook in enumerate(notebooks) if notebook.is_python]

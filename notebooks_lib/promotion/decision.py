@@ -184,7 +184,7 @@ class Decision:
 
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
-    """Decide by the rules: promote if all pass; undecided if a failed rule leaves the question open; else keep.
+    """Decide by the rules: promote if all pass. If one fails, undecided where its result says so, else keep.
 
     Promote means that the lower bound of the gain, at the level of this use of the holdout, is above `min_gain`.
     """

@@ -58,7 +58,7 @@ def gather_evidence(
     if champion is not None:
         old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
-            old = evaluation.tried(old, champion.source)
+            old = evaluation.try_on_validation(old, champion.source)
     evidence = Evidence(
         model=model,
         metric=metric.name,

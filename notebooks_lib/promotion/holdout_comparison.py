@@ -50,7 +50,7 @@ class HoldoutEvaluation:
         self.store, self.data, self.metric = store, data, metric
         self.champion, self.policy, self.order_by = champion, policy, order_by
 
-    def tried(self, side: Side, source: str) -> Side:
+    def try_on_validation(self, side: Side, source: str) -> Side:
         """Score a model on validation rows, which uses no holdout; return its side with the fault, if any."""
         part = self.data.validation
         truth = model_scoring.truth_of(self.data, part, self.metric)
@@ -215,7 +215,7 @@ def _stored_paired(paired: PairedGain) -> dict[str, Any]:
 
 def _paired_restored(kept: Mapping[str, Any]) -> PairedGain:
     draws = kept.get("draws")
-    return PairedGain(**{**kept, "draws": Draws.of_json(draws) if draws else None})
+    return PairedGain(**{**kept, "draws": Draws.from_json(draws) if draws else None})
 
 
 def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:

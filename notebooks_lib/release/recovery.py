@@ -22,7 +22,7 @@ Outcome = Literal["finished", "undone", "given up"]
 
 @dataclass(frozen=True)
 class Recovered:
-    """An interrupted change of a stage, and what became of it."""
+    """An interrupted change of a stage, and whether it was finished, undone or closed."""
 
     kind: Kind
     version: str

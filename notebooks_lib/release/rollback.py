@@ -54,12 +54,12 @@ def rollback(
     reason: str = "",
     probing: Probing | None = None,
 ) -> Restored:
-    """Return a stage to its previous champion, or to version `to`: traffic and champion mark move back.
+    """Restore the previous champion of a stage, or version `to`: traffic and champion mark move back.
 
-    An interrupted change is recovered first. If that returns the stage to an earlier version, nothing else is done,
-    unless `to` names another version. The replaced version is withdrawn: no promotion brings it back automatically.
-    Raises UsageError when there is no previous champion, or `to` was never champion of the stage. Raises PromotionError
-    when the older version does not reproduce its golden predictions. In both cases nothing has moved.
+    An interrupted change is recovered first. If that brings an earlier version back, nothing else is done, unless `to`
+    names another version. The replaced version is withdrawn: no promotion brings it back automatically. Raises
+    UsageError when there is no previous champion, or `to` was never champion of the stage. Raises PromotionError when
+    the older version does not reproduce its golden predictions. In both cases nothing has moved.
     """
     rollout_progress.check_stages(settings, [stage])
     store = connect(settings)

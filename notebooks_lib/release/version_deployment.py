@@ -75,7 +75,7 @@ def traffic_by_version(status: EndpointStatus | None) -> str:
 
 
 def shares_by_version(status: EndpointStatus, percents: Mapping[str, int]) -> str:
-    """Return percentages by slot in the form of the ledger, as `traffic_by_version` does."""
+    """Return percentages by version as text, such as "1=90,2=10"; `percents` are by slot."""
     by_version: dict[str, int] = {}
     for name, percent in percents.items():
         if percent:

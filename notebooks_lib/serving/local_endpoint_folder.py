@@ -161,8 +161,8 @@ class EndpointFolder:
         """Copy the model folder `source` into the endpoint's folder, completely or not at all; return the copy's path.
 
         A version deployed again from the same files keeps its copy. From other files it gets another copy beside it,
-        because the server may still read the first one. Raises EndpointError when it cannot be copied, or refers to
-        files outside its folder.
+        because the server may still read the first one. Raises EndpointError when the model cannot be copied, or when
+        its files refer to others outside its folder.
         """
         check_name("version", version)
         try:

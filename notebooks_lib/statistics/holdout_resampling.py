@@ -81,7 +81,7 @@ class Draws:
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
 
     @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> Draws:
+    def from_json(cls, kept: Mapping[str, Any]) -> Draws:
         """Restore the object from what `as_json` returned."""
         values: dict[str, Any] = {
             key: np.array(value) if isinstance(value, list) else value for key, value in kept.items()

@@ -45,7 +45,7 @@ class GridProposals:
         self._proposals = (Proposal(number, grid.at(number)) for number in range(grid.size))
 
     def ask(self) -> Proposal | None:
-        """Return the next combination, or None after the last."""
+        """Return the next combination of values as a trial, or None after the last."""
         return next(self._proposals, None)
 
     def report(self, number: int, step: int, value: float) -> bool:

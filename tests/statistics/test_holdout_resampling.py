@@ -55,7 +55,7 @@ def test_the_weightiest_row_of_a_draw_is_one_that_was_drawn():
 def test_the_same_rows_are_drawn_the_same_way_and_survive_a_file():
     gains = np.random.default_rng(0).normal(size=50)
     one, two = (compared(gains, blocks.single_rows(50)).draws for _ in range(2))
-    again = holdout_resampling.Draws.of_json(json.loads(json.dumps(two.as_json())))
+    again = holdout_resampling.Draws.from_json(json.loads(json.dumps(two.as_json())))
     assert (one.needed(0.005) == again.needed(0.005)).all()
     assert (one.share == again.share).all()
 

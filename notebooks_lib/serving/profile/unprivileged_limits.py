@@ -45,7 +45,7 @@ class CpuPauses(_Watcher):
         self._cores = cores
 
     def run(self) -> None:
-        """Pause and resume the process until stopped. Afterwards the process is left running."""
+        """Pause the process whenever its CPU time is used up, until `stop` is called. Then leave it running."""
         quota = self._cpus * PERIOD
         try:
             left, used, paused = quota, cpu_seconds(self.pid), False

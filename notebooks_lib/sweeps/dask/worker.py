@@ -105,9 +105,11 @@ def run_on_worker(
 ) -> TrialOutcome | None:
     """Run the trial in this worker's copy of the project. Return None if there is no copy.
 
-    Without a copy, wait some seconds for it: a trial that is returned and sent again is a new task for Dask, which
-    counts how many workers a task has killed. `threads` is the number of parallel trials on each host, which share its
-    cores.
+    If the copy is not there yet, wait some seconds for it. `threads` is the number of parallel trials on each host,
+    which share its cores.
+
+    The wait is here because a trial that is sent again is a new task for Dask: it loses the count of workers that died
+    of it.
     """
     until = time.monotonic() + WAIT
     while session not in _ready and session not in _unfit and time.monotonic() < until:
