@@ -63,7 +63,7 @@ class Run:
         self._store.client.log_text(self.id, text, name)
 
     def log_dataset(self, dataset: Dataset) -> None:
-        """Record that this run used a dataset: name, version and fingerprint. `datasets.load` does it by itself."""
+        """Record that this run used a dataset: name, version and fingerprint. `datasets.load` does the same."""
         from notebooks_lib.datasets import run_datasets
 
         self._store.client.set_tag(self.id, Tag.DATASET_PREFIX + dataset.name, run_datasets.tag_value(dataset))

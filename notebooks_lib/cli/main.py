@@ -28,7 +28,7 @@ COMMANDS = {
     "diff": "Show what changed in notebooks, cell by cell.",
     "review": "Review what a pull request changes in notebooks, numbers included.",
     "ci": "Run the steps of a pull request here, as the workflow does.",
-    "verify": "Run a notebook again, and compare its metrics with what its own runs taught.",
+    "verify": "Run a notebook again, and compare its metrics with those of earlier runs.",
     "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }

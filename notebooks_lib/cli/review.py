@@ -54,11 +54,12 @@ def command(
 ) -> int:
     """Review the notebooks that changed since BASE: source, parameters, findings, numbers and their proof.
 
-    BASE is a revision; what changed since the work tree's branch left it is reviewed. Default: the default branch. A
-    notebook counts as changed if its source fingerprint does: also through a helper, a parameter or requirements.lock.
+    BASE is a revision: what changed since the branch left it is reviewed. Default: the default branch. A notebook
+    counts as changed if its source fingerprint changed, also through a module, a parameter or requirements.lock.
 
     Works in any git repository with notebooks; outside a project, findings are faults only. Numbers are those of runs
-    in the tracking store; --run makes missing ones, the base's in a work tree of its own. The holdout is never read.
+    in the tracking store. --run makes missing runs; those of the base in a separate work tree. The holdout is never
+    read.
 
     Exit code: 0, also if a metric is worse; 1 if a notebook fails or there are new findings; 2 usage error.
     """

@@ -1,4 +1,4 @@
-"""`nbops verify`: run a notebook again, and compare its metrics with what its own runs taught."""
+"""`nbops verify`: run a notebook again, and compare its metrics with those of earlier runs."""
 
 from __future__ import annotations
 
@@ -50,15 +50,16 @@ MOST = 500
 @click.option("--cold", is_flag=True, help="Start an ordinary kernel, not a warm one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(notebook: Path, given: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Run NOTEBOOK again, and fail if one of its metrics left the interval that its own runs taught.
+    """Run NOTEBOOK again, and fail if one of its metrics is outside the interval learned from earlier runs.
 
     \b
       nbops verify q.ipynb --learn     run it ten times, write q.bands.toml beside it: review it, put it into git
       nbops verify q.ipynb             run it once, compare
 
-    Each run has another value of the parameter `seed`, where the notebook has one. A metric is outside by chance once a
-    year, if you ask every night. Metrics that are missing, new or no finite number fail as well. Exit code: 0 all
-    inside; 1 outside, the notebook failed, or the bands are of another source; 2 usage error; 130 interrupted.
+    Each run has another value of the parameter `seed`, if the notebook has one. If you verify every night, a metric is
+    outside by chance once a year. Metrics that are missing, new or not finite fail as well. Exit code: 0 all inside;
+    1 one is outside, the notebook failed, or it has changed since its bands were learned; 2 usage error; 130
+    interrupted.
     """
     try:
         if given:

@@ -155,12 +155,12 @@ class _Question:
         self.sha256 = hashlib.sha256(content.encode()).hexdigest()
 
     def uses_before(self, mine: str = "") -> int:
-        """Return the uses of the most used of these rows, in units of this question's level, without the use `mine`."""
+        """Return how many uses the most used row has had, at this question's level, without the use in run `mine`."""
         decided = self.ledger.decided(self.rows, without=mine)
         return _in_uses(self.rows.spent(decided, self.by_value), self.level)
 
     def add_use(self) -> str:
-        """Write the use; return its run."""
+        """Record the use in the ledger, and return the id of its run."""
         return self.ledger.add_use(self.rows, self.sha256, level=self.level, reader=self.reader)
 
 

@@ -103,7 +103,7 @@ class _State:
         self._cache_sizes = {id(cache): cache.cache_info().currsize for cache in self._caches()}
 
     def restore(self) -> None:
-        """Restore what has changed; a submodule that was imported meanwhile stays."""
+        """Restore what has changed. A submodule that was imported meanwhile stays."""
         for name, module in self._modules():
             before = self._variables.get(name)
             for key, value in list(vars(module).items()) if before is not None else ():

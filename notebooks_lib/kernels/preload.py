@@ -205,10 +205,7 @@ class Preload:
         gc.freeze()
 
     def watch(self, path: str) -> None:
-        """Watch a file: when it changes, the template is stale.
-
-        It may be a module, a file read at import, or a project's lock.
-        """
+        """Watch a file, such as a module or the project's lock file: when it changes, the template is stale."""
         if path not in self._stamps:
             self._stamps[path] = file_stamp(path)
 

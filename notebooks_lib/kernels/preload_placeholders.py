@@ -25,7 +25,7 @@ class _Closed(io.StringIO):
         return True  # as ipykernel's OutStream
 
     def write(self, text: str) -> int:
-        """Write into the template's log: there is no notebook to show the text in."""
+        """Write the text to the template's log, because there is no notebook that could show it."""
         assert sys.__stderr__ is not None
         return sys.__stderr__.write(text)
 

@@ -108,7 +108,7 @@ class _Marks:
         self.aliases = _aliases(store, model) if self.versions else {}
 
     def holder(self, name: str) -> Version | None:
-        """Return the version that bears a mark: by alias, else the one that got the tag last."""
+        """Return the version that has the mark `name`, by alias or by tag; None if there is none."""
         if name in self.aliases:
             return self.versions.get(self.aliases[name])
         tag = Tag.MARK_PREFIX + name
@@ -126,7 +126,7 @@ class _Marks:
         return held if usable else self.before(now, stage)
 
     def before(self, version: Version, stage: str) -> Version | None:
-        """Return the champion before a version, skipping versions that are gone or withdrawn."""
+        """Return the last champion before a version. Deleted and withdrawn versions are skipped."""
         seen = {version.version}
         number = version.tags.get(_before_tag(stage), NONE)
         while number not in seen and number in self.versions:
@@ -138,7 +138,7 @@ class _Marks:
         return None
 
     def put(self, name: str, version: Version | None) -> None:
-        """Move a mark to a version, or remove it."""
+        """Move the mark `name` to a version, or remove it if `version` is None."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -160,7 +160,7 @@ class _Marks:
         self._clear(tag, version)
 
     def tidy(self, name: str) -> None:
-        """Remove a tag that a crash left and that no longer counts."""
+        """Remove tags of the mark `name` that a crash left on other versions."""
         if name not in self.aliases:
             self._clear(Tag.MARK_PREFIX + name, self.holder(name))
 

@@ -142,7 +142,7 @@ class _Pairing:
                 self._join(free[self.text(cell)].pop(0), index)
 
     def join_alike_in_gaps(self) -> None:
-        """Join the most alike first, as long as they keep the order of those that are joined."""
+        """Pair the most similar cells first, as long as the order of the pairs is kept."""
         ordered: list[Pair] = []
         for one, other in self._alike(self._comparisons_in_gaps(), SAME_GAP):
             place = bisect_left(ordered, (one, other))

@@ -121,7 +121,7 @@ class JournalEntry:
 
 
 class Journal:
-    """The journal of one change."""
+    """The journal of one change of a stage."""
 
     def __init__(self, path: Path, change: ChangeRecord, entries: Sequence[JournalEntry] = ()) -> None:
         self.path = path

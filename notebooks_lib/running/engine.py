@@ -121,7 +121,7 @@ class _Client(MessageClient):
         self.kernel: KernelProcess | None = None
 
     async def run(self) -> None:
-        """Start the kernel, run the cells, and end the kernel; nothing of it is left, whatever happens."""
+        """Start the kernel, run the cells, and end the kernel. No process or file of it is left, whatever happens."""
         execution = self.execution
         execution.output.save(self.nb, lasting=False)
         try:

@@ -31,7 +31,7 @@ ALLOWED = "raises-exception"
 
 
 class MessageClient(BoundedClient):
-    """nbclient's client with its own handling of channels: a cell ends when its last message has arrived."""
+    """nbclient's client, which handles channels in another way: a cell ends when its last message has arrived."""
 
     def __init__(self, notebook: Any, kept: Any, **options: Any) -> None:
         super().__init__(notebook, kept, **options)

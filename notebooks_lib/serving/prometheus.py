@@ -32,7 +32,7 @@ class _Families:
         self._gauges = gauges
 
     def collect(self) -> Iterator[Any]:
-        """Yield all families, each with a sample for each slot."""
+        """Yield all metric families, each with a sample for each slot."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         requests = CounterMetricFamily(

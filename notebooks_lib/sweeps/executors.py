@@ -100,7 +100,7 @@ def thread_limits(jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def in_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-    """Call the function in a thread of its own.
+    """Call the function in a new thread, and return a future of its result.
 
     The thread is a daemon, so that a store or a scheduler that hangs cannot block the exit.
     """

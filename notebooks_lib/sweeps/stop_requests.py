@@ -57,7 +57,10 @@ def local_sweep(sweep: str) -> LocalSweep | None:
 def request_stop(
     store: Store, run_id: str, word: Literal["pruned", "stopped"], point: tuple[int, float] | None = None
 ) -> None:
-    """Ask a trial to stop, by a tag on its run. `point` is the step and value for which it was pruned."""
+    """Ask a trial to stop, by a tag on its run that holds `word`.
+
+    `point` is the step and the value for which it was pruned.
+    """
     for sweep in list(_local_sweeps.values()):
         sweep.reasons[run_id] = _REASONS[word]
     if point is not None:

@@ -73,7 +73,7 @@ class _SweepSession:
         )
 
     def run(self) -> SweepResult:
-        """Run the session. The parent run is ended in every case, if the store accepts it."""
+        """Run the session. The parent run is always ended, if the store accepts it."""
         status: RunStatus = "FAILED"
         failure: Failure | None = None
         try:

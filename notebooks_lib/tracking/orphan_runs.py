@@ -34,8 +34,8 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
 def left_behind(store: Store, parent: str | None = None) -> list[Any]:
     """Return MLflow runs whose owner was a process of this machine and has ended, so that nothing will end them.
 
-    These are RUNNING, or FINISHED by MLflow's exit handler after their owner was killed. Runs of a living owner are
-    never included. With `parent`, only trials of that sweep are.
+    They are RUNNING, or FINISHED by MLflow's exit handler because their owner was killed before it could record the
+    end. Runs of a living owner are never included. With `parent`, only trials of that sweep are.
     """
     condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
     if parent is not None:

@@ -105,11 +105,9 @@ def run_on_worker(
 ) -> TrialOutcome | None:
     """Run the trial in this worker's copy of the project. Return None if there is no copy.
 
-    If the copy is not there yet, wait some seconds for it. `threads` is the number of parallel trials on each host,
-    which share its cores.
-
-    The wait is here because a trial that is sent again is a new task for Dask: it loses the count of workers that died
-    of it.
+    If the copy is not there yet, wait some seconds for it: Dask counts how many workers died of one task, and would
+    count a task that is sent again as a new one. `threads` is the number of parallel trials on each host, which share
+    its cores.
     """
     until = time.monotonic() + WAIT
     while session not in _ready and session not in _unfit and time.monotonic() < until:
