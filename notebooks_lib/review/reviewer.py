@@ -35,7 +35,7 @@ from notebooks_lib.review.validation_gain import ModelComparer
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
 
-RUN_IT = "nbops review --run makes them"
+RUN_IT = "`nbops review --run` makes them"
 _NOT_RUN = "a notebook under production/ acts on registries and endpoints: a review does not run it"
 MORE_SECONDS = 1.0
 MORE_MEMORY_MB = 50.0
@@ -103,7 +103,7 @@ class Reviewer:
         if source.head is None:
             return review
         if source.same_code:
-            return replace(review, no_metrics_because="the code is the same, and so are its numbers")
+            return replace(review, no_metrics_because="only text changed, so a run gives the same numbers")
         request = self._request(source.head.root)
         if isinstance(request, str):
             return replace(review, no_metrics_because=request)

@@ -87,7 +87,7 @@ def test_from_change_to_numbers_and_their_proof(
     write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
     commit(root)
     found = review(capsys)
-    assert found["no_runs"] == "no runs are tracked here: nbops review --run makes them"
+    assert found["no_runs"] == "no runs are tracked here: `nbops review --run` makes them"
     assert [notebook["no_metrics_because"] for notebook in found["notebooks"]] == [""], "it is said once"
     assert not (root / ".nbops").exists(), "a review that only reads makes no store"
 
