@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from notebooks_lib import errors, safe_text
-from notebooks_lib.cli import ci_steps, output
-from notebooks_lib.cli.ci_steps import PlannedStep
+from notebooks_lib.cli import ci_plan, output
+from notebooks_lib.cli.ci_plan import PlannedStep
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.project_root import find_root
 from notebooks_lib.review import base_checkout
@@ -38,7 +38,7 @@ def command(base: str) -> int:
     130 interrupted.
     """
     root, no_base = _find(base)
-    steps = ci_steps.plan_steps(root, base, no_base=no_base)
+    steps = ci_plan.plan_steps(root, base, no_base=no_base)
     rows = [_run(step, root) for step in steps]
     click.echo("")
     output.table(("step", "command", "time", "verdict"), rows)

@@ -6,12 +6,9 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from notebooks_lib.errors import UsageError, reason
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 from notebooks_lib.settings import Settings
 
-if TYPE_CHECKING:
-    pass
-
 
 def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> int | None:
     """Return how many holdout rows of `data` are train or validation rows of datasets that a run used.

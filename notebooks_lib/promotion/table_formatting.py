@@ -5,11 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 HIDDEN = "the budget of this holdout is more than ten uses: its estimates are not shown, they would wear it out"
 

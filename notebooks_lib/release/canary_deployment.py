@@ -23,11 +23,11 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import slot_checks
 from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch
-from notebooks_lib.release.champion_switch import ChampionSwitch
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
 from notebooks_lib.release.slot_checks import Probing, SlotCheck
 from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.traffic_and_champion import StageMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NEXT = "the next nbops promote --live or nbops rollback"
 
 
-class CanaryDeployment(ChampionSwitch):
+class CanaryDeployment(StageMoves):
     """The steps of a change of a stage: deploy, test, share for each canary step, switch, end.
 
     Only one process at a time changes a stage.

@@ -19,7 +19,7 @@ from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import canary_deployment as changes
-from notebooks_lib.release import champion_switch, recovery, slot_checks, version_deployment
+from notebooks_lib.release import recovery, slot_checks, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import Kind
 from notebooks_lib.release.rollout_dry_run import OVER, predict_outcome
@@ -163,7 +163,7 @@ class StageRollout:
             return f"version {version.version} has passed already"
         if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
-            golden = champion_switch.golden_predictions(rollout.store, version)
+            golden = traffic_and_champion.golden_predictions(rollout.store, version)
             rows = slot_checks.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
                 rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
@@ -264,7 +264,7 @@ class Release:
         version_deployment.pin_checksum(self.store, version, self.decision.challenger.model_sha256)
         if tags:  # also where an earlier promote registered it and went no further
             registry.set_tags(self.store, version, tags)
-        golden = champion_switch.golden_predictions(self.store, version)
+        golden = traffic_and_champion.golden_predictions(self.store, version)
         rollout.version = registry.get(self.store, self.model, version.version)
         summary = f"version {version.version} of {self.model!r} is run {run_id}"
         return rollout.done(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
-from notebooks_lib.release.champion_switch import ChampionSwitch
 from notebooks_lib.release.journal import END, Kind, describe
 from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.traffic_and_champion import StageMoves
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -59,7 +59,7 @@ def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str
     unfinished = lock.pending()
     if unfinished is None:
         return None
-    moves, summary = ChampionSwitch(store, unfinished), f"{describe(unfinished)}, was cut short"
+    moves, summary = StageMoves(store, unfinished), f"{describe(unfinished)}, was cut short"
     why = f"cut short {describe(unfinished).rpartition(', ')[2]}" + (f", undone by {cause}" if cause else "")
     try:
         outcome, text = _finish_or_undo(moves, why)
@@ -73,7 +73,7 @@ def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str
     return Recovered(moves.kind, moves.number, outcome, f"{summary}: {text}")
 
 
-def _finish_or_undo(moves: ChampionSwitch, why: str) -> tuple[Outcome, str]:
+def _finish_or_undo(moves: StageMoves, why: str) -> tuple[Outcome, str]:
     steps = moves.journal.steps
     moves.catch_up()
     if NO_RETURN in steps and "undo" not in steps and moves.rival() is None:

@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.release import champion_switch, recovery, rollout_progress, version_deployment
+from notebooks_lib.release import recovery, rollout_progress, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
@@ -118,7 +118,7 @@ def _check(store: Store, version: Version) -> int:
     """Load a version here and compare its golden predictions; return how many there are."""
     with tempfile.TemporaryDirectory() as scratch:
         model = ServedModel.load(model_files.download(version.source, Path(scratch)))
-        golden = champion_switch.golden_predictions(store, version)
+        golden = traffic_and_champion.golden_predictions(store, version)
         apart = golden.differences(model)
     if apart > store.settings.promotion.tolerance:
         raise PromotionError(

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from notebooks_lib.models.champions import PROD
-
-if TYPE_CHECKING:
-    pass
-from typing import TYPE_CHECKING
-
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import version_deployment
-from notebooks_lib.release.rollout_progress import Rollout
+from notebooks_lib.release.rollout_progress import Rollout, continue_command
+from notebooks_lib.release.stage_requirements import admission_refusal
 from notebooks_lib.serving import targets
 from notebooks_lib.tracking import query
-
-if TYPE_CHECKING:
-    pass
-from notebooks_lib.release.rollout_progress import continue_command
-from notebooks_lib.release.stage_requirements import admission_refusal
 
 OVER = "would not come to that"
 """Text of the steps of a dry run behind the stage in which the rollout would end."""

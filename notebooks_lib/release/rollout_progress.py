@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 from notebooks_lib.errors import UnknownNameError
 from notebooks_lib.settings import Settings
 
-if TYPE_CHECKING:
-    pass
-
 StepName = Literal["register", "deploy", "test", "canary", "switch"]
 REASON_LIMIT = 400
 """Characters of a reason that are stored with a waiting version; a tag holds little."""

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.release.rollout_progress import Rollout
 
-if TYPE_CHECKING:
-    pass
-
 
 def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
     """Return why a stage does not admit the model of a run, and what to do; empty when it admits the model."""

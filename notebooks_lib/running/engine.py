@@ -21,7 +21,7 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 
-from notebooks_lib.running.cell_resource_usage import record_memory
+from notebooks_lib.running.cell_usage_table import record_memory
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
 from notebooks_lib.running.interruption import StopReason, Watchdog
 from notebooks_lib.running.kernel_messages import MessageClient

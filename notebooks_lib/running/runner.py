@@ -19,7 +19,7 @@ from typing import Any
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
 from notebooks_lib.running import interruption
-from notebooks_lib.running.cell_resource_usage import cell_figures, first_line
+from notebooks_lib.running.cell_usage_table import first_line, read_cell_usage
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook, annotate
 from notebooks_lib.running.interruption import StopReason
@@ -237,7 +237,7 @@ def _end(
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
         tags[Tag.TRIAL_STATE] = trial_state(status, failure)
     shown_failure = failure if failure is None or failure.kind != "pruned" else None  # pruning is no failure
-    cells = [vars(figures) for figures in cell_figures(notebook)] if notebook is not None else []
+    cells = [vars(figures) for figures in read_cell_usage(notebook)] if notebook is not None else []
     try:
         with tempfile.TemporaryDirectory() as scratch:
             page = _page(output.without_secrets(notebook), plan, Path(scratch)) if saved and html else None

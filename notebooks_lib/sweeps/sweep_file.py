@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import parameter_types, parameter_values
@@ -14,9 +14,6 @@ from notebooks_lib.notebooks.container_types import MappingType
 from notebooks_lib.notebooks.parameter_types import BoolType, NumberBounds, NumberType, ParameterType, TextType
 from notebooks_lib.sweeps import samplers_and_pruners
 from notebooks_lib.sweeps.goal import Goal
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

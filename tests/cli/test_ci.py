@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from notebooks_lib.__main__ import run
-from notebooks_lib.cli import ci_steps
-from notebooks_lib.cli.ci_steps import STEPS, plan_steps
+from notebooks_lib.cli import ci_plan
+from notebooks_lib.cli.ci_plan import STEPS, plan_steps
 from notebooks_lib.project_root import find_root
 from tests.git_commands import commit, git, make_repository
 from tests.notebooks.building import code, write
@@ -119,7 +119,7 @@ def test_targets_without_make_are_a_usage_error(
     root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (root / "Makefile").write_text(MAKEFILE)
-    monkeypatch.setattr(ci_steps.shutil, "which", lambda name: None)
+    monkeypatch.setattr(ci_plan.shutil, "which", lambda name: None)
     assert run(["ci"]) == 2
     assert "make is not installed" in capfd.readouterr().err
 

@@ -12,7 +12,7 @@ import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import champion_switch, journal, stage_lock_and_journals, version_deployment
+from notebooks_lib.release import journal, stage_lock_and_journals, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.slot_checks import Probing
@@ -61,7 +61,7 @@ def version(store: Store, value: float, *, model: str = MODEL, when_busy: str = 
     run_id = str(store.client.create_run(store.experiment_id("moving")).info.run_id)
     logged_models.log_model(store, run_id, Constant(value, when_busy, BUSY), example=rows)
     found = registry.register(store, model, run_id)
-    champion_switch.golden_predictions(store, found)
+    traffic_and_champion.golden_predictions(store, found)
     return registry.get(store, model, found.version)
 
 

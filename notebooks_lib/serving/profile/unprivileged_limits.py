@@ -1,7 +1,7 @@
 """Limit a child process without special rights: pause it when its CPU time is used up, kill it when its memory is.
 
-The kernel's own limits are better (`limits.ControlGroup`); this works where they are not available, in any container on
-Linux. Like cpu.max it gives a quota of CPU time in each period, and stops the process for the rest of the period.
+The kernel's own limits are better (`resource_limits.ControlGroup`); this works where they are not available, in any
+container on Linux. Like cpu.max it gives a quota of CPU time in each period, and stops the process for the rest of it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
 
-class ChampionSwitch:
+class StageMoves:
     """Moves traffic and the champion mark for one change of a stage, as its journal describes it."""
 
     def __init__(self, store: Store, journal: Journal) -> None:

@@ -12,7 +12,7 @@ def record_memory(cell: Any, peak_mb: float) -> None:
 
 
 @dataclass(frozen=True)
-class CellFigures:
+class CellUsage:
     """Time and memory of one code cell of an executed notebook, as in the artifact cells.json."""
 
     cell: int
@@ -24,7 +24,7 @@ class CellFigures:
     line: str
 
 
-def cell_figures(notebook: Any) -> list[CellFigures]:
+def read_cell_usage(notebook: Any) -> list[CellUsage]:
     """Return time and memory of all code cells, in order; None for a value that was not measured."""
     figures = []
     for index, cell in enumerate(notebook.cells):
@@ -32,7 +32,7 @@ def cell_figures(notebook: Any) -> list[CellFigures]:
             timing = cell.metadata.get("papermill", {})
             peak = cell.metadata.get("nbops", {}).get("peak_memory_mb")
             figures.append(
-                CellFigures(index, timing.get("duration"), peak, timing.get("status"), first_line(cell.source))
+                CellUsage(index, timing.get("duration"), peak, timing.get("status"), first_line(cell.source))
             )
     return figures
 
