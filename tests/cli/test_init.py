@@ -178,7 +178,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
 @pytest.mark.parametrize("place", ["empty", "repository"])
 def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
     uv = shutil.which("uv", path=os.fspath(Path(sys.executable).parent)) or "uv"
-    kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
+    ours = {"VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "JUPYTER_PATH", "IPYTHONDIR"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
     path = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part) != Path(sys.executable).parent)
     environment = {**kept, "PATH": path, "UV_FIND_LINKS": str(tmp_path / "wheels")}
 
@@ -189,6 +190,7 @@ def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
+    (tmp_path / "wheels").mkdir()
     do(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", "wheels", ROOT)
     do(uv, "venv", "--quiet", "--python", sys.executable, "fresh")
     do(uv, "pip", "install", "--quiet", "--python", "fresh/bin/python", f"nbops=={notebooks_lib.__version__}")
@@ -203,7 +205,7 @@ def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
     commit(project)
     for target in ("setup", "run", "test", "check"):
         do("make", target, cwd=project)
-    assert git(project, "status", "--porcelain") == "?? requirements.lock\n"
+    assert git(project, "status", "--porcelain").strip() == "?? requirements.lock"
     lock = (project / "requirements.lock").read_text()
     assert str(tmp_path) not in lock
     assert not re.search(r"https?://|--find-links|--index", lock)
