@@ -93,8 +93,9 @@ class Run:
 def run(experiment: str | None = None, *, name: str | None = None) -> Run:
     """Return the run of this notebook.
 
-    Under an owner (`nbops run`, an Azure ML job) it is the owner's run. In JupyterLab, VS Code or a script one is
-    opened in `experiment` (default: the project's); calling again supersedes the earlier one.
+    Under an owner (`nbops run`, an Azure ML job) it is the owner's run. In JupyterLab, VS Code or a script, a run
+    called `name` is opened in `experiment` (default: the project's). Calling again opens another run, which supersedes
+    the earlier one.
     """
     import mlflow
 

@@ -69,8 +69,8 @@ def write(path: Path, text: str, *, durable: bool = True, keep_rights: bool = Fa
 def write_draft(path: Path, text: str, *, durable: bool = True, draft: Path | None = None) -> Path:
     """Write the new content for `path` to a draft file beside it; return the draft's path.
 
-    The draft gets a unique name, unless `draft` is given: then only one process at a time may write it. Raises OSError
-    when the draft cannot be written; it is then deleted.
+    A `durable` draft survives a power cut. It gets a unique name, unless `draft` is given: then only one process at a
+    time may write it. Raises OSError when the draft cannot be written; it is then deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if draft is None:

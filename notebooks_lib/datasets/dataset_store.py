@@ -81,7 +81,7 @@ class DatasetStore(DatasetSource, Protocol):
         """Return the number for the next version of a dataset. A number is never used twice."""
 
     def retired(self, name: str, version: int) -> np.ndarray[Any, Any] | None:
-        """Return the digests (n, 2) of the rows taken out of a version's holdout; None if there are none.
+        """Return the digests of the rows taken out of a version's holdout, an array (rows, 2); None if there are none.
 
         Only the digests are read. Raises DatasetError when they are gone or cannot be read.
         """

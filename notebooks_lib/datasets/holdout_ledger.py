@@ -174,7 +174,10 @@ class HoldoutLedger:
         return decided
 
     def add_use(self, rows: HoldoutRows, question: str, *, level: float, reader: str) -> str:
-        """Record a use of all these rows and return the id of its run. Rows may be read only after this call."""
+        """Record a use of all these rows, at the test level `level`, and return the id of its run.
+
+        `reader` says for whom. Rows may be read only after this call.
+        """
         self._list(rows)
         tags = {Tag.HOLDOUT_QUESTION: question, Tag.HOLDOUT_LEVEL: repr(level), Tag.HOLDOUT_READER: reader}
         return self._create("use", rows, tags)

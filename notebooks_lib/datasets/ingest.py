@@ -35,11 +35,12 @@ def add(
 ) -> Dataset:
     """Make the table in `file` the next version of dataset `name`; return the existing one if the content is the same.
 
-    Arguments that are left out are taken from the latest version. Key, group and shares are the same in all versions,
-    so that a row never changes its part. `key` identifies each row; rows with equal `group` stay in one part. Without
-    either, the whole row decides, target included: rows with equal features and different targets may then be in
-    different parts, and adding a column moves rows; give a key or a group where that matters. `kinds` names what
-    columns hold where the file does not show it, as {"zip": "text"}; it is kept for later versions.
+    Arguments that are left out are taken from the latest version. Key, group, time and shares are the same in all
+    versions, so that a row never changes its part. `key` identifies each row; rows with equal `group` stay in one part.
+    With `time`, a column, the last rows in time are the holdout. Without any of these, the whole row decides, target
+    included: rows with equal features and different targets may then be in different parts, and adding a column moves
+    rows; give a key or a group where that matters. `kinds` names what columns hold where the file does not show it, as
+    {"zip": "text"}; it is kept for later versions.
 
     Raises UsageError (file, name, columns) or DatasetError (content); then nothing is added.
     """

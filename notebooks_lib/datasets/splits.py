@@ -112,7 +112,8 @@ def split_rows(
 ) -> dict[PartName, np.ndarray[Any, Any]]:
     """Assign rows to parts by time or by digest: return a mask of rows for each part.
 
-    Raises DatasetError when a part would be empty, or the metadata names an algorithm that this nbops does not know.
+    `retired` are digests of rows that must not be in the holdout. Raises DatasetError when a part would be empty, or
+    the metadata names an algorithm that this nbops does not know.
     """
     if metadata.parts not in (KINDS_DECIDE, ALGORITHM):
         raise DatasetError(

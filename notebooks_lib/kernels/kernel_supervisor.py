@@ -68,7 +68,8 @@ class _Kernel:
 class KernelSupervisor:
     """Supervises the running kernels, by process id.
 
-    `on_report` is called with the file of a project's import history and the modules that a kernel has imported.
+    When a kernel reports the modules that it has imported, `on_report` is called with them and the path of its
+    project's import history.
     """
 
     def __init__(

@@ -79,7 +79,10 @@ def decode(kind: type[T], message: Mapping[str, Any]) -> T:
 
 
 def send_message(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message, with file descriptors. Raises OSError when the other side has closed the connection."""
+    """Send one message, with the file descriptors `fds`.
+
+    Raises OSError when the other side has closed the connection.
+    """
     body = json.dumps(message).encode("utf-8", "surrogateescape")
     header = HEADER.pack(len(body))
     if fds:

@@ -140,7 +140,7 @@ def brier_losses(truth: Truth, answers: Answers) -> Array:
 def own_metric(
     function: Callable[..., float], direction: Direction, *, task: Task = "regression", name: str | None = None
 ) -> Metric:
-    """Make a metric of a user's function of true values and predictions.
+    """Make a metric for `task` of a user's function of true values and predictions.
 
     If the function has a parameter `probabilities`, it gets those as well. The metric is named `name`, by default as
     the function.

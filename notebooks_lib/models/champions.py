@@ -39,7 +39,7 @@ def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
 def mark_champion(
     store: Store, version: Version, *, reason: str, stage: str = PROD, back: bool = False
 ) -> Version | None:
-    """Make `version` the champion of a stage; return the one before it.
+    """Make `version` the champion of a stage; return the one before it. `reason` is kept with the version.
 
     `back` is for a rollback: `version` was champion before, so the predecessor recorded then stays, and a withdrawal is
     undone. After a crash between two writes, the next call finishes the change; until then the champion is the old or

@@ -73,7 +73,7 @@ class Version:
 
 
 def register(store: Store, model: str, run_id: str, *, tags: Mapping[str, str] | None = None) -> Version:
-    """Make the run's model a version of `model`; the same run always gives the same version.
+    """Make the run's model a version of `model`, with `tags`; the same run always gives the same version.
 
     The version becomes visible once it has loaded and predicted its example. When that fails, the version is deleted,
     and ModelError gives the reason. The next call finishes a registration that was interrupted. Two calls at once give

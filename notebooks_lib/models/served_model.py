@@ -167,7 +167,7 @@ class ServedModel:
             raise InputError(f"text/csv: {reason(error)}") from error
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the predictions for parsed data as lists, dicts and numbers.
+        """Return the predictions for parsed data as lists, dicts and numbers; `params` are those of the request.
 
         Raises InputError when the data does not fit the signature, or when the model raises ValueError for it but still
         predicts its example. Raises PredictionError when the model fails otherwise.

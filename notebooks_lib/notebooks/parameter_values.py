@@ -24,7 +24,8 @@ def from_command_line(
 ) -> dict[str, object]:
     """Return the checked values of "name=value" texts (`pairs`) and of YAML or JSON files.
 
-    Texts take precedence over files, and later files over earlier ones. Raises ParameterError with all problems.
+    Texts take precedence over files, and later files over earlier ones. If `environ` is given, it must hold the
+    secrets. Raises ParameterError, which names the `notebook`, with all problems.
     """
     given: dict[str, object] = {}
     problems: list[str] = []

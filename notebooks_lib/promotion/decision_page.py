@@ -42,7 +42,8 @@ def decision_page(
 ) -> str:
     """Return the decision as an HTML page. It is made before any stage changes.
 
-    `about` is the challenger's model card, `made` a text with time and author. `links` are pairs of label and address.
+    `about` is the challenger's model card, `made` a text with time and author. `stages` and `dry_run` say what would
+    follow. `links` are pairs of label and address.
     """
     evidence, uses = decision.evidence, decision.evidence.uses
     return _template().render(

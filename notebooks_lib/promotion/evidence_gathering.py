@@ -35,9 +35,10 @@ def gather_evidence(
 ) -> Evidence:
     """Return the evidence on the best candidate and the champion, or a trivial baseline when there is no champion.
 
-    A candidate that cannot be scored on the holdout is replaced by the next best, which counts as another question. A
-    candidate that an early rule rejects is replaced too, without spending a use; the rejected ones are among the
-    `rivals` of the result. The holdout is not read when the best remaining candidate is the champion itself.
+    `policy` holds the thresholds; by default those of the settings for `model`. A candidate that cannot be scored on
+    the holdout is replaced by the next best, which counts as another question. A candidate that an early rule rejects
+    is replaced too, without spending a use; the rejected ones are among the `rivals` of the result. The holdout is not
+    read when the best remaining candidate is the champion itself.
 
     With `challengers` above 1, that many of the best candidates are evaluated in one use. The champion itself and
     copies of its files are not among them. One that cannot be scored is not replaced. All but the best are the

@@ -62,7 +62,10 @@ def early(check: RuleFunction) -> RuleFunction:
 
 
 def early_for_all(check: RuleFunction) -> RuleFunction:
-    """Decorator: register an early rule that does not depend on the challenger, so that no other candidate is tried."""
+    """Decorator: register an early rule whose result is the same for all challengers.
+
+    When it fails, no other candidate is tried.
+    """
     EARLY_FOR_ALL.append(check)
     return early(check)
 

@@ -74,7 +74,10 @@ def real_gate(metric: Metric, truth: Truth, challenger: Answers, champion: Answe
 def planted_evidence(
     metric: Metric, truth: Truth, challenger: Answers, champion: Answers, paired: PairedGain, *, uses: int
 ) -> Evidence:
-    """Return evidence on two models that differ only in their predictions; everything else in it is made up."""
+    """Return evidence on two models that differ only in their predictions. Everything else in it is made up.
+
+    `uses` is the budget of the made-up holdout.
+    """
     data = "planted@1#0"
     equal = Side(
         "",

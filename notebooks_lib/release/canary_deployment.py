@@ -61,9 +61,10 @@ class CanaryDeployment(StageMoves):
         run_id: str = "",
         probing: Probing | None = None,
     ) -> CanaryDeployment:
-        """Lock the stage, recover an interrupted change of it, and begin a journal.
+        """Lock the stage, recover an interrupted change of it, and begin the journal of a new change.
 
-        Raises PromotionError when another process is changing the stage.
+        `kind` is promotion or rollback. `reason` and `run_id`, the run of the decision, are kept in the journal. Raises
+        PromotionError when another process is changing the stage.
         """
         lock = StageLock(store.settings, version.model, stage)
         lock.take()

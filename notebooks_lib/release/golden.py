@@ -81,7 +81,10 @@ def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
 
 
 def as_dataframe_split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, Any]:
-    """Return a table as MLflow's dataframe_split, in plain JSON values: null for missing values, times in ISO form."""
+    """Return a table as MLflow's dataframe_split, in plain JSON values: null for missing values, times in ISO form.
+
+    Without `named`, column names are left out, for a model that takes none.
+    """
     plain = rows.astype(object)
     plain[rows.isna()] = None
     data = json.loads(json.dumps(plain.to_numpy().tolist(), default=str))

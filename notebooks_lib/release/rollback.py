@@ -56,10 +56,11 @@ def rollback(
 ) -> Restored:
     """Restore the previous champion of a stage, or version `to`: traffic and champion mark move back.
 
-    An interrupted change is recovered first. If that brings an earlier version back, nothing else is done, unless `to`
-    names another version. The replaced version is withdrawn: no promotion brings it back automatically. Raises
-    UsageError when there is no previous champion, or `to` was never champion of the stage. Raises PromotionError when
-    the older version does not reproduce its golden predictions. In both cases nothing has moved.
+    `reason` is written to the ledger. An interrupted change is recovered first. If that brings an earlier version back,
+    nothing else is done, unless `to` names another version. The replaced version is withdrawn: no promotion brings it
+    back automatically. Raises UsageError when there is no previous champion, or `to` was never champion of the stage.
+    Raises PromotionError when the older version does not reproduce its golden predictions. In both cases nothing has
+    moved.
     """
     rollout_progress.check_stages(settings, [stage])
     store = connect(settings)

@@ -72,8 +72,9 @@ def check_slot(
 ) -> list[SlotCheck]:
     """Test a slot before it gets traffic, and return the results. A failed test does not stop the others.
 
-    `golden` are the predictions that it must reproduce. `champion` is the slot and the golden predictions of the
-    version in service: the new slot must accept the same requests, and its p95 may be at most `ratio` times as long.
+    `golden` are the predictions that it must reproduce within `tolerance`. `champion` is the slot and the golden
+    predictions of the version in service: the new slot must accept the same requests, and its p95 may be at most
+    `ratio` times as long.
     """
     checks = [_golden(endpoint, slot, golden, tolerance)]
     if champion is not None:

@@ -226,7 +226,7 @@ def _diffs(notebook: NotebookReview) -> Iterator[_Diff]:
 
 
 def prose(text: str, most: int = MOST_TEXT) -> str:
-    """Return a text as one line of Markdown: plain words as they are, everything else as code."""
+    """Return a text as one line of Markdown, cut to `most` characters: plain words as they are, all else as code."""
     out = ""
     for number, part in enumerate(_NAME.split(_one_line(text, most))):
         for word in [part] if number % 2 else re.split("( +)", part):
@@ -245,7 +245,7 @@ def _split_punctuation(word: str) -> tuple[str, str]:
 
 
 def code(text: str, most: int = MOST_TEXT) -> str:
-    """Return a text as a Markdown code span, safe for any content."""
+    """Return a text, cut to `most` characters, as a Markdown code span that is safe for any content."""
     line = _one_line(text, most)
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     padding = " " if line[:1] in "` " or line[-1:] in "` " else ""

@@ -19,7 +19,7 @@ Options = Callable[[Notebook], CheckOptions]
 
 @dataclass(frozen=True)
 class FindingChanges:
-    """The findings that a change of one notebook adds, and how many it mends."""
+    """The findings that a change of one notebook adds, and how many it fixes."""
 
     new: tuple[RuleViolation, ...] = ()
     """Of the head; one with several cells names those that are new."""
@@ -39,9 +39,10 @@ class _Fault(NamedTuple):
 def find_new_findings(
     diffs: Sequence[NotebookDiff], options: Options = lambda _: CheckOptions()
 ) -> tuple[FindingChanges, ...]:
-    """Return, for each diff, the findings that are new and the number of those that are mended.
+    """Return, for each diff, the findings that are new and the number of those that are fixed.
 
-    Ruff is called once for each side. Raises UsageError when ruff is missing or cannot be relied on.
+    `options` returns which rules apply to a notebook. Ruff is called once for each side. Raises UsageError when ruff is
+    missing or gives answers that cannot be read.
     """
     base = _by_notebook([diff.base for diff in diffs], options)
     head = _by_notebook([diff.head for diff in diffs], options)

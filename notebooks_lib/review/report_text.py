@@ -157,7 +157,7 @@ def figure_counts(changes: Sequence[FigureChange]) -> str:
 
 
 def finding_counts(notebook: NotebookReview) -> str:
-    """Return the numbers of new and mended findings, as a text; empty if there are none."""
+    """Return the numbers of new and fixed findings, as a text; empty if there are none."""
     new, mended = len(notebook.new_findings), notebook.mended_findings
     return ", ".join(([count(new, "new finding")] if new else []) + ([f"{mended} mended"] if mended else []))
 

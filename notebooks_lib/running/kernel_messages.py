@@ -57,7 +57,10 @@ class MessageClient(BoundedClient):
             self.kc.execute(code, silent=True, store_history=False, stop_on_error=False)
 
     async def drain(self, seconds: float = 1.0) -> None:
-        """Deliver late messages to their cells: output of threads and tasks, and of a kernel that died."""
+        """Deliver late messages to their cells: output of threads and tasks, and of a kernel that died.
+
+        It takes at most `seconds`.
+        """
         until = time.monotonic() + seconds
         while self.kc is not None and time.monotonic() < until:
             msg = receive(self.kc.iopub_channel)

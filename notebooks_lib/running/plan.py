@@ -66,8 +66,8 @@ def make_plan(
 ) -> Plan:
     """Read the notebook, check its parameter `values`, and return the plan of one run.
 
-    `values` have the parameters' types; `notebooks.parameter_values` converts texts. Raises UsageError when the
-    notebook cannot be run with them.
+    `values` have the parameters' types; `notebooks.parameter_values` converts texts. `experiment`, `name` and `tags`
+    are those of the run; without `tracked` there is none. Raises UsageError when the notebook cannot be run with them.
     """
     return NotebookPlanner(path, settings, experiment=experiment, tracked=tracked).plan(values, name=name, tags=tags)
 
@@ -112,7 +112,10 @@ class NotebookPlanner:
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Plan:
-        """Return the plan of one run with these values. Raises UsageError when the notebook cannot be run with them."""
+        """Return the plan of one run with these parameter values, name and tags.
+
+        Raises UsageError when the notebook cannot be run with these values.
+        """
         notebook, root = self.notebook, self.settings.root
         given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
         if reassigned := parameter_schema.find_reassigned(notebook, given):

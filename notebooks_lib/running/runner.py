@@ -52,9 +52,11 @@ def run_notebook(
 ) -> RunResult:
     """Run the plan's notebook; `timeout` (the whole) and `cell_timeout` (each cell) are in seconds.
 
-    `kernel` names another kernel than the notebook's own; `cold` asks for an ordinary kernel instead of a warm one.
-    `environment` is added to the kernel's variables. `stop_reason` is called ten times a second in this thread; it
-    returns the reason when the notebook is to stop.
+    `output` is the path of the executed notebook; with `html`, its page is kept with the run. `kernel` names another
+    kernel than the notebook's own; `cold` asks for an ordinary kernel instead of a warm one. `environment` is added to
+    the kernel's variables. `stop_reason` is called ten times a second in this thread; it returns the reason when the
+    notebook is to stop. `on_open` is called with the run's id and address, `on_cell` with the index of each cell and
+    the number of cells.
 
     Returns when the kernel, all its child processes and the run have ended. Raises TrackingError when the store does
     not accept the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel is

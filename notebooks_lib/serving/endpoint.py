@@ -62,7 +62,7 @@ class ServedVersion:
     def in_folder(
         cls, folder: Path, *, version: str, detail: Mapping[str, Any] | None = None, sha256: str = ""
     ) -> ServedVersion:
-        """Return a version whose files are in a folder on this machine."""
+        """Return a version whose files are in a folder on this machine, with their expected digest, if known."""
         return cls(version, detail or {}, lambda _: FetchedModel(folder, sha256))
 
 

@@ -61,7 +61,8 @@ def send_request(
 ) -> tuple[int, Any]:
     """Send a request; return status and JSON content of the answer.
 
-    A `probe` is marked as a test request: no caller waits for its answer. Raises OSError when there is no answer,
+    `key` is the endpoint's key. `slot` selects a slot; without it, the traffic decides. A `probe` is marked as a test
+    request: no caller waits for its answer. Raises OSError when there is no answer within `timeout` seconds,
     EndpointError when it is not JSON.
     """
     headers = {"Content-Type": "application/json"} if body is not None else {}

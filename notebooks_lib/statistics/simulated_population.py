@@ -42,7 +42,7 @@ def planted_population(
 ) -> Population:
     """Return a population whose rows are weighted so that the challenger's true gain is `gain`.
 
-    Raises ValueError when no weights give that gain.
+    `sign` is -1 where a lower metric is better. Raises ValueError when no weights give that gain.
     """
     single_rows = blocks.single_rows(rows)
     left = sign * (challenger.without(single_rows) - champion.without(single_rows))

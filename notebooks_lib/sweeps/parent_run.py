@@ -194,7 +194,7 @@ def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> N
 
 
 def end_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
-    """End the run with its status, the number of trials in each state and the best trial."""
+    """End the run with its status, the number of trials in each state, the best trial, and the failure, if any."""
     tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
     tags[Tag.SWEEP_TOTAL] = str(result.total)
     tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"

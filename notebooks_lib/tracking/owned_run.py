@@ -128,7 +128,8 @@ class OwnedRun:
     ) -> Mapping[str, float]:
         """Record the end of the run once the kernel is gone; return its metrics. The tag `nbops.end` is written last.
 
-        `artifacts` are (file, folder in the run) pairs, `documents` are JSON values by file name.
+        `failure` is why the run did not finish. `artifacts` are (file, folder in the run) pairs, `documents` are JSON
+        values by file name.
         """
         client = self.store.client
         end_children(self.store, self.run_id, status)

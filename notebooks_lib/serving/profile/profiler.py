@@ -66,8 +66,10 @@ def profile_model(
 ) -> ProfileOutcome:
     """Measure `model`, a registered name or a model folder, and record the result as an MLflow run.
 
-    `data` is a request whose rows are repeated; the default is the model's example. An interrupted profile records
-    nothing. Raises UsageError when the model cannot be profiled, ModelError or EndpointError when it cannot be served.
+    `version` or `stage` selects a version of a registered model; by default it is the champion of prod. `data` is a
+    request whose rows are repeated; the default is the model's example. `tell` is called with lines on the progress. An
+    interrupted profile records nothing. Raises UsageError when the model cannot be profiled, ModelError or
+    EndpointError when it cannot be served.
     """
     is_folder = is_model_folder(model, version, stage)
 

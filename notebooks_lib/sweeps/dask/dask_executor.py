@@ -111,7 +111,7 @@ class DaskExecutor:
             raise errors.ClusterError(f"no worker came to {self._address} for {WITHOUT_WORKERS:g} s")
 
     def cancel(self) -> None:
-        """Cancel the trials that no worker has. A worker itself checks whether its sweep is over."""
+        """Cancel the trials that no worker has been given. Workers check by themselves whether their sweep is over."""
         with contextlib.suppress(errors.ClusterError):
             taken = {key for keys in self._call(REPLY_LIMIT, self._client.processing).values() for key in keys}
             with self._lock:
