@@ -34,6 +34,7 @@ AGENT = {
     "SYSTEM_PULLREQUEST_ISFORK": "False",
     "SYSTEM_PULLREQUEST_SOURCECOMMITID": SHA,
     "SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/release/1",
+    "BUILD_REPOSITORY_PROVIDER": "TfsGit",
     "BUILD_REPOSITORY_ID": "repository-id",
     "BUILD_BUILDID": "7",
     "PATH": os.environ["PATH"],
@@ -197,17 +198,20 @@ def test_without_a_token_that_counts_the_step_is_red(
     assert not pull.threads
 
 
-@pytest.mark.parametrize("change", ["completed", "abandoned", "pushed since", "no pull request"])
+@pytest.mark.parametrize("change", ["completed", "abandoned", "pushed since", "no number", "on GitHub"])
 def test_without_an_open_pull_request_at_this_commit_nothing_is_written(
     server: Any, pull: PullRequest, tmp_path: Path, change: str
 ) -> None:
     write_report(tmp_path, "text")
     if change == "pushed since":
         pull.commit = SHA[::-1]
-    else:
+    elif change in ("completed", "abandoned"):
         pull.status = change
-    agent = {"SYSTEM_PULLREQUEST_PULLREQUESTID": ""} if change == "no pull request" else {}
-    assert ": no comment" in comment(server, tmp_path, **agent)
+    agents = {
+        "no number": {"SYSTEM_PULLREQUEST_PULLREQUESTID": ""},
+        "on GitHub": {"BUILD_REPOSITORY_PROVIDER": "GitHub"},
+    }
+    assert ": no comment" in comment(server, tmp_path, **agents.get(change, {}))
     assert not pull.threads
     assert {request.split()[0] for request in pull.requests} <= {"GET"}
 
