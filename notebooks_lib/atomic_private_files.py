@@ -38,7 +38,10 @@ def readable_by_others(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that they survive a power cut, if its file system can do that."""
+    """Flush a folder's entries to disk, so that they survive a power cut, if its file system can do that.
+
+    Raises OSError when it fails.
+    """
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -85,7 +85,10 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def set_azure_cloud(environ: MutableMapping[str, str]) -> None:
-    """Set the variable that names the Azure cloud. Without it, MLflow's plugin asks the network for up to 30 s."""
+    """Set the variable in `environ` that names the Azure cloud.
+
+    Without it, MLflow's plugin asks the network for up to 30 s.
+    """
     if "ARM_CLOUD_METADATA_URL" not in environ:
         environ.setdefault(CLOUD, "AzureCloud")
 

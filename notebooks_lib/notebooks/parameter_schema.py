@@ -204,7 +204,7 @@ class ParameterRow(NamedTuple):
 
 
 def describe(schema: Schema) -> tuple[ParameterRow, ...]:
-    """Return a row for each parameter of the schema, for display."""
+    """Return a row for each parameter of the schema, for display; if there are none, `schema.problem` says why."""
     return tuple(
         ParameterRow(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters
     )

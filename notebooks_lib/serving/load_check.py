@@ -22,9 +22,10 @@ _SHOWN_LOG = 8
 
 
 def check_load(model: Path, log: Path, timeout: float, environment: dict[str, str]) -> dict[str, Any]:
-    """Load `model` in a child process and let it predict its example.
+    """Load `model` in a child process and let it predict its example; return that `example` and the memory `grown`.
 
-    Return the `example` and the memory `grown`, in bytes.
+    The memory is in bytes. Raises EndpointError when the model does not load, does not predict, crashes, takes longer
+    than `timeout` seconds, or needs more memory than the machine has left.
     """
     began = log.stat().st_size if log.exists() else 0
     with log.open("ab") as errors:
