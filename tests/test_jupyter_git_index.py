@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from notebooks_lib import jupyter_git_index
+from notebooks_lib.cli import git_setup
 
 
 @pytest.fixture
@@ -52,3 +55,23 @@ def test_outside_a_repository_nothing_happens(tmp_path: Path, monkeypatch: pytes
     jupyter_git_index.refresh_index(tmp_path / "a.ipynb")
     monkeypatch.setenv("PATH", "")
     jupyter_git_index.refresh_index(tmp_path / "a.ipynb")
+
+
+def test_a_jupyter_server_finds_the_extension_and_calls_it_after_a_save(repository: Path, tmp_path: Path) -> None:
+    from jupyter_server.extension.config import ExtensionConfigManager
+    from jupyter_server.extension.manager import ExtensionPackage
+    from jupyter_server.services.contents.filemanager import FileContentsManager
+
+    assert list(git_setup.set_up_jupyter(tmp_path / "etc"))
+    (name,) = ExtensionConfigManager(read_config_path=[str(tmp_path / "etc")]).get_jpserver_extensions()
+    (point,) = ExtensionPackage(name=name, enabled=True).extension_points.values()
+    server = SimpleNamespace(contents_manager=FileContentsManager(root_dir=str(repository)))
+    point.module._load_jupyter_server_extension(server)
+    git("config", "filter.short.clean", "echo one")
+    notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    before = set(threading.enumerate())
+    server.contents_manager.save({"type": "notebook", "content": notebook, "format": "json"}, "a.ipynb")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+    assert len(Path("a.ipynb").read_text()) > len("one\n"), "it was saved"
+    assert git("status", "--porcelain", "a.ipynb") == ""

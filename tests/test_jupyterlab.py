@@ -164,7 +164,7 @@ def runs_in(here: Settings) -> list[query.RunInfo]:
     return sorted(found, key=lambda run: run.started_ms, reverse=True)
 
 
-@pytest.mark.proof  # tests/tracking/test_interactive_run.py has its runs, tests/test_notebooks.py its cells
+@pytest.mark.proof  # lighter: tests/tracking/test_interactive_run.py, tests/test_jupyter_git_index.py, nbval
 def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_path: Path) -> None:
     notebook = document.read(here.root / "experimentation" / NAME)
     last = notebook.code_cells[-1].index
