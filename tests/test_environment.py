@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+from notebooks_lib.settings import Settings
 from tests import environment
 
 
@@ -19,13 +20,13 @@ def test_importing_nbformat_does_not_build_a_grammar() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_mlflows_telemetry_is_off(tmp_path: str) -> None:
+def test_mlflows_telemetry_is_off(project: Settings) -> None:
     code = (
         "import os; os.environ.pop('MLFLOW_DISABLE_TELEMETRY', None); os.environ.pop('CI', None)\n"
         "from notebooks_lib import tracking; tracking.run()\n"
         "from mlflow.telemetry.client import get_telemetry_client\nassert get_telemetry_client() is None"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=project.root, check=True)
 
 
 def test_editors_read_their_files_and_a_container_is_set_up_by_make() -> None:

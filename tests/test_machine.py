@@ -110,8 +110,10 @@ def test_a_damaged_database_is_reported_at_once_and_left_unchanged(harm: object,
 
 
 @pytest.mark.tracking
-def test_files_with_personal_data_are_readable_by_their_owner_only(empty_project: Settings) -> None:
-    project = empty_project
+def test_files_with_personal_data_are_readable_by_their_owner_only(project: Settings) -> None:
+    database = project.layout.database
+    database.with_name(f"{database.name}.ready").unlink()  # as before the first use
+    database.chmod(0o644)
     store.connect(project)
     for path in (project.layout.state, project.layout.database):
         assert not atomic_private_files.readable_by_others(path), path

@@ -15,7 +15,10 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests.azure.fixtures import AzureProject
 
-pytestmark = pytest.mark.tracking
+pytestmark = [
+    pytest.mark.tracking,
+    pytest.mark.proof,
+]  # in one process: either_store of test_registry.py, test_champions.py
 
 ELSEWHERE = """
 import json

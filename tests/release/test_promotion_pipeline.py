@@ -116,7 +116,10 @@ def test_there_and_back(journey, trials, houses, capsys):
     assert agreed(journey.store) == "1"
 
 
-@pytest.mark.parametrize("place", ["local", "memory"])
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param("local", marks=pytest.mark.proof), "memory"],  # serving/test_endpoint.py holds both to one contract
+)
 def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints, tmp_path):
     """Over a server process, whose callers' requests only are collected; and over an endpoint that releases know by its
     protocol alone."""
