@@ -146,7 +146,7 @@ class Hog:
 
     def predict(self, frame):
         if len(frame) > 50:
-            self.kept.append(bytearray(200 * 2**20))
+            self.kept.append(bytearray(2**30))
         return frame["x"].to_numpy()
 
 def _load_pyfunc(path):
@@ -208,6 +208,14 @@ def test_a_model_that_grows_while_it_answers_is_killed_and_reported(
     )
 
 
+def at_work(process: psutil.Process) -> bool:
+    """Whether it has had the processor for a second; not if it has ended."""
+    try:
+        return bool(process.cpu_times().user > 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, -15)])
@@ -231,7 +239,7 @@ def test_an_interrupted_profile_leaves_no_process(
     for line in profiler.stderr:
         if "loading" in line:
             break
-    while len(children) < 2 or not any(child.cpu_times().user > 1 for child in children):  # it is being loaded
+    while len(children) < 2 or not any(map(at_work, children)):  # it is being loaded
         children = psutil.Process(profiler.pid).children(recursive=True)
         time.sleep(0.02)
     profiler.send_signal(number)
