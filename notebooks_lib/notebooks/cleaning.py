@@ -144,7 +144,7 @@ def _lines(text: Any) -> Any:
 
 
 def format_like(before: str, notebook: Mapping[str, Any]) -> str:
-    """Return the notebook as JSON text in the form of the text `before`: indent, line ends and last newline."""
+    """Return the notebook as JSON text with the same indent, line ends and last newline as the text `before`."""
     first = re.match(r"\s*\{(\r?\n)?([ \t]*)", before)
     text = _as_json(notebook, indent=first[2] if first and first[1] else None)
     text += "\n" if before.endswith("\n") else ""

@@ -171,7 +171,7 @@ class BoolType(ParameterType):
 
 @dataclass(frozen=True)
 class NumberType(ParameterType):
-    """An int, a float or, as "number", either."""
+    """An int, a float or, for the type "number", either."""
 
     type: str = "number"
     bounds: NumberBounds = field(default_factory=NumberBounds)

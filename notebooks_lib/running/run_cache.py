@@ -50,7 +50,10 @@ def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> st
 
 
 def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Return True if a new run would get the same datasets as `run`. `text` comes from `version_mentions`."""
+    """Return True if a new run would get the same datasets as `run`.
+
+    `text` is the new run's code and parameters, from `version_mentions`: they may name a version of a dataset.
+    """
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 
 
