@@ -20,7 +20,7 @@ def birth(pid: int | None = None) -> str:
 
 
 def alive(pid: int, born: str) -> bool:
-    """Return True if process `pid` is running and has the birth `born`; an empty `born` matches any process."""
+    """Return True if process `pid` is running and `birth` returned `born` for it. An empty `born` always matches."""
     try:
         if _is_dead(pid):
             return False
