@@ -104,9 +104,9 @@ def test_a_child_ends_with_a_profiler_that_is_killed(tmp_path: Path, paused: boo
     code = (
         "import time, os, signal, sys\nfrom notebooks_lib.serving.profile import profile_child_processes\n"
         "from notebooks_lib.serving.profile.load_generator import LoadConfig\n"
-        "with profile_process.start_client() as child:\n"
+        "with profile_child_processes.start_client() as child:\n"
         "    config = LoadConfig(port=1, body='', concurrency=1, warm_up=0, seconds=0, patience=0)\n"
-        "    profile_process.drive(child, config, 60)\n"  # it runs, so it has tied itself to us
+        "    profile_child_processes.drive(child, config, 60)\n"  # it runs, so it has tied itself to us
         f"    if {paused}: os.kill(child.pid, signal.SIGSTOP)\n"
         "    print(child.pid, flush=True)\n"
         "    time.sleep(60)\n"
