@@ -142,7 +142,6 @@ TESTED_IN = {
     "release/stage_requirements": "release/test_gate",
     "release/traffic_and_champion": "release/test_canary_deployment",
     "release/version_deployment": "release/test_promotion_pipeline",
-    "review/base_and_head_runs": "cli/test_review",
     "review/figure_files": "review/test_markdown_report",
     "review/report_text": "review/test_markdown_report",
     "review/run_record": "review/test_run_comparison",

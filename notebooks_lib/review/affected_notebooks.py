@@ -79,8 +79,9 @@ class FingerprintChange:
 
     @property
     def counts(self) -> bool:
-        """True if there is something to review: source that changed, or a file that cannot be read."""
-        changed = bool(self.change.problem or (self.change.diff and self.change.diff.changes))
+        """True if there is something to review: source that changed, or a file that cannot be compared."""
+        diff = self.change.diff
+        changed = diff is None or bool(diff.changes or diff.notes)
         return changed or self.change.state in ("added", "untracked", "deleted") or not self.same_code
 
 

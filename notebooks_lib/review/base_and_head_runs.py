@@ -22,6 +22,7 @@ from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review import base_environment
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import RunProblem
+from notebooks_lib.review.repeated_runs import SEED, seeds_of
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running.run_cache import RunCache
 from notebooks_lib.serving import parent_process
@@ -31,8 +32,6 @@ from notebooks_lib.tracking import query, sqlite
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, connect, tracking_uri, translate_store_errors
 
-SEED = "seed"
-"""The parameter that `--seeds` varies."""
 OPERATING = "production"
 """Folder of notebooks that promote and deploy: a review does not run them, their dry run would use up a holdout."""
 LAST_LINES = 12
@@ -86,18 +85,20 @@ class RunRequest:
         missing = sqlite.is_sqlite(uri) and not sqlite.database_file(uri).exists()
         return None if missing and not self.make else connect(self.settings)
 
+    def given(self, source: NotebookSource) -> dict[str, object]:
+        """Return those of [review.parameters] that the notebook has."""
+        schema = read_schema(source.notebook)
+        return {name: value for name, value in self.settings.review.parameters.items() if schema.find(name)}
+
     def values(self, source: NotebookSource, head: NotebookSource) -> list[dict[str, object]]:
         """Return the parameters of each run of `source`.
 
         Seeds begin at the default of `head`, so both sides have the same.
         """
-        schema = read_schema(source.notebook)
-        given = {name: value for name, value in self.settings.review.parameters.items() if schema.find(name)}
-        if not self.seeds or schema.find(SEED) is None:
+        given = self.given(source)
+        if not self.seeds or read_schema(source.notebook).find(SEED) is None:
             return [given]
-        first = read_schema(head.notebook).defaults.get(SEED)
-        first = first if isinstance(first, int) else 0
-        return [{**given, SEED: first + number} for number in range(self.seeds)]
+        return [{**given, SEED: seed} for seed in seeds_of(read_schema(head.notebook))[: self.seeds]] or [given]
 
 
 def find_runs_of(

@@ -156,8 +156,7 @@ def _section(notebook: NotebookReview, images: str) -> _Section:
 
 def _brief(notebook: NotebookReview) -> str:
     failed = "failed" if notebook.failed else ""
-    cells = notebook.problem or (notebook.diff.summary if notebook.diff else "")
-    parts = filter(None, (failed, cells[:100], *report_text.brief_numbers(notebook.metrics[:MOST_ROWS])))
+    parts = filter(None, (failed, notebook.summary[:100], *report_text.brief_numbers(notebook.metrics[:MOST_ROWS])))
     return f"- {code(notebook.path, 120)}: {prose('; '.join(parts), 2 * MOST_TEXT)}"
 
 

@@ -119,7 +119,7 @@ def _changed_notebook(
     path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
     if any(side and side.is_link for side in (file.base, file.head)):
         return NotebookChange(
-            path, file.state, old_path, note="a link, or was one; the file that it leads to is compared"
+            path, file.state, old_path, note="a link, or was one; what it leads to is compared where it lies"
         )
     try:
         before = _parsed(base, Path(old_path or path)) if file.base else Notebook(Path(path), ())

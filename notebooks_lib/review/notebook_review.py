@@ -59,6 +59,8 @@ class SourceProof:
     commit: str = ""
     differences: tuple[str, ...] = ()
     """What differs between the run's source and the one under review, each in one line; empty when nothing does."""
+    given: Mapping[str, object] = field(default_factory=dict)
+    """Parameters of the run that [review.parameters] set."""
 
     @property
     def exact(self) -> bool:
@@ -138,6 +140,8 @@ class NotebookReview:
     state: Literal["added", "deleted", "modified"] = "modified"
     problem: str = ""
     """Why it cannot be compared, in one line; then all else is empty."""
+    note: str = ""
+    """Why nothing is compared, though nothing is wrong; then all else is empty, too."""
     diff: NotebookDiff | None = None
     helpers: tuple[HelperChange, ...] = ()
     parameters: tuple[ParameterChange, ...] = ()
@@ -158,10 +162,10 @@ class NotebookReview:
     @property
     def summary(self) -> str:
         """What changed, in one sentence: cells, parameters, helpers."""
-        if self.problem:
-            return self.problem
-        cells = self.diff.summary if self.diff else ""
-        parts = [cells if cells != "no source change" else "", *self._parameter_texts()]
+        if self.problem or self.note:
+            return self.problem or self.note
+        cells, notes = (self.diff.summary, self.diff.notes) if self.diff else ("", ())
+        parts = [cells if cells != "no source change" else "", *notes, *self._parameter_texts()]
         if self.helpers:
             parts.append("changed through " + ", ".join(helper.path for helper in self.helpers))
         return "; ".join(filter(None, parts)) or "no source change"

@@ -138,14 +138,18 @@ def logged(metrics: Iterable[MetricChange]) -> list[str]:
 
 
 def proof(notebook: NotebookReview) -> str:
-    """Return whether the head's numbers come from exactly this source, or what differs; empty without a run."""
+    """Return whether the head's numbers come from exactly this source, or what differs; empty without a run.
+
+    Parameters that did not have the notebook's defaults are named.
+    """
     known = notebook.proof
+    given = "".join(f"; run with `{name} = {value!r}`, set for reviews" for name, value in known.given.items())
     if known.exact:
         names = {"fingerprint": known.fingerprint, "commit": known.commit}
         parts = [f"{name} `{digest[:8]}`" for name, digest in names.items() if digest]
-        return f"from exactly this source ({', '.join([*parts, 'clean'])})"
+        return f"from exactly this source ({', '.join([*parts, 'clean'])}){given}"
     differences = "; ".join(known.differences)
-    return f"not shown to be from this source: {differences}" if differences else ""
+    return f"not shown to be from this source: {differences}{given}" if differences else ""
 
 
 def figure_counts(changes: Sequence[FigureChange]) -> str:

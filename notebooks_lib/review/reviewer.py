@@ -90,16 +90,20 @@ class Reviewer:
 
     def _review(self, source: FingerprintChange) -> NotebookReview:
         change = source.change
-        review = NotebookReview(change.path, change.old_path, _STATES.get(change.state, "modified"), change.problem)
-        if change.problem:
+        state = _STATES.get(change.state, "modified")
+        review = NotebookReview(change.path, change.old_path, state, change.problem, change.note)
+        if change.diff is None:
             return review
         root = source.head.root if source.head else self.repository.root
         prefix = root.relative_to(self.repository.root.resolve()).as_posix()
         helpers = find_helpers(source.base, source.head, "" if prefix == "." else f"{prefix}/")
-        review = replace(review, diff=change.diff, helpers=tuple(helpers))
-        if change.diff is not None:
-            parameters, stale = find_parameter_changes(change.diff), find_stale_text(change.diff)
-            review = replace(review, parameters=parameters, stale_text=stale)
+        review = replace(
+            review,
+            diff=change.diff,
+            helpers=tuple(helpers),
+            parameters=find_parameter_changes(change.diff),
+            stale_text=find_stale_text(change.diff),
+        )
         if source.head is None:
             return review
         if source.same_code:
@@ -153,8 +157,9 @@ class Reviewer:
             proof = source_proof.explain(request.store, head, values[0], self.repository)
             why = _NOT_RUN if request.make and not request.makes(head) else _no_run(new, proof)
             return replace(review, proof=proof, no_metrics_because=why)
-        review = replace(review, proof=source_proof.prove(new.runs[0], head.fingerprint(values[0]), dirty=self._dirty))
-        review = replace(review, metrics=self._compare(request, old, new))
+        proof = source_proof.prove(new.runs, [head.fingerprint(given) for given in values], dirty=self._dirty)
+        proof = replace(proof, given=request.given(head))
+        review = replace(review, proof=proof, metrics=self._compare(request, old, new))
         if old.runs:
             runs = [read_run(request.store, side.runs[0].run_id) for side in (old, new)]
             return _with_executed(replace(review, base_run=old.runs[0].run_id), *runs)

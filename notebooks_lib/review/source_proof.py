@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
@@ -20,21 +20,25 @@ NEWEST = 20
 """Runs of a notebook among which the newest that ended well is looked for."""
 
 
-def prove(run: RunInfo, fingerprint: str, *, dirty: bool) -> SourceProof:
-    """Return whether the numbers of a successful run come from the source with this fingerprint.
+def prove(runs: Sequence[RunInfo], fingerprints: Sequence[str], *, dirty: bool) -> SourceProof:
+    """Return whether the numbers of successful runs come from the source with these fingerprints, one a run.
 
     `dirty` says whether the work tree under review has uncommitted changes.
     """
-    differences = []
+    pairs = zip(runs, fingerprints, strict=True)
+    differences = [line for run, fingerprint in pairs for line in _doubts(run, fingerprint, dirty=dirty)]
+    return _proof(runs[0], dict.fromkeys(differences))
+
+
+def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
     if run.tags.get(Tag.SOURCE_FINGERPRINT) != fingerprint:
-        differences.append("the source changed while it ran")
+        yield "the source changed while it ran"
     if dirty:
-        differences.append("the work tree has uncommitted changes: its source is in no commit")
+        yield "the work tree has uncommitted changes: its source is in no commit"
     elif Tag.GIT_DIRTY not in run.tags:
-        differences.append("the run recorded no commit")
+        yield "the run recorded no commit"
     elif run.tags[Tag.GIT_DIRTY] != "false":
-        differences.append("the run began with uncommitted changes in its work tree")
-    return _proof(run, differences)
+        yield "the run began with uncommitted changes in its work tree"
 
 
 def explain(

@@ -24,7 +24,7 @@ from notebooks_lib.tracking import query
 from notebooks_lib.tracking.store import connect
 from tests.conftest import copy_store
 from tests.git_commands import commit, git, make_repository
-from tests.notebooks.building import code, md, write
+from tests.notebooks.building import code, md, raw, write
 from tests.review.reviews import EXAMPLE, PIXEL
 
 FIT = """from helpers import make_model
@@ -284,6 +284,27 @@ def test_damaged_notebooks_do_not_stop_the_others(root: Path, capsys: pytest.Cap
     problems = {one["path"]: one["problem"] for one in content["notebooks"]}
     assert "conflict markers" in problems.pop("bad.ipynb")
     assert problems["two.ipynb"] == problems["r.ipynb"] == ""
+
+
+def test_a_link_and_another_language_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(root, "switch", "--quiet", "main")
+    cells = [code("x = 1", id="a")]
+    for name in ("ours", "link", "outside"):
+        write(root / f"{name}.ipynb", *cells)
+    commit(root)
+    git(root, "switch", "--quiet", "-C", "change")
+    (root / "ours.ipynb").write_text(json.dumps(raw(*cells) | {"metadata": {"kernelspec": {"name": "ir"}}}))
+    for name, target in (("link", "ours.ipynb"), ("outside", "/etc/passwd")):
+        (root / f"{name}.ipynb").unlink()
+        (root / f"{name}.ipynb").symlink_to(target)
+    commit(root)
+    content = review(capsys)
+    summaries = {one["path"]: one["summary"] for one in content["notebooks"]}
+    assert summaries["ours.ipynb"].startswith("language python, now ")
+    assert {summaries[f"{name}.ipynb"] for name in ("link", "outside")} == {
+        "a link, or was one; what it leads to is compared where it lies"
+    }
+    assert content["only_outputs"] == []
 
 
 def test_a_page_and_a_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,13 @@ def test_numbers_without_interval_say_why_and_another_source_is_a_warning() -> N
         assert line in text.splitlines()
 
 
+def test_parameters_of_reviews_are_named_beside_the_proof() -> None:
+    proof = replace(RIDGE.proof, given={"max_iter": 20, "loss": "`@user`"})
+    text = to_markdown(review(replace(RIDGE, proof=proof)))
+    assert_harmless(text)
+    assert "clean); run with `max_iter = 20`, set for reviews" in text
+
+
 def test_empty_parts_are_left_out() -> None:
     assert to_markdown(review(NotebookReview("q.ipynb"))).splitlines()[4:] == [
         "base `4f4f4f4f`, head commit `d7d7d7d7`",
