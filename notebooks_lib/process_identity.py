@@ -20,7 +20,10 @@ def birth(pid: int | None = None) -> str:
 
 
 def alive(pid: int, born: str) -> bool:
-    """Return True if process `pid` is running and `birth` returned `born` for it. An empty `born` always matches."""
+    """Return True if process `pid` is running and was started at `born`, as `birth` says it.
+
+    So a pid that the system gave to a new process does not count. An empty `born` is not compared.
+    """
     try:
         if _is_dead(pid):
             return False

@@ -144,7 +144,7 @@ def _value(text: str, kind: str) -> Any:
 
 
 def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a normalised column as the texts that a file would show."""
+    """Return the values of a normalised column as text, written as in a CSV file."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

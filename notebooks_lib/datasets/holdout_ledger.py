@@ -140,7 +140,7 @@ class HoldoutLedger:
         self._store = store
 
     def find_answer(self, question: str) -> HoldoutAnswer | None:
-        """Return the answer that is stored for a question, given as its digest; None if there is none."""
+        """Return the stored result of a comparison on the holdout; None if none. `question` is the digest of it."""
         for run in self._runs():
             if run.data.tags.get(Tag.HOLDOUT_QUESTION) == question and Tag.HOLDOUT_DONE in run.data.tags:
                 content = json.loads(gzip.decompress(self._artifact(run, _ANSWER_FILE)))

@@ -43,7 +43,7 @@ class Unfit(Exception):
 
 
 class Preload:
-    """The modules that the template has imported. `never` maps a module that it must not import to the reason."""
+    """What a template process, which kernels are forked from, has imported. `never`: forbidden module -> the reason."""
 
     def __init__(self, table: Any, never: dict[str, str], pools: Any) -> None:
         self.table = table

@@ -167,10 +167,10 @@ class ServedModel:
             raise InputError(f"text/csv: {reason(error)}") from error
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the predictions for parsed data as lists, dicts and numbers; `params` are those of the request.
+        """Return the predictions for the parsed data of a request. They are lists, dicts and numbers.
 
-        Raises InputError when the data does not fit the signature, or when the model raises ValueError for it but still
-        predicts its example. Raises PredictionError when the model fails otherwise.
+        Raises InputError when the data is at fault: it does not fit the signature, or the model raises ValueError for
+        it and still predicts its own example. Raises PredictionError when the model fails otherwise.
         """
         _import_mlflow()
         from mlflow.exceptions import MlflowException

@@ -171,7 +171,7 @@ class BoolType(ParameterType):
 
 @dataclass(frozen=True)
 class NumberType(ParameterType):
-    """An int, a float or, for the type "number", either."""
+    """The parameter types "int", "float" and "number"; the last takes both."""
 
     type: str = "number"
     bounds: NumberBounds = field(default_factory=NumberBounds)

@@ -44,7 +44,7 @@ RULE_MODULES = (guardrails, holdout_rules)
 
 @dataclass(frozen=True)
 class OtherChallenger:
-    """The outcome of another challenger in the same use of the holdout."""
+    """The result of a challenger that was compared with the champion together with others, and is not the best."""
 
     label: str
     run: str

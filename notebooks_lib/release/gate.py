@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Gate:
     """The steps of a promotion: find candidates, compare the best with the champion of `model`, decide, release.
 
-    Each cell of production/promote.ipynb takes one step. The method is a paired interval of the difference on the same
-    holdout rows by leave-one-out (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
+    Each cell of production/promote.ipynb takes one step. Both models score the same holdout rows; the confidence
+    interval of their difference is a jackknife (docs/promotion.md, docs/decisions/0022-the-paired-jackknife.md).
     """
 
     def __init__(

@@ -190,7 +190,7 @@ class StageRollout:
 
 
 class Release:
-    """The release of one decision. Call `register`, then the steps of each stage."""
+    """Releases the model that a promotion chose. Call `register`, then the steps of each of `stages`."""
 
     def __init__(
         self,

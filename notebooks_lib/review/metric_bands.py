@@ -94,7 +94,7 @@ def bands_file(notebook: Path) -> Path:
 
 
 def read_bands(path: Path) -> MetricBands | None:
-    """Return the bands in a file; None if there is no such file.
+    """Read a bands file: for each metric, what its value has been in repeated runs. None if there is no such file.
 
     Raises UsageError for a file that is not a bands file or that a newer nbops wrote. The message says what to do.
     """

@@ -12,9 +12,9 @@ from notebooks_lib.review.notebook_review import ParameterChange
 
 
 def find_parameter_changes(diff: NotebookDiff) -> tuple[ParameterChange, ...]:
-    """Return the parameters that changed, in the order of the head's parameters cell; removed ones come last.
+    """Return the parameters that changed, in the order of the new parameters cell; removed ones come last.
 
-    A new or deleted notebook has none, nor has one whose parameters cell cannot be read on one side.
+    Empty for a new or deleted notebook, and when the parameters cell of either version cannot be read.
     """
     if not (diff.base.cells and diff.head.cells and _readable(diff.base) and _readable(diff.head)):
         return ()

@@ -133,9 +133,9 @@ class NotebookPlanner:
         return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
-        """Return the description of a run with these parameters, name and tags, without a source fingerprint.
+        """Return the description of a run with these parameters, name and tags.
 
-        It is complete for the parent run of a sweep, which has no fingerprint.
+        The fingerprint of its source is left empty: the parent run of a sweep has none, others add it.
         """
         calls = self._mlflow_calls.calls(parameters)
         if self._is_of_project:

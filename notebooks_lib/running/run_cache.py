@@ -50,9 +50,9 @@ def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> st
 
 
 def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
-    """Return True if a new run would get the same datasets as `run`.
+    """Return True if a new run would read the same dataset versions as `run` did.
 
-    `text` is the new run's code and parameters, from `version_mentions`: they may name a version of a dataset.
+    An older version counts only if `text`, the new run's code and parameters, names it as NAME@VERSION.
     """
     return all(_is_current(value, text, settings) for value in run.datasets.values())
 

@@ -34,7 +34,7 @@ def access_log(options: ServerOptions, path: Path) -> AccessLog | None:
 
 
 def request_limits(options: ServerOptions) -> RequestLimits:
-    """Return the limits of a request from the [endpoint] settings."""
+    """Return how large and how long a request may be, and how many run at once, as [endpoint] in the settings says."""
     from notebooks_lib.serving.app import RequestLimits
 
     return RequestLimits(

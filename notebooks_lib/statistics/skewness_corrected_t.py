@@ -12,11 +12,11 @@ from notebooks_lib.statistics.blocks import Array, Blocks
 
 
 def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
-    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if a few blocks carry the spread.
+    """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few cause most variance.
 
-    `left` has the gain without each block. An estimated variance varies by (kurtosis - 1) / blocks of its square, as
-    does t with that many degrees of freedom. For stretches of time the correction is left out, because they are too
-    few.
+    `left[i]` is the gain without block i. The relative variance of an estimated variance is (kurtosis - 1) / blocks;
+    the result is the number of degrees of freedom with the same. Stretches of time are too few to know their kurtosis, so
+    it is effective blocks less one for them.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
