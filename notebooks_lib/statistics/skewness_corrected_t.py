@@ -15,8 +15,8 @@ def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
     """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few cause most variance.
 
     `left[i]` is the gain without block i. The relative variance of an estimated variance is (kurtosis - 1) / blocks;
-    the result is the number of degrees of freedom with the same. Stretches of time are too few to know their kurtosis, so
-    it is effective blocks less one for them.
+    the result is the number of degrees of freedom with the same. Stretches of time are too few to know their
+    kurtosis, so it is effective blocks less one for them.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
