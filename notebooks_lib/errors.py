@@ -141,7 +141,7 @@ def reason(error: BaseException, limit: int = 400) -> str:
     table, joblib and papermill below a traceback, pyarrow in several arguments. A line that is still longer than
     `limit` is cut in its middle, because the reason is at either end.
     """
-    text = _ANSI.sub("", "; ".join(error.args) if _is_printed_tuple(error) else str(error))
+    text = safe_text.uncoloured("; ".join(error.args) if _is_printed_tuple(error) else str(error))
     if isinstance(error, NbopsError):
         return " ".join(text.split()) or type(error).__name__
     _, traceback, below = text.rpartition("Traceback (most recent call last)")
@@ -168,7 +168,6 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*: (?=.)", re.MULTILINE)
 _MARKERS = ("]'. Error: ", "Original error was: ")
 """What precedes the reason: in MLflow data and schema, in NumPy advice on its installation."""

@@ -15,6 +15,7 @@ _SIGNED = re.compile(
     r"|sig|sas|pwd|auth|key|code|accountkey)=)[^&\s\"'<>#;]+"
 )
 MASK = "***"
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _HARMLESS = "\t\u200c\u200d\u00ad"  # a tab, and parts of words and of emoji
 
 
@@ -28,6 +29,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return `text` line by line as `printable` does."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def uncoloured(text: str) -> str:
+    """Return `text` without a terminal's colours and movements of its cursor."""
+    return _ANSI.sub("", text)
 
 
 def masked(text: str) -> str:

@@ -51,6 +51,11 @@ class NotebookCell:
         """Return the fields without cached properties: a notebook is sent with each trial of a sweep."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    @property
+    def name(self) -> str:
+        """Its id, or its first line if it has none."""
+        return self.id or next(iter(self.source.strip().splitlines()), "")
+
     @cached_property
     def code(self) -> cell_code.CellCode:
         """The source of a code cell parsed as Python, with magics replaced, or the parse error.

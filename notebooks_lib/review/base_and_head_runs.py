@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from notebooks_lib import safe_text
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.parameter_schema import read_schema
@@ -45,7 +45,6 @@ runpy.run_path(module)["exit_with_parent"](int(pid), int(by))
 runpy.run_module("notebooks_lib", run_name="__main__", alter_sys=True)
 """
 """`python -m notebooks_lib`, interrupted when this process is killed. A base's own library need not know of it."""
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 SideName = Literal["base", "head"]
 
@@ -240,5 +239,5 @@ def last_lines(executed: Path) -> tuple[str, ...]:
     lines: list[str] = []
     for output in (failed or outputs or [[]])[-1]:
         text = output.get("traceback") or output.get("text") or []
-        lines += _ANSI.sub("", "\n".join(text) if output.get("traceback") else "".join(text)).splitlines()
+        lines += safe_text.uncoloured("\n".join(text) if output.get("traceback") else "".join(text)).splitlines()
     return tuple(line for line in lines if line.strip())[-LAST_LINES:]

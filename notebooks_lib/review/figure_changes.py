@@ -27,10 +27,9 @@ def find_figure_changes(diff: NotebookDiff) -> tuple[FigureChange, ...]:
 def _of_cell(diff: NotebookDiff, base: NotebookCell | None, head: NotebookCell | None) -> Iterator[FigureChange]:
     cell = head or base
     assert cell is not None
-    name = cell.id or next(iter(cell.source.strip().splitlines()), "")
     for before, after in itertools.zip_longest(_figures(diff.base, base), _figures(diff.head, head)):
         if before != after and (before is None or after is None or _pixels(before) != _pixels(after)):
-            yield FigureChange(cell.index, name, before, after)
+            yield FigureChange(cell.index, cell.name, before, after)
 
 
 def _figures(notebook: Notebook, cell: NotebookCell | None) -> list[bytes]:

@@ -28,10 +28,11 @@ MOST_FIGURES = 20
 """Figures of a report that are shown as images, before and after."""
 FOLDED = 15
 """Lines of a diff above which it is folded."""
+MOST_OPEN = 25
+"""Changed cells and files of a notebook above which all of them are folded: the next notebook is near then."""
 
 _ENUMERATION = re.compile(r"\d+\)")
 """It would begin a list."""
-_NAME = re.compile(r"`([^`]+)`")
 _WORD = re.compile(
     r"\(?(?![0-9a-f]{7,}\b)[^\W\d_]+(?:[-'][^\W\d_]+)*[,.;:?!)]*"
     r"|\(?[+−]?\d{1,6}(?:\.\d{1,6})?[,;:)]*"
@@ -40,8 +41,8 @@ _WORD = re.compile(
 """A word or number that is text to every host: no hash of a commit, `@name`, `#12`, `GH-12`, `www.` or `:emoji:`."""
 
 
-def to_markdown(review: Review, *, page: str = "", figures: str = "") -> str:
-    """Return the review as Markdown; `page` is the address of the HTML page, if there is one.
+def to_markdown(review: Review, *, figures: str = "") -> str:
+    """Return the review as Markdown.
 
     `figures` is the link to the folder that `figure_files` wrote; with it, figures are shown as images.
 
@@ -52,7 +53,7 @@ def to_markdown(review: Review, *, page: str = "", figures: str = "") -> str:
     for notebook in report_text.by_importance(review.notebooks):
         sections.append(_section(notebook, _figures(notebook.figures[:images], figures)))
         images -= len(notebook.figures[:images])
-    head = _head(review, page)
+    head = _head(review)
     longest = max((len(diff.lines) for section in sections for diff in section.diffs), default=0)
     shape = _Shape(longest, len(sections), len(sections), len(sections))
     for field in fields(shape):
@@ -91,8 +92,7 @@ class _Diff:
             return f"{self.title}: {note}"
         block = _fence(shown, "diff")
         if len(shown) > FOLDED:
-            lines = report_text.count(len(shown), "line")
-            block = f"<details><summary>{lines}</summary>\n\n{block}\n\n</details>"
+            block = _folded(report_text.count(len(shown), "line"), block)
         return "\n\n".join(filter(None, (self.title, block, note)))
 
 
@@ -106,8 +106,10 @@ class _Section:
     costs: str
 
     def render(self, lines: int) -> str:
-        diffs = [diff.render(lines) for diff in self.diffs]
-        return "\n\n".join(filter(None, (self.essentials, self.details, *diffs, self.costs)))
+        diffs = "\n\n".join(diff.render(lines) for diff in self.diffs)
+        if len(self.diffs) > MOST_OPEN:
+            diffs = _folded(report_text.count(len(self.diffs), "change"), diffs)
+        return "\n\n".join(filter(None, (self.essentials, self.details, diffs, self.costs)))
 
 
 def _largest_that_fits(head: str, sections: Sequence[_Section], shape: _Shape, field: str) -> _Shape:
@@ -129,11 +131,10 @@ def _assemble(head: str, sections: Sequence[_Section], shape: _Shape) -> str:
     return "\n\n".join(filter(None, (head, *detailed, *numbered, brief, rest))) + "\n"
 
 
-def _head(review: Review, page: str) -> str:
-    link = f"[The page](<{page}>) has figures and all lines." if re.fullmatch(r"https?://[\w./?=&%:#~-]+", page) else ""
+def _head(review: Review) -> str:
     headline = f"**{prose(' · '.join(report_text.headline(review)))}**" if report_text.headline(review) else ""
     circumstances = "  \n".join(prose(line) for line in report_text.circumstances(review))
-    parts = (f"## {prose(report_text.title(review))}", headline, circumstances, link)
+    parts = (f"## {prose(report_text.title(review))}", headline, circumstances)
     return "\n\n".join([MARKER, *filter(None, parts)])
 
 
@@ -156,7 +157,8 @@ def _section(notebook: NotebookReview, images: str) -> _Section:
 
 def _brief(notebook: NotebookReview) -> str:
     failed = "failed" if notebook.failed else ""
-    parts = filter(None, (failed, notebook.summary[:100], *report_text.brief_numbers(notebook.metrics[:MOST_ROWS])))
+    cells = notebook.diff.summary if notebook.diff else notebook.summary
+    parts = filter(None, (failed, cells[:100], *report_text.brief_numbers(notebook.metrics[:MOST_ROWS])))
     return f"- {code(notebook.path, 120)}: {prose('; '.join(parts), 2 * MOST_TEXT)}"
 
 
@@ -170,12 +172,12 @@ def _problems(notebook: NotebookReview) -> Iterator[str]:
 
 
 def _numbers(notebook: NotebookReview) -> Iterator[str]:
-    metrics = notebook.metrics
+    metrics = report_text.by_verdict(notebook.metrics)
     if metrics:
         rows = [(code(metric.name), *map(prose, report_text.figures(metric))) for metric in metrics]
         emphasized = [(*row[:4], f"**{row[4]}**" if row[4] in ("better", "worse") else row[4]) for row in rows]
         yield _table(("metric", "base", "head", prose(report_text.gain_header(metrics)), ""), emphasized)
-        yield _list(report_text.logged(metrics))
+    yield _list(report_text.remarks(notebook.metrics))
     yield prose(notebook.no_metrics_because)
     proof = prose(report_text.proof(notebook), 2 * MOST_TEXT)
     figures = report_text.figure_counts(notebook.figures)
@@ -227,7 +229,7 @@ def _diffs(notebook: NotebookReview) -> Iterator[_Diff]:
 def prose(text: str, most: int = MOST_TEXT) -> str:
     """Return a text as one line of Markdown, cut to `most` characters: plain words as they are, all else as code."""
     out = ""
-    for number, part in enumerate(_NAME.split(_one_line(text, most))):
+    for number, part in enumerate(report_text.NAME.split(_one_line(text, most))):
         for word in [part] if number % 2 else re.split("( +)", part):
             plain = not number % 2 and (not word.strip() or _WORD.fullmatch(word))
             if plain and not (out == "" and _ENUMERATION.match(word)):
@@ -260,6 +262,10 @@ def _fence(lines: Sequence[str], language: str) -> str:
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     ticks = "`" * max(3, longest + 1)
     return "\n".join([ticks + language, *lines, ticks])
+
+
+def _folded(title: str, block: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{block}\n\n</details>"
 
 
 def _one_line(text: str, most: int) -> str:

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.notebooks import document, parameter_schema
+from notebooks_lib.notebooks.cell_outputs import read_text
 from notebooks_lib.review.run_record import INSERTED
 from notebooks_lib.run_result import RunResult
 from notebooks_lib.running.plan import NotebookPlanner, Plan
@@ -103,7 +103,7 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
     texts = []
     for index, cell in enumerate(kept):
         if cell.kind == "code":
-            text = _joined(executed.raw["cells"][cell.index].get("outputs", ()))
+            text = read_text(executed, cell)
             if result.run_id:
                 text = text.replace(result.run_id, "")
             texts.append(CellText(f"cell {index} ({cell.id})", text))
@@ -114,8 +114,3 @@ def unsteady_cells(results: Sequence[RunResult]) -> tuple[str, ...]:
     """Return the cells whose text outputs differ between runs that should be equal."""
     by_run = [cell_texts(result) for result in results]
     return tuple(same[0].cell for same in zip(*by_run, strict=True) if len({one.text for one in same}) > 1)
-
-
-def _joined(outputs: Sequence[dict[str, Any]]) -> str:
-    parts = (output.get("text", output.get("data", {}).get("text/plain", "")) for output in outputs)
-    return "".join(part if isinstance(part, str) else "".join(part) for part in parts)

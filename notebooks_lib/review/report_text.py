@@ -6,6 +6,7 @@ Nothing is escaped here: what shows a text makes it safe.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from notebooks_lib.notebooks.notebook_diff import CellChange
@@ -13,15 +14,21 @@ from notebooks_lib.notebooks.notebook_rules import RuleViolation
 from notebooks_lib.review.notebook_review import (
     CostRise,
     FigureChange,
+    Gain,
     HelperChange,
     MetricChange,
     NotebookReview,
     Review,
     RunProblem,
+    Verdict,
 )
 from notebooks_lib.run_result import Failure
 
 IN_PAGE = "in the page"
+_VERDICTS: tuple[Verdict, ...] = ("worse", "better", "no difference found")
+"""From what matters most to what matters least."""
+NAME = re.compile(r"`([^`]+)`")
+"""A name in backticks; splitting a text by it gives plain words and names in turn."""
 
 
 def by_importance(notebooks: Iterable[NotebookReview]) -> list[NotebookReview]:
@@ -39,17 +46,28 @@ def title(review: Review) -> str:
 
 
 def headline(review: Review) -> list[str]:
-    """Return how many notebooks fail, are worse, are better, or have new findings, as short phrases."""
+    """Return how many notebooks fail, are worse, better or equal, or have new findings, as short phrases."""
     verdicts = [{metric.gain.verdict for metric in one.metrics if metric.gain} for one in review.notebooks]
     findings = sum(len(one.new_findings) for one in review.notebooks)
+    unproven = [one for one in review.notebooks if one.metrics and one.proof.differences]
     counts = {
         "not comparable": sum(bool(one.problem) for one in review.notebooks),
         "failed": sum(one.failed for one in review.notebooks),
         "worse": sum("worse" in one for one in verdicts),
         "better": sum("better" in one for one in verdicts),
+        "no difference found": sum(one == {"no difference found"} for one in verdicts),
+        "not shown to be from this source": len(unproven),
         f"new finding{'s' * (findings != 1)}": findings,
     }
     return [f"{number} {what}" for what, number in counts.items() if number]
+
+
+def status(notebook: NotebookReview) -> str:
+    """Return one word or two on a notebook: that it failed, or the verdict that matters most; else an empty text."""
+    if notebook.problem or notebook.failed:
+        return "failed" if notebook.failed else "not compared"
+    verdicts = {metric.gain.verdict for metric in notebook.metrics if metric.gain}
+    return next((verdict for verdict in _VERDICTS if verdict in verdicts), "")
 
 
 def circumstances(review: Review) -> list[str]:
@@ -74,7 +92,7 @@ def summary(notebook: NotebookReview) -> str:
     """Return the notebook's changes in one sentence, with the note that it is new, deleted or renamed."""
     if notebook.problem:
         return f"not compared: {notebook.problem.removeprefix(f'{notebook.path}: ')}"
-    state = "" if notebook.state == "modified" else notebook.state
+    state = {"added": "new notebook", "deleted": "deleted", "modified": ""}[notebook.state]
     before = f"before: `{notebook.old_path}`" if notebook.old_path else ""
     return " · ".join(filter(None, (state, notebook.summary, before)))
 
@@ -97,6 +115,36 @@ def problem(one: RunProblem) -> str:
 def error(failure: Failure) -> str:
     """Return the exception's type and message."""
     return f"{failure.error}: {failure.message}" if failure.message else failure.error
+
+
+def by_verdict(metrics: Iterable[MetricChange]) -> list[MetricChange]:
+    """Return the metrics sorted: worse ones first, those without a gain last. Without those of `equal_metrics`."""
+    verdicts = [*_VERDICTS, ""]
+    shown = [metric for metric in metrics if not _equal(metric)]
+    return sorted(shown, key=lambda metric: verdicts.index(metric.gain.verdict if metric.gain else ""))
+
+
+def equal_metrics(metrics: Iterable[MetricChange]) -> str:
+    """Return the metrics that both runs logged alike and that have no gain, in one line; empty without any."""
+    equal = [f"`{metric.name}` {figures(metric)[1]}" for metric in metrics if _equal(metric)]
+    return f"the same on both sides, as logged: {listed(equal, 10)}" if equal else ""
+
+
+def _equal(metric: MetricChange) -> bool:
+    return metric.gain is None and metric.base is not None and metric.base == metric.head
+
+
+def remarks(metrics: Sequence[MetricChange]) -> list[str]:
+    """Return a line for each thing that the table of metrics leaves open."""
+    judged = [metric for metric in metrics if metric.gain]
+    alone = [f"`{metric.name}`" for metric in judged if metric.gain and _would_differ_alone(metric.gain)]
+    why = f"would differ if it were the only metric; of {len(judged)}, one may by chance"
+    lines = [f"{listed(alone, 5)} {why}"] if alone else []
+    return [*lines, *logged(metrics), *filter(None, [equal_metrics(metrics)])]
+
+
+def _would_differ_alone(gain: Gain) -> bool:
+    return gain.verdict == "no difference found" and not gain.lower <= 0 <= gain.upper
 
 
 def gain_header(metrics: Sequence[MetricChange]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 FOLDED = 40
 """Lines of a diff above which it is folded."""
 _MARKS = {"+": "add", "-": "del", "@": "jump"}
-_NAME = re.compile(r"`([^`]+)`")
 
 
 def to_page(review: Review) -> str:
@@ -69,5 +67,5 @@ def _with_names(text: str) -> Markup:
     """Return a text with the names in backticks as code."""
     from markupsafe import Markup
 
-    parts = enumerate(_NAME.split(safe_text.printable(text)))
+    parts = enumerate(report_text.NAME.split(safe_text.printable(text)))
     return Markup().join(Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in parts)

@@ -202,8 +202,9 @@ def _costs(comparison: RunComparison) -> Iterator[CostRise]:
         measured = cost.base.peak_memory_mb is not None and cost.head.peak_memory_mb is not None
         moved = cost.more_memory_mb - shift if measured and shift is not None else 0.0
         shift = cost.more_memory_mb if measured else shift
-        if _takes_longer(cost) or (len(kernels) == 1 and abs(moved) > MORE_MEMORY_MB):
-            memory = (cost.base.peak_memory_mb, cost.head.peak_memory_mb)
+        more_memory = len(kernels) == 1 and abs(moved) > MORE_MEMORY_MB
+        if _takes_longer(cost) or more_memory:
+            memory = (cost.base.peak_memory_mb, cost.head.peak_memory_mb) if more_memory else (None, None)
             yield CostRise(cost.head_cell, cost.name, cost.base.seconds, cost.head.seconds, *memory)
 
 

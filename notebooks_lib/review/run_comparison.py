@@ -123,7 +123,7 @@ def _costs(base: RunRecord, head: RunRecord, diff: NotebookDiff) -> tuple[CostCh
         CostChange(
             change.base.index,
             change.head.index,
-            change.head.id or next(iter(change.head.source.strip().splitlines()), ""),
+            change.head.name,
             base.costs[change.base.index],
             head.costs[change.head.index],
         )

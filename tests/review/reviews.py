@@ -156,7 +156,7 @@ HOSTILE = {
     "image": "![x](http://evil.example/pixel.png)",
     "image reference": "![x][y]\n\n[y]: http://evil.example/pixel.png",
     "autolink": "<http://evil.example> http://evil.example www.evil.example me@evil.example mailto:me@evil.example",
-    "mention": "@user @org/team cc:@all (@user) @`user` \u200b@user",
+    "mention": "@user @org/team cc:@all me@team (@user) @`user` \u200b@user",
     "issue": "fixes #123, org/repo#1, GH-12, JIRA-12, user@4f4f4f4f4f, 4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f deadbeef 1234567 !12 ~bug",
     "fence": "```\n## owned\n```\n~~~\n@user\n~~~",
     "unclosed HTML": "</span></pre></section></main><table><tr><div>",

@@ -14,12 +14,13 @@ from markdown_it.token import Token
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.review.figure_files import file_name, write_figures
 from notebooks_lib.review.markdown_report import LIMIT, MARKER, MOST_FIGURES, code, prose, to_markdown
-from notebooks_lib.review.notebook_review import MetricChange, NotebookReview
+from notebooks_lib.review.notebook_review import Gain, MetricChange, NotebookReview, RunProblem
+from notebooks_lib.review.review_page import to_page
 from tests.notebooks import building
 from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, PIXEL, RIDGE, hostile_review, many, read, review
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-OUR_HTML = re.compile(r"<!-- nbops review -->|<details><summary>\d+ lines</summary>|</details>")
+OUR_HTML = re.compile(r"<!-- nbops review -->|<details><summary>\d+ (lines|changes)</summary>|</details>")
 NOT_TEXT = re.compile(
     r"[@#~!\[\]<>*_`$\\|]|://|www\.\S|\bGH-\d|\b[0-9a-f]{7,40}\b|:\w+:|\b[A-Z]+-\d|[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
@@ -71,6 +72,15 @@ def test_all_hostile_texts_in_one_review() -> None:
     assert_harmless(text)
 
 
+@pytest.mark.parametrize("ticks", ["```", "````", "`" * 70])
+def test_no_line_ends_the_block_that_shows_it(ticks: str) -> None:
+    sides = (read("q.ipynb", building.code(f"{ticks}\nx = {number}", id="a")) for number in (1, 2))
+    printed = RunProblem("base", None, "it failed", (ticks, "@user", ticks))
+    notebook = NotebookReview("q.ipynb", diff=compare_notebooks(*sides), run_problems=(printed,))
+    blocks = [token.content for token in tokens(to_markdown(review(notebook))) if token.type == "fence"]
+    assert blocks == [f"{ticks}\n@user\n{ticks}\n", f" {ticks}\n-x = 1\n+x = 2\n"]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -104,7 +114,7 @@ def test_a_reviewer_reads_failures_first_then_what_is_worse() -> None:
         "## 3 notebooks changed since `origin/main`",
         *(f"### `{one.path}`" for one in (FAILED, BOOSTING, RIDGE)),
     ]
-    assert "**1 failed · 1 worse · 1 new finding**" in text
+    assert "**1 failed · 1 worse · 1 no difference found · 1 not shown to be from this source · 1 new finding**" in text
     assert "only outputs, counts, metadata or ids: `experimentation/compare_runs.ipynb`" in text
     assert "**The notebook failed in cell 9 (`model = LogisticRegression(`):**" in text
 
@@ -146,6 +156,20 @@ def test_numbers_without_interval_say_why_and_another_source_is_a_warning() -> N
         assert line in text.splitlines()
 
 
+def test_what_differs_stands_first_and_what_is_the_same_in_one_line() -> None:
+    same = MetricChange("baseline", 83.47, 83.47, no_gain_because="a metric of the notebook's own")
+    alone = MetricChange("mae", 46.23, 51.37, Gain(-5.14, -9.38, -0.55, "no difference found", "79 validation rows"))
+    worse = MetricChange("rmse", 57.9, 60.2, Gain(-2.3, -3.4, -1.2, "worse", "79 validation rows"))
+    for text in (to_markdown, to_page):
+        shown = text(review(replace(RIDGE, metrics=(same, alone, worse))))
+        assert 0 < shown.index("rmse") < shown.index("mae") < shown.index("the same on both sides, as logged: ")
+        assert "would differ if it were the only metric; of 2, one may by chance" in shown
+        assert "notebook's own" not in shown
+    only_same = to_markdown(review(replace(RIDGE, metrics=(same,))))
+    assert "| metric |" not in only_same
+    assert "- the same on both sides, as logged: `baseline` 83.47" in only_same
+
+
 def test_parameters_of_reviews_are_named_beside_the_proof() -> None:
     proof = replace(RIDGE.proof, given={"max_iter": 20, "loss": "`@user`"})
     text = to_markdown(review(replace(RIDGE, proof=proof)))
@@ -178,7 +202,7 @@ def test_new_renamed_deleted_and_unreadable_notebooks_say_so() -> None:
     for line in (
         "**1 not comparable**",
         "not compared: not a notebook: not JSON",
-        "added · 1 cell added",
+        "new notebook · 1 cell added",
         "deleted · 1 cell removed",
         "no source change · before: `a folder/b.ipynb`",
         "+x = 1",
@@ -213,6 +237,18 @@ def test_the_longest_diff_shrinks_and_short_ones_stay() -> None:
     assert f"<details><summary>{shown} lines</summary>" in text
 
 
+def test_hundreds_of_changed_cells_are_folded() -> None:
+    cells = [building.code(f"x{number} = 1", id=f"x{number}") for number in range(200)]
+    text = to_markdown(
+        review(NotebookReview("q.ipynb", diff=compare_notebooks(read("q.ipynb"), read("q.ipynb", *cells))))
+    )
+    assert_harmless(text)
+    before, after = text.split("<details><summary>200 changes</summary>")
+    assert "200 cells added" in before
+    assert after.rstrip().endswith("</details>")
+    assert "+x199 = 1" in after
+
+
 def test_a_thousand_metrics_do_not_hide_the_first() -> None:
     metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(1_000))
     text = to_markdown(review(replace(RIDGE, metrics=metrics)))
@@ -235,9 +271,3 @@ def test_images_are_few_and_only_those_of_the_folder() -> None:
     assert images
     assert all(re.fullmatch(r"figures/[0-9a-f]{16}\.png", image) for image in images)
     assert to_markdown(many(300), figures="figures").count("![") <= 2 * MOST_FIGURES
-
-
-def test_only_an_address_of_the_web_becomes_a_link() -> None:
-    assert "[The page](<https://example.org/a?b=1>)" in to_markdown(EXAMPLE, page="https://example.org/a?b=1")
-    for address in ("javascript:alert(1)", "https://x>) @user", "", "https://x y"):
-        assert "The page" not in to_markdown(EXAMPLE, page=address)

@@ -78,7 +78,7 @@ def test_the_page_has_everything_of_the_example() -> None:
     text = PageReader(to_page(EXAMPLE)).text
     for words in (
         "3 notebooks changed since origin/main",
-        "1 failed · 1 worse · 1 new finding",
+        "1 failed · 1 worse · 1 no difference found · 1 not shown to be from this source · 1 new finding",
         "The notebook failed in cell 9 (model = LogisticRegression():",
         "InvalidParameterError: The 'penalty' parameter must be",
         "+0.05 (−0.46 … +0.57)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from notebooks_lib.review.notebook_review import CostRise
 from notebooks_lib.review.reviewer import _costs
 from notebooks_lib.review.run_comparison import CostChange, RunComparison
 from notebooks_lib.review.run_record import CellCost, RunRecord
@@ -11,18 +12,27 @@ from notebooks_lib.tracking.query import RunInfo
 Figures = tuple[float, float | None]
 
 
-def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
+def costs_of(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[CostRise]:
     costs = [CostChange(i, i, "", CellCost(*base), CellCost(*head)) for i, (base, head) in enumerate(cells)]
     base, head = (
         RunRecord(RunInfo("", "", "", "", "FINISHED", 0, {}, {}, {Tag.KERNEL: kernel}), {}) for kernel in kernels
     )
     comparison = RunComparison(base, head, (), (), (), "", (), (), tuple(costs), None)
-    return [cost.cell for cost in _costs(comparison)]
+    return list(_costs(comparison))
+
+
+def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
+    return [cost.cell for cost in costs_of(*cells, kernels=kernels)]
 
 
 def test_more_than_half_as_long_again_and_a_second() -> None:
     assert named(((1.0, None), (2.4, None)), ((10.0, None), (14.0, None)), ((0.2, None), (1.1, None))) == [0]
     assert named(((9.0, None), (1.0, None))) == [0], "much less, too"
+
+
+def test_memory_is_shown_only_where_it_can_be_compared() -> None:
+    (cost,) = costs_of(((1.0, 367), (16.0, 300)), kernels=("warm", "cold"))
+    assert (cost.head_seconds, cost.base_memory_mb, cost.head_memory_mb) == (16.0, None, None)
 
 
 def test_memory_counts_where_it_comes_from() -> None:
