@@ -71,7 +71,10 @@ def command(
         click.echo(f"nbops review: {safe_text.printable(line)}", err=True)
 
     rules = check_options.check_selection(select)
-    review = Reviewer(GitRepository.find(Path.cwd()), base, make_runs, seeds or 0, rules, say).review()
+    repository = GitRepository.find(Path.cwd())
+    if Path(base).is_file() and not repository.has(base):
+        raise errors.UsageError(f"{base} is a file, BASE is a revision; one notebook: nbops diff {base}")
+    review = Reviewer(repository, base, make_runs, seeds or 0, rules, say).review()
     _tell_github(review)
     _write(review, html, markdown, figures)
     if as_json:

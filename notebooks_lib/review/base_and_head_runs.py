@@ -35,8 +35,8 @@ from notebooks_lib.tracking.store import Store, connect, tracking_uri, translate
 OPERATING = "production"
 """Folder of notebooks that promote and deploy: a review does not run them, their dry run would use up a holdout."""
 LAST_LINES = 12
-GRACE = 10.0
-"""Seconds that a notebook has to end its run when the review is interrupted."""
+GRACE = 60.0
+"""Seconds that a notebook has to end its run when the review is interrupted; its kernel may just be starting."""
 _RUN_WHILE_WE_RUN = """
 import runpy, sys
 module, pid, by = sys.argv[1:4]
@@ -181,7 +181,7 @@ def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Ma
         given = ("-f", str(file)) if values else ()
         options = [parent_process.__file__, str(os.getpid()), str(int(signal.SIGTERM))]
         command = [python, "-c", _RUN_WHILE_WE_RUN, *options, "run", str(path), "--json", *given]
-        output, problem = _call(command, source.root, environment)
+        output, problem = _call(command, source.root, environment, request.say)
     try:
         content: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
@@ -205,7 +205,9 @@ def _base_environment(request: RunRequest, root: Path) -> dict[str, str]:
     }
 
 
-def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+def _call(
+    command: list[str], folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[str, str]:
     """Return what a command printed. Interrupted, it gets one signal and the time to end its run."""
     with subprocess.Popen(
         command,
@@ -222,6 +224,7 @@ def _call(command: list[str], folder: Path, environment: Mapping[str, str]) -> t
             return process.communicate()
         except BaseException:
             process.terminate()
+            say("stopping: the notebook's run is being ended; interrupt again to leave it to itself")
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=GRACE)
             process.kill()

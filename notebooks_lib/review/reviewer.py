@@ -160,6 +160,8 @@ class Reviewer:
         proof = source_proof.prove(new.runs, [head.fingerprint(given) for given in values], dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
         review = replace(review, proof=proof, metrics=self._compare(request, old, new))
+        if not review.metrics:
+            review = replace(review, no_metrics_because="no run logged a metric")
         if old.runs:
             runs = [read_run(request.store, side.runs[0].run_id) for side in (old, new)]
             return _with_executed(replace(review, base_run=old.runs[0].run_id), *runs)

@@ -256,7 +256,11 @@ def test_what_is_asked_for_wrongly(
     assert run(["review", "main"]) == 2
     assert "share no history" in capsys.readouterr().err
     git(root, "switch", "--quiet", "change")
-    for base, says in (("nothing", "unknown revision 'nothing'"), ("origin/main", "git fetch")):
+    for base, says in (
+        ("nothing", "unknown revision 'nothing'"),
+        ("origin/main", "git fetch"),
+        ("requirements.lock", "requirements.lock is a file, BASE is a revision"),
+    ):
         assert run(["review", base]) == 2
         error = capsys.readouterr().err
         assert says in error
