@@ -15,7 +15,7 @@
     │   └── PredictionError            a model raised while it predicted
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
     ├── KernelError (RuntimeError)     a kernel or its kernelspec cannot be had
-    ├── ClusterError (RuntimeError)    the machines that shall run a sweep's trials cannot be reached, or went away
+    ├── ClusterError (RuntimeError)    the machines for a sweep's trials cannot be reached, or went away
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
 
 A notebook that fails, and a challenger that loses, are values (run_result.Failure, promotion.Decision), not errors.

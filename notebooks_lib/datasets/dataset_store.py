@@ -102,4 +102,4 @@ def is_name(text: str) -> bool:
 
 def remedy(name: str) -> str:
     """Return advice for messages: how to repair a damaged version of dataset `name`."""
-    return f"restore it (from git or a backup), or add the file anew as the next version of {name}"
+    return f"restore it (from git or a backup), or add the file again as the next version of {name}"

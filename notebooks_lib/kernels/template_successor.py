@@ -1,6 +1,6 @@
 """The successor of a template: a copy of it imports what kernels had to import themselves, and takes its place.
 
-Meanwhile the template goes on forking. Kernels whose project needs the new modules wait a while, others do not.
+Meanwhile the template continues to fork. Kernels whose project needs the new modules wait a while, others do not.
 Standard library only.
 """
 
@@ -19,7 +19,7 @@ import_history, preload = sys.modules["_nbops_import_history"], sys.modules["_nb
 PATIENCE = 10.0
 """Seconds for which a kernel waits for modules that its project needs; importing them itself would take as long."""
 HANG = 300.0
-"""Seconds that a copy may take; then the template goes on without it. The next template tries again."""
+"""Seconds that a copy may take; then the template continues without it. The next template tries again."""
 
 
 class Successor:

@@ -96,7 +96,7 @@ def _clean_metadata(metadata: dict[str, Any]) -> None:
 
 
 def _clean_language(metadata: dict[str, Any], notebook: Notebook) -> None:
-    """Leave out what an editor writes anew with each kernel: its display name, and the version of the language."""
+    """Leave out what an editor writes again with each kernel: its display name, and the version of the language."""
     language = metadata.get("language_info")
     if notebook.is_python:
         metadata["kernelspec"] = dict(KERNEL)

@@ -9,34 +9,9 @@ from notebooks_lib.notebooks import document, project_modules, source_fingerprin
 from tests.notebooks.building import code, write
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    files = {
-        "pkg/__init__.py": "",
-        "pkg/a.py": "from . import b\nfrom .sub.c import (\n    x,  # y\n    z,\n)\n",
-        "pkg/b.py": "def f():\n    import top, json\n",
-        "pkg/sub/__init__.py": "if True: from ..late import thing\n",
-        "pkg/sub/c.py": "",
-        "pkg/late.py": '"""\nimport quoted\n"""\n',
-        "pkg/unused.py": "",
-        "top.py": "import pkg.a\n",  # a circle
-        "work/beside.py": "from pkg import \\\n    plain\n",
-        "pkg/plain.py": "",
-        "spaces/inner.py": "",  # no __init__: a namespace package
-        "src/laid.py": "",
-        ".venv/lib/site-packages/foreign.py": "",
-    }
-    for name, text in files.items():
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "outside.py").write_text("")
-    return tmp_path / "root"
-
-
-def modules(project: Path, *cells: str) -> set[str]:
-    read = document.read(write(project / "work" / "n.ipynb", *map(code, cells)))
-    return {path for path, _ in project_modules.find_modules(read, project)}
+def modules(importing_project: Path, *cells: str) -> set[str]:
+    read = document.read(write(importing_project / "work" / "n.ipynb", *map(code, cells)))
+    return {path for path, _ in project_modules.find_modules(read, importing_project)}
 
 
 A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/late.py", "top.py"}
@@ -63,18 +38,18 @@ A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/
         ("x = (", set()),
     ],
 )
-def test_the_projects_modules_are_followed_through_all_imports(project, cell, found):
-    assert modules(project, cell) == found
+def test_the_projects_modules_are_followed_through_all_imports(importing_project, cell, found):
+    assert modules(importing_project, cell) == found
 
 
-def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(project):
-    path = project / "nb" / "n.ipynb"
+def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(importing_project):
+    path = importing_project / "nb" / "n.ipynb"
     write(path, code("import changing"))
     module = path.with_name("changing.py")
     module.write_text("x = 1")
-    found = project_modules.ProjectModules(document.read(path), project)
+    found = project_modules.ProjectModules(document.read(path), importing_project)
     first = found.digests()
-    assert first == project_modules.find_modules(document.read(path), project) != []
+    assert first == project_modules.find_modules(document.read(path), importing_project) != []
     module.write_text("x = 22")
     second = found.digests()
     assert second != first
@@ -83,9 +58,9 @@ def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(projec
     assert found.digests() == second
 
 
-def test_a_link_that_leads_out_of_the_project_is_not_ours(project, tmp_path):
-    (project / "work" / "linked.py").symlink_to(tmp_path / "outside.py")
-    assert modules(project, "import linked") == set()
+def test_a_link_that_leads_out_of_the_project_is_not_ours(importing_project, tmp_path):
+    (importing_project / "work" / "linked.py").symlink_to(tmp_path / "outside.py")
+    assert modules(importing_project, "import linked") == set()
 
 
 @pytest.mark.parametrize(

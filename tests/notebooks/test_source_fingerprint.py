@@ -59,49 +59,26 @@ def test_a_secret_does_not_count():
     assert of(values={"token": "s3cret"}) == of()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    files = {
-        "pkg/__init__.py": "",
-        "pkg/a.py": "from . import b\nfrom .sub.c import (\n    x,  # y\n    z,\n)\n",
-        "pkg/b.py": "def f():\n    import top, json\n",
-        "pkg/sub/__init__.py": "if True: from ..late import thing\n",
-        "pkg/sub/c.py": "",
-        "pkg/late.py": '"""\nimport quoted\n"""\n',
-        "pkg/unused.py": "",
-        "top.py": "import pkg.a\n",  # a circle
-        "work/beside.py": "from pkg import \\\n    plain\n",
-        "pkg/plain.py": "",
-        "spaces/inner.py": "",  # no __init__: a namespace package
-        "src/laid.py": "",
-        ".venv/lib/site-packages/foreign.py": "",
-    }
-    for name, text in files.items():
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "outside.py").write_text("")
-    return tmp_path / "root"
-
-
-def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(project):
-    read = document.read(write(project / "work" / "n.ipynb", code("import pkg.a")))
+def test_the_content_of_an_imported_module_counts_and_its_line_ends_do_not(importing_project):
+    read = document.read(write(importing_project / "work" / "n.ipynb", code("import pkg.a")))
 
     def now() -> str:
-        return source_fingerprint.source_fingerprint(read, {}, "l", project)
+        return source_fingerprint.source_fingerprint(read, {}, "l", importing_project)
 
     before = now()
-    (project / "pkg/unused.py").write_text("x = 1")
-    (project / "pkg/a.py").write_bytes((project / "pkg/a.py").read_bytes().replace(b"\n", b"\r\n"))
+    (importing_project / "pkg/unused.py").write_text("x = 1")
+    (importing_project / "pkg/a.py").write_bytes((importing_project / "pkg/a.py").read_bytes().replace(b"\n", b"\r\n"))
     assert now() == before
-    (project / "top.py").write_text("import pkg.a\nx = 1\n")
+    (importing_project / "top.py").write_text("import pkg.a\nx = 1\n")
     assert now() != before
 
 
-def test_the_fingerprint_does_not_depend_on_the_projects_path(project, tmp_path):
-    write(project / "work" / "n.ipynb", code("import pkg.a"))
+def test_the_fingerprint_does_not_depend_on_the_projects_path(importing_project, tmp_path):
+    write(importing_project / "work" / "n.ipynb", code("import pkg.a"))
     moved = tmp_path / "elsewhere"
-    first = source_fingerprint.source_fingerprint(document.read(project / "work" / "n.ipynb"), {}, "l", project)
+    first = source_fingerprint.source_fingerprint(
+        document.read(importing_project / "work" / "n.ipynb"), {}, "l", importing_project
+    )
     project.rename(moved)
     assert source_fingerprint.source_fingerprint(document.read(moved / "work" / "n.ipynb"), {}, "l", moved) == first
 
