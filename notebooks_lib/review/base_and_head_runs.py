@@ -126,10 +126,10 @@ def find_runs_of(
 
 
 def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None:
-    """Return the problem of the newest run of this source, if it failed."""
+    """Return the problem of the newest run of this source, if it failed. Unfinished and stopped ones do not count."""
     with translate_store_errors(store):
         runs = query.search(store, f"tags.`{Tag.SOURCE_FINGERPRINT}` = '{fingerprint}'")
-    newest = next(map(query.run_info, runs), None)
+    newest = next((run for run in map(query.run_info, runs) if Tag.END in run.tags and not _was_stopped(run)), None)
     if newest is None or Tag.FAILURE not in newest.tags:
         return None
     tags = newest.tags
@@ -142,6 +142,12 @@ def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None
         tags.get(Tag.FAILED_LINE, ""),
     )
     return RunProblem(name, failure, str(failure))
+
+
+def _was_stopped(run: RunInfo) -> bool:
+    """Return whether a run was interrupted, pruned, or ended for an owner that was killed: no fault of the notebook."""
+    without_message = run.tags.get(Tag.END) == "KILLED" and Tag.FAILURE_MESSAGE not in run.tags
+    return run.tags.get(Tag.FAILURE) in ("Interrupted", "Pruned") or without_message
 
 
 class _NotRun(Exception):

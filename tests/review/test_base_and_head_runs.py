@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from notebooks_lib.review.affected_notebooks import NotebookSource
-from notebooks_lib.review.base_and_head_runs import RunRequest
-from notebooks_lib.settings import load
+from notebooks_lib.review.base_and_head_runs import RunRequest, find_runs_of
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.store import connect
 from tests.notebooks.building import code, write
 
 
@@ -34,3 +38,24 @@ def test_both_sides_have_the_seeds_that_the_head_allows(tmp_path: Path) -> None:
     without = source(tmp_path / "without", "alpha: float = 1.0")
     assert request.values(without, head) == [{}]
     assert request.values(base, without) == [{}]
+
+
+@pytest.mark.tracking
+def test_a_run_that_somebody_stopped_is_no_failure_of_the_notebook(project: Settings, tmp_path: Path) -> None:
+    store, head = connect(project), source(tmp_path / "head", "alpha: float = 1.0")
+
+    def problem_after(status: str, **tags: str) -> str:
+        names = {"error": Tag.FAILURE, "message": Tag.FAILURE_MESSAGE}
+        ended = {Tag.SOURCE_FINGERPRINT: head.fingerprint({}), **({Tag.END: status} if tags else {})}
+        run = store.client.create_run("0", tags=ended | {names[name]: text for name, text in tags.items()})
+        if tags:
+            store.client.set_terminated(run.info.run_id, status)
+        problem = find_runs_of(RunRequest(project), "head", head, [{}]).problem
+        return problem.failure.error if problem and problem.failure else ""
+
+    assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == ""
+    assert problem_after("KILLED", error="its process is gone") == ""
+    assert problem_after("FAILED", error="KeyError", message="'agee'") == "KeyError"
+    assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == "KeyError"
+    assert problem_after("RUNNING") == "KeyError", "which its owner may have left"
+    assert problem_after("KILLED", error="Timeout", message="the notebook took longer than 3 s") == "Timeout"
