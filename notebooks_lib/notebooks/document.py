@@ -56,6 +56,11 @@ class NotebookCell:
         """Its id, or its first line if it has none."""
         return self.id or next(iter(self.source.strip().splitlines()), "")
 
+    @property
+    def label(self) -> str:
+        """Its index and id, as "cell 4 (`model`)"."""
+        return f"cell {self.index}" + (f" (`{self.id}`)" if self.id else "")
+
     @cached_property
     def code(self) -> cell_code.CellCode:
         """The source of a code cell parsed as Python, with magics replaced, or the parse error.

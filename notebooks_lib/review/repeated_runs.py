@@ -106,7 +106,7 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
             text = read_text(executed, cell)
             if result.run_id:
                 text = text.replace(result.run_id, "")
-            texts.append(CellText(f"cell {index} ({cell.id})", text))
+            texts.append(CellText(f"cell {index} ({cell.name})", text))
     return tuple(texts)
 
 

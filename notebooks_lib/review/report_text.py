@@ -234,8 +234,7 @@ def packages(helper: HelperChange) -> list[str]:
 
 def cell_name(change: CellChange) -> str:
     """Return index and id of a cell; for a removed cell, those at the base."""
-    identity = f" (`{change.cell.id}`)" if change.cell.id else ""
-    return f"cell {change.cell.index}{identity}{'' if change.head else ' of the base'}"
+    return change.cell.label + ("" if change.head else " of the base")
 
 
 def diff_lines(change: CellChange) -> Iterator[str]:

@@ -32,7 +32,7 @@ def _stale_words(diff: NotebookDiff) -> Iterator[str]:
         if change.base and change.head and change.head.kind == change.base.kind == "markdown":
             words = [word for word in _in_backticks(change.head) if word in gone and word in _in_backticks(change.base)]
             if words:
-                yield f"text in {_name(change.head)} still speaks of {', '.join(f'`{word}`' for word in words)}"
+                yield f"text in {change.head.label} still speaks of {', '.join(f'`{word}`' for word in words)}"
 
 
 def _stale_outputs(diff: NotebookDiff, base_run: Notebook | None, head_run: Notebook | None) -> Iterator[str]:
@@ -43,9 +43,9 @@ def _stale_outputs(diff: NotebookDiff, base_run: Notebook | None, head_run: Note
         if not outputs or outputs != read_outputs(diff.base, change.base):
             continue
         if "edited" in change.kinds:
-            yield f"the kept output of {_name(change.head)} is older than its code"
+            yield f"the kept output of {change.head.label} is older than its code"
         elif base_run and head_run and _differs(diff, change, base_run, head_run):
-            yield f"the kept output of {_name(change.head)} is not what its code gives now"
+            yield f"the kept output of {change.head.label} is not what its code gives now"
 
 
 def _differs(diff: NotebookDiff, change: CellChange, base_run: Notebook, head_run: Notebook) -> bool:
@@ -90,7 +90,3 @@ def _mentioned(notebook: Notebook) -> set[str]:
 def _in_backticks(cell: NotebookCell) -> list[str]:
     """Return the identifiers in code spans of a text, each once."""
     return list(dict.fromkeys(word for span in _SPAN.findall(cell.source) for word in _IDENTIFIER.findall(span)))
-
-
-def _name(cell: NotebookCell) -> str:
-    return f"cell {cell.index}" + (f" (`{cell.id}`)" if cell.id else "")
