@@ -79,7 +79,7 @@ def test_the_fingerprint_does_not_depend_on_the_projects_path(importing_project,
     first = source_fingerprint.source_fingerprint(
         document.read(importing_project / "work" / "n.ipynb"), {}, "l", importing_project
     )
-    project.rename(moved)
+    importing_project.rename(moved)
     assert source_fingerprint.source_fingerprint(document.read(moved / "work" / "n.ipynb"), {}, "l", moved) == first
 
 
