@@ -14,7 +14,8 @@ from notebooks_lib.notebooks.notebook_diff import CellChange, NotebookDiff
 from notebooks_lib.notebooks.notebook_rules import RuleViolation
 from notebooks_lib.run_result import Failure
 
-Verdict = Literal["better", "worse", "no difference found"]
+Verdict = Literal["better", "worse", "higher", "lower", "no difference found"]
+"""Higher and lower are of a metric whose better direction is not known."""
 ParameterChangeKind = Literal["added", "removed", "renamed", "default", "annotation"]
 
 
@@ -23,7 +24,7 @@ class Gain:
     """How much better the head's model is than the base's, on the same validation rows."""
 
     gain: float
-    """Positive when the head is better, whatever the metric's direction."""
+    """Positive when the head is better, whatever the metric's direction; head - base where that is not known."""
     lower: float
     upper: float
     """Bounds of the 95 % interval, before the correction for several metrics."""

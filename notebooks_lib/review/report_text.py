@@ -25,7 +25,7 @@ from notebooks_lib.review.notebook_review import (
 from notebooks_lib.run_result import Failure
 
 IN_PAGE = "in the page"
-_VERDICTS: tuple[Verdict, ...] = ("worse", "better", "no difference found")
+_VERDICTS: tuple[Verdict, ...] = ("worse", "better", "higher", "lower", "no difference found")
 """From what matters most to what matters least."""
 NAME = re.compile(r"`([^`]+)`")
 """A name in backticks; splitting a text by it gives plain words and names in turn."""

@@ -17,7 +17,7 @@ from notebooks_lib import datasets
 from notebooks_lib.datasets import Dataset
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.metrics.builtin import METRICS
-from notebooks_lib.metrics.metric import Answers, Metric, Task, Truth
+from notebooks_lib.metrics.metric import Answers, Direction, Metric, Task, Truth, gain
 from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.promotion import gain_rules, holdout_rules, model_scoring
 from notebooks_lib.promotion.candidate_screening import ROUNDING
@@ -65,6 +65,8 @@ class _Comparison:
     change: MetricChange
     paired: PairedGain | None = None
     of: str = ""
+    directed: bool = True
+    """Whether it is known if a lower or a higher value is better."""
 
 
 @dataclass
@@ -80,33 +82,42 @@ class ModelComparer:
     def compare(self) -> tuple[MetricChange, ...]:
         """Return all metrics that a run logged; with the gain, where the models can be compared."""
         names = sorted({name for run in (*self.base, *self.head) for name in run.metrics})
-        why = self._not_comparable()
+        if why := self._not_comparable():
+            return tuple(self._as_logged(name, why) for name in names)
+        no_scores = self._not_scorable()
         compared: dict[Task, list[ScoredPair] | str] = {}
         comparisons = []
         for name in names:
             metric = METRICS.get(name)
-            if metric is None or why:
+            if metric is None:
                 own = "a metric of the notebook's own, which is not computed here"
-                comparisons.append(_Comparison(self._as_logged(name, why or own)))
+                comparisons.append(self._by_logged(name, None, no_scores or own))
                 continue
             if metric.task not in compared:
-                compared[metric.task] = self._scored(metric.task)
+                compared[metric.task] = no_scores or self._scored(metric.task)
             comparisons.append(self._compare(metric, compared[metric.task]))
         return judged(comparisons)
 
     def _not_comparable(self) -> str:
+        """Return why no numbers of the two sides can be compared, not even logged ones."""
         if not self.base or not self.head:
             return f"the {'head' if self.base else 'base'} has no run"
-        data = [data_of(run) for run in (*self.base, *self.head)]
-        if len(set(data)) > 1:
-            names = [", ".join(tag.ref for tag in side[0].dataset_tags) or "none" for side in (self.base, self.head)]
-            return f"the runs used other data: {names[0]} and {names[1]}"
-        if not data[0]:
+        if len({data_of(run) for run in (*self.base, *self.head)}) == 1:
+            return ""
+        names = [", ".join(tag.ref for tag in side[0].dataset_tags) or "none" for side in (self.base, self.head)]
+        return f"the runs used other data: {names[0]} and {names[1]}"
+
+    def _not_scorable(self) -> str:
+        """Return why the models have no rows on which both could be scored."""
+        data = data_of(self.head[0])
+        if not data:
             return "the runs recorded no dataset: load it with datasets.load(...)"
-        return "" if len(data[0]) == 1 else f"the runs used {len(data[0])} datasets"
+        return "" if len(data) == 1 else f"the runs used {len(data)} datasets"
 
     def _as_logged(self, name: str, why: str) -> MetricChange:
-        return MetricChange(name, _logged(self.base, name), _logged(self.head, name), no_gain_because=why)
+        count = max(len(self.base), len(self.head))
+        reason = f"mean of {count} seeds; {why}" if count > 1 else why
+        return MetricChange(name, _logged(self.base, name), _logged(self.head, name), no_gain_because=reason)
 
     def _scored(self, task: Task) -> list[ScoredPair] | str:
         """Score the models of each pair of runs; return why that is not possible."""
@@ -132,11 +143,11 @@ class ModelComparer:
 
     def _compare(self, metric: Metric, pairs: list[ScoredPair] | str) -> _Comparison:
         if isinstance(pairs, str):
-            return self._by_logged(metric, pairs)
+            return self._by_logged(metric.name, metric.direction, pairs)
         base = [pair.base.metrics.get(metric.name) for pair in pairs]
         head = [pair.head.metrics.get(metric.name) for pair in pairs]
         if None in base or None in head:
-            return self._by_logged(metric, "a model gives no probabilities")
+            return self._by_logged(metric.name, metric.direction, "a model gives no probabilities")
         return self._by_model(metric, pairs, np.array(base, dtype=float), np.array(head, dtype=float))
 
     def _by_model(self, metric: Metric, pairs: list[ScoredPair], base: Array, head: Array) -> _Comparison:
@@ -147,7 +158,7 @@ class ModelComparer:
             logged_base=_differing(_logged(self.base, metric.name), float(base.mean())),
             logged_head=_differing(_logged(self.head, metric.name), float(head.mean())),
         )
-        by_seed = paired_by_seed(metric, base, head) if len(pairs) > 1 else None
+        by_seed = paired_by_seed(metric.direction, base, head) if len(pairs) > 1 else None
         if by_seed is not None and by_seed.sound:
             return _Comparison(change, by_seed, f"{len(pairs)} seeds")
         return self._by_rows(change, metric, pairs[0])  # also where no seed changes anything
@@ -159,16 +170,20 @@ class ModelComparer:
             of += f" in {paired.blocks} groups"
         return _Comparison(replace(change, no_gain_because=why), paired, of)
 
-    def _by_logged(self, metric: Metric, why: str) -> _Comparison:
-        """Compare logged numbers: over seeds they have an interval, of a single run they have none."""
-        values = [[run.metrics.get(metric.name, math.nan) for run in side] for side in (self.base, self.head)]
-        change = self._as_logged(metric.name, why)
+    def _by_logged(self, name: str, direction: Direction | None, why: str) -> _Comparison:
+        """Compare logged numbers: over seeds they have an interval, of a single run they have none.
+
+        A `direction` of None is unknown: then the gain is head - base, and neither is better.
+        """
+        values = [[run.metrics.get(name, math.nan) for run in side] for side in (self.base, self.head)]
+        change = self._as_logged(name, why)
         if len(self.base) < 2 or not np.isfinite(values).all():
             return _Comparison(change)
-        by_seed = paired_by_seed(metric, *values)
+        by_seed = paired_by_seed(direction or "max", *values)
         if not by_seed.sound:
-            return _Comparison(replace(change, no_gain_because=f"{why}; no seed changes anything"))
-        return _Comparison(replace(change, no_gain_because=""), by_seed, f"{len(self.base)} seeds, as logged")
+            return _Comparison(replace(change, no_gain_because=f"{change.no_gain_because}; no seed changes anything"))
+        of = f"{len(self.base)} seeds, as logged"
+        return _Comparison(replace(change, no_gain_because=""), by_seed, of, directed=direction is not None)
 
 
 def compare_by_rows(metric: Metric, pair: ScoredPair, policy: Policy) -> tuple[PairedGain | None, str]:
@@ -206,9 +221,9 @@ def _equal(one: Answers, other: Answers) -> bool:
     return same and np.array_equal(one.values, other.values)
 
 
-def paired_by_seed(metric: Metric, base: Iterable[float], head: Iterable[float]) -> PairedGain:
+def paired_by_seed(direction: Direction, base: Iterable[float], head: Iterable[float]) -> PairedGain:
     """Return the mean gain over pairs of runs with the same seed, with its error (the paired t test)."""
-    gains = np.array([metric.gain(new, old) for old, new in zip(base, head, strict=True)])
+    gains = np.array([gain(direction, new, old) for old, new in zip(base, head, strict=True)])
     count = len(gains)
     error = float(gains.std(ddof=1)) / math.sqrt(count)
     return PairedGain(float(gains.mean()), error, count - 1, count, count, "blocks", count, math.nan)
@@ -219,7 +234,7 @@ def judged(comparisons: Sequence[_Comparison]) -> tuple[MetricChange, ...]:
     asked = [one.paired for one in comparisons if one.paired is not None]
     levels = iter(holm([two_sided(paired) for paired in asked], LEVEL))
     return tuple(
-        one.change if one.paired is None else replace(one.change, gain=_gain(one.paired, one.of, next(levels)))
+        one.change if one.paired is None else replace(one.change, gain=_gain(one, one.paired, next(levels)))
         for one in comparisons
     )
 
@@ -230,12 +245,13 @@ def two_sided(paired: PairedGain) -> float:
     return min(1.0, 2 * min(paired.p_value(), mirrored.p_value()))
 
 
-def _gain(paired: PairedGain, of: str, level: float) -> Gain:
+def _gain(comparison: _Comparison, paired: PairedGain, level: float) -> Gain:
     verdict: Verdict = "no difference found"
     if two_sided(paired) < level:
-        verdict = "better" if paired.gain > 0 else "worse"
+        verdicts: tuple[Verdict, Verdict] = ("better", "worse") if comparison.directed else ("higher", "lower")
+        verdict = verdicts[paired.gain < 0]
     lower, upper = (paired.lower(LEVEL / 2), paired.upper(LEVEL / 2)) if paired.sound else (paired.gain, paired.gain)
-    return Gain(paired.gain, lower, upper, verdict, of)
+    return Gain(paired.gain, lower, upper, verdict, comparison.of)
 
 
 def _dependent_rows(data: Dataset) -> tuple[Array | None, Array | None]:

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from notebooks_lib.datasets import holdout_ledger
-from notebooks_lib.metrics.builtin import METRICS, score_all
+from notebooks_lib.metrics.builtin import score_all
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Truth
 from notebooks_lib.promotion.model_scoring import Scores
@@ -221,9 +221,42 @@ def test_rows_of_a_group_are_left_out_together() -> None:
 def test_seeds_are_the_paired_t_test() -> None:
     base, head = [5.0, 6.0, 5.5, 5.8], [4.9, 5.7, 5.6, 5.5]
     test = stats.ttest_rel(base, head)
-    gains = paired_by_seed(METRICS["rmse"], base, head)
+    gains = paired_by_seed("min", base, head)
     assert two_sided(gains) == pytest.approx(test.pvalue)
     assert (gains.lower(0.025), gains.upper(0.025)) == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+def by_seeds(name: str, base: list[float], head: list[float], data: str = "") -> MetricChange:
+    sides = [[logged({name: value}, data) for value in values] for values in (base, head)]
+    (change,) = ModelComparer(None, *sides).compare()  # type: ignore[arg-type]
+    return change
+
+
+def test_seeds_give_logged_numbers_an_interval() -> None:
+    up, down = [1.0, 1.1, 0.9, 1.0], [0.5, 0.6, 0.45, 0.5]
+    for name, verdicts in (("rmse", ("worse", "better")), ("profit", ("higher", "lower"))):
+        changes = by_seeds(name, down, up), by_seeds(name, up, down)
+        assert tuple(change.gain.verdict for change in changes if change.gain) == verdicts
+        for change in changes:
+            assert change.gain is not None
+            assert (change.gain.of, change.no_gain_because) == ("4 seeds, as logged", "")
+            assert change.gain.lower < change.gain.gain < change.gain.upper
+    interval = stats.ttest_rel(up, down).confidence_interval(0.95)
+    profit = by_seeds("profit", down, up).gain
+    assert profit is not None
+    assert (profit.lower, profit.upper) == pytest.approx(tuple(interval)), "head - base"
+    two = ModelComparer(None, *[[logged({"profit": v}, f"a@1#{FINGERPRINT}") for v in side] for side in (down, up)])  # type: ignore[arg-type]
+    assert two.compare()[0].gain == profit, "with a dataset, too"
+
+
+def test_a_mean_over_seeds_is_called_one() -> None:
+    same = by_seeds("profit", [1.0, 1.0], [2.0, 2.0])
+    assert same.gain is None
+    assert same.no_gain_because.startswith("mean of 2 seeds; the runs recorded no dataset: ")
+    assert same.no_gain_because.endswith("; no seed changes anything")
+    (new,) = ModelComparer(None, [], [logged({"profit": value}) for value in (1.0, 3.0)]).compare()  # type: ignore[arg-type]
+    assert (new.head, new.no_gain_because) == (2.0, "mean of 2 seeds; the base has no run")
+    assert by_seeds("profit", [1.0], [2.0]).no_gain_because.startswith("the runs recorded no dataset")
 
 
 @pytest.mark.tracking
