@@ -1,14 +1,17 @@
-"""Findings of `nbops check` for other programs: JSON, GitHub's workflow commands, SARIF 2.1.0."""
+"""Findings of `nbops check` for other programs: JSON, GitHub's workflow commands, SARIF 2.1.0.
+
+In the last two, paths count from the root of the git repository, whatever the current folder is.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebooks_lib import __version__
+from notebooks_lib import __version__, errors
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ def as_json(violations: Sequence[RuleViolation]) -> str:
 
 def as_github(violations: Sequence[RuleViolation]) -> Iterator[str]:
     """Yield a workflow command for each finding, which GitHub shows as an annotation on the diff."""
-    for violation, line in _with_lines(violations):
-        properties = f"file={_property(_relative(violation))},line={line or 1},title={_property(violation.code)}"
+    for violation, path, line in _located(violations):
+        properties = f"file={_property(path)},line={line},title={_property(violation.code)}"
         yield f"::error {properties}::{_data(f'cell {violation.place}: {violation.text}')}"
 
 
@@ -41,13 +44,13 @@ def as_sarif(violations: Sequence[RuleViolation]) -> str:
             "ruleIndex": codes.index(violation.code),
             "level": "error",
             "message": {"text": f"cell {violation.place}: {violation.text}"},
-            "locations": [_sarif_location(violation, line or 1)],
+            "locations": [_sarif_location(violation, path, line)],
             # An index moves with every cell above, an id does not.
             "partialFingerprints": {
                 "cell/v1": f"{violation.code}:{violation.id or violation.cell}:{violation.message}"
             },
         }
-        for violation, line in _with_lines(violations)
+        for violation, path, line in _located(violations)
     ]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=2)
@@ -68,26 +71,27 @@ def _sarif_rule(code: str) -> dict[str, Any]:
     }
 
 
-def _sarif_location(violation: RuleViolation, line: int) -> dict[str, Any]:
-    artifact = {"uri": quote(_relative(violation))}
+def _sarif_location(violation: RuleViolation, path: str, line: int) -> dict[str, Any]:
+    artifact = {"uri": quote(path)}
     return {
         "physicalLocation": {"artifactLocation": artifact, "region": {"startLine": line}},
         "logicalLocations": [{"name": f"cell {violation.place}", "kind": "member"}],
     }
 
 
-def _with_lines(violations: Sequence[RuleViolation]) -> Iterator[tuple[RuleViolation, int | None]]:
-    """Yield each finding with its line in the file."""
+def _located(violations: Sequence[RuleViolation]) -> Iterator[tuple[RuleViolation, str, int]]:
+    """Yield each finding with its path and its line in the file, 1 if that is not known."""
+    relative = _path_in_repository()
     files: dict[Path, FileLines | None] = {}
     for violation in violations:
         if violation.path not in files:
             files[violation.path] = _file_lines(violation.path)
         lines = files[violation.path]
-        yield violation, lines.line(violation.cell, violation.line) if lines else None
+        line = lines.line(violation.cell, violation.line) if lines else None
+        yield violation, relative(violation.path), line or 1
 
 
 def _file_lines(path: Path) -> FileLines | None:
-    from notebooks_lib import errors
     from notebooks_lib.notebooks import document
     from notebooks_lib.notebooks.file_lines import FileLines
 
@@ -97,10 +101,16 @@ def _file_lines(path: Path) -> FileLines | None:
         return None
 
 
-def _relative(violation: RuleViolation) -> str:
+def _path_in_repository() -> Callable[[Path], str]:
+    """Return what makes a path relative to the root of this git repository; without one, to the current folder."""
+    from notebooks_lib.git_repository import GitRepository
+
     here = Path.cwd()
-    path = violation.path
-    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+    try:
+        repository = GitRepository.find(here)
+    except errors.UsageError:
+        repository = GitRepository(here)
+    return lambda path: repository.inside(path) if repository.holds(path) else path.as_posix()
 
 
 def _data(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from notebooks_lib.__main__ import run
+from tests.git_commands import make_repository
 from tests.notebooks import building
 from tests.notebooks.building import code, md
 
@@ -58,6 +59,17 @@ def test_sarif_has_rules_results_and_lines(tmp_path, capsys):
     assert place["artifactLocation"]["uri"] == "a%20b/n.ipynb"
     assert "print(frame)" in text[place["region"]["startLine"] - 1]
     assert found["message"]["text"] == "cell 2 (cell-2): line 2: Undefined name `frame`"
+
+
+def test_paths_count_from_the_root_of_the_repository(tmp_path, monkeypatch, capsys):
+    folder = make_repository(tmp_path / "repository") / "deep"
+    write(folder / "n.ipynb", 1)
+    monkeypatch.chdir(folder)
+    assert run(["check", "--format", "github", "n.ipynb"]) == 1
+    assert capsys.readouterr().out.startswith("::error file=deep/n.ipynb,line=")
+    assert run(["check", "--format", "sarif", "."]) == 1
+    (result,) = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "deep/n.ipynb"
 
 
 def test_without_findings_sarif_is_a_file_and_github_says_nothing(tmp_path, capsys):
