@@ -14,6 +14,7 @@ from notebooks_lib.notebooks.document import KEEP_OUTPUT_TAG, Notebook
 from notebooks_lib.notebooks.notebook_rule import Finding, Findings, NotebookRule
 from notebooks_lib.notebooks.parameter_schema import read_schema
 
+CODE = "NB030"
 _FORMS = {
     "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "an Azure storage key": r"\bAccountKey=[A-Za-z0-9+/]{86}==",
@@ -55,11 +56,11 @@ _NO_SECRET = re.compile(r"[A-Z][A-Z0-9_]*|[<\[{$].*|\W*|.*(?:\s|://[^@]*$).*", r
 def secrets(notebook: Notebook) -> Findings:
     """Yield texts that have the form of a secret. A finding names the kind of secret, never the text."""
     for cell in notebook.cells:
-        for line, kind in _secrets_in(cell.source):
+        for line, kind, _ in _secrets_in(cell.source):
             yield Finding(cell.index, f"{kind}", line)
         if KEEP_OUTPUT_TAG in cell.tags:
             for text in _output_texts(notebook.raw["cells"][cell.index]):
-                for _, kind in _secrets_in(text):
+                for _, kind, _ in _secrets_in(text):
                     yield Finding(cell.index, f"{kind} in the kept output", cause=kind)
     place = notebook.parameters_cell.index if notebook.parameters_cell else 0
     for parameter in read_schema(notebook).parameters:
@@ -70,15 +71,20 @@ def secrets(notebook: Notebook) -> Findings:
             yield Finding(place, f"parameter {parameter.name!r} has a text as default")
 
 
-def _secrets_in(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line and kind."""
+def find_secrets(text: str) -> tuple[str, ...]:
+    """Return the secrets in a text themselves: to be compared, never to be shown."""
+    return tuple(secret for _, _, secret in _secrets_in(text))
+
+
+def _secrets_in(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line, kind, and the secret itself."""
     if not _CANDIDATE.search(text):
         return
     for number, line in enumerate(text.split("\n"), 1):
         for kind, form in _SECRETS if _CANDIDATE.search(line) else ():
             for match in form.finditer(line):
                 if not _PLACEHOLDER.search(match[0]) and _varies(match[0]):
-                    yield number, kind
+                    yield number, kind, match[0]
 
 
 def _varies(text: str) -> bool:
@@ -100,7 +106,7 @@ def _output_texts(cell: dict[str, Any]) -> Iterator[str]:
 
 RULES: tuple[NotebookRule, ...] = (
     NotebookRule(
-        "NB030",
+        CODE,
         "a secret in source, in a kept output, or as the default of a parameter",
         "Everybody who can read the repository has the secret, and git keeps it for good.",
         'Revoke it. Read the next one from the environment: `token: SecretStr = "NAME_OF_THE_VARIABLE"`.',

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from notebooks_lib.notebooks import secret_rules
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff
 from notebooks_lib.notebooks.notebook_rules import RuleViolation, check_with_ruff
+from notebooks_lib.review.parameter_changes import find_parameter_changes
 
 Options = Callable[[Notebook], CheckOptions]
 """Returns the rules and the host's names that hold for a notebook."""
+_NUMBER = re.compile(r"\b\d+\b")
+"""Not the one in a name, as `x_2`."""
+_QUOTED = re.compile(r"'(\w+)'")
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,37 @@ class _Fault(NamedTuple):
 
     code: str
     message: str
-    """Without its numbers: they count cells, lines or outputs."""
+    """Without its numbers, which count cells, lines or outputs; with the base's name of a renamed parameter."""
+    secrets: tuple[str, ...]
+    """The secrets in its line, of a finding of a secret: another one in its place is new."""
     cell: int | None
     """Index in the base; None for a cell that only one side has, and where the cell does not matter."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One version of a notebook, and which of the base's cells and parameters its own are."""
+
+    notebook: Notebook
+    base_index: Mapping[int, int]
+    base_names: Mapping[str, str] = field(default_factory=dict)
+
+    def faults(self, violation: RuleViolation) -> Iterator[tuple[int, _Fault]]:
+        """Yield each cell of a finding with its fault."""
+        for cell in violation.cells or (violation.cell,):
+            yield cell, self._fault(violation, self.base_index.get(cell))
+
+    def fault_of_file(self, violation: RuleViolation) -> _Fault | None:
+        """Return the fault of a finding without a line: it may be one of the whole file, shown at any cell."""
+        return None if violation.line or violation.cells else self._fault(violation, None)
+
+    def _fault(self, violation: RuleViolation, cell: int | None) -> _Fault:
+        message = _QUOTED.sub(lambda name: repr(self.base_names.get(name[1], name[1])), violation.message)
+        secrets: tuple[str, ...] = ()
+        if violation.code == secret_rules.CODE and violation.line:
+            lines = self.notebook.cells[violation.cell].source.split("\n")
+            secrets = secret_rules.find_secrets(lines[violation.line - 1])
+        return _Fault(violation.code, _NUMBER.sub("", message), secrets, cell)
 
 
 def find_new_findings(
@@ -63,16 +96,17 @@ def _compare(diff: NotebookDiff, base: Sequence[RuleViolation], head: Sequence[R
     if not diff.head.cells:
         return FindingChanges()
     base_index = {one.head.index: one.base.index for one in diff.cells if one.base and one.head}
-    kept = {index: index for index in base_index.values()}
-    faults = Counter(fault for violation in base for _, fault in _faults(violation, kept))
+    renamed = {one.head: one.base for one in find_parameter_changes(diff) if one.kind == "renamed"}
+    old, now = _Side(diff.base, {index: index for index in base_index.values()}), _Side(diff.head, base_index, renamed)
+    faults = Counter(fault for violation in base for _, fault in old.faults(violation))
     new: list[RuleViolation] = []
     for violation in head:
-        cells = [cell for cell, fault in _faults(violation, base_index) if not _take(faults, fault)]
+        cells = [cell for cell, fault in now.faults(violation) if not _take(faults, fault)]
         if cells:
             new.append(_in_cells(violation, cells, diff.head))
-    gone = [one for one in base if all(_take(faults, fault) for _, fault in _faults(one, kept))]
-    anywhere = Counter(fault for one in gone if (fault := _of_file(one)))
-    kept_new = [violation for violation in new if not _take(anywhere, _of_file(violation))]
+    gone = [one for one in base if all(_take(faults, fault) for _, fault in old.faults(one))]
+    anywhere = Counter(fault for one in gone if (fault := old.fault_of_file(one)))
+    kept_new = [violation for violation in new if not _take(anywhere, now.fault_of_file(violation))]
     return FindingChanges(tuple(kept_new), len(gone) - (len(new) - len(kept_new)))
 
 
@@ -82,21 +116,6 @@ def _take(faults: Counter[_Fault], fault: _Fault | None) -> bool:
         return False
     faults[fault] -= 1
     return True
-
-
-def _faults(violation: RuleViolation, base_index: Mapping[int, int]) -> Iterator[tuple[int, _Fault]]:
-    """Yield each cell of a finding with its fault."""
-    for cell in violation.cells or (violation.cell,):
-        yield cell, _Fault(violation.code, _message(violation), base_index.get(cell))
-
-
-def _of_file(violation: RuleViolation) -> _Fault | None:
-    """Return the fault of a finding without a line: it may be one of the whole file, shown at any cell."""
-    return None if violation.line or violation.cells else _Fault(violation.code, _message(violation), None)
-
-
-def _message(violation: RuleViolation) -> str:
-    return re.sub(r"\d+", "", violation.message)
 
 
 def _in_cells(violation: RuleViolation, cells: Sequence[int], notebook: Notebook) -> RuleViolation:

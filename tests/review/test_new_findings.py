@@ -16,6 +16,8 @@ TITLE = md("# Does it hold?\nWhat and why.", id="t")
 OK = code("x = 1\nprint(x)", id="ok")
 BAD = code("print(undefined_name)", id="bad")
 WORSE = code("another_name()", id="worse")
+KEY = "AKIA" + "QZ7XW3RT5YP2LKMN"[:15]
+"""All but the last character of what looks like a key of AWS."""
 PRINTED: dict[str, Any] = {
     "outputs": [{"output_type": "stream", "name": "stdout", "text": "1\n"}],
     "execution_count": 1,
@@ -66,6 +68,27 @@ def test_of_a_finding_in_several_cells_those_are_named_that_are_new() -> None:
     (finding,) = (one for one in compare(base, head).new if one.code == "NB001")
     assert (finding.cell, finding.id, finding.cells) == (2, "y", (2, 3))
     assert compare(base, base).new == ()
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "new", "mended"),
+    [
+        ("print(undef_1)", "print(undef_2)", ["F821"], 1),
+        (f"key = '{KEY}A'\nprint(key)", f"key = '{KEY}B'\nprint(key)", ["NB030"], 1),
+        (f"key = '{KEY}A'\nprint(key)", f"secret = '{KEY}A'\nprint(secret)", [], 0),
+    ],
+)
+def test_another_name_or_secret_in_the_place_of_one_is_new(base: str, head: str, new: list[str], mended: int) -> None:
+    changes = compare(*([TITLE, code(source, id="c")] for source in (base, head)))
+    assert ([code for code, *_ in codes(changes)], changes.mended) == (new, mended)
+
+
+def test_a_parameter_that_no_cell_reads_stays_one_under_another_name() -> None:
+    base, head = ([TITLE, code(f"{name}: int = 1", "parameters", id="p"), OK] for name in ("old", "new"))
+    assert [one for one in compare(base, base).new if one.code == "NB022"] == []
+    assert compare(base, head) == FindingChanges()
+    (added,) = compare(base, [TITLE, code("old: int = 1\nnew: int = 2", "parameters", id="p"), OK]).new
+    assert (added.code, added.message) == ("NB022", "no cell reads parameter 'new'")
 
 
 def test_what_concerns_the_file_stays_when_the_first_cell_goes() -> None:
