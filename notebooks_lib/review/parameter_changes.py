@@ -61,13 +61,16 @@ def _shown(schema: Schema, parameter: Parameter) -> str:
 
 
 def _renamed(diff: NotebookDiff, base: Schema, head: Schema) -> dict[str, str]:
-    """Return new name -> old name: at the same place in the cell, and with uses that changed alike."""
+    """Return new name -> old name: at the same place in the cell, and with uses that changed alike.
+
+    Of several at that place it is one with the same default and annotation, else the nearest.
+    """
     gone, come = _places(base, head), _places(head, base)
     renamed: dict[str, str] = {}
     for old, place in gone.items():
         candidates = (new for new, other in come.items() if other[0] == place[0] and new not in renamed)
-        same_place = sorted(candidates, key=lambda new: abs(come[new][1] - place[1]))
-        new = next((new for new in same_place if _uses_changed_alike(diff, old, new)), None)
+        by_likeness = sorted(candidates, key=lambda new: (not _same_type(diff, old, new), abs(come[new][1] - place[1])))
+        new = next((new for new in by_likeness if _uses_changed_alike(diff, old, new)), None)
         if new is not None:
             renamed[new] = old
     return renamed

@@ -58,6 +58,11 @@ TWO = "alpha: float = 1.0\nbeta: int = 2"
             "fit(strength)\nplot(beta)",
             [("added", "first", "", "''"), ("renamed", "strength", "alpha", "strength")],
         ),
+        (
+            "new: int = 3\nstrength: float = 1.0\nbeta: int = 2",
+            "fit(strength, new)\nplot(beta)",
+            [("added", "new", "", "3"), ("renamed", "strength", "alpha", "strength")],
+        ),
         # at another place, or with uses that stayed, it is another parameter
         (
             "beta: int = 2\nstrength: float = 1.0",
