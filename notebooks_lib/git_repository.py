@@ -133,6 +133,19 @@ class GitRepository:
         names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":(top,glob){pattern}").split(b"\0")
         return sorted({name.decode("utf-8", "surrogateescape") for name in names if name})
 
+    def tracks(self, path: Path) -> bool:
+        """Return whether git's index holds a path, something below it, or a link by which it is reached.
+
+        Upper case does not matter, because it does not on every disk. Nothing outside the repository is tracked.
+        """
+        root = self.root.resolve()
+        places = {path.absolute(), path.resolve()}  # a link may be tracked, or what it leads to
+        names = {place.relative_to(root).as_posix().casefold() for place in places if place.is_relative_to(root)}
+        tracked = [name.casefold() for name in self.tracked_files("**")]
+        return any(
+            f"{one}/".startswith(f"{name}/") or f"{name}/".startswith(f"{one}/") for name in names for one in tracked
+        )
+
     def untracked_files(self, pattern: str) -> list[str]:
         """Return the files that match `pattern` and are neither in git's index nor ignored."""
         options = ("--others", "--exclude-standard", "--full-name", "-z")

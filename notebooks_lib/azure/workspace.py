@@ -55,16 +55,23 @@ def find_workspace(settings: Settings) -> Workspace:
     section = settings.azure
     if section.workspace:
         return Workspace(section.subscription, section.resource_group, section.workspace)
-    for folder in (settings.root, *settings.root.parents):
-        for place in (".azureml", "aml_config", ""):
-            workspace = _from_file(folder / place / "config.json")
-            if workspace is not None:
-                return workspace
+    file = find_config(settings.root)
+    workspace = _from_file(file) if file else None
+    if workspace is not None:
+        return workspace
     raise errors.SettingsError(
         'tracking.uri is "azureml", but no workspace is named: fill subscription, resource_group and workspace under'
         f" [azure] in {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into"
         f" {settings.root}"
     )
+
+
+def find_config(root: Path) -> Path | None:
+    """Return the nearest config.json at or above a project's root that names a workspace; None if there is none."""
+    files = (
+        folder / place / "config.json" for folder in (root, *root.parents) for place in (".azureml", "aml_config", "")
+    )
+    return next((file for file in files if _from_file(file) is not None), None)
 
 
 def tracking_uri(settings: Settings) -> str:

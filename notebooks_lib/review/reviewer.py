@@ -15,7 +15,7 @@ from notebooks_lib.notebooks import check_options
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
-from notebooks_lib.review import base_and_head_runs, source_proof
+from notebooks_lib.review import base_and_head_runs, source_proof, store_trust
 from notebooks_lib.review.affected_notebooks import (
     FingerprintChange,
     NotebookSource,
@@ -60,6 +60,8 @@ class Reviewer:
     say: Callable[[str], None] = lambda line: None
     _requests: dict[Path, RunRequest | str] = field(default_factory=dict)
     _dirty: bool = False
+    _tree: Path = Path()
+    """The checkout of the base."""
 
     def review(self) -> Review:
         """Return the review. Raises UsageError when the base does not exist or shares no history with the head."""
@@ -68,6 +70,7 @@ class Reviewer:
         state = provenance.git_state(self.repository.root)
         self._dirty = state is None or state.dirty
         with check_out(self.repository, commit) as tree:
+            self._tree = tree
             changes = find_fingerprint_changes(self.repository, commit, tree)
             notebooks = [self._review(change) for change in changes.notebooks]
         notebooks = list(self._with_findings(notebooks))
@@ -138,8 +141,10 @@ class Reviewer:
         if root not in self._requests:
             try:
                 request = RunRequest(settings.load(root, os.environ), self.run, self.seeds, self.say)
-                none = f"no runs are tracked here: {RUN_IT}"
-                self._requests[root] = none if request.store is None else request
+                base = self._tree / root.relative_to(self.repository.root.resolve())
+                why = store_trust.find_distrust(request.settings, base, self.repository)
+                why = why or ("" if request.store else f"no runs are tracked here: {RUN_IT}")
+                self._requests[root] = why or request
             except NbopsError as error:
                 self._requests[root] = reason(error)
         return self._requests[root]

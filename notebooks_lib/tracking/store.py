@@ -177,16 +177,7 @@ def tracking_uri(settings: Settings) -> str:
 
     The variables are NBOPS_TRACKING_URI and MLFLOW_TRACKING_URI.
     """
-    theirs = os.environ.get("MLFLOW_TRACKING_URI", "")
-    theirs = _users_uri.get(theirs, theirs)
-    if theirs and Env.OWNER_RUN in os.environ:
-        return theirs
-    ours = os.environ.get("NBOPS_TRACKING_URI", "")
-    if ours and theirs and absolute_uri(ours, settings.root) != absolute_uri(theirs, settings.root):
-        raise errors.SettingsError(
-            f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {theirs!r}: unset one of them"
-        )
-    chosen = ours or theirs or settings.tracking.uri
+    chosen = uri_of_variables(settings.root) or settings.tracking.uri
     if not chosen:
         return sqlite.sqlite_url(settings.layout.database)
     if chosen == "azureml":
@@ -194,6 +185,23 @@ def tracking_uri(settings: Settings) -> str:
 
         return workspace.tracking_uri(settings)
     return absolute_uri(chosen, settings.root)
+
+
+def uri_of_variables(root: Path) -> str:
+    """Return the tracking URI as the run owner or a variable names it; empty if none does.
+
+    Raises SettingsError when two variables name different stores.
+    """
+    theirs = os.environ.get("MLFLOW_TRACKING_URI", "")
+    theirs = _users_uri.get(theirs, theirs)
+    if theirs and Env.OWNER_RUN in os.environ:
+        return theirs
+    ours = os.environ.get("NBOPS_TRACKING_URI", "")
+    if ours and theirs and absolute_uri(ours, root) != absolute_uri(theirs, root):
+        raise errors.SettingsError(
+            f"NBOPS_TRACKING_URI is {ours!r} and MLFLOW_TRACKING_URI is {theirs!r}: unset one of them"
+        )
+    return ours or theirs
 
 
 def make_state(layout: Layout) -> None:

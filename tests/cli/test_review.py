@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -246,6 +247,25 @@ def test_a_repository_without_anything_of_ours(
     write(root / "new.ipynb", code("y = z"))
     content = review(capsys, code=1)
     assert [finding["code"] for finding in content["notebooks"][0]["new_findings"]] == ["F821"]
+
+
+def test_a_branch_gets_no_token_by_its_settings(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with (root / "production" / "settings.toml").open("a") as settings:
+            settings.write(f'[tracking]\nuri = "{uri}"\n')
+        write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+        commit(root)
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+        for arguments in ((), ("--run",)):
+            says = review(capsys, *arguments)["no_runs"]
+            assert says.startswith("[tracking] uri: not as at the base")
+            assert says.endswith("merge that first, or set NBOPS_TRACKING_URI yourself")
+        with pytest.raises(BlockingIOError):  # nobody asked
+            server.accept()
 
 
 def test_what_is_asked_for_wrongly(

@@ -1,0 +1,80 @@
+"""May the runs of a store count in a review? A branch must not choose who gets requests and tokens. Asks no store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from notebooks_lib import settings
+from notebooks_lib.azure import workspace
+from notebooks_lib.errors import SettingsError
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import sqlite, store
+
+_VARIABLES = {
+    "[tracking] uri": "NBOPS_TRACKING_URI",
+    "[azure]": "NBOPS_TRACKING_URI",
+    "config.json": "NBOPS_TRACKING_URI",
+    "[promotion] trusted_flavors": "NBOPS_PROMOTION_TRUSTED_FLAVORS",
+}
+"""What decides where requests go and which code is loaded -> the variable by which a reviewer decides it himself."""
+
+
+def find_distrust(head: Settings, base: Path, repository: GitRepository) -> str:
+    """Return why no store may be asked for the runs of a project, in one line with the way out; empty if one may be.
+
+    `base` is the root of the same project in a checkout of the base.
+    """
+    if repository.tracks(head.layout.state):
+        folder = repository.inside(head.layout.state)
+        return f"git tracks files under {folder}, so its runs may be made up: no store is asked; git rm -r {folder}"
+    differing = list(_differing(head, base, repository))
+    if differing:
+        variables = " and ".join(dict.fromkeys(_VARIABLES[name] for name in differing))
+        return (
+            f"{' and '.join(differing)}: not as at the base, and a branch must not choose it, so no store is asked; "
+            f"merge that first, or set {variables} yourself"
+        )
+    if not store.uri_of_variables(head.root):
+        tracked = [place for place in _places(head) if repository.tracks(place)]
+        if tracked:
+            name = f"{tracked[0].parent.name}/{tracked[0].name}"
+            return f"git tracks {name}, so its runs may be made up: no store is asked; set NBOPS_TRACKING_URI yourself"
+    return ""
+
+
+def _differing(head: Settings, base: Path, repository: GitRepository) -> Iterator[str]:
+    own = not repository.tracks(head.layout.settings_file)  # no branch brought it
+    try:
+        old = head if own else settings.load(base, os.environ)
+    except SettingsError:  # what cannot be read decides nothing, the variables do
+        old = settings.load(base / "nothing", os.environ)
+    uri = store.uri_of_variables(head.root) or head.tracking.uri
+    if uri != (store.uri_of_variables(head.root) or old.tracking.uri):
+        yield "[tracking] uri"
+    if uri == "azureml":
+        if head.azure != old.azure:
+            yield "[azure]"
+        elif not head.azure.workspace:
+            file = workspace.find_config(head.root)
+            if file and repository.tracks(file) and _content(file) != _content(workspace.find_config(base)):
+                yield "config.json"
+    if set(head.promotion.trusted_flavors) != set(old.promotion.trusted_flavors):
+        yield "[promotion] trusted_flavors"
+
+
+def _content(file: Path | None) -> bytes:
+    return file.read_bytes() if file else b""
+
+
+def _places(head: Settings) -> Iterator[Path]:
+    """Yield the files and folders of a store on this machine that the settings name."""
+    uri = store.absolute_uri(head.tracking.uri, head.root) if head.tracking.uri else ""
+    if sqlite.is_sqlite(uri):
+        yield sqlite.database_file(uri)
+        yield sqlite.artifact_root(uri)
+    elif uri.startswith("file:"):
+        yield Path(unquote(urlsplit(uri).path))

@@ -1,0 +1,116 @@
+"""A branch chooses neither the store that a review asks, nor the code that it loads, and brings no runs of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.store_trust import find_distrust
+from notebooks_lib.settings import load
+from tests.git_commands import commit, git, make_repository
+
+SERVER = '[tracking]\nuri = "https://runs.example.org"\n'
+AZURE = '[tracking]\nuri = "azureml"\n'
+WORKSPACE = '[azure]\nsubscription = "s"\nresource_group = "g"\nworkspace = "{}"\n'
+TRUSTED = '[promotion]\ntrusted_flavors = ["sklearn"]\n'
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = make_repository(tmp_path / "project")
+    (root / "production").mkdir()
+    write(root, "")
+    commit(root)
+    return root
+
+
+def write(root: Path, settings: str) -> None:
+    (root / "production" / "settings.toml").write_text(settings)
+
+
+def write_workspace(file: Path, name: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"subscription_id": "s", "resource_group": "g", "workspace_name": name}))
+
+
+def distrust(root: Path, base: str = "HEAD~1") -> str:
+    repository = GitRepository.find(root)
+    with check_out(repository, repository.commit(base)) as tree:
+        return find_distrust(load(root, os.environ), tree, repository)
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "named"),
+    [
+        ("", SERVER, "[tracking] uri"),
+        (SERVER, "", "[tracking] uri"),
+        (SERVER, SERVER.replace("org", "com"), "[tracking] uri"),
+        (AZURE + WORKSPACE.format("ours"), AZURE + WORKSPACE.format("theirs"), "[azure]"),
+        ("", TRUSTED, "[promotion] trusted_flavors"),
+        ("[broken", SERVER, "[tracking] uri"),
+        (SERVER, SERVER + "[kernels]\nwarm = false\n", ""),
+        ("", WORKSPACE.format("unused"), ""),
+    ],
+)
+def test_settings_that_choose_the_store_are_those_of_the_base(root: Path, base: str, head: str, named: str) -> None:
+    for content in (base, head):
+        write(root, content)
+        commit(root)
+    assert distrust(root).partition(": not as at the base, and a branch must not choose it")[0] == named
+
+
+def test_a_reviewer_names_the_store_himself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, SERVER + TRUSTED)
+    commit(root)
+    assert distrust(root).endswith("set NBOPS_TRACKING_URI and NBOPS_PROMOTION_TRUSTED_FLAVORS yourself")
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "https://mine.example.org")
+    assert distrust(root).endswith("set NBOPS_PROMOTION_TRUSTED_FLAVORS yourself")
+    monkeypatch.setenv("NBOPS_PROMOTION_TRUSTED_FLAVORS", "sklearn")
+    assert distrust(root) == ""
+
+
+def test_a_workspace_of_the_branch_is_not_asked_but_that_of_the_reviewer_is(root: Path) -> None:
+    write(root, AZURE)
+    (root / ".gitignore").write_text("/config.json\n")
+    write_workspace(root / "samples" / "config.json", "sample")
+    commit(root)
+    write_workspace(root / "config.json", "mine")
+    commit(root)
+    assert distrust(root) == "", "git does not track it"
+    (root / ".azureml").symlink_to("samples")
+    commit(root)
+    assert distrust(root).startswith("config.json: not as at the base")
+    (root / ".azureml").unlink()
+    (root / ".azureml").symlink_to(root.parent / "elsewhere")
+    write_workspace(root.parent / "elsewhere" / "config.json", "another")
+    commit(root)
+    assert distrust(root, "HEAD~2").startswith("config.json: not as at the base"), "a link out of the repository"
+
+
+@pytest.mark.parametrize("place", [".nbops/mlflow.db", ".NBOPS/azure/workspaces.json"])
+def test_runs_that_a_branch_brings_do_not_count(root: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / place).parent.mkdir(parents=True)
+    (root / place).write_text("forged")
+    commit(root)
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "azureml")
+    says = "git tracks files under .nbops, so its runs may be made up: no store is asked; git rm -r .nbops"
+    assert distrust(root) == distrust(root, "HEAD") == says
+
+
+def test_runs_that_a_branch_brings_elsewhere_do_not_count(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for uri, file in (("sqlite:///runs/all.db", "runs/artifacts/model"), ("mlruns", "mlruns/0/meta.yaml")):
+        write(root, f'[tracking]\nuri = "{uri}"\n')
+        commit(root)
+        assert distrust(root, "HEAD") == ""
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text("forged")
+        commit(root)
+        assert "so its runs may be made up: no store is asked; set NBOPS_TRACKING_URI yourself" in distrust(root)
+        git(root, "rm", "-r", "-q", "--cached", ".")
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "mlruns")
+    assert distrust(root, "HEAD") == "", "the reviewer wants it"
