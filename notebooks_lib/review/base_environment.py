@@ -21,6 +21,8 @@ from notebooks_lib.tracking import sqlite
 
 FOLDER = "review-environments"
 _READY = ".ready"
+_FAILED: dict[Path, str] = {}
+"""Why environments could not be made in this process: a review of many notebooks tries each once."""
 _NO_REASON = ("hint:", "warning:", "help:")
 
 
@@ -29,7 +31,7 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
 
     This Python is used if the base has no lock file, or the same one as the project of `head`. `say` is called with a
     line before the minutes that a new environment takes. Raises NbopsError when it cannot be made; nothing of it is
-    left then.
+    left then, and this process does not try it again.
     """
     lock = Layout(base).lock
     if not lock.is_file() or _digest(lock) == _digest(head.lock):
@@ -38,6 +40,8 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / _READY).exists():
+            if folder in _FAILED:
+                raise NbopsError(_FAILED[folder])
             say(f"the base has another {lock.name}: its environment is made once, which can take minutes")
             _make(folder, lock)
         python = _python(folder)
@@ -70,8 +74,10 @@ def _make(folder: Path, lock: Path) -> None:
         _uv("venv", "--quiet", "--python", sys.executable, str(folder))
         _uv("pip", "sync", "--quiet", "--python", _python(folder), "--compile-bytecode", str(lock))
         (folder / _READY).touch()
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, NbopsError):
+            _FAILED[folder] = str(error)
         raise
 
 
@@ -86,9 +92,15 @@ def _digest(lock: Path) -> str:
         return ""
 
 
+def _find_uv() -> str:
+    """Return uv beside this Python, which is there without an activated environment; else the one on the path."""
+    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+    return str(beside) if beside.is_file() else "uv"
+
+
 def _uv(*arguments: str) -> None:
     try:
-        done = subprocess.run(["uv", *arguments], capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run([_find_uv(), *arguments], capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError as error:
         raise NbopsError("the environment of the base's lock is made by uv, which is not installed") from error
     if done.returncode:

@@ -53,11 +53,14 @@ def test_an_environment_is_made_once(folders: tuple[Path, Layout]) -> None:
 def test_a_lock_that_does_not_install_is_one_line_and_leaves_nothing(folders: tuple[Path, Layout]) -> None:
     base, head = folders
     (base / "requirements.lock").write_text("no-such-package-of-anybody==1.0\n")
-    with pytest.raises(
-        NbopsError, match=r"^the environment of the base's lock cannot be made: .*no-such-package"
-    ) as caught:
-        find_python(base, head)
-    assert "\n" not in str(caught.value)
+    lines: list[str] = []
+    for _ in range(3):  # once for each notebook
+        with pytest.raises(
+            NbopsError, match=r"^the environment of the base's lock cannot be made: .*no-such-package"
+        ) as caught:
+            find_python(base, head, lines.append)
+        assert "\n" not in str(caught.value)
+    assert len(lines) == 1, "it is tried once"
     assert [path.suffix for path in (head.state / FOLDER).iterdir()] == [".lock"]
 
 
@@ -72,9 +75,19 @@ def test_two_versions_of_mlflow_never_share_a_database(folders: tuple[Path, Layo
         check_shared_store(base, "sqlite:///mlflow.db")
 
 
+def test_uv_beside_this_python_needs_no_activated_environment(
+    folders: tuple[Path, Layout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, head = folders
+    (base / "requirements.lock").write_text("# base\n")
+    monkeypatch.setenv("PATH", str(base))
+    assert Path(find_python(base, head)).is_file()
+
+
 def test_without_uv(folders: tuple[Path, Layout], monkeypatch: pytest.MonkeyPatch) -> None:
     base, head = folders
     (base / "requirements.lock").write_text("# base\n")
     monkeypatch.setenv("PATH", str(base))
+    monkeypatch.setattr(sys, "executable", str(base / "python"))
     with pytest.raises(NbopsError, match="made by uv, which is not installed"):
         find_python(base, head)
