@@ -156,11 +156,15 @@ class Reviewer:
         assert request.store is not None
         values = request.values(head, head)
         new = base_and_head_runs.find_runs_of(request, "head", head, values)
-        old = base_and_head_runs.find_runs_of(request, "base", base, request.values(base, head)) if base else SideRuns()
+        base_values = request.values(base, head) if base else []
+        old = base_and_head_runs.find_runs_of(request, "base", base, base_values) if base else SideRuns()
         review = replace(review, run_problems=tuple(side.problem for side in (new, old) if side.problem))
+        if new.problem:  # which says enough: no other run explains it
+            return review
         if not new.runs:
-            proof = source_proof.explain(request.store, head, values[0], self.repository)
-            why = _NOT_RUN if request.make and not request.makes(head) else _no_run(new, proof)
+            of_base = [base.fingerprint(given) for given in base_values] if base else []
+            proof = source_proof.explain(request.store, head, values[0], self.repository, of_base)
+            why = _NOT_RUN if request.make and not request.makes(head) else _no_run(proof)
             return replace(review, proof=proof, no_metrics_because=why)
         proof = source_proof.prove(new.runs, [head.fingerprint(given) for given in values], dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
@@ -182,9 +186,7 @@ class Reviewer:
         return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy).compare()
 
 
-def _no_run(head: SideRuns, proof: SourceProof) -> str:
-    if head.problem is not None:
-        return ""
+def _no_run(proof: SourceProof) -> str:
     newest = f"; the newest run, {proof.run_id[:8]}, is of another source" if proof.run_id else ""
     return f"there is no run of this source{newest}: {RUN_IT}"
 

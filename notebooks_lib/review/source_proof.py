@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from notebooks_lib.errors import UsageError
+from notebooks_lib.errors import NotebookError, UsageError
 from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import SourceProof
@@ -42,14 +45,18 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
 
 
 def explain(
-    store: Store, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+    store: Store,
+    source: NotebookSource,
+    values: Mapping[str, object],
+    repository: GitRepository,
+    base_fingerprints: Collection[str] = (),
 ) -> SourceProof:
     """Return how the source under review differs from that of the notebook's newest successful run.
 
-    The result names no run if none of the notebook's last `NEWEST` runs was successful.
+    Runs of the base are left out. The result names no run if none of the notebook's last `NEWEST` runs counts.
     """
     path = source.notebook.opened.relative_to(source.root).as_posix()
-    run = _newest_run(store, path)
+    run = _newest_run(store, path, base_fingerprints)
     if run is None:
         return SourceProof()
     return _proof(run, _differences(run, source, values, repository))
@@ -60,21 +67,22 @@ def _proof(run: RunInfo, differences: Iterable[str]) -> SourceProof:
     return SourceProof(run.run_id, fingerprint, commit, tuple(differences))
 
 
-def _newest_run(store: Store, path: str) -> RunInfo | None:
+def _newest_run(store: Store, path: str, base_fingerprints: Collection[str]) -> RunInfo | None:
     if "'" in path:  # which no condition can hold
         return None
     with translate_store_errors(store):
         experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
         condition = f"tags.`{Tag.NOTEBOOK}` = '{path}'"
         runs = store.client.search_runs(experiments, condition, max_results=NEWEST) if experiments else []
-    return next((run for run in map(query.run_info, runs) if run.ended), None)
+    ended = (run for run in map(query.run_info, runs) if run.ended)
+    return next((run for run in ended if run.tags.get(Tag.SOURCE_FINGERPRINT) not in base_fingerprints), None)
 
 
 def _differences(
     run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> Iterator[str]:
     known = False
-    for line in _known_differences(run, source, values):
+    for line in _known_differences(run, source, values, repository):
         known = True
         yield line
     helpers = _changed_helpers(run, source, repository)
@@ -84,14 +92,33 @@ def _differences(
         yield "since that run a file that the notebook imports changed, or its data"
 
 
-def _known_differences(run: RunInfo, source: NotebookSource, values: Mapping[str, object]) -> Iterator[str]:
-    if run.tags.get(Tag.CODE_SHA256) != source.notebook.code_sha256:
+def _known_differences(
+    run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+) -> Iterator[str]:
+    parameters = [
+        f"that run had `{name}` {run.params[name]}, here it is {value}"
+        for name, value in {**read_schema(source.notebook).defaults, **values}.items()
+        if name in run.params and run.params[name] != str(value)
+    ]
+    same_code = run.tags.get(Tag.CODE_SHA256) == source.notebook.code_sha256
+    if not (same_code or (parameters and _same_but_for_parameters(run, source.notebook, repository))):
         yield "since that run a code cell changed"
+    yield from parameters
     if run.tags.get(Tag.LOCK_SHA256, "") != source.lock_sha256:
         yield "since that run requirements.lock changed"
-    for name, value in {**read_schema(source.notebook).defaults, **values}.items():
-        if name in run.params and run.params[name] != str(value):
-            yield f"that run had `{name}` {run.params[name]}, here it is {value}"
+
+
+def _same_but_for_parameters(run: RunInfo, notebook: Notebook, repository: GitRepository) -> bool:
+    """Return whether the code cells are those of the run's commit but for the one with the parameters."""
+    content = _committed(repository, run.tags.get(COMMIT, ""), notebook.path)
+    try:
+        old = document.parse(notebook.path, content)
+    except NotebookError:
+        return False
+    if old.code_sha256 != run.tags.get(Tag.CODE_SHA256):  # it ran with uncommitted changes
+        return False
+    cells = ([cell.source for cell in one.code_cells if PARAMETERS_TAG not in cell.tags] for one in (old, notebook))
+    return next(cells) == next(cells)
 
 
 def _changed_helpers(run: RunInfo, source: NotebookSource, repository: GitRepository) -> list[str]:
@@ -100,11 +127,16 @@ def _changed_helpers(run: RunInfo, source: NotebookSource, repository: GitReposi
     if not repository.has(commit):
         return []
     for name, digest in source.modules.items():
-        try:
-            version = repository.find_file(commit, repository.inside(source.root / name))
-            content = next(repository.blobs([version.blob])) or b""
-        except UsageError:
-            content = b""
+        content = _committed(repository, commit, source.root / name)
         if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() != digest:
             changed.append(name)
     return changed
+
+
+def _committed(repository: GitRepository, commit: str, path: Path) -> bytes:
+    """Return a file at a commit; empty if it is not there."""
+    try:
+        version = repository.find_file(commit, repository.inside(path))
+    except UsageError:
+        return b""
+    return next(repository.blobs([version.blob])) or b""

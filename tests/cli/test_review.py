@@ -17,6 +17,7 @@ import pytest
 
 from notebooks_lib.__main__ import run
 from notebooks_lib.datasets import holdout_ledger
+from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.base_checkout import PREFIX
 from notebooks_lib.review.reviewer import Reviewer
 from notebooks_lib.settings import load
@@ -118,12 +119,13 @@ def test_from_change_to_numbers_and_their_proof(
     assert not (root / ".nbops" / "holdout.jsonl").exists(), "the holdout was not read"
     assert store.client.get_experiment_by_name(holdout_ledger.EXPERIMENT) is None
 
+    found_run = again["proof"]["run_id"]  # not that of the base, which was made after it
     helper, lock, notebook_file = "experimentation/helpers.py", "requirements.lock", "experimentation/ridge.ipynb"
-    for file, before, after in (
-        (helper, "return Ridge", "return  Ridge"),
-        (lock, "a==1", "a==2"),
-        (notebook_file, "1000.0", "1000.1"),
-        (notebook_file, "3 * rmse", "4 * rmse"),
+    for file, before, after, difference in (
+        (helper, "return Ridge", "return  Ridge", f"since that run {helper} changed"),
+        (lock, "a==1", "a==2", "since that run requirements.lock changed"),
+        (notebook_file, "1000.0", "1000.1", "that run had `alpha` 1000.0, here it is 1000.1"),
+        (notebook_file, "3 * rmse", "4 * rmse", "since that run a code cell changed"),
     ):
         content = (root / file).read_text()
         assert content.count(before) == 1
@@ -132,8 +134,8 @@ def test_from_change_to_numbers_and_their_proof(
         (notebook,) = review(capsys)["notebooks"]
         assert not notebook["exact_source"]
         assert notebook["metrics"] == []
-        assert "is of another source" in notebook["no_metrics_because"]
-        assert len(notebook["proof"]["differences"]) >= 1
+        assert f"the newest run, {found_run[:8]}, is of another source" in notebook["no_metrics_because"]
+        assert notebook["proof"]["differences"] == [difference]
         git(root, "reset", "--quiet", "--hard", "HEAD~1")
     (notebook,) = review(capsys)["notebooks"]
     assert notebook["exact_source"]
@@ -247,6 +249,23 @@ def test_a_repository_without_anything_of_ours(
     write(root / "new.ipynb", code("y = z"))
     content = review(capsys, code=1)
     assert [finding["code"] for finding in content["notebooks"][0]["new_findings"]] == ["F821"]
+
+
+def test_a_head_that_failed_is_not_explained_by_another_run(
+    root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_store(migrated, root)
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    head, store = NotebookSource.read(root, "experimentation/ridge.ipynb"), connect(load(root, {}))
+    for status, fingerprint in (("FINISHED", "another"), ("FAILED", head.fingerprint())):
+        failure = {Tag.FAILURE: "KeyError", Tag.FAILURE_MESSAGE: "'age'"} if status == "FAILED" else {}
+        tags = {Tag.NOTEBOOK: "experimentation/ridge.ipynb", Tag.SOURCE_FINGERPRINT: fingerprint, Tag.END: status}
+        run_id = store.client.create_run("0", tags=tags | failure).info.run_id
+        store.client.set_terminated(run_id, status)
+    (notebook,) = review(capsys, code=1)["notebooks"]
+    assert [problem["failure"]["error"] for problem in notebook["run_problems"]] == ["KeyError"]
+    assert (notebook["proof"]["differences"], notebook["no_metrics_because"]) == ([], "")
 
 
 def test_a_branch_gets_no_token_by_its_settings(
