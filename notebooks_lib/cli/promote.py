@@ -85,6 +85,8 @@ def _promote(
 
     _check_subject({**schema.defaults, **values}, project)
     _check_stages(values.get("stages"), project)
+    if not as_json and (note := _unlogged_note({**schema.defaults, **values}, project)):
+        click.echo(f"note: {note}", err=True)
     planned = plan.make_plan(path, project, {**values, "dry_run": not live})
     with output.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
@@ -182,6 +184,30 @@ def _check_subject(values: Mapping[str, Any], project: Settings) -> None:
     experiments = query.experiments(connect(project))
     if isinstance(experiment, str) and experiment not in experiments:
         raise UnknownNameError("experiment", experiment, experiments)
+
+
+def _unlogged_note(values: Mapping[str, Any], project: Settings) -> str:
+    """Return a warning when only the newest runs will be scored, since none has logged the metric; else empty.
+
+    It is for the terminal, before the holdout is read, so it goes by the runs' tags and reads no dataset.
+    """
+    from notebooks_lib.datasets import loader
+    from notebooks_lib.metrics import builtin
+    from notebooks_lib.promotion import run_ranking
+    from notebooks_lib.tracking import query
+    from notebooks_lib.tracking.store import connect
+
+    experiment, metric, limit = (values.get(name) for name in ("experiment", "metric", "max_candidates"))
+    if not (isinstance(experiment, str) and metric in builtin.METRICS and isinstance(limit, int)):
+        return ""
+    largest = builtin.DIRECTIONS[metric] == "max"
+    runs = query.promising_runs(connect(project), experiment, metric, largest=largest).runs
+    refs = [tag.ref for run in runs for tag in run.dataset_tags]
+    if wanted := values.get("dataset"):
+        name, version = loader.parse_ref(wanted)
+        refs = [ref for ref in refs if ref == wanted or (version is None and ref.startswith(f"{name}@"))]
+    same = [run for run in runs if refs[:1] and refs[0] in (tag.ref for tag in run.dataset_tags)]
+    return run_ranking.unlogged_note(metric, same, limit)
 
 
 def _model(values: Mapping[str, Any]) -> str:

@@ -173,7 +173,8 @@ def find_candidates(
         else:
             candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)
-    candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, str(selection))
+    cut = "; ".join(filter(None, (str(selection), run_ranking.unlogged_note(metric.name, single, limit))))
+    candidates = Candidates(experiment, metric, data, chosen, (), tuple(out), elsewhere, cut)
     if not ranked and champion is None:
         raise PromotionError(candidates.no_candidate)
     out += [Candidate(run, run.metrics.get(metric.name), refused=f"not among the first {limit}") for run in waiting]

@@ -13,7 +13,7 @@ from notebooks_lib.run_result import finite
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 
-__all__ = ["RankedRun", "Ranking", "RankingTable", "rank"]
+__all__ = ["RankedRun", "Ranking", "RankingTable", "rank", "unlogged_note"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,17 @@ def _row_json(row: RankedRun) -> dict[str, Any]:
         "dirty": {"true": True, "false": False}.get(run.tags.get(Tag.GIT_DIRTY, "")),
         "started_ms": run.started_ms,
     }
+
+
+def unlogged_note(metric: str, runs: Sequence[RunInfo], limit: int) -> str:
+    """Return a warning that promotion scores only the newest of `runs`, since none of them logged the metric.
+
+    Empty when a run did, or when all are scored. Repetitions of a run count once.
+    """
+    different = {run.tags.get(Tag.RUN_FINGERPRINT) or run.run_id for run in runs}
+    if len(different) <= limit or any(metric in run.metrics for run in runs):
+        return ""
+    return (
+        f"no run has logged {metric}: of {len(different)} runs only the {limit} newest are scored on the validation "
+        f"rows, and the best may not be among them; to score all: -p max_candidates={len(different)}"
+    )

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.cli import promote
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
+from tests.promotion.conftest import Trials
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,3 +35,19 @@ def test_a_usage_error_of_promote_starts_nothing(
     assert program.run(["promote", *(word for pair in given for word in ("-p", pair))]) == 2
     assert message in capsys.readouterr().err
     assert not project.layout.executed.exists()
+
+
+@pytest.mark.tracking
+def test_a_metric_that_no_run_logged_is_named_before_the_notebook_starts(
+    project: Settings,
+) -> None:
+    trials, used = Trials(project), {Tag.DATASET_PREFIX + "shop": "shop@1#" + "0" * 64}
+    runs = [trials.run({"log_loss": 0.3}, experiment="shop", **used) for _ in range(6)]
+    shop = {"experiment": "shop", "metric": "brier", "max_candidates": 5}
+    note = promote._unlogged_note(shop, project)
+    assert note.startswith("no run has logged brier: of 6 runs only the 5 newest are scored")
+    assert "-p max_candidates=6" in note
+    assert promote._unlogged_note({**shop, "dataset": "shop"}, project) == note
+    assert promote._unlogged_note({**shop, "dataset": "shop@2"}, project) == ""
+    trials.store.client.log_metric(runs[0], "brier", 0.2)
+    assert promote._unlogged_note(shop, project) == ""

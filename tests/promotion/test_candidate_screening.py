@@ -123,6 +123,9 @@ def test_of_many_runs_that_did_not_log_the_metric_the_newest_are_scored(trials, 
     candidates = gate(max_candidates=2).candidates()
     assert [each.run.run_id for each in candidates.ranked] == [new]
     assert [outcomes(candidates)[run] for run in runs[:3]] == ["it has no rmse, and is not among the newest"] * 3
+    assert "no run has logged rmse: of 5 runs only the 2 newest are scored" in str(candidates)
+    assert str(candidates).endswith("to score all: -p max_candidates=5")
+    assert "no run has logged" not in str(gate(max_candidates=5).candidates())
 
 
 def test_without_candidates_and_champion_the_error_says_why(trials, houses, gate):
