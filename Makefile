@@ -82,10 +82,16 @@ proof: setup  ## the slow proofs: chaos, many at once; how often the gate of pro
 	OMP_NUM_THREADS=1 python -m benchmarks.promotion
 
 verify: setup  ## run the notebooks that have learned bands again, and compare their metrics; stale ones are named
-	@for bands in experimentation/*.bands.toml; do \
+	@set -o pipefail; all=0; verified=0; report=$$(mktemp); \
+	for bands in experimentation/*.bands.toml; do \
 		test -e "$$bands" || { echo "no notebook has bands yet: nbops verify NOTEBOOK --learn"; exit 0; }; \
-		echo "$$bands"; nbops verify --allow-stale "$${bands%.bands.toml}.ipynb" || failed=1; \
-	done; exit $${failed:-0}
+		all=$$((all + 1)); echo "$$bands"; \
+		nbops verify --allow-stale "$${bands%.bands.toml}.ipynb" | tee "$$report" || failed=1; \
+		if grep -q '^VERIFIED ' "$$report"; then verified=$$((verified + 1)); fi; \
+	done; rm -f "$$report"; summary="$$verified of $$all verified"; \
+	if [ $$verified = $$all ]; then echo "$$summary"; else \
+		echo "$${GITHUB_ACTIONS:+::}warning$${GITHUB_ACTIONS:+::} $$summary: make learn learns stale bands again"; fi; \
+	exit $${failed:-0}
 
 learn: setup  ## learn the bands that `make verify` compares with again, after a change that is meant: minutes
 	@for bands in experimentation/*.bands.toml; do nbops verify --learn "$${bands%.bands.toml}.ipynb" || exit 1; done

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,38 @@ def test_learn_verify_worse_broken_stale(project: Settings, capsys: pytest.Captu
     assert "STALE the bands are of source " in capsys.readouterr().out
     assert run(["compare", "sample", "--metric", "rmse:min"]) == 0
     assert "no successful run yet" in capsys.readouterr().out, "repeated runs are not ranked"
+
+
+@pytest.mark.parametrize(
+    ("printed", "host", "code", "last"),
+    [
+        (["VERIFIED 1 run(s)", "VERIFIED 1 run(s)"], "", 0, "2 of 2 verified"),
+        (["STALE the bands are", "VERIFIED 1 run(s)"], "", 0, "warning 1 of 2 verified: make learn "),
+        (["STALE the bands are"], "true", 0, "::warning:: 0 of 1 verified: make learn "),
+        (["OUTSIDE 1 run(s)", "VERIFIED 1 run(s)"], "", 2, "warning 1 of 2 verified: make learn "),
+        ([], "", 0, "no notebook has bands yet: "),
+    ],
+)
+def test_make_verify_says_how_many_were_verified(
+    printed: list[str], host: str, code: int, last: str, tmp_path: Path
+) -> None:
+    """The recipe is real. The command is one that prints the file and, as it does, fails with OUTSIDE."""
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / "experimentation").mkdir()
+    for name in ("requirements.lock", "pyproject.toml", ".venv/.ready"):
+        (tmp_path / name).touch()
+    command = tmp_path / ".venv/bin/nbops"
+    command.write_text('#!/bin/sh\ncat "$3"\n! grep -q OUTSIDE "$3"\n')
+    command.chmod(0o755)
+    for number, text in enumerate(printed):
+        (tmp_path / f"experimentation/{number}.ipynb").write_text(text + "\n")
+        (tmp_path / f"experimentation/{number}.bands.toml").touch()
+    makefile = Path(__file__).parents[2] / "Makefile"
+    environment = {**os.environ, "GITHUB_ACTIONS": host}
+    make = ["make", "--no-print-directory", "-f", str(makefile), "verify"]
+    done = subprocess.run(make, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(last)
 
 
 @pytest.mark.parametrize(
