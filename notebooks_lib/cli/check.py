@@ -118,7 +118,8 @@ def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
         try:
             notebooks.append(document.read(file))
         except errors.NotebookError as error:
-            violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, str(error)))
+            message = str(error).removeprefix(f"{file}: ")  # each format names the file itself
+            violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, message))
     violations += notebook_rules.check_with_ruff(
         notebooks, lambda notebook: check_options.of_folder(notebook.path.parent).builtins
     )

@@ -223,6 +223,8 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise errors.NotebookError(f"{path}: a link to {path.readlink()}: no file is there") from error
         if not path.parent.is_dir():
             raise errors.NotebookError(f"{path}: no such notebook; there is no folder {path.parent}") from error
         names = [entry.name for entry in path.parent.glob("*.ipynb")]

@@ -44,6 +44,17 @@ def test_paths_are_files_or_folders_and_json_is_for_ci(empty_project, capsys):
     ]
 
 
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
+def test_what_is_no_notebook_is_named_once(tmp_path, capsys, form):
+    (tmp_path / "broken.ipynb").write_text("{")
+    (tmp_path / "link.ipynb").symlink_to("gone.ipynb")
+    assert run(["check", "--format", form, "broken.ipynb", "link.ipynb"]) == 1
+    printed = capsys.readouterr().out
+    assert str(tmp_path) not in printed
+    assert "a link to gone.ipynb: no file is there" in printed
+    assert (printed.count("broken.ipynb"), printed.count("link.ipynb")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
