@@ -143,6 +143,7 @@ TESTED_IN = {
     "release/traffic_and_champion": "release/test_canary_deployment",
     "release/version_deployment": "release/test_promotion_pipeline",
     "review/figure_files": "review/test_markdown_report",
+    "review/markdown_text": "review/test_markdown_report",
     "review/report_text": "review/test_markdown_report",
     "review/run_record": "review/test_run_comparison",
     "review/source_proof": "cli/test_review",

@@ -82,7 +82,7 @@ def command(
     else:
         from notebooks_lib.review.markdown_report import to_markdown
 
-        click.echo(to_markdown(review, figures=_link(figures, Path())), nl=False)
+        click.echo(to_markdown(review, figures=_link(figures, Path()), page=html is not None), nl=False)
     return review.exit_code
 
 
@@ -99,7 +99,8 @@ def _write(review: Review, html: Path | None, markdown: Path | None, figures: Pa
         if markdown is not None:
             from notebooks_lib.review.markdown_report import to_markdown
 
-            markdown.write_text(to_markdown(review, figures=_link(figures, markdown.parent)), "utf-8")
+            report = to_markdown(review, figures=_link(figures, markdown.parent), page=html is not None)
+            markdown.write_text(report, "utf-8")
     except OSError as error:
         if errors.machine_fault(error):
             raise

@@ -24,11 +24,15 @@ from notebooks_lib.review.notebook_review import (
 )
 from notebooks_lib.run_result import Failure
 
-IN_PAGE = "in the page"
 _VERDICTS: tuple[Verdict, ...] = ("worse", "better", "higher", "lower", "no difference found")
 """From what matters most to what matters least."""
 NAME = re.compile(r"`([^`]+)`")
 """A name in backticks; splitting a text by it gives plain words and names in turn."""
+
+
+def elsewhere(*, page: bool) -> str:
+    """Return where a reader finds what a report leaves out: in the page, or how to get one if none was written."""
+    return "in the page" if page else "shown by `--html`"
 
 
 def by_importance(notebooks: Iterable[NotebookReview]) -> list[NotebookReview]:

@@ -13,7 +13,8 @@ from markdown_it.token import Token
 
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.review.figure_files import file_name, write_figures
-from notebooks_lib.review.markdown_report import LIMIT, MARKER, MOST_FIGURES, code, prose, to_markdown
+from notebooks_lib.review.markdown_report import LIMIT, MARKER, MOST_FIGURES, to_markdown
+from notebooks_lib.review.markdown_text import code, prose
 from notebooks_lib.review.notebook_review import Gain, MetricChange, NotebookReview, RunProblem
 from notebooks_lib.review.review_page import to_page
 from tests.notebooks import building
@@ -220,7 +221,7 @@ def test_many_notebooks_stay_under_the_limit_with_their_numbers(number: int) -> 
     assert named == number
     assert text.count("59.21") == named
     if number == 40:
-        assert "lines: in the page" in text or "more lines in the page" in text
+        assert "more lines (in the page)" in text
 
 
 def test_the_longest_diff_shrinks_and_short_ones_stay() -> None:
@@ -233,8 +234,29 @@ def test_the_longest_diff_shrinks_and_short_ones_stay() -> None:
     assert 50_000 < len(text) <= LIMIT
     assert "\n".join("+" + line for line in "abcdefgh") in text
     shown = text.count("+x = 1  # as long as this\n")
-    assert f"{9_000 - shown} more lines in the page" in text
+    assert f"{9_000 - shown} more lines (in the page)" in text
     assert f"<details><summary>{shown} lines</summary>" in text
+
+
+def test_a_large_notebook_keeps_its_findings_and_leaves_the_others_their_diffs() -> None:
+    cells = [building.code(f"x{number} = 1  # {'a long line ' * 4}", id=f"x{number}") for number in range(1_400)]
+    large = replace(BOOSTING, path="large.ipynb", diff=compare_notebooks(read("q.ipynb"), read("q.ipynb", *cells)))
+    small = NotebookReview("q.ipynb", diff=compare_notebooks(read("q.ipynb"), read("q.ipynb", building.code("y = 1"))))
+    text = to_markdown(review(large, small))
+    assert_harmless(text)
+    assert "Undefined name `plto`" in text
+    assert "+y = 1" in text
+    assert re.search(r"^\d+ more changes with \d+ lines \(in the page\)$", text, re.MULTILINE)
+
+
+def test_without_a_page_the_report_says_how_to_get_one() -> None:
+    metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(30))
+    large = replace(many(1).notebooks[0], metrics=metrics)
+    text = to_markdown(review(*(replace(large, path=f"{place}.ipynb") for place in range(30))), page=False)
+    assert_harmless(text)
+    assert "in the page" not in text
+    for words in ("5 more (shown by `--html`)", "lines (shown by `--html`)", "1 changed (shown by `--html`)"):
+        assert words in text
 
 
 def test_hundreds_of_changed_cells_are_folded() -> None:
@@ -252,7 +274,7 @@ def test_hundreds_of_changed_cells_are_folded() -> None:
 def test_a_thousand_metrics_do_not_hide_the_first() -> None:
     metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(1_000))
     text = to_markdown(review(replace(RIDGE, metrics=metrics)))
-    assert "975 more in the page" in text
+    assert "975 more (in the page)" in text
 
 
 def test_figures_are_shown_where_their_files_were_written(tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""How much of each notebook a report shows, so that it stays below a limit: the longest diffs shrink first. Pure.
+
+What a notebook has more than its share is cut from its own part: it takes no room away from another one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from notebooks_lib.review import report_text
+from notebooks_lib.review.markdown_text import fence, folded
+
+FOLDED = 15
+"""Lines of a diff above which it is folded."""
+MOST_OPEN = 25
+"""Changed cells and files of a notebook above which all of them are folded: the next notebook is near then."""
+FEW_LINES, FEW_DIFFS = 8, 3
+"""Diffs lose lines down to the first number, then some of them go, down to the second, and then lines again."""
+_BREAK = "\n\n"
+
+
+@dataclass(frozen=True)
+class Diff:
+    """The diff of one cell or file."""
+
+    title: str
+    """Markdown."""
+    lines: tuple[str, ...]
+
+    def render(self, most: int, elsewhere: str) -> str:
+        """Return the title and at most so many lines."""
+        if not self.lines:
+            return self.title
+        shown = self.lines[:most]
+        missing = report_text.count(len(self.lines) - len(shown), "more line" if shown else "line")
+        note = f"{missing} ({elsewhere})" if len(shown) < len(self.lines) else ""
+        if not shown:
+            return f"{self.title}: {note}"
+        block = fence(shown, "diff")
+        if len(shown) > FOLDED:
+            block = folded(report_text.count(len(shown), "line"), block)
+        return _joined(self.title, block, note)
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """One notebook in a report, as Markdown of which more or less is shown."""
+
+    brief: str
+    """The notebook in one line."""
+    essentials: str
+    """What failed, the summary, numbers and findings."""
+    details: str
+    diffs: tuple[Diff, ...]
+
+
+def fit(head: str, sections: Sequence[ReportSection], limit: int, elsewhere: str) -> str:
+    """Return a report of `head` and the sections, the most important first, with at most `limit` characters.
+
+    Too long ones lose, in this order: diffs, details, and essentials; these have one line in their place. What is left
+    out is counted, and `elsewhere` says where it is.
+    """
+    rest = _BREAK + "{}" + f" ({elsewhere})\n"
+    room = limit - len(head) - len(rest.format(report_text.count(len(sections), "more notebook"))) - len(_BREAK)
+    named = _first_that_fit([len(section.brief) + 1 for section in sections], room)
+    shown = [_Shown(section, elsewhere) for section in sections[:named]]
+    room -= sum(len(one.text) + len(_BREAK) for one in shown)
+    for step in (_Shown.with_essentials, _Shown.with_details):
+        for one in shown:
+            room -= step(one, room)
+    open_ones = sorted((one for one in shown if one.detailed), key=lambda one: one.length_of_diffs)
+    for place, one in enumerate(open_ones):
+        room -= one.with_diffs(room // (len(open_ones) - place))
+    full, brief = ([one.text for one in shown if bool(one.essential) is kind] for kind in (True, False))
+    missing = report_text.count(len(sections) - named, "more notebook")
+    last = f"{missing} ({elsewhere})" if len(sections) > named else ""
+    return _joined(head, *full, "\n".join(brief), last) + "\n"
+
+
+class _Shown:
+    """A section and its text so far. Each step returns by how many characters the text grew: none without room."""
+
+    def __init__(self, section: ReportSection, elsewhere: str) -> None:
+        self.section, self.elsewhere = section, elsewhere
+        self.text = section.brief
+        self.essential = self.detailed = False
+
+    def with_essentials(self, room: int) -> int:
+        grown = self._grow(room, self.section.essentials, _left_out(self.section.diffs, self.elsewhere))
+        self.essential = grown is not None
+        return grown or 0
+
+    def with_details(self, room: int) -> int:
+        if not self.essential:
+            return 0
+        left_out = _left_out(self.section.diffs, self.elsewhere)
+        grown = self._grow(room, self.section.essentials, self.section.details, left_out)
+        self.detailed = grown is not None
+        return grown or 0
+
+    def with_diffs(self, room: int) -> int:
+        before = len(_left_out(self.section.diffs, self.elsewhere))
+        diffs = _render_some(self.section.diffs, room + before, self.elsewhere)
+        return self._grow(room, self.section.essentials, self.section.details, diffs) or 0
+
+    @property
+    def length_of_diffs(self) -> int:
+        return sum(len(diff.title) + sum(map(len, diff.lines)) for diff in self.section.diffs)
+
+    def _grow(self, room: int, *parts: str) -> int | None:
+        text = _joined(*parts)
+        grown = len(text) - len(self.text)
+        if grown > room:
+            return None
+        self.text = text
+        return grown
+
+
+def _render_some(diffs: Sequence[Diff], room: int, elsewhere: str) -> str:
+    """Return as much of a notebook's diffs as fits; if nothing does, how much there is."""
+    lines, number = max((len(diff.lines) for diff in diffs), default=0), len(diffs)
+
+    def too_long(lines: int, number: int) -> bool:
+        return len(_render(diffs, number, lines, elsewhere)) > room
+
+    for few_lines, few_diffs in ((FEW_LINES, FEW_DIFFS), (1, 1), (0, 0)):
+        if too_long(lines, number):
+            lines = _most(few_lines, lines, partial(too_long, number=number))
+        if too_long(lines, number):
+            number = _most(few_diffs, number, partial(too_long, lines))
+    return _render(diffs, number, lines, elsewhere)
+
+
+def _most(fewest: int, most: int, too_many: Callable[[int], bool]) -> int:
+    """Return the largest number that is not too many, or the fewest if all are."""
+    numbers = range(min(fewest, most), most + 1)
+    return numbers[max(bisect_left(numbers, True, key=too_many) - 1, 0)]
+
+
+def _render(diffs: Sequence[Diff], number: int, lines: int, elsewhere: str) -> str:
+    text = _BREAK.join(diff.render(lines, elsewhere) for diff in diffs[:number])
+    if number > MOST_OPEN:
+        text = folded(report_text.count(number, "change"), text)
+    return _joined(text, _left_out(diffs[number:], elsewhere, "more change" if number else "change"))
+
+
+def _left_out(diffs: Sequence[Diff], elsewhere: str, noun: str = "change") -> str:
+    if not diffs:
+        return ""
+    lines = sum(len(diff.lines) for diff in diffs)
+    size = f" with {report_text.count(lines, 'line')}" if lines else ""
+    return f"{report_text.count(len(diffs), noun)}{size} ({elsewhere})"
+
+
+def _first_that_fit(lengths: Sequence[int], room: int) -> int:
+    for number, length in enumerate(lengths):
+        room -= length
+        if room < 0:
+            return number
+    return len(lengths)
+
+
+def _joined(*parts: str) -> str:
+    return _BREAK.join(filter(None, parts))

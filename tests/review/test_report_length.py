@@ -1,0 +1,71 @@
+"""A report stays below its limit, and what is large in one notebook takes nothing away from another one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from notebooks_lib.review.report_length import Diff, ReportSection, fit
+
+LIMIT = 60_000
+WHERE = "in the page"
+LEFT_OUT = re.compile(r"\b(\d+)(?: more)? lines? \(in the page\)")
+
+
+def section(name: int, *lines: int, width: int = 20, essentials: int = 300, details: int = 100) -> ReportSection:
+    """A notebook with a diff of so many lines for each of `lines`."""
+    diffs = tuple(Diff(f"**cell {cell}** edited", ("+" + "x" * width,) * number) for cell, number in enumerate(lines))
+    return ReportSection(f"- q{name}: brief", f"### q{name}\n\n{'e' * essentials}", "d" * details, diffs)
+
+
+def parts(text: str) -> dict[str, str]:
+    """The notebooks that are shown with more than one line."""
+    return {part.split("\n")[0]: part for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
+
+
+SHAPES: dict[str, list[ReportSection]] = {
+    "none": [],
+    "one line": [section(0, 1)],
+    "1,400 cells beside one": [section(0, *[1] * 1_400, width=40), section(1, 1)],
+    "60 notebooks of 25 cells": [section(name, *[8] * 25) for name in range(60)],
+    "wide lines": [section(name, *[200] * 3, width=300) for name in range(20)],
+    "empty diffs": [section(0, *[0] * 3_000), section(1, 3)],
+    "a long one beside short ones": [section(0, 20_000), *(section(name, 5, 3) for name in range(1, 9))],
+    "long titles": [ReportSection("- q0", "### q0", "", (Diff("t" * 70_000, ("+",) * 9),)), section(1, 3)],
+    "essentials above the limit": [section(0, 9, essentials=70_000), *(section(name, 9) for name in range(1, 9))],
+    "details above the limit": [section(0, 9, details=70_000), *(section(name, 9) for name in range(1, 9))],
+    "more notebooks than lines fit": [section(name, 9) for name in range(2_000)],
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_whatever_comes(name: str) -> None:
+    text = fit("head", SHAPES[name], LIMIT, WHERE)
+    assert len(text) <= LIMIT
+    shown = parts(text)
+    for one in SHAPES[name]:
+        part = shown.get(one.essentials.split("\n")[0].removeprefix("### "), "")
+        lines = sum(len(diff.lines) for diff in one.diffs)
+        assert not part or part.count("\n+") + sum(map(int, LEFT_OUT.findall(part))) == lines
+        if sum(len(other.essentials) + 60 for other in SHAPES[name]) < LIMIT:
+            assert one.essentials in text, "what failed, numbers and findings are never cut"
+        if lines < 10 and len(SHAPES[name]) < 10 and len(one.essentials + one.details) < 1_000:
+            assert part.count("\n+") == lines or len(one.diffs[0].title) > LIMIT, (
+                "a small one is whole beside any other"
+            )
+
+
+def test_large_and_small() -> None:
+    text = fit("head", [section(0, *[1] * 1_400, width=40), section(1, 1, width=40)], LIMIT, WHERE)
+    first, second = parts(text).values()
+    assert len(text) > 0.9 * LIMIT
+    assert second.count("\n+") == 1
+    (changes, lines) = map(int, re.findall(r"(\d+) more changes with (\d+) lines \(in the page\)", first)[0])
+    assert first.count("\n+") == 1_400 - lines == 1_400 - changes > 500
+
+
+def test_many_notebooks_of_many_cells_show_some_of_each() -> None:
+    text = fit("head", [section(name, *[8] * 25) for name in range(60)], LIMIT, WHERE)
+    assert all(part.count("\n+") >= 3 for part in parts(text).values())
+    assert len(parts(text)) == 60
