@@ -22,7 +22,8 @@ from notebooks_lib.cli import output
 def command(paths: tuple[Path, ...], setup_git: bool) -> int:
     """Remove outputs, counts and noisy metadata from notebooks, add missing cell ids, and write them in one form.
 
-    Cells tagged `keep_output` keep their outputs. Without PATHS: all notebooks of this project. `-` reads a notebook
+    Cells tagged `keep_output` keep their outputs. A Python notebook gets the kernel `python3` in place of its own; one
+    of another language keeps its kernel. Without PATHS: all notebooks of this project. `-` reads a notebook
     from standard input and writes it to standard output; what is no notebook passes unchanged.
     """
     if setup_git:

@@ -53,6 +53,11 @@ def ran() -> dict[str, Any]:
     return building.raw(*cells, metadata=metadata | {"widgets": {}, "title": "kept"})
 
 
+def test_the_help_says_that_the_kernel_is_replaced(capsys):
+    assert run(["clean", "--help"]) == 0
+    assert "A Python notebook gets the kernel `python3`" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_does_not_belong_in_git_goes_and_the_rest_stays(monkeypatch, capfdbinary):
     cleaned = json.loads(filtered(json.dumps(ran()).encode(), monkeypatch, capfdbinary))
     text, ordinary, kept = cleaned["cells"]
