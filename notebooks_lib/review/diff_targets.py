@@ -63,7 +63,7 @@ def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffT
     A single file is compared with HEAD, any other single target with the work tree. A revision next to a file means
     that file at the revision. `A..B` is A and B; `A...B`, as in a pull request, is their merge base and B.
     """
-    targets = [parse_target(text, folder) for text in _without_range(texts, folder)] or [RevisionTarget("HEAD")]
+    targets = _parse_all(_without_range(texts, folder), folder) or [RevisionTarget("HEAD")]
     base, head = targets[0], targets[1] if len(targets) > 1 else None
     runs = [target.run_id for target in (base, head) if isinstance(target, RunTarget)]
     if len(runs) == 1:
@@ -73,6 +73,25 @@ def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffT
     if isinstance(base, RevisionTarget) and base.path and head is None:
         return base, FileTarget(find_repository(folder).root / base.path)
     return _with_path(base, head, folder), _with_path(head, base, folder)
+
+
+def _parse_all(texts: Sequence[str], folder: Path) -> list[DiffTarget]:
+    """Return the targets of all words. A word that names nothing beside a run is said to be no run."""
+    targets: list[DiffTarget] = []
+    wrong: dict[str, errors.UsageError] = {}
+    for text in texts:
+        try:
+            targets.append(parse_target(text, folder))
+        except errors.UsageError as error:
+            wrong[text] = error
+    for text, problem in wrong.items():
+        if any(isinstance(target, RunTarget) for target in targets):
+            raise errors.UsageError(
+                f"{text!r} is no run, file or revision; a run is named by its id, or by 4 or more characters of its "
+                "beginning, as `nbops compare` shows them"
+            ) from problem
+        raise problem
+    return targets
 
 
 def _with_path(target: T, other: DiffTarget | None, folder: Path) -> T:

@@ -73,6 +73,8 @@ def test_paths_of_a_revision_count_from_the_root_or_from_here(root):
         (["mian", "q.ipynb"], "unknown revision 'mian'"),
         (["deep"], "deep is a folder"),
         (["01234567", "q.ipynb"], "if it is a run, name another run beside it"),
+        (["01234567", "nonex"], "'nonex' is no run, file or revision; a run is named by its id"),
+        (["nonex", "01234567"], "'nonex' is no run, file or revision; a run is named by its id"),
         (["01234567"], "if it is a run, name another run beside it"),
     ],
 )

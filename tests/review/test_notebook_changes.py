@@ -56,6 +56,20 @@ def test_modified_renamed_new_deleted_untracked_and_unchanged_notebooks(root):
     assert changes(root)["untracked.ipynb"].state == "untracked"
 
 
+def test_a_deleted_notebook_can_be_named(root):
+    first = git(root, "rev-parse", "HEAD")
+    (root / "good.ipynb").unlink()
+    for words in (["good.ipynb"], [first, "good.ipynb"], ["HEAD:good.ipynb"]):
+        (change,) = changes_between(*parse_targets(words, root), root)
+        assert (change.path, change.state, change.diff and change.diff.summary) == (
+            "good.ipynb",
+            "deleted",
+            "4 cells removed",
+        )
+    with pytest.raises(errors.NotebookError, match=r"unknown notebook 'never.ipynb'"):
+        list(changes_between(*parse_targets(["never.ipynb"], root), root))
+
+
 CONFLICT = json.dumps(raw(*CELLS), indent=1).replace(' "nbformat": 4', '<<<<<<< HEAD\n "nbformat": 4', 1)
 BAD = {
     "not JSON": (b"{", "not a notebook: not JSON"),
