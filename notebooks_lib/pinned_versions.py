@@ -1,9 +1,10 @@
-"""Which versions of packages nbops pins, by the metadata of its installation. It installs and compares nothing."""
+"""Which versions of packages nbops pins, by the metadata of its installation. It installs nothing."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 
 def pins(extra: str = "") -> dict[str, str]:
@@ -14,6 +15,30 @@ def pins(extra: str = "") -> dict[str, str]:
 def parse_lock(text: str) -> dict[str, str]:
     """Return name -> version of the packages in a lock file, as pip and uv write it."""
     return parse_pins(line.rstrip("\\ ") for line in text.splitlines() if line[:1].isalnum())
+
+
+def find_other_versions(pins: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> installed version of the packages that are installed in another version than the pinned one.
+
+    Packages that are not installed are left out, because no code can have used them.
+    """
+    others = {}
+    for name, pinned in pins.items():
+        with suppress(importlib.metadata.PackageNotFoundError):
+            installed = importlib.metadata.version(name) or "unknown"
+            if not _is_version(installed, pinned):
+                others[name] = installed
+    return others
+
+
+def _is_version(installed: str, pinned: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
+
+    try:
+        return installed == pinned or SpecifierSet(f"=={pinned}").contains(installed, prereleases=True)  # 2.3.0+cpu
+    except InvalidVersion:
+        return False
 
 
 def parse_pins(requirements: Iterable[str], extra: str = "") -> dict[str, str]:

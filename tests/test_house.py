@@ -146,7 +146,6 @@ TESTED_IN = {
     "review/markdown_text": "review/test_markdown_report",
     "review/report_text": "review/test_markdown_report",
     "review/run_record": "review/test_run_comparison",
-    "review/source_proof": "cli/test_review",
     "running/cell_usage_table": "running/test_executed_notebook_writer",
     "running/engine": "running/test_runner",
     "running/interruption": "running/test_runner",

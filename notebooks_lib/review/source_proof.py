@@ -36,6 +36,12 @@ def prove(runs: Sequence[RunInfo], fingerprints: Sequence[str], *, dirty: bool) 
 def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
     if run.tags.get(Tag.SOURCE_FINGERPRINT) != fingerprint:
         yield "the source changed while it ran"
+    if Tag.LOCK_SHA256 in run.tags:
+        installed = run.tags.get(Tag.LOCK_INSTALLED)
+        if installed is None:
+            yield "the run did not record whether the packages of requirements.lock were installed: run it again"
+        elif installed != "true":
+            yield f"the run had other packages than requirements.lock ({installed})"
     if dirty:
         yield "the work tree has uncommitted changes: its source is in no commit"
     elif Tag.GIT_DIRTY not in run.tags:

@@ -67,6 +67,7 @@ class OwnedRun:
             Tag.PARAMETERS: _text(start.parameters),
             Tag.CODE_SHA256: start.code_sha256,
             Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
+            Tag.LOCK_INSTALLED: provenance.lock_installed(store.settings.layout) if start.lock_sha256 else "",
             **(start.tags or {}),
         }
         tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}

@@ -9,14 +9,18 @@ import os
 import socket
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from notebooks_lib import __version__, process_identity
 from notebooks_lib.paths import Layout
+from notebooks_lib.pinned_versions import find_other_versions, parse_lock
 from notebooks_lib.tags import Tag
 
 DIFF_LIMIT = 1_000_000
 """Characters of an uncommitted diff that are kept at most."""
+MOST_PACKAGES = 5
+"""Packages that are named where others than those of the lock are installed."""
 _NO_SOURCE = (":(exclude).nbops", ":(top,exclude,glob)**/__pycache__/**")
 """Files of nbops and bytecode of Python are no change of a project, even where git does not ignore them."""
 NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
@@ -71,6 +75,25 @@ def lock_sha256(layout: Layout) -> str:
         return hashlib.sha256(layout.lock.read_bytes()).hexdigest()
     except OSError:
         return ""
+
+
+def lock_installed(layout: Layout) -> str:
+    """Return "true" if no package is installed in another version than the project's lock file says, else these.
+
+    Empty without a lock file.
+    """
+    try:
+        return _lock_installed(layout.lock.read_text("utf-8", "replace"))
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _lock_installed(lock: str) -> str:
+    pins = parse_lock(lock)
+    others = [f"{name} {version}, locked {pins[name]}" for name, version in find_other_versions(pins).items()]
+    more = f"; {len(others) - MOST_PACKAGES} more" if len(others) > MOST_PACKAGES else ""
+    return "; ".join(others[:MOST_PACKAGES]) + more or "true"
 
 
 def owner_tags() -> dict[str, str]:

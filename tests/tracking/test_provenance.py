@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from notebooks_lib.paths import Layout
 from notebooks_lib.settings import load
 from notebooks_lib.tracking import provenance, store
 
@@ -83,3 +85,12 @@ def test_where_there_is_no_commit_nothing_is_said(tmp_path: Path, caplog: pytest
     _git(tmp_path, "init", "-q")
     assert provenance.git_state(tmp_path) is None
     assert caplog.text == ""
+
+
+def test_packages_in_another_version_than_the_lock_are_named(tmp_path: Path) -> None:
+    layout, installed = Layout(tmp_path), importlib.metadata.version("numpy")
+    assert provenance.lock_installed(layout) == ""
+    layout.lock.write_text(f"numpy=={installed}\nnot-installed==1\n")
+    assert provenance.lock_installed(layout) == "true"
+    layout.lock.write_text("numpy==1.0.0 \\\n    --hash=sha256:00\n")
+    assert provenance.lock_installed(layout) == f"numpy {installed}, locked 1.0.0"
