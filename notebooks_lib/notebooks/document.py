@@ -253,7 +253,10 @@ def _json(path: Path, content: bytes) -> Any:
 
 
 def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    """Convert a notebook of an old format to format 4, as Jupyter does."""
+    """Convert a notebook of an old format to format 4, as Jupyter does, but without ids.
+
+    Jupyter makes random ones: other ones at each reading, and none that the file holds.
+    """
     import logging
 
     import nbformat
@@ -273,6 +276,9 @@ def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
         ) from error
     finally:
         log.disabled = before
+    for cell in converted["cells"]:
+        cell.pop("id", None)
+    converted["nbformat_minor"] = 4
     return converted
 
 

@@ -99,6 +99,14 @@ def test_a_file_that_is_not_a_notebook_is_named_for_what_it_is(tmp_path, content
     assert "\n" not in str(caught.value)
 
 
+def test_a_notebook_of_an_old_format_is_the_same_at_each_reading_and_has_no_ids(tmp_path):
+    cells = [{"cell_type": "code", "input": ["x = 1"]}, {"cell_type": "markdown", "source": "text"}]
+    path = tmp_path / "old.ipynb"
+    path.write_text(json.dumps({"worksheets": [{"cells": cells}], "nbformat": 3}))
+    assert [cell.id for cell in document.read(path).cells] == [None, None]
+    assert document.read(path).raw == document.read(path).raw
+
+
 def test_a_missing_notebook_names_the_nearest_one(tmp_path):
     write(tmp_path / "ridge.ipynb")
     with pytest.raises(NotebookError, match=r"did you mean 'ridge\.ipynb'"):
