@@ -87,11 +87,12 @@ class GitRepository:
     def default_branch(self) -> str:
         """Return the branch that pull requests go to: the remote's default branch, else main or master.
 
-        Raises UsageError when there is none of these.
+        Raises UsageError when there is none of these, or no commit yet.
         """
         for name in ("origin/HEAD", "origin/main", "origin/master", "main", "master"):
             if self.has(name):
                 return _git(self.root, "rev-parse", "--abbrev-ref", name).decode("utf-8", "replace").strip() or name
+        self.commit("HEAD")
         raise errors.UsageError("no default branch is known here (origin/HEAD, main, master): name the base")
 
     def is_shallow(self) -> bool:

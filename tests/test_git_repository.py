@@ -55,6 +55,12 @@ def test_files_that_differ_between_commits_or_from_the_work_tree(root):
     assert states(repository, "HEAD", None) == {}
 
 
+def test_without_a_commit_there_is_no_default_branch_to_name(tmp_path):
+    repository = GitRepository.find(make_repository(tmp_path / "new"))
+    with pytest.raises(errors.UsageError, match="has no commit yet: nothing to compare with"):
+        repository.default_branch()
+
+
 def test_contents_come_in_order_and_an_object_that_is_not_there_is_none(root):
     repository = GitRepository.find(root)
     names = [repository.find_file("HEAD", f"{name}.ipynb").blob for name in ("same", "edited")]

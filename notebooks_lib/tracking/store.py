@@ -242,9 +242,16 @@ def _greet(uri: str) -> None:
 def translate_store_errors(store: Store) -> Iterator[None]:
     """Within the block, turn an MLflow error about a store that refuses or cannot be reached into a TrackingError."""
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
     try:
         yield
+    except UnsupportedModelRegistryStoreURIException as error:  # of runs as well as of models
+        known = ", ".join(filter(None, error.supported_uri_schemes))
+        raise errors.TrackingError(
+            f"{store.uri}: no store has such an address; it begins with one of {known}: change [tracking] uri, or the "
+            "variable MLFLOW_TRACKING_URI"
+        ) from error
     except MlflowException as error:
         why = errors.machine_fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
         raise errors.TrackingError(f"{store.uri}: {why}") from error

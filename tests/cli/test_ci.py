@@ -82,7 +82,7 @@ def test_without_git_or_commits_the_review_is_left_out(
     assert "left out: " in rows(capfd.readouterr().out)["review"]
     make_repository(tmp_path)
     run(["ci"])
-    assert "left out: no default branch is known here" in rows(capfd.readouterr().out)["review"]
+    assert "has no commit yet: nothing to compare with" in rows(capfd.readouterr().out)["review"]
 
 
 STEP = """import pathlib, time

@@ -115,6 +115,20 @@ def test_a_server_that_is_away_is_told_at_once(project: Settings, monkeypatch: p
         store.connect(project)
 
 
+@pytest.mark.tracking
+def test_an_address_of_no_store_names_those_that_are_allowed(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "bogus://x")
+    connected = store.connect(project)
+    words = (
+        r"^bogus://x: no store has such an address; it begins with one of file, .*, azureml: change .tracking. uri, "
+    )
+    with pytest.raises(errors.TrackingError, match=words) as caught, store.translate_store_errors(connected):
+        connected.client.search_experiments()
+    assert len(str(caught.value)) < 300
+
+
 def test_importing_the_library_imports_no_mlflow() -> None:
     code = (
         "import sys, notebooks_lib.tracking, notebooks_lib.running.plan, notebooks_lib.cli.main\n"
