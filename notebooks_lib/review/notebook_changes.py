@@ -84,7 +84,21 @@ def changed_notebooks(
     blobs = repository.blobs(version.blob for file in files for version in file.versions if version.blob)
     for file in files:
         contents = [next(blobs) if side and side.blob else None for side in (file.base, file.head)]
-        yield _changed_notebook(repository, file, *contents)
+        for change in _without_false_rename(_changed_notebook(repository, file, *contents)):
+            if only in (None, change.path):
+                yield change
+
+
+def _without_false_rename(change: NotebookChange) -> Iterator[NotebookChange]:
+    """Yield a renamed notebook that shares no cell with the old one as two: git compares the JSON, much of it alike."""
+    diff = change.diff
+    same = diff and any(one.base and one.head and one.base.source == one.head.source for one in diff.cells)
+    if change.state != "renamed" or diff is None or not diff.cells or same:
+        yield change
+        return
+    gone, new = Notebook(Path(change.old_path), ()), Notebook(Path(change.path), ())
+    yield NotebookChange(change.old_path, "deleted", diff=compare_notebooks(diff.base, gone))
+    yield NotebookChange(change.path, "added", diff=compare_notebooks(new, diff.head))
 
 
 def _in_work_tree(repository: GitRepository, base: RevisionTarget, head: FileTarget) -> Iterator[NotebookChange]:

@@ -70,6 +70,21 @@ def test_a_deleted_notebook_can_be_named(root):
         list(changes_between(*parse_targets(["never.ipynb"], root), root))
 
 
+def test_small_notebooks_without_a_common_cell_are_no_rename(root):
+    write(root / "old.ipynb", code("print(1)"))
+    commit(root)
+    (root / "old.ipynb").unlink()
+    write(root / "new.ipynb", code("print(2)"))
+    git(root, "add", "--all")
+    assert git(root, "status", "--short") == "R  old.ipynb -> new.ipynb", "as git takes it"
+    assert {path: (one.state, one.old_path, one.diff and one.diff.summary) for path, one in changes(root).items()} == {
+        "old.ipynb": ("deleted", "", "1 cell removed"),
+        "new.ipynb": ("added", "", "1 cell added"),
+    }
+    (change,) = changes_between(*parse_targets(["new.ipynb"], root), root)
+    assert (change.path, change.state) == ("new.ipynb", "added")
+
+
 CONFLICT = json.dumps(raw(*CELLS), indent=1).replace(' "nbformat": 4', '<<<<<<< HEAD\n "nbformat": 4', 1)
 BAD = {
     "not JSON": (b"{", "not a notebook: not JSON"),
