@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from notebooks_lib.notebooks import expressions
+from notebooks_lib.errors import NotebookError
+from notebooks_lib.notebooks import document, expressions
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
 
 _NOT_OURS = {".venv", "venv", "site-packages", "dist-packages", ".nbops", "node_modules", "__pycache__"}
@@ -37,8 +38,7 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
     folder = notebook.opened.parent
     bases = [base for base in dict.fromkeys((folder, root, root / "src")) if base.is_relative_to(root)]
     digests: dict[Path, str] = {}
-    files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]
-    names = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
+    files, names = _run_and_imported(notebook, folder)
     done: set[str] = set()
     while files or names:
         if not files:
@@ -54,6 +54,17 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
         except OSError:
             continue  # it cannot be imported either
         digests[path] = hashlib.sha256(text).hexdigest()
+        if (
+            path.suffix == ".ipynb"
+        ):  # `%run` of it: it runs in this notebook's folder, but its own comes first in sys.path
+            with contextlib.suppress(NotebookError):
+                more_files, more_names = _run_and_imported(document.parse(path, text), folder)
+                files.extend(more_files)
+                if path.parent not in bases:
+                    bases.append(path.parent)
+                    done.clear()
+                names.extend(more_names)
+            continue
         names.extend(_imports_of(text, _package(path, bases)))
     return sorted((path.relative_to(root).as_posix(), digest) for path, digest in digests.items())
 
@@ -100,6 +111,13 @@ class ProjectModules:
                 return []
             stamps.append((stat.st_mtime_ns, stat.st_size))
         return stamps
+
+
+def _run_and_imported(notebook: Notebook, folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the files that the cells run in `folder`, and the dotted names that they import."""
+    files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]
+    names = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
+    return files, names
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

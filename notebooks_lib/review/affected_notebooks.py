@@ -25,6 +25,9 @@ from notebooks_lib.tracking import provenance
 COPIES = {".nbops", ".ipynb_checkpoints"}
 """Folders of notebooks that nobody wrote."""
 
+NOT_READ = {".ipynb", ".py", ".md", ".rst"}
+"""Endings of files that are code, of which the fingerprint tells, or prose."""
+
 
 @dataclass(frozen=True)
 class NotebookSource:
@@ -110,6 +113,21 @@ def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -
         unchanged=len(others) + len(tracked) - len(through),
         only_outputs=tuple(sorted(change.path for change in others if not change.old_path)),
     )
+
+
+def find_other_files(repository: GitRepository, base: str, head: str | None) -> tuple[str, ...]:
+    """Return the changed files that a notebook may read, though no fingerprint covers them: data, queries, options.
+
+    A `head` of None is the work tree, with the files that git does not ignore.
+    """
+    changed = {version.path for file in repository.changed_files(base, head, "**") for version in file.versions}
+    new = repository.untracked_files("**") if head is None else []
+    return tuple(path for path in sorted({*changed, *new}) if _is_read(PurePosixPath(path)))
+
+
+def _is_read(path: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.suffix not in NOT_READ and path.name not in (Layout(Path()).lock.name, "LICENSE")
 
 
 def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefix: str = "") -> list[HelperChange]:

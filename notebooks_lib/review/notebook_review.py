@@ -217,6 +217,8 @@ class Review:
     """Notebooks with equal fingerprints."""
     only_outputs: tuple[str, ...] = ()
     """Of them, those whose files changed without a change of source: outputs, counts, metadata or ids."""
+    other_files: tuple[str, ...] = ()
+    """Changed files that notebooks may read, and whose change makes no notebook count as changed."""
     no_runs: str = ""
     """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
@@ -238,6 +240,7 @@ class Review:
             "failed": any(notebook.failed for notebook in self.notebooks),
             "unchanged": self.unchanged,
             "only_outputs": list(self.only_outputs),
+            "other_files": list(self.other_files),
             "no_runs": self.no_runs,
             "faults_only": self.faults_only,
             "notebooks": [notebook.as_json() for notebook in self.notebooks],

@@ -81,6 +81,9 @@ def circumstances(review: Review) -> list[str]:
     if review.only_outputs:
         names = listed([f"`{path}`" for path in review.only_outputs], 5)
         lines.append(f"no source change, only outputs, counts, metadata or ids: {names}")
+    if review.other_files:
+        names = listed([f"`{path}`" for path in review.other_files], 5)
+        lines.append(f"also changed, and a notebook that reads it may give other numbers: {names}")
     if review.unchanged:
         lines.append(f"{count(review.unchanged, 'notebook')} unchanged")
     if not review.notebooks and review.base_commit == review.head_commit:

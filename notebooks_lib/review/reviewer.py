@@ -21,6 +21,7 @@ from notebooks_lib.review.affected_notebooks import (
     NotebookSource,
     find_fingerprint_changes,
     find_helpers,
+    find_other_files,
 )
 from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
 from notebooks_lib.review.base_checkout import check_out
@@ -87,6 +88,7 @@ class Reviewer:
             notebooks=tuple(notebooks),
             unchanged=changes.unchanged,
             only_outputs=changes.only_outputs,
+            other_files=find_other_files(self.repository, commit, None),
             no_runs=no_runs,
             faults_only=any(self._options(one.diff.head).faults_only for one in notebooks if one.diff),
         )
@@ -166,7 +168,8 @@ class Reviewer:
             proof = source_proof.explain(request.store, head, values[0], self.repository, of_base)
             why = _NOT_RUN if request.make and not request.makes(head) else _no_run(proof)
             return replace(review, proof=proof, no_metrics_because=why)
-        proof = source_proof.prove(new.runs, [head.fingerprint(given) for given in values], dirty=self._dirty)
+        fingerprints = [head.fingerprint(given) for given in values]
+        proof = source_proof.prove(new.runs, fingerprints, self.repository, dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
         review = replace(review, proof=proof, metrics=self._compare(request, old, new))
         if not review.metrics:

@@ -11,25 +11,33 @@ from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.parameter_schema import read_schema
-from notebooks_lib.review.affected_notebooks import NotebookSource
+from notebooks_lib.review.affected_notebooks import NotebookSource, find_other_files
 from notebooks_lib.review.notebook_review import SourceProof
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, translate_store_errors
 
+MOST_FILES = 5
+"""Changed files that are named."""
 COMMIT = "mlflow.source.git.commit"
 NEWEST = 20
 """Runs of a notebook among which the newest that ended well is looked for."""
 
 
-def prove(runs: Sequence[RunInfo], fingerprints: Sequence[str], *, dirty: bool) -> SourceProof:
+def prove(
+    runs: Sequence[RunInfo], fingerprints: Sequence[str], repository: GitRepository, *, dirty: bool
+) -> SourceProof:
     """Return whether the numbers of successful runs come from the source with these fingerprints, one a run.
 
     `dirty` says whether the work tree under review has uncommitted changes.
     """
     pairs = zip(runs, fingerprints, strict=True)
-    differences = [line for run, fingerprint in pairs for line in _doubts(run, fingerprint, dirty=dirty)]
+    differences = [
+        line
+        for run, fingerprint in pairs
+        for line in (*_doubts(run, fingerprint, dirty=dirty), *_changed_data(run, repository))
+    ]
     return _proof(runs[0], dict.fromkeys(differences))
 
 
@@ -48,6 +56,17 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
         yield "the run recorded no commit"
     elif run.tags[Tag.GIT_DIRTY] != "false":
         yield "the run began with uncommitted changes in its work tree"
+
+
+def _changed_data(run: RunInfo, repository: GitRepository) -> Iterator[str]:
+    commit = run.tags.get(COMMIT, "")
+    if commit in ("", repository.commit("HEAD")):
+        return
+    if not repository.has(commit):
+        yield f"the run's commit {commit[:8]} is not in this clone, so the files that it may read are not compared"
+    elif files := find_other_files(repository, commit, "HEAD"):
+        more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
+        yield f"since that run {', '.join(files[:MOST_FILES])}{more} changed, which the notebook may read"
 
 
 def explain(

@@ -268,6 +268,17 @@ def test_a_head_that_failed_is_not_explained_by_another_run(
     assert (notebook["proof"]["differences"], notebook["no_metrics_because"]) == ([], "")
 
 
+def test_data_that_a_branch_changes_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "data.csv").write_text("a\n1\n")
+    (root / "notes.md").write_text("text")
+    commit(root)
+    (root / "q.sql").write_text("select 1")
+    content = review(capsys)
+    assert (content["notebooks"], content["other_files"]) == ([], ["data.csv", "q.sql"])
+    assert run(["review"]) == 0
+    assert "a notebook that reads it may give other numbers: `data.csv`, `q.sql`" in capsys.readouterr().out
+
+
 def test_a_branch_gets_no_token_by_its_settings(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,19 @@ def test_the_projects_modules_are_followed_through_all_imports(importing_project
     assert modules(importing_project, cell) == found
 
 
+def test_a_notebook_that_is_run_brings_its_modules(tmp_path: Path) -> None:
+    (tmp_path / "work" / "sub").mkdir(parents=True)
+    for name in ("work/util.py", "work/sub/inner.py", "work/sub/util.py"):
+        (tmp_path / name).write_text("")
+    write(tmp_path / "work" / "sub" / "q.ipynb", code("import util\nimport inner\n"), code("%run other.ipynb"))
+    write(tmp_path / "work" / "other.ipynb", code("%run sub/q.ipynb"))
+    (tmp_path / "work" / "bad.ipynb").write_text("{")
+    assert modules(tmp_path, "%run sub/q.ipynb\n%run bad.ipynb", "import util") == {
+        *("work/util.py", "work/sub/q.ipynb", "work/sub/util.py", "work/sub/inner.py", "work/other.ipynb"),
+        "work/bad.ipynb",
+    }
+
+
 def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(importing_project):
     path = importing_project / "nb" / "n.ipynb"
     write(path, code("import changing"))
