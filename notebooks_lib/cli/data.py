@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, date, boolean …"
 SHORT = 12
 """Digits of a fingerprint that are shown."""
+MOST_SHARES = 10
+"""Classes of a target whose share is shown."""
 
 
 @click.group()
@@ -192,6 +194,16 @@ def _json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
+def _classes(dataset: Dataset) -> str:
+    """Return the shares of the target's classes; empty for a target without classes."""
+    from notebooks_lib.datasets import data_quality
+
+    shares = data_quality.class_shares(dataset)
+    shown = ", ".join(f"{name} {share:.1%}" for name, share in [*shares.items()][:MOST_SHARES])
+    more = f" and {len(shares) - MOST_SHARES} rarer ones" if len(shares) > MOST_SHARES else ""
+    return f"{shown}{more} of train and validation" if shares else ""
+
+
 def _print(dataset: Dataset) -> None:
     facts = [
         ("description", dataset.description),
@@ -203,6 +215,7 @@ def _print(dataset: Dataset) -> None:
             f"holdout {dataset.rows_held_out} (read by promotion only{dataset.left})",
         ),
         ("parts by", _parts_by(dataset)),
+        ("classes", _classes(dataset)),
     ]
     click.echo(click.style(dataset.ref, bold=True))
     for label, value in facts:

@@ -20,6 +20,27 @@ ALIKE = 0.05
 """Share of holdout rows that may have the features of a training row before it is remarked on."""
 
 
+MOST_CLASSES = 20
+"""With more different values, a target of whole numbers is an amount, not a class."""
+FREE_TEXT = 0.5
+"""Share of different texts in a column above which it is remarked on as free text."""
+
+
+def class_shares(dataset: Dataset) -> dict[str, float]:
+    """Return the share of each class of the target in the train and validation rows, the commonest first.
+
+    Empty without a target, and for a target that is an amount.
+    """
+    import pandas as pd
+
+    if dataset.target is None or dataset.columns[dataset.target] not in ("text", "boolean", "integer"):
+        return {}
+    shares = pd.concat([dataset.train.y, dataset.validation.y]).value_counts(normalize=True)
+    if dataset.columns[dataset.target] == "integer" and len(shares) > MOST_CLASSES:
+        return {}
+    return {str(name): float(share) for name, share in shares.items()}
+
+
 def count_missing(ref: str, column: str, settings: Settings) -> int:
     """Return how many rows of a dataset version, over all parts, have no value in a column."""
     return int(loader.open_table(ref, settings).table[column].to_pandas().isna().sum())
@@ -31,21 +52,49 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
     Another warns that many holdout rows have the features of train or validation rows.
     """
     texts = []
+    settings = settings or here()
     for column, kind in dataset.columns.items():
         if kind == "text":
             values = dataset.train.frame[column].dropna().astype(str)
             resemblance = _looks_like(column, values) if len(values) else ""
             if resemblance:
                 texts.append(f"column {column!r} is text: {resemblance}")
-    alike = (
-        0.0 if dataset.group or dataset.key or dataset.time else share_seen_in_training(dataset.ref, settings or here())
-    )
+            elif column in dataset.train.features and len(values) > MOST_CLASSES < values.nunique():
+                texts += _free_text(dataset, column, settings)
+    texts += _rare_class(dataset, settings.promotion.min_class_rows)
+    alike = 0.0 if dataset.group or dataset.key or dataset.time else share_seen_in_training(dataset.ref, settings)
     if alike > ALIKE:
         texts.append(
             f"{alike:.0%} of the holdout has the same features as rows of train or validation; rows that belong "
             "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
         )
     return texts
+
+
+def _free_text(dataset: Dataset, column: str, settings: Settings) -> list[str]:
+    """Return a remark on a column of text whose values hardly repeat; empty for any other."""
+    values = loader.open_table(dataset.ref, settings).table[column].to_pandas().dropna()
+    if values.nunique() <= FREE_TEXT * len(values):
+        return []
+    return [
+        f"column {column!r} holds {values.nunique()} different texts in {len(values)} rows: free text, or a name of "
+        "the row; consider leaving it out"
+    ]
+
+
+def _rare_class(dataset: Dataset, least: int) -> list[str]:
+    """Return a remark if the holdout probably has too few rows of the rarest class to decide a promotion."""
+    shares = class_shares(dataset)
+    if not shares:
+        return []
+    rarest = min(shares, key=lambda name: shares[name])
+    rows = round(shares[rarest] * dataset.rows_held_out)
+    if rows >= least:
+        return []
+    return [
+        f"about {rows} of the {dataset.rows_held_out} holdout rows are of class {rarest!r}, and promotion wants "
+        f"{least} (min_class_rows): add rows, or it stays undecided"
+    ]
 
 
 def _looks_like(column: str, values: pd.Series[str]) -> str:

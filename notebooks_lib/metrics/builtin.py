@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +44,16 @@ def find(name: str, *, positive: str = "") -> Metric:
     if metric.task == "regression":
         raise UsageError(f"positive={positive}: {metric.name} is a metric of numbers, without classes; leave it out")
     return replace(metric, positive=positive, note=f"of class {positive}" if metric.note == LAST else metric.note)
+
+
+def with_class_named(metric: Metric, classes: Sequence[object]) -> Metric:
+    """Return the metric with a note that names the class it is about, if nobody chose one."""
+    if metric.note != LAST:
+        return metric
+    if len(classes) != 2:
+        return replace(metric, note="the mean over the classes")
+    other, positive = map(str, classes)
+    return replace(metric, note=f"of class {positive}; for the other: -p {shlex.quote(f'positive={other}')}")
 
 
 def check(name: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib import datasets
 from notebooks_lib.datasets import run_datasets
 from notebooks_lib.errors import ModelError, PromotionError, UsageError
+from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.metric import Metric, Truth, sort_key
 from notebooks_lib.models import champions, logged_models, model_files
 from notebooks_lib.promotion import model_scoring, run_ranking
@@ -162,6 +163,7 @@ def find_candidates(
     waiting, silent = _waiting(single, metric, limit)
     out += [Candidate(run, None, refused=f"it has no {metric.name}, and is not among the newest") for run in silent]
     truth = model_scoring.truth_of(data, data.validation, metric)
+    metric = metric if truth.classes is None else builtin.with_class_named(metric, truth.classes.tolist())
     withdrawn = _withdrawn(store, versions)
     ranked: list[Candidate] = []
     while waiting and len(ranked) < limit:

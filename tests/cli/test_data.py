@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_wrong_input_is_reported_without_a_traceback(
     told = capsys.readouterr()
     assert reason in told.err
     assert told.out == ""
+
+
+def test_add_shows_the_shares_of_the_targets_classes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("id,size,gone\n" + "".join(f"{i},{i / 4},{'yes' if i % 4 == 0 else 'no'}\n" for i in range(400)))
+    assert nbops(["data", "add", str(file), "--name", "gone", "--target", "gone", "--key", "id"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  classes"))
+    assert re.fullmatch(r"  classes +no 7\d\.\d%, yes 2\d\.\d% of train and validation", line)

@@ -87,3 +87,29 @@ def test_what_names_no_file_is_one_line(question, capsys):
     assert error.count("\n") == 1
     assert "\x1b" not in error
     assert not Path("experimentation").exists()
+
+
+def test_the_cells_of_the_template_take_free_text_a_rare_class_and_missing_numbers():
+    import numpy as np
+    import pandas as pd
+
+    from notebooks_lib.metrics.builtin import METRICS
+    from notebooks_lib.metrics.metric import Answers, Truth
+
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"age": random.normal(size=400), "note": [f"Müller rief an, {i}" for i in range(400)]})
+    table["fraud"] = np.where(table["age"] + random.normal(size=400) > 2.2, "yes", "no")
+    table.loc[::7, "age"] = np.nan
+    parts = (SimpleNamespace(X=rows.drop(columns="fraud"), y=rows["fraud"]) for rows in (table[:250], table[250:]))
+    names = dict(zip(("train", "validation"), parts, strict=True)) | {"C": 1.0}
+    cells = {cell.id: cell.source for cell in document.read(TEMPLATE).code_cells}
+    imports, _, _ = cells["setup"].partition("from notebooks_lib")
+    checks = cells["checks"].partition("\n")[2].partition("\n")[2]  # the first two lines are about duplicate rows
+    for source in (imports, cells["baseline"], cells["model"], cells["evaluation"], checks):
+        exec(source, names)
+    model, metrics = names["model"], names["metrics"]
+    assert model[0].get_feature_names_out().tolist()[1:] == ["onehotencoder__note_infrequent_sklearn"]
+    X, y = names["validation"].X, names["validation"].y
+    answers = Answers(model.predict(X), model.predict_proba(X))
+    for name in ("brier", "roc_auc", "log_loss", "accuracy"):  # what promotion computes, so that no run is refused
+        assert metrics[name] == pytest.approx(METRICS[name].score(Truth(y.to_numpy(), model.classes_), answers)), name

@@ -98,3 +98,31 @@ def test_text_that_looks_like_something_else_is_remarked_on(
     (remark,) = data_quality.remarks(added, empty_project)
     assert "column 'c' is text" in remark
     assert words in remark
+
+
+def test_free_text_is_remarked_on_and_repeated_text_and_keys_are_not(empty_project: Settings, tmp_path: Path) -> None:
+    table = frame(100).assign(note=[f"called on day {i}" for i in range(100)], city=["Köln", "Ulm"] * 50)
+    added = datasets.add(csv(tmp_path, table.assign(who=table["note"])), "t", empty_project, key="who")
+    (remark,) = data_quality.remarks(added, empty_project)
+    assert remark.startswith("column 'note' holds 100 different texts in 100 rows: free text")
+
+
+def test_the_classes_of_the_target_are_counted_and_a_rare_one_is_remarked_on(
+    empty_project: Settings, tmp_path: Path
+) -> None:
+    table = frame(300).assign(fraud=["yes" if i % 15 == 0 else "no" for i in range(300)])
+    rare = datasets.add(csv(tmp_path, table), "t", empty_project, target="fraud", key="id")
+    shares = data_quality.class_shares(rare)
+    assert [*shares] == ["no", "yes"]
+    assert shares["yes"] == pytest.approx(1 / 15, abs=0.03)
+    (remark,) = data_quality.remarks(rare, empty_project)
+    assert "holdout rows are of class 'yes', and promotion wants 20 (min_class_rows)" in remark
+    even = table.assign(fraud=["yes", "no"] * 150)
+    assert (
+        data_quality.remarks(
+            datasets.add(csv(tmp_path, even), "u", empty_project, target="fraud", key="id"), empty_project
+        )
+        == []
+    )
+    amount = datasets.add(csv(tmp_path, table.assign(fraud=range(300))), "v", empty_project, target="fraud", key="id")
+    assert data_quality.class_shares(amount) == {}

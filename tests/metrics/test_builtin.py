@@ -106,3 +106,12 @@ def test_direction_comes_from_the_table_or_is_said():
 def test_a_metric_without_direction_is_a_usage_error(text, says):
     with pytest.raises(UsageError, match=says):
         builtin.parse(text)
+
+
+def test_a_metric_names_the_class_it_took_and_how_to_ask_for_the_other():
+    f1, brier = builtin.METRICS["f1"], builtin.METRICS["brier"]
+    assert builtin.with_class_named(f1, ["no", "yes"]).note == "of class yes; for the other: -p positive=no"
+    assert builtin.with_class_named(f1, ["not yet", "yes"]).note.endswith("-p 'positive=not yet'")
+    assert builtin.with_class_named(f1, ["a", "b", "c"]).note == "the mean over the classes"
+    assert builtin.with_class_named(builtin.find("f1", positive="no"), ["yes", "no"]).note == "of class no"
+    assert builtin.with_class_named(brier, ["no", "yes"]) is brier
