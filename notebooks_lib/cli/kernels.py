@@ -88,7 +88,13 @@ def _kernel_status() -> dict[str, Any]:
     kind = "warm" if preference.enabled else "cold: warm = false in the settings"
     try:
         templates = [
-            {**vars(status), **_memory(status), "socket": str(path)} for path, status in template_manager.templates()
+            {
+                **vars(status),
+                **_memory(status),
+                "socket": str(path),
+                "this_environment": template_manager.of_this_environment(status),
+            }
+            for path, status in template_manager.templates()
         ]
     except template_manager.Unavailable as error:
         kind = f"cold: {error}"
@@ -120,7 +126,8 @@ def _memory(status: TemplateStatus) -> dict[str, Any]:
 
 def _print(template: dict[str, Any]) -> None:
     click.echo()
-    state = "" if template["open"] else ", leaves with its last kernel"
+    state = " (this environment)" if template["this_environment"] else ""
+    state += "" if template["open"] else ", leaves with its last kernel"
     click.echo(click.style(f"template {template['pid']}", bold=True) + f"   {template['python']}{state}")
     click.echo(
         f"  modules    {template['modules']}"
@@ -137,8 +144,9 @@ def _print(template: dict[str, Any]) -> None:
 
 @command.command()
 @click.option("--forget", is_flag=True, help="Also forget which modules this project's kernels have imported.")
-def stop(forget: bool) -> None:
-    """Stop the template processes, from which warm kernels are forked. Running kernels stay.
+@click.option("--all", "everywhere", is_flag=True, help="Also those of your other environments and projects.")
+def stop(forget: bool, everywhere: bool) -> None:
+    """Stop the template processes of this environment, from which warm kernels are forked. Running kernels stay.
 
     A template process without kernels exits at once, another with its last kernel. --forget also deletes the list of
     modules that this project's kernels have imported.
@@ -147,14 +155,17 @@ def stop(forget: bool) -> None:
     from notebooks_lib.kernels import preferences, template_manager
 
     try:
-        stopped = template_manager.stop()
+        stopped = template_manager.stop(everywhere=everywhere)
+        others = sum(status.open for _, status in template_manager.templates())
     except template_manager.Unavailable as error:
         raise errors.KernelError(f"there are no warm kernels: {error}") from error
     for status in stopped:
         outcome = f"leaves with its kernels {', '.join(map(str, status.kernels))}" if status.kernels else "has left"
         click.echo(f"template {status.pid} {outcome}")
     if not stopped:
-        click.echo("no template was running")
+        click.echo("no template was running" + (" in this environment" if others else ""))
+    if others:
+        click.echo(f"{others} of other environments stay: --all stops them, too")
     if forget:
         project = settings.here()
         path = Path(

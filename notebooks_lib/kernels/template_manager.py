@@ -49,12 +49,18 @@ def templates() -> list[tuple[Path, template_protocol.TemplateStatus]]:
     return running
 
 
-def stop() -> list[template_protocol.TemplateStatus]:
-    """Tell all templates of this user to fork no more, and to exit with their last kernel.
+def of_this_environment(status: template_protocol.TemplateStatus) -> bool:
+    """Return whether a template runs the Python of this environment; links are not followed, since they leave it."""
+    return Path(status.python).parent == Path(sys.executable).parent
 
-    Return the status of each.
+
+def stop(*, everywhere: bool = False) -> list[template_protocol.TemplateStatus]:
+    """Tell the templates of this environment to fork no more, and to exit with their last kernel.
+
+    With `everywhere`, all templates of this user. Return the status of each.
     """
-    stopped = [answer for path, _ in templates() if (answer := ask(path, "stop")) is not None]
+    fitting = [path for path, status in templates() if everywhere or of_this_environment(status)]
+    stopped = [answer for path in fitting if (answer := ask(path, "stop")) is not None]
     for path in runtime_folder().iterdir():
         if path.suffix == ".failed":
             path.unlink(missing_ok=True)

@@ -29,7 +29,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_status_and_stop_show_the_templates(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_and_stop_show_the_templates_of_this_environment(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def status() -> dict[str, object]:
         assert program.run(["kernels", "status", "--json"]) == 0
         return dict(json.loads(capsys.readouterr().out))
@@ -54,6 +56,16 @@ def test_status_and_stop_show_the_templates(project: Path, capsys: pytest.Captur
         shown = capsys.readouterr().out
         assert f"template {template}" in shown
         assert f"{kernel.pid} (" in shown
+        assert f"{sys.executable} (this environment)" in shown
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(sys, "executable", str(project / "other" / "bin" / "python"))
+            assert program.run(["kernels", "stop"]) == 0
+        shown = capsys.readouterr().out
+        assert (
+            shown
+            == "no template was running in this environment\n1 of other environments stay: --all stops them, too\n"
+        )
+        assert status()["templates"][0]["open"]  # type: ignore[index]
         assert program.run(["kernels", "stop"]) == 0
         assert f"template {template} leaves with its kernels {kernel.pid}" in capsys.readouterr().out
         (found,) = status()["templates"]  # type: ignore[misc]
