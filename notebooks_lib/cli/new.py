@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def command(question: str, what: str | None, why: str | None, ref: str | None, n
     """Make experimentation/NAME.ipynb for QUESTION, which becomes its title. Prints its path.
 
     It comes from experimentation/template.ipynb of this project, else from the one of nbops, and runs as it is. The
-    template's instructions are comments in its text cells. A file that exists is not overwritten.
+    template's instructions are comments in its text cells; `nbops check` names those that are left.
+    A file that exists is not overwritten.
     """
     from notebooks_lib.notebooks import document, new_notebook
 
@@ -46,6 +48,7 @@ def command(question: str, what: str | None, why: str | None, ref: str | None, n
     )
     _write(file, as_text(new_notebook.build(document.read(find_template(root)), content)))
     click.echo(output.path(file))
+    click.echo(f"next  nbops run {shlex.quote(output.path(file))}", err=True)
     return 0
 
 

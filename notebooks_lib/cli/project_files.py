@@ -90,6 +90,7 @@ def _first_notebook() -> str:
         "An example to begin with, from data to a recorded model; put your own question in its place.",
         _NOTEBOOK,
         EXPERIMENT,
+        instructions=False,
     )
     return new.as_text(new_notebook.build(document.read(new.find_template(None)), content))
 

@@ -39,6 +39,8 @@ class Content:
     """Further defaults of parameters, such as the dataset."""
     kept_output: str | None = None
     """What the cell `facts` prints for another dataset than the template's."""
+    instructions: bool = True
+    """False leaves the template's instructions out, so that only its headings stay."""
 
 
 def one_line(text: str, option: str) -> str:
@@ -99,12 +101,13 @@ def build(template: Notebook, content: Content) -> dict[str, Any]:
     for cell, parsed in zip(raw["cells"], template.cells, strict=True):
         source = parsed.source
         if parsed.kind == "markdown":
-            source = _title(content) if parsed is title else _as_comment(source)
+            source = _title(content) if parsed is title else _as_comment(source, keep=content.instructions)
         elif PARAMETERS_TAG in parsed.tags:
             source = _with_defaults(parsed, defaults)
         elif KEEP_OUTPUT_TAG in parsed.tags and content.kept_output is not None:
             cell["outputs"] = _stream(content.kept_output) if parsed.id == "facts" else []
         cell["source"] = source.splitlines(keepends=True)
+    raw["cells"] = [cell for cell in raw["cells"] if cell["cell_type"] != "markdown" or cell["source"]]
     if title is None:
         source = _title(content)
         first = {"cell_type": "markdown", "id": cleaning.make_id(0, source), "metadata": {}}
@@ -128,11 +131,11 @@ def _title(content: Content) -> str:
     )
 
 
-def _as_comment(source: str) -> str:
-    """Return the headings at the start of a text, and what follows them as a comment."""
+def _as_comment(source: str, *, keep: bool) -> str:
+    """Return the headings at the start of a text, and with `keep` what follows them as a comment."""
     match = _HEADINGS.fullmatch(source)
     headings, text = match.groups() if match else ("", source)
-    text = text.strip().replace("-->", "-- >")
+    text = text.strip().replace("-->", "-- >") if keep else ""
     return f"{headings}<!-- {text} -->" if text else headings.rstrip("\n")
 
 

@@ -13,8 +13,6 @@ LONGEST_FUNCTION = 5
 MOST_CODE_CELLS_IN_A_ROW = 2
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 _COMMENT = re.compile(r"#.*")
-_HIDDEN = re.compile(r"<!--.*?-->", re.DOTALL)
-"""A comment in Markdown, which no reader sees: `nbops new` keeps instructions there."""
 TEMPLATE_NAME = "template.ipynb"
 TEMPLATE_TEXTS = (
     "Which question does this notebook answer?",
@@ -92,12 +90,15 @@ def unfinished(notebook: Notebook) -> Findings:
 
 
 def template_texts(notebook: Notebook) -> Findings:
-    """Yield instructions of the template that were not replaced, except in the template itself."""
+    """Yield instructions of the template that were not replaced, except in the template itself.
+
+    `nbops new` keeps them in comments, which no reader sees: below the heading there is nothing, then.
+    """
     if notebook.path.name == TEMPLATE_NAME:
         return
     for cell in notebook.cells:
         if cell.kind == "markdown":
-            text = " ".join(_HIDDEN.sub("", cell.source).split())
+            text = " ".join(cell.source.split())
             if left := next((part for part in TEMPLATE_TEXTS if part in text), None):
                 yield Finding(cell.index, f"text of the template: {left!r}", cause="template")
 

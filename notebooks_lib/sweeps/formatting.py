@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from notebooks_lib.run_result import TrialState
@@ -135,12 +134,23 @@ def summary(result: SweepResult, width: int = WIDTH) -> str:
         lines.append(f"no trial finished with a finite value of {one_line(result.goal.metric, 40)}")
     else:
         lines.append("without --metric no trial is the best; all of them: artifact sweep/summary.html")
-    failed = [trial for trial in result.trials if trial.state in ("failed", "killed")]
-    reasons = Counter(one_line(f"{t.state}: {t.reason or 'no reason is known'}", width - 9) for t in failed)
-    lines += [f"{f'{number} x':>7}  {reason}" for reason, number in reasons.most_common(REASONS)]
+    reasons: dict[tuple[str, str], list[Trial]] = {}
+    for trial in result.trials:
+        if trial.state in ("failed", "killed"):
+            reasons.setdefault((trial.state, trial.reason or "no reason is known"), []).append(trial)
+    commonest = sorted(reasons, key=lambda key: -len(reasons[key]))[:REASONS]
+    lines += [one_line(_failure(*key, reasons[key]), width) for key in commonest]
     if len(reasons) > REASONS:
-        lines.append(f"{'':>7}  and {len(reasons) - REASONS} other reasons: artifact sweep/summary.html of the run")
+        lines.append(f"and {len(reasons) - REASONS} other reasons: artifact sweep/summary.html of the run")
     return "\n".join(lines)
+
+
+def _failure(state: str, reason: str, trials: Sequence[Trial]) -> str:
+    """Return how many trials ended like this, the parameters of the first, and why."""
+    count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    ended = {"failed": "failed"}.get(state, f"{'was' if len(trials) == 1 else 'were'} {state}")
+    more = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
+    return f"{count} {ended}: {format_parameters(trials[0].values, LINE_ROOM)}{more}: {reason}"
 
 
 def _best_table(best: Sequence[Trial], result: SweepResult, width: int) -> list[str]:

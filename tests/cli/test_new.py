@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,19 +23,26 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
 
 
-def test_a_new_notebook_passes_the_check(capsys):
+def test_a_new_notebook_passes_the_check_once_its_instructions_are_followed(capsys):
     assert run(["new", "Who *leaves*, `us` <b>or</b> # them?", *ANSWERS]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path == Path("experimentation/who_leaves_us_b_or_b_them.ipynb")
-    assert run(["check", "experimentation"]) == 0
     notebook = document.read(path)
+    assert path.read_text("utf-8").endswith("}\n")
+    assert run(["check", "--select", "ALL", "experimentation"]) == 1
+    assert set(re.findall(r"NB\d+", capsys.readouterr().out)) == {"NB028"}
+    raw = json.loads(path.read_text("utf-8"))
+    for cell in raw["cells"]:
+        cell["source"] = re.sub(r"<!--.*?-->", "Written by its author.", "".join(cell["source"]), flags=re.DOTALL)
+    path.write_text(json.dumps(raw), "utf-8")
+    capsys.readouterr()
+    assert run(["check", "--select", "ALL", "experimentation"]) == 0
     assert notebook.title == "Who *leaves*, `us` <b>or</b> # them?"
     assert "Sales wants to call them." in notebook.purpose
     defaults = {parameter.name: parameter.default for parameter in parameter_schema.read_schema(notebook).parameters}
     assert defaults == {"dataset": "digits@1", "C": 1.0, "experiment": path.stem}
     code_before = [cell.source for cell in document.read(TEMPLATE).code_cells if "parameters" not in cell.tags]
     assert [cell.source for cell in notebook.code_cells if "parameters" not in cell.tags] == code_before
-    assert path.read_text("utf-8").endswith("}\n")
 
 
 def test_a_dataset_becomes_the_default_and_its_facts_the_kept_output(capsys):
@@ -42,7 +51,7 @@ def test_a_dataset_becomes_the_default_and_its_facts_the_kept_output(capsys):
     assert 'dataset: str = "wine@1"' in notebook.parameters_cell.source
     (facts,) = (cell for cell in notebook.raw["cells"] if cell["id"] == "facts")
     assert facts["outputs"][0]["text"][0] == "wine@1: 178 rows, 14 columns, target 'target'\n"
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "next  nbops run experimentation/who.ipynb\n"
     assert run(["new", "How much?", *ANSWERS, "--dataset", "diabetes"]) == 0
     assert "note: the template predicts classes" in capsys.readouterr().err
     assert run(["new", "What?", *ANSWERS, "--dataset", "whine"]) == 2

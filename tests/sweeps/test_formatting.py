@@ -25,7 +25,8 @@ def test_the_summary_shows_the_five_best_trials_and_the_reasons_of_failures() ->
     ]
     assert "alpha=0.001 seed=0" in lines[2]
     assert lines[2].endswith(f"{0:032x}")
-    assert lines[7:] == ["    3 x  failed: ValueError: no", "    1 x  killed: OOM"]
+    first, last = (formatting.format_parameters(trials[n].values) for n in (20, 23))
+    assert lines[7:] == [f"3 trials failed: {first} and 2 more: ValueError: no", f"1 trial was killed: {last}: OOM"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
