@@ -97,7 +97,7 @@ def test_what_a_repository_has_stays_and_is_listed(tmp_path, capsys):
     assert [line.rpartition(" ")[2] for line in filtered.splitlines()] == ["unspecified", "nbops", "nbops"]
     for line in (
         "kept     README.md, which was there\n",
-        "kept     .gitignore, which was there: add .venv/, __pycache__/, .pytest_cache/, .ipynb_checkpoints/\n",
+        "kept     .gitignore, which was there: add .venv/, __pycache__/, .pytest_cache/, .ipynb_checkpoints/, /data/\n",
         "kept     Makefile, which was there: it has no target help, setup, notebooks, test, check, review, lock, clean\n",
         "kept     pyproject.toml, which was there\n",
         "1 notebook is elsewhere: make run, test and check leave them alone",
