@@ -9,6 +9,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.dataset_tag import DatasetTag
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.rule_registry import RuleResult
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 
+ROWS_SETTLE = {"gain", "one_row", "class_rows", "rows_differ", "holdout_rows", "groups", "time_rows"}
+"""Rules that more rows of the same kind can pass."""
 _COLOURS = {"promote": "green", "keep": "green", "undecided": "yellow"}
 
 
@@ -47,6 +50,9 @@ def print_decision(
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
             click.echo(f"  try it     {status.curl}")
+    if decision.answer == "undecided" and {rule.id for rule in decision.rules if not rule.ok} <= ROWS_SETTLE:
+        name = safe_text.printable(DatasetTag.parse(decision.content["dataset"]).ref.partition("@")[0])
+        click.echo(f"  next       add rows: nbops data add FILE --name {name}; then run the notebook on that version")
     if release.next:
         click.echo(f"  continue   {release.next}")
     elif not release.dry_run:

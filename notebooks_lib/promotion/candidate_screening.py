@@ -46,6 +46,8 @@ class Candidate:
     """Location of its model."""
     refused: str = ""
     """Why it is refused; empty when it is accepted, or was not scored."""
+    withdrawn: bool = False
+    """True if a rollback withdrew its version."""
 
     @property
     def label(self) -> str:
@@ -95,6 +97,16 @@ class Candidates:
             return ""
         reasons = "; ".join(f"{candidate.label}: {candidate.refused}" for candidate in self.others)
         return f"experiment {self.experiment!r} has no candidate on {self.dataset.ref}: {reasons}"
+
+    @property
+    def withdrawn_note(self) -> str:
+        """Return which withdrawn run logged a better metric than the best candidate has; empty when none did."""
+        best = self.ranked[0].validation if self.ranked else None
+        for candidate in self.others:
+            better = best is None or (candidate.logged is not None and self.metric.gain(candidate.logged, best) > 0)
+            if candidate.withdrawn and better:
+                return f"{candidate.label} is better on the validation rows, but {candidate.refused}"
+        return ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the candidates as plain values, for the record of a decision."""
@@ -171,7 +183,7 @@ def find_candidates(
         candidate = Candidate(run, run.metrics.get(metric.name))
         version = withdrawn.get(_fingerprint(run))
         if version is not None and not (champion and champion.run_id == run.run_id):
-            candidate = replace(candidate, refused=_withdrawn_reason(version))
+            candidate = replace(candidate, refused=_withdrawn_reason(version), withdrawn=True)
         else:
             candidate = _scored(store, candidate, data, metric, truth)
         (out if candidate.refused else ranked).append(candidate)

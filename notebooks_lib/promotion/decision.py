@@ -263,4 +263,5 @@ def _summary(answer: Answer, evidence: Evidence, results: Sequence[RuleResult]) 
         gain = next((result.reason for result in results if result.id == "gain"), "")
         return f"{new.label} wins on the {new.rows} holdout rows of {evidence.ref}: {gain}"
     outcome = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
-    return f"{outcome}: " + "; ".join(result.reason for result in results if not result.ok)
+    reasons = [result.reason for result in results if not result.ok]
+    return f"{outcome}: " + "; ".join(filter(None, (*reasons, evidence.withdrawn)))

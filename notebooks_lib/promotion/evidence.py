@@ -171,6 +171,8 @@ class Evidence:
     """The version in service; a trivial baseline when there is none yet."""
     note: str = ""
     """How the metric differs where it decides."""
+    withdrawn: str = ""
+    """Which withdrawn run is better than the challenger by validation; empty when none is."""
     no_candidate: str = ""
     """Why there is no challenger; empty when there is one."""
     first: bool = False

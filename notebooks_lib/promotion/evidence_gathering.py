@@ -55,7 +55,7 @@ def gather_evidence(
         check_time_order(order_by, data, store.settings)
     check_slices(policy.slices, data)
     evaluation = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
-    old = Side(model_scoring.baseline_name(metric.task), seen_rows=0)
+    old = Side(model_scoring.baseline_name(metric), seen_rows=0)
     if champion is not None:
         old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
@@ -69,6 +69,7 @@ def gather_evidence(
         champion=old,
         note=metric.note,
         first=champion is None,
+        withdrawn=candidates.withdrawn_note,
         data_faults=holdout_shift.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
     )
     if not candidates.ranked:

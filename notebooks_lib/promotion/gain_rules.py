@@ -90,7 +90,8 @@ def _reach_of_these_rows(paired: PairedGain, policy: Policy, level: float) -> st
         reach += " by the interval alone, without the other rules"
     wish = policy.worthwhile_gain
     if wish is None:
-        return f"{reach}; say what gain would be worth it in promotion.worthwhile_gain to see how many rows settle it"
+        where = "[promotion] of production/settings.toml"
+        return f"{reach}; set worthwhile_gain under {where} to see how many rows settle a gain that is worth it"
     rows = power.rows_for(wish)
     if rows is None:
         return f"{reach}; promotion.worthwhile_gain {shown(wish)} is not more than min_gain"

@@ -72,9 +72,12 @@ def score_baseline(train: Part, part: Part, metric: Metric, truth: Truth) -> Sco
     return _scores(part, metric, truth, Answers(model.predict(features), chances))
 
 
-def baseline_name(task: Task) -> str:
-    """Return a description of the baseline, for display."""
-    return "the mean of the training rows" if task == "regression" else "the most frequent class of the training rows"
+def baseline_name(metric: Metric) -> str:
+    """Return a description of the baseline, for display: what of it the metric judges."""
+    if metric.task == "regression":
+        return "the mean of the training rows"
+    answer = "class shares" if metric.needs_probabilities else "most frequent class"
+    return f"the {answer} of the training rows"
 
 
 def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from notebooks_lib.cli import promotion_text
-from notebooks_lib.promotion.decision import Policy, decide_use
+from notebooks_lib.promotion.decision import Policy, Uses, decide_use
 from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
 from notebooks_lib.settings import Settings
-from tests.promotion.test_decision import NEW, evidence
+from tests.promotion.test_decision import NEW, evidence, paired
 from tests.release.test_decision_record import RELEASE
 
 
@@ -41,3 +41,13 @@ def test_what_steps_and_rules_share_is_printed_once(project: Settings, capsys: p
     [gain] = [line for line in lines if line.startswith("pass  gain")]
     assert gain.endswith("  above"), "the summary above the table gives the reason in full"
     assert sum("a gain of" in line for line in lines) == 1
+
+
+def test_an_undecided_promotion_names_the_next_step(project: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    release = ReleaseRecord.from_json({**RELEASE, "promoted": False, "steps": []})
+    open_question = decide_use(evidence(paired=paired(gain=0.3)), Policy())
+    promotion_text.print_decision(RecordedDecision.from_json(open_question.as_json()), release, None, project)
+    assert "  next       add rows: nbops data add FILE --name cats; then run" in capsys.readouterr().out
+    spent = decide_use(evidence(paired=paired(gain=0.3), uses=Uses(10, 11)), Policy())
+    promotion_text.print_decision(RecordedDecision.from_json(spent.as_json()), release, None, project)
+    assert "add rows" not in capsys.readouterr().out, "the rule says what to do with a holdout that is used up"

@@ -93,7 +93,9 @@ def test_an_undecided_decision_shows_the_detectable_gain_and_the_rows_needed():
     compared = evidence(paired=paired(gain=0.3))
     decision = decide(compared, Policy())
     assert decision.answer == "undecided"
-    assert "100 rows find a gain of 0.694334 in 80% of cases; say what gain would be worth it" in decision.summary
+    assert (
+        "100 rows find a gain of 0.694334 in 80% of cases; set worthwhile_gain under [promotion] of" in decision.summary
+    )
     advised = decide(compared, Policy(worthwhile_gain=0.35))
     assert advised.rows_needed == 394
     assert "to settle a gain of 0.35 takes 394 rows" in advised.summary

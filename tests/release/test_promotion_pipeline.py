@@ -92,6 +92,12 @@ def test_there_and_back(journey, trials, houses, capsys):
     again = journey.gate().candidates()
     assert [each.run.run_id for each in again.ranked] == [first.version.run_id]
     assert any("was withdrawn; to bring it back: nbops rollback houses --to 2" in one.refused for one in again.others)
+    note = (
+        "is better on the validation rows, but version 2 was withdrawn; to bring it back: nbops rollback houses --to 2"
+    )
+    assert again.withdrawn_note.startswith(f"run {good[:8]}")
+    gate = journey.gate()
+    assert note in gate.decide(gate.holdout(again)).summary
     with pytest.raises(UsageError, match="nothing to go back to"):
         rollback(journey.settings, "houses")
 
