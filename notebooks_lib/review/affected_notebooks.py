@@ -90,11 +90,13 @@ class FingerprintChange:
 
 @dataclass(frozen=True)
 class FingerprintChanges:
-    """The notebooks that changed between a base and a work tree, and how many did not."""
+    """The notebooks that changed between a base and a work tree, and how many did not. Each is in one field only."""
 
     notebooks: tuple[FingerprintChange, ...]
     unchanged: int
     only_outputs: tuple[str, ...]
+    renamed: Mapping[str, str]
+    """Of those that only have another place: where they were -> where they are."""
 
 
 def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
@@ -110,8 +112,9 @@ def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -
     others = [change.change for change in changes if not change.counts]
     return FingerprintChanges(
         notebooks=tuple(sorted([*counted, *through], key=lambda change: change.change.path)),
-        unchanged=len(others) + len(tracked) - len(through),
+        unchanged=len(tracked) - len(through),
         only_outputs=tuple(sorted(change.path for change in others if not change.old_path)),
+        renamed=dict(sorted((change.old_path, change.path) for change in others if change.old_path)),
     )
 
 

@@ -214,11 +214,13 @@ class Review:
     """Whether the work tree holds changes that are not committed."""
     notebooks: tuple[NotebookReview, ...]
     unchanged: int = 0
-    """Notebooks with equal fingerprints."""
+    """Notebooks whose files and fingerprints are equal."""
     only_outputs: tuple[str, ...] = ()
-    """Of them, those whose files changed without a change of source: outputs, counts, metadata or ids."""
+    """Those whose files changed without a change of source: outputs, counts, metadata or ids."""
     other_files: tuple[str, ...] = ()
     """Changed files that notebooks may read, and whose change makes no notebook count as changed."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Those whose source did not change either, but their place: where they were -> where they are."""
     no_runs: str = ""
     """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
@@ -241,6 +243,7 @@ class Review:
             "unchanged": self.unchanged,
             "only_outputs": list(self.only_outputs),
             "other_files": list(self.other_files),
+            "renamed": dict(self.renamed),
             "no_runs": self.no_runs,
             "faults_only": self.faults_only,
             "notebooks": [notebook.as_json() for notebook in self.notebooks],

@@ -84,6 +84,9 @@ def circumstances(review: Review) -> list[str]:
     if review.other_files:
         names = listed([f"`{path}`" for path in review.other_files], 5)
         lines.append(f"also changed, and a notebook that reads it may give other numbers: {names}")
+    if review.renamed:
+        names = listed([f"`{old}` → `{new}`" for old, new in review.renamed.items()], 5)
+        lines.append(f"renamed, no source change: {names}")
     if review.unchanged:
         lines.append(f"{count(review.unchanged, 'notebook')} unchanged")
     if not review.notebooks and review.base_commit == review.head_commit:

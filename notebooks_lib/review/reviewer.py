@@ -89,6 +89,7 @@ class Reviewer:
             unchanged=changes.unchanged,
             only_outputs=changes.only_outputs,
             other_files=find_other_files(self.repository, commit, None),
+            renamed=changes.renamed,
             no_runs=no_runs,
             faults_only=any(self._options(one.diff.head).faults_only for one in notebooks if one.diff),
         )

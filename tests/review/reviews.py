@@ -230,7 +230,7 @@ def hostile_review(text: str) -> Review:
     notebook = hostile_notebook(text)
     odd = NotebookReview(text, problem=text)
     exact = replace(notebook, proof=SourceProof(text, text, text), run_problems=())
-    return Review(text, text, text, True, (notebook, odd, exact), 3, (text, text))
+    return Review(text, text, text, True, (notebook, odd, exact), 3, (text, text), (text,), {text: text})
 
 
 def many(number: int) -> Review:

@@ -93,7 +93,7 @@ def test_outputs_are_no_change_and_text_is_one_of_text_only(root: Path) -> None:
     write(root / "work" / "uses.ipynb", *counted)
     write(root / "work" / "alone.ipynb", md("# B"), code("print(1)"))
     changes = find(root)
-    assert (changes.only_outputs, changes.unchanged) == (("work/uses.ipynb",), 1)
+    assert (changes.only_outputs, changes.unchanged) == (("work/uses.ipynb",), 0), "each notebook is counted once"
     (text,) = changes.notebooks
     assert text.same_code
     assert text.change.path == "work/alone.ipynb"
@@ -112,7 +112,8 @@ def test_new_deleted_renamed_damaged_and_copied_ones(root: Path) -> None:
         "work/uses.ipynb": "deleted",
     }
     assert changes.notebooks[0].change.problem.startswith("bad.ipynb: not a notebook")
-    assert (changes.unchanged, changes.only_outputs) == (1, ()), "the renamed one"
+    assert (changes.unchanged, changes.only_outputs) == (0, ())
+    assert changes.renamed == {"work/alone.ipynb": "moved.ipynb"}
 
 
 def test_a_notebook_that_another_one_runs(root: Path) -> None:

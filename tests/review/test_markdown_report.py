@@ -178,6 +178,12 @@ def test_parameters_of_reviews_are_named_beside_the_proof() -> None:
     assert "clean); run with `max_iter = 20`, set for reviews" in text
 
 
+def test_a_renamed_notebook_is_named_with_both_places() -> None:
+    text = to_markdown(review(renamed={"a/q.ipynb": "b/@user.ipynb"}))
+    assert_harmless(text)
+    assert "renamed, no source change: `a/q.ipynb` → `b/@user.ipynb`" in text
+
+
 def test_empty_parts_are_left_out() -> None:
     assert to_markdown(review(NotebookReview("q.ipynb"))).splitlines()[4:] == [
         "base `4f4f4f4f`, head commit `d7d7d7d7`",
