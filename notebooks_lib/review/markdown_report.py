@@ -77,9 +77,12 @@ def _problems(notebook: NotebookReview) -> Iterator[str]:
 def _numbers(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
     metrics = report_text.by_verdict(notebook.metrics)
     if metrics:
-        rows = [(code(metric.name), *map(prose, report_text.figures(metric))) for metric in metrics]
-        emphasized = [(*row[:4], f"**{row[4]}**" if row[4] in ("better", "worse") else row[4]) for row in rows]
-        yield table(("metric", "base", "head", prose(report_text.gain_header(metrics)), ""), emphasized, elsewhere)
+        texts = [(code(metric.name), *map(prose, report_text.figures(metric))) for metric in metrics]
+        rows = [(*row[:4], f"**{row[4]}**" if row[4] in ("better", "worse") else row[4]) for row in texts]
+        header = ("metric", "base", "head", prose(report_text.gain_header(metrics)), "")
+        columns = (0, 2, 4) if notebook.state == "added" else range(len(header))
+        shown = [[row[column] for column in columns] for row in (header, *rows)]
+        yield table(shown[0], shown[1:], elsewhere)
     yield bullets(report_text.remarks(notebook.metrics), elsewhere)
     yield prose(notebook.no_metrics_because)
     proof = prose(report_text.proof(notebook), 2 * MOST_TEXT)

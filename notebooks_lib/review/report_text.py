@@ -179,7 +179,9 @@ def brief_numbers(metrics: Iterable[MetricChange]) -> list[str]:
     for metric in metrics:
         base, head, *_ = figures(metric)
         verdict = metric.gain.verdict if metric.gain else "no interval"
-        by_verdict.setdefault(verdict, []).append(f"`{metric.name}` {base} → {head}")
+        by_verdict.setdefault(verdict, []).append(
+            f"`{metric.name}` {head if metric.base is None else f'{base} → {head}'}"
+        )
     return [f"{verdict}: {', '.join(texts)}" for verdict, texts in by_verdict.items()]
 
 

@@ -172,7 +172,7 @@ class Reviewer:
         fingerprints = [head.fingerprint(given) for given in values]
         proof = source_proof.prove(new.runs, fingerprints, self.repository, dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
-        review = replace(review, proof=proof, metrics=self._compare(request, old, new))
+        review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))
         if not review.metrics:
             review = replace(review, no_metrics_because="no run logged a metric")
         if old.runs:
@@ -182,12 +182,14 @@ class Reviewer:
             return replace(review, no_metrics_because=f"the base has no run of its source: {RUN_IT}")
         return review
 
-    def _compare(self, request: RunRequest, base: SideRuns, head: SideRuns) -> tuple[MetricChange, ...]:
+    def _compare(
+        self, request: RunRequest, base: SideRuns, head: SideRuns, *, is_new: bool
+    ) -> tuple[MetricChange, ...]:
         """Return the metrics of both sides; where only one has a seed to vary, of the first run of each."""
         assert request.store is not None
         count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
         policy = Policy.of(request.settings.promotion, "")
-        return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy).compare()
+        return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy, is_new=is_new).compare()
 
 
 def _no_run(proof: SourceProof) -> str:

@@ -78,6 +78,8 @@ class ModelComparer:
     head: Sequence[RunInfo]
     """As many as of the base, with the same seeds, or one."""
     policy: Policy = field(default_factory=Policy)
+    is_new: bool = field(default=False, kw_only=True)
+    """Whether the notebook is new, so that there can be no base."""
 
     def compare(self) -> tuple[MetricChange, ...]:
         """Return all metrics that a run logged; with the gain, where the models can be compared."""
@@ -100,6 +102,8 @@ class ModelComparer:
 
     def _not_comparable(self) -> str:
         """Return why no numbers of the two sides can be compared, not even logged ones."""
+        if self.is_new:
+            return "the notebook is new"
         if not self.base or not self.head:
             return f"the {'head' if self.base else 'base'} has no run"
         if len({data_of(run) for run in (*self.base, *self.head)}) == 1:

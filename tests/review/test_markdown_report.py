@@ -178,6 +178,16 @@ def test_parameters_of_reviews_are_named_beside_the_proof() -> None:
     assert "clean); run with `max_iter = 20`, set for reviews" in text
 
 
+def test_numbers_of_a_new_notebook_have_no_base() -> None:
+    metrics = (MetricChange("rmse", None, 59.2, no_gain_because="the notebook is new"),)
+    new = review(replace(RIDGE, state="added", metrics=metrics))
+    text = to_markdown(new)
+    assert_harmless(text)
+    assert "| metric | head |  |\n| --- | --- | --- |\n| `rmse` | 59.20 | the notebook is new |" in text
+    assert "unknown" not in text + to_page(new)
+    assert "`rmse` 59.20" in to_markdown(review(*[new.notebooks[0]] * 400))
+
+
 def test_a_renamed_notebook_is_named_with_both_places() -> None:
     text = to_markdown(review(renamed={"a/q.ipynb": "b/@user.ipynb"}))
     assert_harmless(text)

@@ -256,6 +256,8 @@ def test_a_mean_over_seeds_is_called_one() -> None:
     assert same.no_gain_because.endswith("; no seed changes anything")
     (new,) = ModelComparer(None, [], [logged({"profit": value}) for value in (1.0, 3.0)]).compare()  # type: ignore[arg-type]
     assert (new.head, new.no_gain_because) == (2.0, "mean of 2 seeds; the base has no run")
+    (new,) = ModelComparer(None, [], [logged({"profit": 1.0})], is_new=True).compare()  # type: ignore[arg-type]
+    assert (new.base, new.no_gain_because) == (None, "the notebook is new")
     assert by_seeds("profit", [1.0], [2.0]).no_gain_because.startswith("the runs recorded no dataset")
 
 
