@@ -131,10 +131,8 @@ def _changed_notebook(
     version = file.head or file.base
     assert version is not None
     path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
-    if any(side and side.is_link for side in (file.base, file.head)):
-        return NotebookChange(
-            path, file.state, old_path, note="a link, or was one; what it leads to is compared where it lies"
-        )
+    if note := _note_on_links(repository, file):
+        return NotebookChange(path, file.state, old_path, note=note)
     try:
         before = _parsed(base, Path(old_path or path)) if file.base else Notebook(Path(path), ())
         if file.head is None:
@@ -147,6 +145,18 @@ def _changed_notebook(
         problem = str(error).removeprefix(f"{repository.root}{os.sep}")
         return NotebookChange(path, file.state, old_path, problem=problem)
     return NotebookChange(path, file.state, old_path, compare_notebooks(before, after))
+
+
+def _note_on_links(repository: GitRepository, file: ChangedFile) -> str:
+    """Return why a link is not compared; empty if neither version is one."""
+    was_link = file.base is not None and file.base.is_link
+    if file.head is None or not file.head.is_link:
+        now_notebook = "was a link, now a notebook: nothing to compare it with"
+        return "" if not was_link else now_notebook if file.head else "a link"
+    now = "now a link" if file.base and not was_link else "a link"
+    if not file.head.blob and not os.access(repository.root / file.head.path, os.F_OK):
+        return f"{now} that leads nowhere"
+    return f"{now}; what it leads to is compared where it lies"
 
 
 def _parsed(content: bytes | None, path: Path) -> Notebook:

@@ -46,7 +46,7 @@ def test_a_link_is_one_line_and_no_fault(repository, capsys):
     Path("link.ipynb").symlink_to("q.ipynb")
     git(repository, "add", "--all")
     assert run(["diff"]) == 0
-    assert capsys.readouterr().out == "link.ipynb: a link, or was one; what it leads to is compared where it lies\n"
+    assert capsys.readouterr().out == "link.ipynb: a link; what it leads to is compared where it lies\n"
 
 
 def test_nothing_that_changed_and_what_has_no_source_change(repository, capsys):

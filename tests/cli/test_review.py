@@ -356,7 +356,7 @@ def test_a_link_and_another_language_are_named(root: Path, capsys: pytest.Captur
     summaries = {one["path"]: one["summary"] for one in content["notebooks"]}
     assert summaries["ours.ipynb"].startswith("language python, now ")
     assert {summaries[f"{name}.ipynb"] for name in ("link", "outside")} == {
-        "a link, or was one; what it leads to is compared where it lies"
+        "now a link; what it leads to is compared where it lies"
     }
     assert content["only_outputs"] == []
 

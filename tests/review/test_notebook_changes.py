@@ -144,13 +144,28 @@ def test_odd_notebooks_are_compared_all_the_same(root):
 
 
 def test_links_are_named_and_not_followed(root):
+    write(root / "replaced.ipynb", code("x = 1"))
+    commit(root)
     (root / "link.ipynb").symlink_to("good.ipynb")
     (root / "hanging.ipynb").symlink_to("nowhere.ipynb")
+    (root / "replaced.ipynb").unlink()
+    (root / "replaced.ipynb").symlink_to("good.ipynb")
     git(root, "add", "--all")
     got = changes(root)
-    assert set(got) == {"link.ipynb", "hanging.ipynb"}
-    for change in got.values():
-        assert (change.note[:6], change.problem, change.diff) == ("a link", "", None)
+    assert {path: change.note for path, change in got.items()} == {
+        "link.ipynb": "a link; what it leads to is compared where it lies",
+        "hanging.ipynb": "a link that leads nowhere",
+        "replaced.ipynb": "now a link; what it leads to is compared where it lies",
+    }
+    assert all((change.problem, change.diff) == ("", None) for change in got.values())
+    commit(root)
+    (root / "link.ipynb").unlink()
+    (root / "replaced.ipynb").unlink()
+    write(root / "replaced.ipynb", code("x = 1"))
+    assert {path: change.note for path, change in changes(root).items()} == {
+        "link.ipynb": "a link",
+        "replaced.ipynb": "was a link, now a notebook: nothing to compare it with",
+    }
 
 
 def test_an_unfinished_merge(root):
