@@ -180,7 +180,8 @@ def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Ma
         python = base_environment.find_python(source.root, request.settings.layout, request.say)
         environment |= _base_environment(request, source.root)
     path = source.notebook.path
-    request.say(f"running {path.name} of the {name}{f' with {dict(values)}' if values else ''}")
+    shown = os.path.relpath(path.parent.resolve() / path.name, source.root.resolve())
+    request.say(f"running {shown} of the {name}{f' with {dict(values)}' if values else ''}")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "parameters.json"
         file.write_text(json.dumps(dict(values)))

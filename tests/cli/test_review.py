@@ -192,7 +192,7 @@ def test_an_interrupt_or_a_kill_ends_the_run_and_leaves_nothing(
     command = [sys.executable, "-m", "notebooks_lib", "review", "--run"]
     with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "running ridge.ipynb of the head" in process.stderr.readline()
+        assert "running experimentation/ridge.ipynb of the head" in process.stderr.readline()
         while not started.exists():
             assert process.poll() is None
         process.send_signal(number)

@@ -99,6 +99,21 @@ def test_outputs_are_no_change_and_text_is_one_of_text_only(root: Path) -> None:
     assert text.change.path == "work/alone.ipynb"
 
 
+def test_another_image_in_text_and_another_language_are_changes(root: Path) -> None:
+    """They are no change of a cell's source, and a reviewer wants to see them all the same."""
+    attached = [md("![a](attachment:a.png)") | {"attachments": {"a.png": {"image/png": image}}} for image in "ab"]
+    write(root / "work" / "alone.ipynb", attached[0], code("print(1)"))
+    commit(root)
+    write(root / "work" / "alone.ipynb", attached[1], code("print(1)"))
+    write(root / "work" / "uses.ipynb", *CELLS, metadata={"kernelspec": {"name": "ir", "language": "R"}})
+    changes = find(root)
+    assert changes.only_outputs == ()
+    assert {one.change.path: one.change.diff.notes for one in changes.notebooks if one.change.diff} == {
+        "work/alone.ipynb": ("other attachments in 1 cell",),
+        "work/uses.ipynb": ("language python, now r",),
+    }
+
+
 def test_new_deleted_renamed_damaged_and_copied_ones(root: Path) -> None:
     git(root, "mv", "work/alone.ipynb", "moved.ipynb")
     write(root / "new.ipynb", code("1"))
