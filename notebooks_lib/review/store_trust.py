@@ -30,12 +30,13 @@ def find_distrust(head: Settings, base: Path, repository: GitRepository) -> str:
     """
     if repository.tracks(head.layout.state):
         folder = repository.inside(head.layout.state)
-        return f"git tracks files under {folder}, so its runs may be made up: no store is asked; git rm -r {folder}"
+        return f"git tracks files under {folder}, so its runs may be made up: no store is asked; `git rm -r {folder}`"
     differing = list(_differing(head, base, repository))
     if differing:
         variables = " and ".join(dict.fromkeys(_VARIABLES[name] for name in differing))
+        names = " and ".join(f"`{name}`" for name in differing)
         return (
-            f"{' and '.join(differing)}: not as at the base, and a branch must not choose it, so no store is asked; "
+            f"{names}: not as at the base, and a branch must not choose it, so no store is asked; "
             f"merge that first, or set {variables} yourself"
         )
     if not store.uri_of_variables(head.root):

@@ -292,7 +292,7 @@ def test_a_branch_gets_no_token_by_its_settings(
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
         for arguments in ((), ("--run",)):
             says = review(capsys, *arguments)["no_runs"]
-            assert says.startswith("[tracking] uri: not as at the base")
+            assert says.startswith("`[tracking] uri`: not as at the base")
             assert says.endswith("merge that first, or set NBOPS_TRACKING_URI yourself")
         with pytest.raises(BlockingIOError):  # nobody asked
             server.accept()

@@ -61,7 +61,9 @@ def test_settings_that_choose_the_store_are_those_of_the_base(root: Path, base: 
     for content in (base, head):
         write(root, content)
         commit(root)
-    assert distrust(root).partition(": not as at the base, and a branch must not choose it")[0] == named
+    assert distrust(root).partition(": not as at the base, and a branch must not choose it")[0] == (
+        named and f"`{named}`"
+    )
 
 
 def test_a_reviewer_names_the_store_himself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,12 +86,12 @@ def test_a_workspace_of_the_branch_is_not_asked_but_that_of_the_reviewer_is(root
     assert distrust(root) == "", "git does not track it"
     (root / ".azureml").symlink_to("samples")
     commit(root)
-    assert distrust(root).startswith("config.json: not as at the base")
+    assert distrust(root).startswith("`config.json`: not as at the base")
     (root / ".azureml").unlink()
     (root / ".azureml").symlink_to(root.parent / "elsewhere")
     write_workspace(root.parent / "elsewhere" / "config.json", "another")
     commit(root)
-    assert distrust(root, "HEAD~2").startswith("config.json: not as at the base"), "a link out of the repository"
+    assert distrust(root, "HEAD~2").startswith("`config.json`: not as at the base"), "a link out of the repository"
 
 
 @pytest.mark.parametrize("place", [".nbops/mlflow.db", ".NBOPS/azure/workspaces.json"])
@@ -98,7 +100,7 @@ def test_runs_that_a_branch_brings_do_not_count(root: Path, place: str, monkeypa
     (root / place).write_text("forged")
     commit(root)
     monkeypatch.setenv("NBOPS_TRACKING_URI", "azureml")
-    says = "git tracks files under .nbops, so its runs may be made up: no store is asked; git rm -r .nbops"
+    says = "git tracks files under .nbops, so its runs may be made up: no store is asked; `git rm -r .nbops`"
     assert distrust(root) == distrust(root, "HEAD") == says
 
 
