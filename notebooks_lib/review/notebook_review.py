@@ -220,7 +220,7 @@ class Review:
     other_files: tuple[str, ...] = ()
     """Changed files that notebooks may read, and whose change makes no notebook count as changed."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Those whose source did not change either, but their place: where they were -> where they are."""
+    """Notebooks of which only the place changed: where they were -> where they are."""
     no_runs: str = ""
     """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
