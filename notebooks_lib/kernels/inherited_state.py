@@ -177,7 +177,7 @@ class ThreadPools:
             self._own.setdefault(library.filepath, library.num_threads)
 
     def set_before_fork(self, environment: Mapping[str, str]) -> None:
-        """In the template, right before a fork, set the thread counts that the kernel's environment asks for."""
+        """Set the thread counts that the kernel's environment asks for; called in the template, right before a fork."""
         counts = _thread_counts(environment)
         for library in self._libraries:
             number = counts.get(library.user_api, self._own[library.filepath])
@@ -185,7 +185,7 @@ class ThreadPools:
                 library.set_num_threads(number)
 
     def complete_after_fork(self, environment: Mapping[str, str]) -> None:
-        """In the kernel, set the OpenMP thread counts, which a fork loses."""
+        """Set the OpenMP thread counts, which a fork loses; called in the kernel."""
         openmp = _thread_counts(environment).get("openmp")
         libraries = [library for library in self._libraries if library.user_api == "openmp"]
         if libraries and openmp is not None:

@@ -122,7 +122,7 @@ class KernelSupervisor:
             self._abandoned(kernel)
 
     def forget(self) -> None:
-        """In a child: close the template's descriptors."""
+        """Close the template's descriptors; called in a child."""
         for kernel in self.running.values():
             kernel.client.close()
             for fd in (kernel.pidfd, kernel.report, kernel.client_pidfd):

@@ -38,7 +38,7 @@ class PlaceholderStream:
         self._target: Any = _Closed()
 
     def bind(self, target: Any) -> None:
-        """In the kernel, pass everything written here to the stream `target` from now on."""
+        """Pass everything written here to the stream `target` from now on; called in the kernel."""
         self._target = target
 
     def __getattr__(self, name: str) -> Any:
@@ -88,6 +88,7 @@ class DeferredPlugin:
         self._real: Any = None
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return an instance of the plugin; before the fork, a placeholder for one."""
         if self._real is not None:
             return self._real(*arguments, **named)
         self._made.append(_DeferredInstance(self, arguments, named))
@@ -100,7 +101,7 @@ class DeferredPlugin:
         return getattr(self._real, name)
 
     def resolve(self) -> None:
-        """In the kernel: load the plugin, and create the instances that packages asked for before the fork."""
+        """Load the plugin, and create the instances that packages asked for before the fork; called in the kernel."""
         self._real = self._load(self._entry)
         for made in self._made:
             made._real = self._real(*made._arguments, **made._named)

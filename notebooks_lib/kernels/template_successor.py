@@ -89,6 +89,7 @@ class Reporter:
         self._output = output
 
     def __call__(self, kind: str, text: str = "") -> None:
+        """Send a report of one line."""
         try:
             os.write(self._output, f"{kind} {text}\n".encode())
         except OSError:
@@ -183,7 +184,7 @@ class Learning:
             successor.end()
 
     def forget(self) -> None:
-        """In a child: close the template's descriptors."""
+        """Close the template's descriptors; called in a child."""
         if self._successor is not None:
             os.close(self._successor.pidfd)
             os.close(self._successor.output)

@@ -40,10 +40,12 @@ class CollectionType(_ContainerType):
 
     @property
     def name(self) -> str:
+        """The type as in an annotation; without brackets when the items may be anything."""
         inner = ", ".join(item.allowed for item in self.items)
         return self.type if self.items == (ParameterType(),) and not self.fixed else f"{self.type}[{inner}]"
 
     def check(self, value: object) -> object:
+        """Return a new container with each item checked; the Mismatch of an item names its position."""
         sets = isinstance(value, set | frozenset) and self.type in ("set", "frozenset")
         if not sets and not isinstance(value, list | tuple):
             raise Mismatch(value, self.allowed, self.hint if isinstance(value, str) else "")
@@ -62,6 +64,7 @@ class CollectionType(_ContainerType):
             raise Mismatch(value, f"{self.allowed} (of items that can stand in a set)") from None
 
     def inner(self) -> ParameterType:
+        """Return the type of the items; any value if `fixed` gives several."""
         return self.items[0] if len(self.items) == 1 else ParameterType()
 
 
@@ -75,10 +78,12 @@ class MappingType(_ContainerType):
 
     @property
     def name(self) -> str:
+        """The type as in an annotation; without brackets when keys and values may be anything."""
         any_item = self.key == ParameterType() and self.value == ParameterType()
         return "dict" if any_item else f"dict[{self.key.allowed}, {self.value.allowed}]"
 
     def check(self, value: object) -> object:
+        """Return a new dict with keys and values checked; the Mismatch of a value names its key."""
         if not isinstance(value, Mapping):
             raise Mismatch(value, self.allowed, self.hint if isinstance(value, str) else "")
         checked = {}
@@ -90,6 +95,7 @@ class MappingType(_ContainerType):
         return checked
 
     def inner(self) -> ParameterType:
+        """Return the type of the values; keys have none."""
         return self.value
 
 
@@ -101,17 +107,21 @@ class UnionType(ParameterType):
 
     @property
     def name(self) -> str:
+        """The names of the types, joined by "or"."""
         return " or ".join(option.name for option in self.options)
 
     @property
     def limits(self) -> str:
+        """The limits of those types that have any."""
         return "; ".join(option.limits for option in self.options if option.limits)
 
     @property
     def allowed(self) -> str:
+        """What each type allows, joined by "or"."""
         return " or ".join(option.allowed for option in self.options)
 
     def check(self, value: object) -> object:
+        """Return the value as the first type that accepts it. A Mismatch inside a container is preferred to others."""
         mismatches: list[Mismatch] = []
         for option in self.options:
             try:
@@ -124,6 +134,7 @@ class UnionType(ParameterType):
         )
 
     def read(self, text: str) -> object:
+        """Return the value as the first type that reads and accepts the text. The types str and any are tried last."""
         # Text takes everything, so it comes last.
         textual = any(type(option) is TextType for option in self.options)
         for option in sorted(self.options, key=lambda option: type(option) in (TextType, ParameterType)):
@@ -142,7 +153,9 @@ class UnionType(ParameterType):
         raise Mismatch(text, self.allowed)
 
     def inner(self) -> ParameterType:
+        """Return the item type of the first option that has one."""
         return next((option.inner() for option in self.options if option.inner() != ParameterType()), ParameterType())
 
     def bounded(self, bounds: NumberBounds) -> ParameterType:
+        """Return the union with every number type in it limited to `bounds`."""
         return replace(self, options=tuple(option.bounded(bounds) for option in self.options))

@@ -139,11 +139,13 @@ class NoneType(ParameterType):
     name = "None"
 
     def check(self, value: object) -> object:
+        """Return None. Raises Mismatch for any other value, also for "None" as text."""
         if value is not None:
             raise Mismatch(value, self.allowed)
         return None
 
     def read(self, text: str) -> object:
+        """Return None for "none" or "null" in any case."""
         if text.strip().lower() not in ("none", "null"):
             raise Mismatch(text, self.allowed)
         return None
@@ -158,11 +160,13 @@ class BoolType(ParameterType):
     name = "bool"
 
     def check(self, value: object) -> object:
+        """Return the value. Raises Mismatch for 0 and 1, which are numbers here."""
         if not isinstance(value, bool):
             raise Mismatch(value, "bool (true or false)")
         return value
 
     def read(self, text: str) -> object:
+        """Return the value that one of `words` stands for, in any case."""
         word = self.words.get(text.strip().lower())
         if word is None:
             raise Mismatch(text, "bool (true or false)")
@@ -178,13 +182,16 @@ class NumberType(ParameterType):
 
     @property
     def name(self) -> str:
+        """The type as written in an annotation: `int`, `float` or `number`."""
         return self.type
 
     @property
     def limits(self) -> str:
+        """The range as text, such as "> 0 and <= 1"; empty without bounds."""
         return str(self.bounds)
 
     def check(self, value: object) -> object:
+        """Return the number as Python's int or float. A bool is no number, and a float no int."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise Mismatch(value, self.allowed)
         number: float
@@ -200,6 +207,7 @@ class NumberType(ParameterType):
         return number
 
     def read(self, text: str) -> object:
+        """Return the number in a text; "number" reads an int where it can, else a float."""
         for convert in {"int": (int,), "float": (float,)}.get(self.type, (int, float)):
             try:
                 return convert(text)
@@ -208,6 +216,7 @@ class NumberType(ParameterType):
         raise Mismatch(text, self.allowed)
 
     def bounded(self, bounds: NumberBounds) -> ParameterType:
+        """Return the type with `bounds` added to its own; on the same side, `bounds` wins."""
         return replace(self, bounds=self.bounds.narrowed(bounds))
 
 
@@ -218,12 +227,14 @@ class TextType(ParameterType):
     name = "str"
 
     def check(self, value: object) -> object:
+        """Return the text, or the text of a path; a subclass of str becomes a str."""
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(value, str):
             raise Mismatch(value, self.allowed, "in a YAML or JSON file, put it in quotes")
         return str.__str__(value)
 
     def read(self, text: str) -> object:
+        """Return the text as it stands, also if it looks like a number or "none"."""
         return text
 
 
@@ -243,13 +254,16 @@ class LiteralType(ParameterType):
 
     @property
     def limits(self) -> str:
+        """The choices, as they are written in a cell."""
         return ", ".join(map(short_repr, self.values))
 
     @property
     def allowed(self) -> str:
+        """The choices as a phrase for messages."""
         return ("one of " if len(self.values) > 1 else "only ") + self.limits
 
     def check(self, value: object) -> object:
+        """Return the choice that equals the value, of the value's own type if there is one."""
         for choice in self.values:  # 1, 1.0 and True are equal, but not the same choice
             if type(choice) is type(value) and choice == value:
                 return choice
@@ -260,6 +274,7 @@ class LiteralType(ParameterType):
         raise Mismatch(value, self.allowed)
 
     def read(self, text: str) -> object:
+        """Return the choice that is this text, else the one that is written as this literal."""
         if text in self.values:
             return text
         try:

@@ -50,19 +50,19 @@ EARLY_FOR_ALL: list[RuleFunction] = []
 
 
 def rule(check: RuleFunction) -> RuleFunction:
-    """Decorator: register a rule of the decision."""
+    """Register a rule of the decision; a decorator."""
     RULES.append(check)
     return check
 
 
 def early(check: RuleFunction) -> RuleFunction:
-    """Decorator: register a rule that is also checked before the holdout is read."""
+    """Register a rule that is also checked before the holdout is read; a decorator."""
     EARLY.append(check)
     return rule(check)
 
 
 def early_for_all(check: RuleFunction) -> RuleFunction:
-    """Decorator: register an early rule whose result is the same for all challengers.
+    """Register an early rule whose result is the same for all challengers; a decorator.
 
     When it fails, no other candidate is tried.
     """

@@ -124,7 +124,7 @@ def _equal(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _clear(gate: Gate) -> Iterator[SelftestCheck]:
-    """Clearly worse challengers are never promoted, clearly better ones always."""
+    """Check that clearly worse challengers are never promoted, and clearly better ones always."""
     better: list[Answer] = []
     worse: list[Answer] = []
     random = np.random.default_rng(SEED)

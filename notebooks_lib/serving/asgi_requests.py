@@ -102,10 +102,12 @@ class HttpRequest:
 
     @property
     def method(self) -> str:
+        """The HTTP method, such as "POST"."""
         return str(self.scope["method"])
 
     @property
     def path(self) -> str:
+        """The path of the URL, percent-decoded and without the query."""
         return str(self.scope["path"])
 
     def kind(self) -> str:

@@ -84,6 +84,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        """Parse what arrived. Refuses a head that is longer than the limit before it is complete."""
         if self.transport.is_closing():
             return
         self._unframed += len(data)
@@ -105,10 +106,12 @@ class BoundedConnection(HttpToolsProtocol):
             self._answer(400, "BAD_REQUEST", "this is not an HTTP/1.1 request")
 
     def on_message_begin(self) -> None:
+        """Begin a request, and count its header fields from zero."""
         super().on_message_begin()
         self._fields = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header field; one above the limit makes the parser stop. Trailers are dropped."""
         self._fields += 1
         if self._fields > self.bounds.headers:
             raise _LimitExceeded
@@ -116,6 +119,7 @@ class BoundedConnection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        """End the wait for the head, unless too many requests are pending on this connection."""
         self._unframed = 0
         self.head_due_since = None
         if len(self.pipeline) > self.bounds.pipelined:
@@ -123,19 +127,23 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        """Take a part of the body, whose bytes do not count as head."""
         self._unframed = 0
         super().on_body(body)
 
     def on_response_complete(self) -> None:
+        """Begin the wait for the next head if no request is pending."""
         super().on_response_complete()
         if self.cycle.response_complete and not self.pipeline:
             self.head_due_since = time.monotonic()
 
     def pause_writing(self) -> None:
+        """Begin the wait for a client that does not read its response."""
         self._unread_since = time.monotonic()
         super().pause_writing()
 
     def resume_writing(self) -> None:
+        """End the wait for the client to read."""
         self._unread_since = None
         super().resume_writing()
 

@@ -77,6 +77,7 @@ class LogFormatter(logging.Formatter):
     """Formats log lines so that text from a request or a model cannot begin a new line or control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line with control characters escaped; the lines of a traceback are indented."""
         head, *rest = super().format(record).split("\n")
         if record.exc_info or record.stack_info:
             return "\n    ".join(safe_text.printable(line) for line in (head, *rest))

@@ -192,13 +192,16 @@ class FileValues(Protocol):
     """
 
     @property
-    def parameters(self) -> Mapping[str, object]: ...
+    def parameters(self) -> Mapping[str, object]:
+        """Values that all trials share."""
 
     @property
-    def grid(self) -> Mapping[str, object]: ...
+    def grid(self) -> Mapping[str, object]:
+        """Values to combine, by parameter."""
 
     @property
-    def space(self) -> Mapping[str, object]: ...
+    def space(self) -> Mapping[str, object]:
+        """Distributions as text, by parameter."""
 
 
 def read_search_space(

@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _load(config: ProfiledServerConfig) -> tuple[Any, Any]:
-    """The application as serving/server.py makes it, but that it collects nothing and its access log goes nowhere."""
+    """Make the application as serving/server.py does, but collect no requests and write no access log."""
     from notebooks_lib.serving import model_loading
     from notebooks_lib.serving.app import App
     from notebooks_lib.serving.slots import Slot, Slots
