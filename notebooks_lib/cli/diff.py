@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from notebooks_lib.cli import output
 if TYPE_CHECKING:
     from notebooks_lib.notebooks.notebook_diff import CellChange, DiffLine, NotebookDiff
     from notebooks_lib.review.notebook_changes import NotebookChange
+    from notebooks_lib.review.notebook_review import MetricChange
     from notebooks_lib.review.run_comparison import CostChange, RunComparison
 
 _COLORS = {"+": "green", "-": "red"}
@@ -75,11 +77,16 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
 
 def _compare_runs(base: str, head: str, *, as_json: bool, differs: bool) -> int:
     from notebooks_lib import settings
+    from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.review import run_comparison, run_record
+    from notebooks_lib.review.validation_gain import ModelComparer
     from notebooks_lib.tracking.store import connect
 
     store = connect(settings.existing())
-    comparison = run_comparison.compare_runs(run_record.read_run(store, base), run_record.read_run(store, head))
+    old, new = (run_record.read_run(store, run_id) for run_id in (base, head))
+    policy = Policy.of(store.settings.promotion, "")
+    metrics = ModelComparer(store, [old.info], [new.info], policy).compare()
+    comparison = run_comparison.compare_runs(old, new, metrics)
     if as_json:
         sys.stdout.write(json.dumps(comparison.as_json()) + "\n")
     else:
@@ -95,12 +102,13 @@ def _print_runs(comparison: RunComparison) -> None:
     for run in infos:
         if not run.ended:
             click.echo(click.style(f"{run.run_id[:8]} did not end well: {run.status}", fg="red"))
-    for part in ("parameters", "data", "packages", "commit", "metrics"):
+    for part in ("parameters", "data", "packages", "commit"):
         if differences := getattr(comparison, part):
             click.echo()
             output.table((part, "base", "head"), [(one.name, one.base, one.head) for one in differences])
     if comparison.environment:
         click.echo(f"\n{comparison.environment}")
+    _print_metrics(comparison.metrics)
     costs = [cost for cost in comparison.costs if cost.base.seconds is not None and cost.head.seconds is not None]
     if costs:
         click.echo()
@@ -113,6 +121,23 @@ def _print_runs(comparison: RunComparison) -> None:
         _print_cells(comparison.diff)
     else:
         click.echo("\nsource: one of the runs keeps no notebook; only runs of `nbops run` and `nbops sweep` do")
+
+
+def _print_metrics(metrics: Sequence[MetricChange]) -> None:
+    """Print the metrics as a review shows them; a reason that all share for having no interval has one line."""
+    from notebooks_lib.review import report_text
+
+    shown = report_text.by_verdict(metrics)
+    rows = [(metric.name, *report_text.figures(metric)) for metric in shown]
+    header = ("metrics", "base", "head", report_text.gain_header(shown), "")
+    why = {row[-1] for row in rows}
+    alone = not header[3] and len(why) == 1
+    if rows:
+        click.echo()
+        output.table(header[:3] if alone else header, [row[:3] if alone else row for row in rows])
+    notes = report_text.remarks(metrics)
+    for note in (f"no interval: {why.pop()}", *notes) if alone else notes:
+        click.echo(safe_text.printable(note))
 
 
 def _cost_cells(cost: CostChange) -> tuple[object, ...]:

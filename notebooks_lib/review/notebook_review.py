@@ -186,7 +186,7 @@ class NotebookReview:
 
     def as_json(self) -> dict[str, Any]:
         """Return the notebook's part of `Review.as_json`."""
-        content = {name: _plain(value) for name, value in vars(self).items() if name != "diff"}
+        content = {name: plain(value) for name, value in vars(self).items() if name != "diff"}
         cells = self.diff.as_json()["cells"] if self.diff else []
         return {"summary": self.summary, **content, "exact_source": self.proof.exact, "cells": cells}
 
@@ -250,15 +250,16 @@ class Review:
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value of a review for JSON: digests for bytes, null for numbers that are not finite."""
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(vars(value))
+        return plain(vars(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return str(value) if isinstance(value, PurePath) else value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
 from notebooks_lib.promotion.run_ranking import commit
+from notebooks_lib.review.notebook_review import MetricChange, plain
 from notebooks_lib.review.run_record import CellCost, RunRecord
 
 
@@ -17,13 +17,8 @@ class Difference:
     """A name whose value differs between two runs; None for a run without it."""
 
     name: str
-    base: str | float | None
-    head: str | float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the difference as plain values for JSON, with null for infinity."""
-        numbers = {side: getattr(self, side) for side in ("base", "head")}
-        return {"name": self.name, **{side: value if _in_json(value) else None for side, value in numbers.items()}}
+    base: str | None
+    head: str | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class RunComparison:
     environment: str
     """Why the packages of differing environments are not known; else empty."""
     commit: tuple[Difference, ...]
-    metrics: tuple[Difference, ...]
+    metrics: tuple[MetricChange, ...]
     """All of them, also equal ones."""
     costs: tuple[CostChange, ...]
     """Of all paired code cells, the largest difference in seconds first."""
@@ -72,15 +67,18 @@ class RunComparison:
         return {
             "base": self.base.info.run_id,
             "head": self.head.info.run_id,
-            **{part: [difference.as_json() for difference in getattr(self, part)] for part in parts},
+            **{part: plain(getattr(self, part)) for part in parts},
             "environment": self.environment or None,
             "cells": [{**vars(cost), "base": vars(cost.base), "head": vars(cost.head)} for cost in self.costs],
             "notebook": self.diff.as_json() if self.diff else None,
         }
 
 
-def compare_runs(base: RunRecord, head: RunRecord) -> RunComparison:
-    """Return the differences between two runs, in what both have recorded."""
+def compare_runs(base: RunRecord, head: RunRecord, metrics: tuple[MetricChange, ...] = ()) -> RunComparison:
+    """Return the differences between two runs, in what both have recorded.
+
+    `metrics` is what `validation_gain.ModelComparer` finds: it takes longer, as it loads the models.
+    """
     diff = compare_notebooks(base.notebook, head.notebook) if base.notebook and head.notebook else None
     packages = _differences(base.packages, head.packages) if base.packages and head.packages else ()
     return RunComparison(
@@ -91,14 +89,10 @@ def compare_runs(base: RunRecord, head: RunRecord) -> RunComparison:
         packages=packages,
         environment=_unknown_environment(base, head),
         commit=_differences({"commit": commit(base.info.tags)}, {"commit": commit(head.info.tags)}),
-        metrics=_beside(base.info.metrics, head.info.metrics),
+        metrics=metrics,
         costs=_costs(base, head, diff) if diff else (),
         diff=diff,
     )
-
-
-def _in_json(value: str | float | None) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _unknown_environment(base: RunRecord, head: RunRecord) -> str:
@@ -110,12 +104,9 @@ def _unknown_environment(base: RunRecord, head: RunRecord) -> str:
     return f"another environment ({locks}); the lock of {runs} is not here"
 
 
-def _beside(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
-    return tuple(Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head}))
-
-
-def _differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
-    return tuple(difference for difference in _beside(base, head) if difference.base != difference.head)
+def _differences(base: Mapping[str, str], head: Mapping[str, str]) -> tuple[Difference, ...]:
+    names = sorted({*base, *head})
+    return tuple(Difference(name, base.get(name), head.get(name)) for name in names if base.get(name) != head.get(name))
 
 
 def _costs(base: RunRecord, head: RunRecord, diff: NotebookDiff) -> tuple[CostChange, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.__main__ import run
+from notebooks_lib.datasets import Dataset
 from notebooks_lib.review.run_comparison import compare_runs
 from notebooks_lib.review.run_record import read_run
 from notebooks_lib.running import plan
@@ -17,6 +18,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import connect
 from tests.git_commands import commit, make_repository
 from tests.notebooks.building import code, md, write
+from tests.promotion.conftest import Trials, better, worse
 
 LOCK = 'alpha-package==1.0 \\\n    --hash=sha256:00\nbeta==2.0 ; python_version >= "3.9" \\\n    --hash=sha256:11\n'
 PARAMETERS = code("strength: float = 1.0\nseed: int = 0", "parameters", id="parameters")
@@ -43,12 +45,12 @@ def test_two_runs(project: Settings, capsys: pytest.CaptureFixture[str]) -> None
     project.layout.lock.write_text(LOCK.replace("2.0", "2.1"))
     head = make_run(project, *AFTER, strength=2.0)
     store = connect(project)
-    comparison = compare_runs(read_run(store, base[:12]), read_run(store, head))
+    runs = [read_run(store, base[:12]), read_run(store, head)]
+    comparison = compare_runs(*runs)
 
     assert [tuple(vars(one).values()) for one in comparison.parameters] == [("strength", "1.0", "2.0")]
     assert [tuple(vars(one).values()) for one in comparison.packages] == [("beta", "2.0", "2.1")]
     assert [one.name for one in comparison.commit] == ["commit"]
-    assert [tuple(vars(one).values()) for one in comparison.metrics] == [("n", 3, 3), ("rmse", 50, 25)]
     assert comparison.environment == ""
     slowest = comparison.costs[0]
     assert (slowest.name, slowest.base_cell, slowest.head_cell) == ("quick", 2, 3), "as the author counts cells"
@@ -59,7 +61,14 @@ def test_two_runs(project: Settings, capsys: pytest.CaptureFixture[str]) -> None
 
     assert run(["diff", base[:10], head[:10]]) == 0
     printed = capsys.readouterr().out
-    for words in ("strength    1.0   2.0", "beta", "rmse", "cell 3 (quick) edited", "+x = time.sleep(0.7)"):
+    for words in (
+        "strength    1.0   2.0",
+        "beta",
+        "rmse     50.00  25.00",
+        "the same on both sides, as logged: `n` 3",
+        "cell 3 (quick) edited",
+        "+x = time.sleep(0.7)",
+    ):
         assert words in printed
     assert run(["diff", "--json", base, head]) == 0
     assert json.loads(capsys.readouterr().out)["cells"][0]["name"] == "quick"
@@ -83,7 +92,9 @@ def test_runs_that_recorded_little(project: Settings, capsys: pytest.CaptureFixt
     store.client.log_artifact(ids[0], str(store_file), "notebook")
     assert read_run(store, ids[0]).notebook is None
     assert run(["diff", "--json", *ids]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"] == [{"name": "rmse", "base": None, "head": None}]
+    (rmse,) = json.loads(capsys.readouterr().out)["metrics"]
+    assert (rmse["name"], rmse["base"], rmse["gain"]) == ("rmse", None, None)
+    assert rmse["no_gain_because"].startswith("the runs recorded no dataset")
     assert run(["diff", *ids]) == 0
     printed = capsys.readouterr().out
     assert "did not end well" in printed
@@ -91,6 +102,24 @@ def test_runs_that_recorded_little(project: Settings, capsys: pytest.CaptureFixt
     assert "\x1b" not in printed
     with pytest.raises(errors.UsageError, match="unknown run 'ffffffff'"):
         read_run(store, "ffffffff")
+
+
+@pytest.mark.tracking
+def test_metrics_of_two_runs_have_the_verdict_of_a_review(
+    trials: Trials, houses: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = trials.fitted(better(), houses, rmse=9.0), trials.fitted(worse(), houses, rmse=0.001)
+    assert run(["diff", good, bad]) == 0
+    printed = capsys.readouterr().out
+    assert "gain on the same 67 validation rows, 95 %" in printed
+    assert "  worse\n" in printed, "by what was logged the second is much better"
+    assert "`rmse` was logged as 9." in printed
+    unlike = trials.run({"rmse": 1.0}, dataset=houses)
+    assert run(["diff", good, unlike]) == 0
+    assert "no interval: " in capsys.readouterr().out
+    assert run(["diff", "--json", good, bad]) == 0
+    (rmse,) = json.loads(capsys.readouterr().out)["metrics"]
+    assert rmse["gain"]["verdict"] == "worse"
 
 
 @pytest.mark.parametrize("words", [("01234567", "89abcdef")])
