@@ -51,7 +51,7 @@ def print_decision(
         if status.curl:
             click.echo(f"  try it     {status.curl}")
     if decision.answer == "undecided" and {rule.id for rule in decision.rules if not rule.ok} <= ROWS_SETTLE:
-        name = safe_text.printable(DatasetTag.parse(decision.content["dataset"]).ref.partition("@")[0])
+        name = safe_text.printable(DatasetTag.parse(decision.dataset).ref.partition("@")[0])
         click.echo(f"  next       add rows: nbops data add FILE --name {name}; then run the notebook on that version")
     if release.next:
         click.echo(f"  continue   {release.next}")

@@ -6,12 +6,16 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from notebooks_lib.errors import PromotionError
+from pydantic import TypeAdapter, ValidationError
+
+from notebooks_lib import json_shape
+from notebooks_lib.errors import PromotionError, reason
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import decision_page, model_facts
 from notebooks_lib.promotion.candidate_screening import Candidates
@@ -30,6 +34,10 @@ LATER = "release.json"
 """What the stages did after the decision was recorded: a workspace lets no file be written twice."""
 _LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
+FORMAT = 1
+"""Format of both files; those of an nbops before 0.2 do not name it."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class RecordedDecision:
     summary: str
     challenger: str
     """Its label."""
+    dataset: str
+    """The dataset whose holdout was read, as in the tag of a run."""
     unread: bool
     uses: Uses | None
     rules: tuple[RuleResult, ...]
@@ -51,17 +61,12 @@ class RecordedDecision:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Return the decision from the JSON that `Decision.as_json` wrote. Keys without a field stay in `content`."""
-        return cls(
-            model=content["model"],
-            answer=content["answer"],
-            summary=content["summary"],
-            challenger=content["challenger"]["label"],
-            unread=content["unread"],
-            uses=Uses.from_json(content["uses"]) if content["uses"] else None,
-            rules=tuple(_known(RuleResult, each) for each in content["rules"]),
-            others=tuple(_known(OtherChallenger, each) for each in content["others"]),
-            content=content,
-        )
+        special = {
+            "challenger": content["challenger"]["label"],
+            "uses": Uses.from_json(content["uses"]) if content["uses"] else None,
+            "content": content,
+        }
+        return _validated(cls, {**content, **special})
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,8 @@ class ReleaseRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Restore the record from what `as_json` returned."""
-        lists = {"stages": tuple(content["stages"]), "passed": tuple(content["passed"])}
-        steps = tuple(_known(RolloutStep, step) for step in content["steps"])
-        record: Self = _known(cls, {**content, **lists, "steps": steps})
-        return record
+        """Restore the record from what `as_json` returned. Keys without a field are ignored."""
+        return _validated(cls, content)
 
 
 @dataclass(frozen=True)
@@ -133,18 +135,20 @@ class PromotionRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Restore the record from the content of `decision.json`, updated with that of `release.json`."""
-        return cls(
-            decision=RecordedDecision.from_json(content["decision"]),
-            release=ReleaseRecord.from_json(content["release"]),
-            candidates=content["candidates"],
-            card=content["card"],
-        )
+        """Restore the record from the content of `decision.json`, updated with that of `release.json`.
+
+        Raises ValueError and the like when a key is missing or has a value of another kind.
+        """
+        parts = {
+            "decision": RecordedDecision.from_json(content["decision"]),
+            "release": ReleaseRecord.from_json(content["release"]),
+        }
+        return _validated(cls, {**content, **parts})
 
 
-def _known(kind: type[Any], content: Mapping[str, Any]) -> Any:
-    """Return a dataclass of this kind from plain values; keys without a field are ignored."""
-    return kind(**{field.name: content[field.name] for field in fields(kind) if field.name in content})
+def _validated(kind: type[T], content: Mapping[str, Any]) -> T:
+    """Return a dataclass of this kind from plain values. Raises ValueError unless each field has one of its kind."""
+    return TypeAdapter(kind).validate_python(content)
 
 
 def write_decision(store: Store, run_id: str, release: Release, candidates: Candidates) -> None:
@@ -157,10 +161,11 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
     run = client.get_run(run_id)
     released = ReleaseRecord.of(release).as_json()
     if Tag.DECISION in run.data.tags:
-        client.log_dict(run_id, {"release": released}, f"{FOLDER}/{LATER}")
+        client.log_dict(run_id, {"format": FORMAT, "release": released}, f"{FOLDER}/{LATER}")
         client.set_tag(run_id, _LATER_TAG, f"{FOLDER}/{LATER}")
     else:
         content = {
+            "format": FORMAT,
             "decision": decision.as_json(),
             "release": released,
             "candidates": candidates.as_json(),
@@ -218,14 +223,47 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
 
 
 def read_decision(store: Store, run_id: str) -> PromotionRecord:
-    """Return the decision and release that `write_decision` logged. Raises PromotionError if the run has none."""
+    """Return the decision and release that `write_decision` logged.
+
+    Raises PromotionError if the run has none, or if its files are gone, were not written by `write_decision`, or have a
+    format that this nbops does not know.
+    """
     tags = store.client.get_run(run_id).data.tags
     if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")
-    with tempfile.TemporaryDirectory() as scratch:
-        path = store.client.download_artifacts(run_id, f"{FOLDER}/{FILE}", scratch)
-        content = json.loads(Path(path).read_text("utf-8"))
-        if _LATER_TAG in tags:
-            path = store.client.download_artifacts(run_id, tags[_LATER_TAG], scratch)
-            content |= json.loads(Path(path).read_text("utf-8"))
-    return PromotionRecord.from_json(content)
+    content = _read_file(store, run_id, f"{FOLDER}/{FILE}")
+    later = tags.get(_LATER_TAG)
+    if later:
+        content |= _read_file(store, run_id, later)
+    with _as_promotion_error(run_id, f"{FOLDER}/{FILE}" + (f" with {later}" if later else "")):
+        return PromotionRecord.from_json(content)
+
+
+def _read_file(store: Store, run_id: str, name: str) -> dict[str, Any]:
+    """Return the content of one of the two files, in a format that this nbops reads."""
+    with _as_promotion_error(run_id, name), tempfile.TemporaryDirectory() as scratch:
+        path = store.client.download_artifacts(run_id, name, scratch)
+        content: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+        json_shape.expect_keys(content, {})
+        json_shape.expect_format(content, (FORMAT,), unnamed=FORMAT)
+        return content
+
+
+@contextmanager
+def _as_promotion_error(run_id: str, name: str) -> Iterator[None]:
+    """Within the block, turn any error into a PromotionError that names the file and the way out."""
+    try:
+        yield
+    except Exception as error:
+        raise PromotionError(
+            f"run {run_id}: {name} cannot be read as the record of a decision ({_explain(error)}); if a newer nbops "
+            "wrote it, update nbops; else promote again: nbops history and the tags of the run say what was done"
+        ) from error
+
+
+def _explain(error: Exception) -> str:
+    """Return what is wrong with a file: the key that is missing or wrong, if the error is about one."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{error} is missing" if isinstance(error, KeyError) else reason(error)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
-from notebooks_lib import atomic_private_files
+from notebooks_lib import atomic_private_files, json_shape
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.tracking.release_ledger import LedgerEntry
@@ -63,13 +63,12 @@ class ChangeRecord:
         Raises ValueError when a field is missing or invalid, or the format is unknown.
         """
         required = {**dict.fromkeys(("kind", "model", "stage", "version", "who"), str), "pid": int}
-        _expect(content, {**required, "time": (int, float)})
+        json_shape.expect_keys(content, {**required, "time": (int, float)})
         if not 0 <= content["time"] < _LATEST:
             raise ValueError("'time' is out of range")
-        if content.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, this nbops reads {FORMAT}")
+        json_shape.expect_format(content, (FORMAT,), unnamed=FORMAT)
         known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
-        _expect(known, {name: str for name in ("endpoint", "before", "reason", "run") if name in known})
+        json_shape.expect_keys(known, {name: str for name in ("endpoint", "before", "reason", "run") if name in known})
         return cls(**known)
 
 
@@ -107,14 +106,14 @@ class JournalEntry:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read a line. Raises ValueError when a field is missing or invalid."""
-        _expect(content, {"step": str})
+        json_shape.expect_keys(content, {"step": str})
         rest = {key: value for key, value in content.items() if key not in ("step", "time")}
         when = content.get("time", 0.0)
         if content["step"] == "traffic":
-            _expect(rest, dict.fromkeys(("before", "after", "reason"), str))
+            json_shape.expect_keys(rest, dict.fromkeys(("before", "after", "reason"), str))
             return cls("traffic", when, TrafficMove(rest["before"], rest["after"], rest["reason"]))
         if content["step"] == "ledger":
-            _expect(rest, {"key": str, "entry": dict})
+            json_shape.expect_keys(rest, {"key": str, "entry": dict})
             known = {each.name: rest["entry"].get(each.name, "") for each in fields(LedgerEntry)}
             return cls("ledger", when, LedgerNote(rest["key"], LedgerEntry(**known)))
         return cls(content["step"], when, rest)
@@ -223,14 +222,3 @@ def read_journal(path: Path) -> Journal | None:
                 "and nbops history, then move the file away: the next promotion begins anew"
             ) from error
     return journal
-
-
-def _expect(content: Any, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
-    """Raise ValueError unless `content` is an object that has these keys with values of these kinds."""
-    if not isinstance(content, dict):
-        raise ValueError(f"it is {type(content).__name__}, expected an object")
-    for key, kind in kinds.items():
-        if key not in content:
-            raise ValueError(f"{key!r} is missing")
-        if not isinstance(content[key], kind) or isinstance(content[key], bool):
-            raise ValueError(f"{key!r} is {type(content[key]).__name__}")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from notebooks_lib import atomic_private_files
+from notebooks_lib import atomic_private_files, json_shape
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving.endpoint import check_name
 
@@ -58,10 +58,10 @@ class SlotState:
 
         `where` names the slot in the message.
         """
-        _expect(content, {"model": str, "version": str, "since": str, "detail": dict}, where)
+        json_shape.expect_keys(content, {"model": str, "version": str, "since": str, "detail": dict}, where)
         optional = {"id": str, "sha256": str, "example": dict}
         optionals = {key: content[key] for key in optional if content.get(key) is not None}
-        _expect(optionals, {key: optional[key] for key in optionals}, where)
+        json_shape.expect_keys(optionals, {key: optional[key] for key in optionals}, where)
         check_name("model", content["model"].partition("~")[0])
         return cls(content["version"], content["model"], content["since"], content["detail"], **optionals)
 
@@ -110,18 +110,18 @@ class EndpointState:
     def from_json(cls, content: Any) -> Self:
         """Restore the state from what `as_json` returned, in this format or an older one.
 
-        Raises ValueError when a key is missing or has a wrong type, KeyError when there is no format.
+        Raises ValueError when a key is missing or has a wrong type.
         """
         content = {"generation": 0, "traffic": {}, "mirror": {}, "name": "", **content}
         kinds = {"name": str, "host": str, "port": int, "generation": int, "wanted": str}
-        _expect(content, {**kinds, "slots": dict, "traffic": dict, "mirror": dict})
+        json_shape.expect_keys(content, {**kinds, "slots": dict, "traffic": dict, "mirror": dict})
         if not 0 <= content["port"] <= 65535:
             raise ValueError(f"port {content['port']}: expected 0 to 65535")
         slots = {}
         for name, slot in content["slots"].items():
             slots[check_name("slot", name)] = SlotState.from_json(slot, f"slots.{name}.")
         for share in ("traffic", "mirror"):
-            _expect(content[share], dict.fromkeys(content[share], int), f"{share}.")
+            json_shape.expect_keys(content[share], dict.fromkeys(content[share], int), f"{share}.")
         shares = {share: content[share] for share in ("traffic", "mirror")}
         required = {key: content[key] for key in kinds}
         return cls(**required, **shares, slots=slots, last_error=str(content.get("last_error") or ""))
@@ -133,8 +133,10 @@ def read_state(path: Path) -> EndpointState:
     Raises EndpointError for an unknown format; for a damaged file, ValueError and similar errors.
     """
     content = json.loads(path.read_text("utf-8"))
-    if content["format"] not in _READABLE:
-        raise EndpointError(f"{path}: written in format {content['format']!r}, this nbops reads {FORMAT}; deploy again")
+    try:
+        json_shape.expect_format(content, _READABLE)
+    except ValueError as error:
+        raise EndpointError(f"{path}: {error}; deploy again") from error
     return EndpointState.from_json(content)
 
 
@@ -185,10 +187,10 @@ def read_report(path: Path) -> FollowReport | None:
     """Read serving.json; None if there is no readable one."""
     with suppress(OSError, ValueError, RecursionError):
         content = json.loads(path.read_text("utf-8"))
-        _expect(content, {"pid": int, "generation": int, "slots": dict})
+        json_shape.expect_keys(content, {"pid": int, "generation": int, "slots": dict})
         slots = {}
         for name, slot in content["slots"].items():
-            _expect(slot, {"state": str, "error": str, "of": list}, f"slots.{name}.")
+            json_shape.expect_keys(slot, {"state": str, "error": str, "of": list}, f"slots.{name}.")
             slots[name] = SlotReport(slot["state"], slot["error"], tuple(slot["of"]))
         return FollowReport(content["pid"], content["generation"], slots)
     return None
@@ -201,13 +203,3 @@ def write_draft(path: Path, content: Mapping[str, Any], *, durable: bool = True)
     """
     text = json.dumps(content, indent=2, default=str)
     return atomic_private_files.write_draft(path, text, durable=durable, draft=path.with_name(f".{path.name}.next"))
-
-
-def _expect(content: Any, kinds: Mapping[str, type], where: str = "") -> None:
-    if not isinstance(content, dict):
-        raise ValueError(f"{where.rstrip('.') or 'it'} is no object")
-    for key, kind in kinds.items():
-        if key not in content:
-            raise ValueError(f"{where}{key} is missing")
-        if not isinstance(content[key], kind) or isinstance(content[key], bool):
-            raise ValueError(f"{where}{key} is {type(content[key]).__name__}, expected {kind.__name__}")

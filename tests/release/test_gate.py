@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +261,8 @@ def test_a_dry_run_says_what_it_would_do_and_records_it(trials, houses, gate):
     assert record.decision.answer == "promote"
     assert record.release == decision_record.ReleaseRecord.of(release)
     assert record.candidates["runs"][0]["run_id"] == good
+    file = trials.store.client.download_artifacts(run_id, f"{decision_record.FOLDER}/{decision_record.FILE}")
+    assert json.loads(Path(file).read_text("utf-8"))["format"] == decision_record.FORMAT
     run = trials.store.client.get_run(run_id)
     assert run.data.tags["nbops.promoted"] == "false"
     assert run.data.metrics["gain"] == pytest.approx(record.decision.content["gain"])

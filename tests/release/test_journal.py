@@ -47,7 +47,9 @@ def test_a_journal_of_version_0_1_is_read(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_newer_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     lock = written(tmp_path, [OLD[0] | {"format": 2}])
-    with pytest.raises(PromotionError, match="line 1 .*its format is 2, this nbops reads 1.* then move the file away"):
+    with pytest.raises(
+        PromotionError, match="line 1 .*written in format 2, this nbops reads 1.* then move the file away"
+    ):
         lock.pending()
 
 
