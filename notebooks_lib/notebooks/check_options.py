@@ -58,12 +58,13 @@ def check_selection(names: Iterable[str]) -> tuple[str, ...]:
 
 
 @functools.cache
-def of_folder(folder: Path) -> CheckOptions:
+def of_folder(folder: Path, top: Path | None = None) -> CheckOptions:
     """Return the options for notebooks in a folder: in a project all rules, elsewhere faults, unless settings differ.
 
-    The settings are loaded only if the file or a variable mentions [check].
+    The settings are loaded only if the file or a variable mentions [check]. A project above `top` does not count.
     """
     root = project_root.find_root(folder)
+    root = root if top is None or root.is_relative_to(top.resolve()) else top.resolve()
     options = CheckOptions(select=(ALL,) if project_root.is_project(root) else (FAULTS,))
     file = root / "production" / "settings.toml"
     try:

@@ -225,6 +225,8 @@ class Review:
     """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
     """Whether findings of conventions are left out, as outside a project."""
+    check_changed: tuple[str, ...] = ()
+    """The settings of [check] that the head has otherwise than the base, whose rules count."""
 
     @property
     def exit_code(self) -> int:
@@ -246,6 +248,7 @@ class Review:
             "renamed": dict(self.renamed),
             "no_runs": self.no_runs,
             "faults_only": self.faults_only,
+            "check_changed": list(self.check_changed),
             "notebooks": [notebook.as_json() for notebook in self.notebooks],
         }
 

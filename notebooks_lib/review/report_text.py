@@ -93,6 +93,9 @@ def circumstances(review: Review) -> list[str]:
         lines.append("this branch is at its base: name another one, as in `nbops review HEAD~1` for the last commit")
     if review.no_runs:
         lines.append(f"no numbers ({review.no_runs})")
+    if review.check_changed:
+        names = " and ".join(f"`[check] {name}`" for name in review.check_changed)
+        lines.append(f"{names}: not as at the base, whose rules count for the findings")
     if review.faults_only:
         lines.append("findings: faults only; `--select ALL` adds the conventions of a project")
     return lines

@@ -11,7 +11,6 @@ from typing import Literal
 from notebooks_lib import settings
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.notebooks import check_options
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.promotion.decision import Policy
@@ -25,6 +24,7 @@ from notebooks_lib.review.affected_notebooks import (
 )
 from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
 from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.base_rules import BaseRules, find_base_rules
 from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
 from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
@@ -60,6 +60,8 @@ class Reviewer:
     """The rules; empty for those that hold where a notebook lies."""
     say: Callable[[str], None] = lambda line: None
     _requests: dict[Path, RunRequest | str] = field(default_factory=dict)
+    _rules: dict[Path, BaseRules] = field(default_factory=dict)
+    """By folder, from the repository's root."""
     _dirty: bool = False
     _tree: Path = Path()
     """The checkout of the base."""
@@ -73,8 +75,8 @@ class Reviewer:
         with check_out(self.repository, commit) as tree:
             self._tree = tree
             changes = find_fingerprint_changes(self.repository, commit, tree)
-            notebooks = [self._review(change) for change in changes.notebooks]
-        notebooks = list(self._with_findings(notebooks))
+            notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
+            faults_only = any(self._options(one.diff.head).faults_only for one in notebooks if one.diff)
         no_runs = self._no_runs()
         if no_runs:  # said once, not of each notebook
             notebooks = [
@@ -91,7 +93,8 @@ class Reviewer:
             other_files=find_other_files(self.repository, commit, None),
             renamed=changes.renamed,
             no_runs=no_runs,
-            faults_only=any(self._options(one.diff.head).faults_only for one in notebooks if one.diff),
+            faults_only=faults_only,
+            check_changed=tuple(sorted({name for rules in self._rules.values() for name in rules.changed})),
         )
 
     def _review(self, source: FingerprintChange) -> NotebookReview:
@@ -136,7 +139,10 @@ class Reviewer:
         return first if isinstance(first, str) and all(other == first for other in others) else ""
 
     def _options(self, notebook: Notebook) -> CheckOptions:
-        options = check_options.of_folder((self.repository.root / notebook.path).parent)
+        folder = notebook.path.parent
+        if folder not in self._rules:
+            self._rules[folder] = find_base_rules(self.repository, self._tree, folder)
+        options = self._rules[folder].options
         return replace(options, select=self.select or options.select)
 
     def _request(self, root: Path) -> RunRequest | str:

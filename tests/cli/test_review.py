@@ -298,6 +298,18 @@ def test_a_branch_gets_no_token_by_its_settings(
             server.accept()
 
 
+def test_a_branch_does_not_switch_off_the_rules_for_itself(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (root / "production" / "settings.toml").open("a") as settings:
+        settings.write('[check]\nselect = ["NB001"]\nbuiltins = ["undefined"]\n')
+    write_notebook(root, PARAMETERS, code("undefined", id="use"))
+    commit(root)
+    content = review(capsys, code=1)
+    assert [finding["code"] for finding in content["notebooks"][0]["new_findings"]] == ["F821"]
+    assert run(["review"]) == 1
+    changed = "`[check] builtins` and `[check] select`: not as at the base, whose rules count for the findings"
+    assert changed in capsys.readouterr().out
+
+
 def test_what_is_asked_for_wrongly(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
