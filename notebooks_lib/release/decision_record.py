@@ -211,11 +211,11 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
         links.append(("version", version.uri))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     author = release_ledger.acting_user()
-    made = f"Written by nbops on {when} for {author}. All figures are in promotion/decision.json beside this page."
+    origin = f"Written by nbops on {when} for {author}. All figures are in promotion/decision.json beside this page."
     about = model_facts.collect_model_card(store, decision, candidates)
     rollout = release.rollout
     page = decision_page.decision_page(
-        decision, about, made=made, stages=rollout.names, dry_run=rollout.dry_run, links=links
+        decision, about, made=origin, stages=rollout.names, dry_run=rollout.dry_run, links=links
     )
     store.client.log_text(run_id, page, CARD)
     if release.promoting and version is not None and not release.rollout.dry_run:

@@ -84,16 +84,16 @@ class Gate:
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was interrupted; a dry run only reports it."""
-        left = stage_lock_and_journals.unfinished_changes(self.store.settings, self.model)
-        stages = [each.change.stage for each in left]
+        journals = stage_lock_and_journals.unfinished_changes(self.store.settings, self.model)
+        stages = [unfinished.change.stage for unfinished in journals]
         if dry_run:
             rows = [
-                (stage, f"{journal.describe(each)}, is still running or was cut short")
-                for stage, each in zip(stages, left, strict=True)
+                (stage, f"{journal.describe(unfinished)}, is still running or was cut short")
+                for stage, unfinished in zip(stages, journals, strict=True)
             ]
         else:
             mended = [(stage, recovery.recover(self.store, self.model, stage)) for stage in stages]
-            rows = [(stage, each.text) for stage, each in mended if each is not None]
+            rows = [(stage, outcome.text) for stage, outcome in mended if outcome is not None]
         return ReportTable.of(("stage", "left unfinished"), rows or [("", "nothing")])
 
     def champion(self) -> Version | None:
@@ -157,7 +157,7 @@ class Gate:
             caption = "there is no candidate: the holdout was not read"
         elif evidence.is_champion_itself:
             caption = "the best candidate is the champion itself: the holdout was not read"
-        elif all(each.unread for each in evidence.by_challenger):
+        elif all(comparison.unread for comparison in evidence.by_challenger):
             caption = "the holdout was not read: a rule failed that needs none of its rows"
         return ReportTable.of(("", *(side.label for side in sides)), rows, caption)
 
@@ -222,7 +222,7 @@ class Gate:
 def _check_target(target: str, settings: Settings) -> None:
     """Warn of the deprecated parameter; raise UsageError where it names what the settings do not."""
     way_out = "leave it out, and set target under [stages.STAGE] in production/settings.toml"
-    known = {settings.stages.of(stage).target for stage in STAGES}
-    if target not in known:
-        raise UsageError(f"Gate(target={target!r}): the stages have {', '.join(sorted(known))}; {way_out}")
+    stage_targets = {settings.stages.of(stage).target for stage in STAGES}
+    if target not in stage_targets:
+        raise UsageError(f"Gate(target={target!r}): the stages have {', '.join(sorted(stage_targets))}; {way_out}")
     warnings.warn(f"Gate(target=) decides nothing: {way_out}", DeprecationWarning, stacklevel=3)

@@ -53,19 +53,19 @@ def golden_of(store: Store, version: Version, rows: Callable[[], pd.DataFrame | 
 
     Raises PromotionError when the version has neither an example nor rows, or when the stored predictions were altered.
     """
-    kept = read_golden(store, version)
-    if kept is not None:
-        return kept
+    stored = read_golden(store, version)
+    if stored is not None:
+        return stored
     with tempfile.TemporaryDirectory() as scratch:
-        made = make_golden(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
-    if not made.pairs:
+        golden = make_golden(ServedModel.load(model_files.download(version.source, Path(scratch))), rows())
+    if not golden.pairs:
         raise PromotionError(
             f"version {version.version} of {version.model!r} cannot be verified: its model was logged without an "
             "example, and no rows of its dataset are known"
         )
     if version.run_id:
-        store_golden(store, version, made)
-    return made
+        store_golden(store, version, golden)
+    return golden
 
 
 def make_golden(model: ServedModel, rows: pd.DataFrame | None) -> Golden:
@@ -93,7 +93,9 @@ def as_dataframe_split(rows: pd.DataFrame, *, named: bool = True) -> dict[str, A
 
 def store_golden(store: Store, version: Version, golden: Golden) -> None:
     """Store golden predictions with a version: the artifact first, then the tag that names it."""
-    text = json.dumps([{"request": request, "predictions": known} for request, known in golden.pairs], indent=1)
+    text = json.dumps(
+        [{"request": request, "predictions": predictions} for request, predictions in golden.pairs], indent=1
+    )
     digest = hashlib.sha256(text.encode()).hexdigest()
     name = f"golden-{digest[:16]}.json"
     path = f"{FOLDER}/{name}"

@@ -67,9 +67,11 @@ class ChangeRecord:
         if not 0 <= content["time"] < _LATEST:
             raise ValueError("'time' is out of range")
         json_shape.expect_format(content, (FORMAT,), unnamed=FORMAT)
-        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
-        json_shape.expect_keys(known, {name: str for name in ("endpoint", "before", "reason", "run") if name in known})
-        return cls(**known)
+        values = {attribute.name: content[attribute.name] for attribute in fields(cls) if attribute.name in content}
+        json_shape.expect_keys(
+            values, {name: str for name in ("endpoint", "before", "reason", "run") if name in values}
+        )
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ class JournalEntry:
             return cls("traffic", when, TrafficMove(rest["before"], rest["after"], rest["reason"]))
         if content["step"] == "ledger":
             json_shape.expect_keys(rest, {"key": str, "entry": dict})
-            known = {each.name: rest["entry"].get(each.name, "") for each in fields(LedgerEntry)}
-            return cls("ledger", when, LedgerNote(rest["key"], LedgerEntry(**known)))
+            values = {attribute.name: rest["entry"].get(attribute.name, "") for attribute in fields(LedgerEntry)}
+            return cls("ledger", when, LedgerNote(rest["key"], LedgerEntry(**values)))
         return cls(content["step"], when, rest)
 
 

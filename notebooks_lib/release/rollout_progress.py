@@ -94,8 +94,8 @@ class Rollout:
 
     def done(self, step: RolloutStep) -> RolloutStep:
         """Store the result of a step. It replaces an earlier result of the same step."""
-        kept = [each for each in self.steps if (each.name, each.stage) != (step.name, step.stage)]
-        self.steps = [*kept, step]
+        other_steps = [earlier for earlier in self.steps if (earlier.name, earlier.stage) != (step.name, step.stage)]
+        self.steps = [*other_steps, step]
         return step
 
     def passes(self, stage: str, instead_of: Version | None) -> None:

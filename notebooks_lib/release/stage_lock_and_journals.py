@@ -51,8 +51,8 @@ class StageLock:
         except Timeout as error:
             other = self.pending()
             about = f" ({describe(other)})" if other else ""
-            what = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
-            raise PromotionError(f"{what}: try again when that change has ended") from error
+            message = f"stage {self.stage!r} of {self.model!r} is being changed by another process{about}"
+            raise PromotionError(f"{message}: try again when that change has ended") from error
         _held[self.folder] = (threading.get_ident(), self._lock)
 
     @property

@@ -32,12 +32,12 @@ def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:
     return ""
 
 
-def _requires(rollout: Rollout, stage: str, what: str) -> bool:
+def _requires(rollout: Rollout, stage: str, requirement: str) -> bool:
     """Return what the settings require; unset, test and prod require it once any stage but prod is used (decision
     28).
     """
     stages = rollout.store.settings.stages
-    setting: bool | None = getattr(stages.of(stage), what)
+    setting: bool | None = getattr(stages.of(stage), requirement)
     if setting is not None:
         return setting
     return stage != "dev" and {*rollout.names, *stages.default} != {PROD}

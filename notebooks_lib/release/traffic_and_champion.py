@@ -37,7 +37,7 @@ class StageMoves:
         self.name = change.endpoint or store.settings.stages.endpoint(change.stage, change.model)
         """Name of the endpoint."""
         self.endpoint = targets.endpoint_for(store.settings, self.name)
-        versions = {each.version: each for each in registry.versions(store, self.model)}
+        versions = {version.version: version for version in registry.versions(store, self.model)}
         self.before = versions.get(change.before)
         """The champion when the change began."""
         self.number = change.version
@@ -171,7 +171,7 @@ class StageMoves:
     def catch_up(self) -> None:
         """Write the ledger entry of a move that was made but not recorded, because of a crash."""
         moves = (entry.detail for entry in reversed(self.journal.entries))
-        move = next((each for each in moves if isinstance(each, TrafficMove | LedgerNote)), None)
+        move = next((detail for detail in moves if isinstance(detail, TrafficMove | LedgerNote)), None)
         if isinstance(move, LedgerNote):
             release_ledger.write_entry(self.store, move.entry, move.key)
         elif move is not None:

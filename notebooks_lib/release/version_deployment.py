@@ -138,25 +138,28 @@ def confirm_checksum(version: Version, folder: Path, trusted: Sequence[str]) -> 
     its digest is gone. A version that was registered otherwise, or by an older nbops, is accepted, and the text says
     so.
     """
-    wanted = version.sha256
+    scored_digest = version.sha256
     digest = model_files.read_model_files(folder).sha256
-    if wanted and digest != wanted:
-        raise PromotionError(_wrong_files(version, digest, wanted, folder))
-    if not wanted and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
+    if scored_digest and digest != scored_digest:
+        raise PromotionError(_wrong_files(version, digest, scored_digest, folder))
+    if not scored_digest and Tag.CARD in version.tags:  # older decisions have no card, and no digest either
         raise PromotionError(
             f"version {version.version} of {version.model!r} was chosen by a decision, but its digest "
             f"({Tag.MODEL_SHA256}) is gone: its files cannot be checked against those that were scored; promote again"
         )
-    if not wanted:
+    if not scored_digest:
         try:
-            what = f"version {version.version} of {version.model!r}, which no promotion chose,"
-            trusted_flavors.check_folder_trusted(folder, trusted, what)
+            subject = f"version {version.version} of {version.model!r}, which no promotion chose,"
+            trusted_flavors.check_folder_trusted(folder, trusted, subject)
         except ModelError as error:
             raise PromotionError(str(error)) from error
-    return digest, f"{digest[:12]}, {'as scored' if wanted else 'taken when deployed: the version has no digest'}"
+    return (
+        digest,
+        f"{digest[:12]}, {'as scored' if scored_digest else 'taken when deployed: the version has no digest'}",
+    )
 
 
-def _wrong_files(version: Version, digest: str, wanted: str, folder: Path | None) -> str:
+def _wrong_files(version: Version, digest: str, scored_digest: str, folder: Path | None) -> str:
     bytecode = model_files.bytecode_folders(folder) if folder is not None else []
     if bytecode:
         return (
@@ -165,5 +168,5 @@ def _wrong_files(version: Version, digest: str, wanted: str, folder: Path | None
         )
     return (
         f"the files of version {version.version} of {version.model!r} are not those that were scored (digest "
-        f"{digest[:12]}, scored {wanted[:12]}): they were changed; a refit is a new challenger, run its notebook"
+        f"{digest[:12]}, scored {scored_digest[:12]}): they were changed; a refit is a new challenger, run its notebook"
     )

@@ -81,7 +81,7 @@ def learn_bands(notebook: RepeatedNotebook, *, repeats: int) -> BandLearning:
     memory = [run.peak_memory_mb for run in counted if run.peak_memory_mb is not None]
     bands = MetricBands(
         source=source,
-        metrics={name: MetricBand.of([one[name] for one in metrics]) for name in sorted(metrics[0])},
+        metrics={name: MetricBand.of([values[name] for values in metrics]) for name in sorted(metrics[0])},
         datasets=notebook.datasets(runs[-1]),
         versions=used_packages(notebook.planner.notebook, notebook.planner.settings.root),
         seconds=statistics.fmean(run.seconds for run in counted),

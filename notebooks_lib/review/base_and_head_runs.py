@@ -94,10 +94,12 @@ class RunRequest:
 
         Seeds begin at the default of `head`, so both sides have the same.
         """
-        given = self.given(source)
+        parameters = self.given(source)
         if not self.seeds or read_schema(source.notebook).find(SEED) is None:
-            return [given]
-        return [{**given, SEED: seed} for seed in seeds_of(read_schema(head.notebook))[: self.seeds]] or [given]
+            return [parameters]
+        return [{**parameters, SEED: seed} for seed in seeds_of(read_schema(head.notebook))[: self.seeds]] or [
+            parameters
+        ]
 
 
 def find_runs_of(
@@ -112,13 +114,13 @@ def find_runs_of(
         return SideRuns()
     cache = RunCache(store, source.notebook)
     runs = []
-    for given in values:
-        fingerprint = source.fingerprint(given)
-        run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **given})
+    for parameters in values:
+        fingerprint = source.fingerprint(parameters)
+        run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **parameters})
         if run is None and not request.makes(source):
             return SideRuns((), _failed(store, name, fingerprint))
         try:
-            run_id = run.run_id if run else _make_run(request, name, source, given)
+            run_id = run.run_id if run else _make_run(request, name, source, parameters)
         except _NotRun as error:
             return SideRuns((), error.problem)
         runs.append(query.get_run(store, run_id))
@@ -185,9 +187,9 @@ def _run(request: RunRequest, name: SideName, source: NotebookSource, values: Ma
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "parameters.json"
         file.write_text(json.dumps(dict(values)))
-        given = ("-f", str(file)) if values else ()
+        file_option = ("-f", str(file)) if values else ()
         options = [parent_process.__file__, str(os.getpid()), str(int(signal.SIGTERM))]
-        command = [python, "-c", _RUN_WHILE_WE_RUN, *options, "run", str(path), "--json", *given]
+        command = [python, "-c", _RUN_WHILE_WE_RUN, *options, "run", str(path), "--json", *file_option]
         output, problem = _call(command, source.root, environment, request.say)
     try:
         content: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
@@ -245,7 +247,7 @@ def last_lines(executed: Path) -> tuple[str, ...]:
     except NbopsError:
         return ()
     outputs = [cell.get("outputs") or [] for cell in cells if cell.get("outputs")]
-    failed = [each for each in outputs if any(output.get("output_type") == "error" for output in each)]
+    failed = [of_cell for of_cell in outputs if any(output.get("output_type") == "error" for output in of_cell)]
     lines: list[str] = []
     for output in (failed or outputs or [[]])[-1]:
         text = output.get("traceback") or output.get("text") or []

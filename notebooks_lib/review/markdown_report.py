@@ -66,12 +66,12 @@ def _brief(notebook: NotebookReview) -> str:
 
 
 def _problems(notebook: NotebookReview) -> Iterator[str]:
-    for one in notebook.run_problems:
-        yield f"**{prose(report_text.problem(one))}**"
-        if one.failure is not None:
-            yield code(report_text.error(one.failure))
-        if one.last_lines:
-            yield fence(lines(one.last_lines[-MOST_ROWS:]), "text")
+    for problem in notebook.run_problems:
+        yield f"**{prose(report_text.problem(problem))}**"
+        if problem.failure is not None:
+            yield code(report_text.error(problem.failure))
+        if problem.last_lines:
+            yield fence(lines(problem.last_lines[-MOST_ROWS:]), "text")
 
 
 def _numbers(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
@@ -94,8 +94,12 @@ def _numbers(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
 def _parameters(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
     if notebook.parameters:
         rows = [
-            (code(one.name), one.kind, *(code(side) if side else "" for side in (one.base, one.head)))
-            for one in notebook.parameters
+            (
+                code(parameter.name),
+                parameter.kind,
+                *(code(side) if side else "" for side in (parameter.base, parameter.head)),
+            )
+            for parameter in notebook.parameters
         ]
         yield table(("parameter", "change", "base", "head"), rows, elsewhere)
 

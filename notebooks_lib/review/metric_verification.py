@@ -63,14 +63,14 @@ class Verification:
             return "stale"
         if self.failed:
             return "failed"
-        return "verified" if all(one.outcome == "inside" for one in self.verdicts) else "outside"
+        return "verified" if all(verdict.outcome == "inside" for verdict in self.verdicts) else "outside"
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `nbops verify --json` prints."""
         return {
             "status": self.status,
             "bands": str(self.file),
-            "metrics": [_in_json(vars(one)) for one in self.verdicts],
+            "metrics": [_in_json(vars(verdict)) for verdict in self.verdicts],
             "seeds": list(self.seeds),
             "notes": list(self.notes),
             "unsteady": list(self.bands.unsteady),

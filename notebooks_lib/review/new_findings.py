@@ -95,8 +95,8 @@ def _by_notebook(notebooks: Sequence[Notebook], options: Options) -> list[list[R
 def _compare(diff: NotebookDiff, base: Sequence[RuleViolation], head: Sequence[RuleViolation]) -> FindingChanges:
     if not diff.head.cells:
         return FindingChanges()
-    base_index = {one.head.index: one.base.index for one in diff.cells if one.base and one.head}
-    renamed = {one.head: one.base for one in find_parameter_changes(diff) if one.kind == "renamed"}
+    base_index = {cell.head.index: cell.base.index for cell in diff.cells if cell.base and cell.head}
+    renamed = {change.head: change.base for change in find_parameter_changes(diff) if change.kind == "renamed"}
     old, now = _Side(diff.base, {index: index for index in base_index.values()}), _Side(diff.head, base_index, renamed)
     faults = Counter(fault for violation in base for _, fault in old.faults(violation))
     new: list[RuleViolation] = []
@@ -104,8 +104,8 @@ def _compare(diff: NotebookDiff, base: Sequence[RuleViolation], head: Sequence[R
         cells = [cell for cell, fault in now.faults(violation) if not _take(faults, fault)]
         if cells:
             new.append(_in_cells(violation, cells, diff.head))
-    gone = [one for one in base if all(_take(faults, fault) for _, fault in old.faults(one))]
-    anywhere = Counter(fault for one in gone if (fault := old.fault_of_file(one)))
+    gone = [violation for violation in base if all(_take(faults, fault) for _, fault in old.faults(violation))]
+    anywhere = Counter(fault for violation in gone if (fault := old.fault_of_file(violation)))
     kept_new = [violation for violation in new if not _take(anywhere, now.fault_of_file(violation))]
     return FindingChanges(tuple(kept_new), len(gone) - (len(new) - len(kept_new)))
 

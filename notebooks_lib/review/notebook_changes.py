@@ -92,7 +92,7 @@ def changed_notebooks(
 def _without_false_rename(change: NotebookChange) -> Iterator[NotebookChange]:
     """Yield a renamed notebook that shares no cell with the old one as two: git compares the JSON, much of it alike."""
     diff = change.diff
-    same = diff and any(one.base and one.head and one.base.source == one.head.source for one in diff.cells)
+    same = diff and any(cell.base and cell.head and cell.base.source == cell.head.source for cell in diff.cells)
     if change.state != "renamed" or diff is None or not diff.cells or same:
         yield change
         return

@@ -105,8 +105,8 @@ def _uses_changed_alike(diff: NotebookDiff, old: str, new: str) -> bool:
 
 
 def _same_type(diff: NotebookDiff, old: str, new: str) -> bool:
-    one, other = read_schema(diff.base).find(old), read_schema(diff.head).find(new)
-    return bool(one and other and one.annotation == other.annotation and _default(one) == _default(other))
+    before, after = read_schema(diff.base).find(old), read_schema(diff.head).find(new)
+    return bool(before and after and before.annotation == after.annotation and _default(before) == _default(after))
 
 
 def _names(cell: NotebookCell) -> set[str]:

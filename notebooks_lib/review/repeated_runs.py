@@ -99,9 +99,9 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
     Cells are counted as in the author's notebook.
     """
     executed = document.read(result.output)
-    kept = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
+    own_cells = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
     texts = []
-    for index, cell in enumerate(kept):
+    for index, cell in enumerate(own_cells):
         if cell.kind == "code":
             text = read_text(executed, cell)
             if result.run_id:
@@ -113,4 +113,4 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
 def unsteady_cells(results: Sequence[RunResult]) -> tuple[str, ...]:
     """Return the cells whose text outputs differ between runs that should be equal."""
     by_run = [cell_texts(result) for result in results]
-    return tuple(same[0].cell for same in zip(*by_run, strict=True) if len({one.text for one in same}) > 1)
+    return tuple(same[0].cell for same in zip(*by_run, strict=True) if len({output.text for output in same}) > 1)

@@ -67,14 +67,14 @@ def fit(head: str, sections: Sequence[ReportSection], limit: int, elsewhere: str
     room = limit - len(head) - len(rest.format(report_text.count(len(sections), "more notebook"))) - len(_BREAK)
     named = _first_that_fit([len(section.brief) + 1 for section in sections], room)
     shown = [_Shown(section, elsewhere) for section in sections[:named]]
-    room -= sum(len(one.text) + len(_BREAK) for one in shown)
+    room -= sum(len(section.text) + len(_BREAK) for section in shown)
     for step in (_Shown.with_essentials, _Shown.with_details):
-        for one in shown:
-            room -= step(one, room)
-    open_ones = sorted((one for one in shown if one.detailed), key=lambda one: one.length_of_diffs)
-    for place, one in enumerate(open_ones):
-        room -= one.with_diffs(room // (len(open_ones) - place))
-    full, brief = ([one.text for one in shown if bool(one.essential) is kind] for kind in (True, False))
+        for section in shown:
+            room -= step(section, room)
+    open_ones = sorted((section for section in shown if section.detailed), key=lambda section: section.length_of_diffs)
+    for place, section in enumerate(open_ones):
+        room -= section.with_diffs(room // (len(open_ones) - place))
+    full, brief = ([section.text for section in shown if bool(section.essential) is kind] for kind in (True, False))
     missing = report_text.count(len(sections) - named, "more notebook")
     last = f"{missing} ({elsewhere})" if len(sections) > named else ""
     return _joined(head, *full, "\n".join(brief), last) + "\n"

@@ -51,19 +51,19 @@ def title(review: Review) -> str:
 
 def headline(review: Review) -> list[str]:
     """Return how many notebooks fail, are worse, better or equal, or have new findings, as short phrases."""
-    verdicts = [{metric.gain.verdict for metric in one.metrics if metric.gain} for one in review.notebooks]
-    findings = sum(len(one.new_findings) for one in review.notebooks)
-    unproven = [one for one in review.notebooks if one.metrics and one.proof.differences]
+    verdicts = [{metric.gain.verdict for metric in notebook.metrics if metric.gain} for notebook in review.notebooks]
+    findings = sum(len(notebook.new_findings) for notebook in review.notebooks)
+    unproven = [notebook for notebook in review.notebooks if notebook.metrics and notebook.proof.differences]
     counts = {
-        "not comparable": sum(bool(one.problem) for one in review.notebooks),
-        "failed": sum(one.failed for one in review.notebooks),
-        "worse": sum("worse" in one for one in verdicts),
-        "better": sum("better" in one for one in verdicts),
-        "no difference found": sum(one == {"no difference found"} for one in verdicts),
+        "not comparable": sum(bool(notebook.problem) for notebook in review.notebooks),
+        "failed": sum(notebook.failed for notebook in review.notebooks),
+        "worse": sum("worse" in names for names in verdicts),
+        "better": sum("better" in names for names in verdicts),
+        "no difference found": sum(names == {"no difference found"} for names in verdicts),
         "not shown to be from this source": len(unproven),
         f"new finding{'s' * (findings != 1)}": findings,
     }
-    return [f"{number} {what}" for what, number in counts.items() if number]
+    return [f"{number} {kind}" for kind, number in counts.items() if number]
 
 
 def status(notebook: NotebookReview) -> str:
@@ -115,13 +115,13 @@ def shown_cells(notebook: NotebookReview) -> tuple[CellChange, ...]:
     return () if notebook.state == "deleted" else notebook.changes
 
 
-def problem(one: RunProblem) -> str:
+def problem(run_problem: RunProblem) -> str:
     """Return a sentence that says which side's notebook failed, and in which cell."""
-    side = "The notebook" if one.side == "head" else "The base's notebook"
-    if one.failure is None:
-        return f"{side} could not be run: {one.reason}"
-    where = "" if one.failure.cell is None else f" in cell {one.failure.cell}"
-    line = f" (`{one.failure.line}`)" if one.failure.line else ""
+    side = "The notebook" if run_problem.side == "head" else "The base's notebook"
+    if run_problem.failure is None:
+        return f"{side} could not be run: {run_problem.reason}"
+    where = "" if run_problem.failure.cell is None else f" in cell {run_problem.failure.cell}"
+    line = f" (`{run_problem.failure.line}`)" if run_problem.failure.line else ""
     return f"{side} failed{where}{line}:"
 
 
@@ -205,21 +205,21 @@ def proof(notebook: NotebookReview) -> str:
 
     Parameters that did not have the notebook's defaults are named.
     """
-    known = notebook.proof
-    given = "".join(f"; run with `{name} = {value!r}`, set for reviews" for name, value in known.given.items())
-    if known.exact:
-        names = {"fingerprint": known.fingerprint, "commit": known.commit}
+    origin = notebook.proof
+    parameters = "".join(f"; run with `{name} = {value!r}`, set for reviews" for name, value in origin.given.items())
+    if origin.exact:
+        names = {"fingerprint": origin.fingerprint, "commit": origin.commit}
         parts = [f"{name} `{digest[:8]}`" for name, digest in names.items() if digest]
-        return f"from exactly this source ({', '.join([*parts, 'clean'])}){given}"
-    differences = "; ".join(known.differences)
-    return f"not shown to be from this source: {differences}{given}" if differences else ""
+        return f"from exactly this source ({', '.join([*parts, 'clean'])}){parameters}"
+    differences = "; ".join(origin.differences)
+    return f"not shown to be from this source: {differences}{parameters}" if differences else ""
 
 
 def figure_counts(changes: Sequence[FigureChange]) -> str:
     """Return the numbers of new, changed and removed figures, as a text; empty if there are none."""
-    new, gone = sum(one.base is None for one in changes), sum(one.head is None for one in changes)
+    new, gone = sum(change.base is None for change in changes), sum(change.head is None for change in changes)
     counts = {"new": new, "changed": len(changes) - new - gone, "gone": gone}
-    texts = [f"{number} {what}" for what, number in counts.items() if number]
+    texts = [f"{number} {kind}" for kind, number in counts.items() if number]
     return f"figures: {', '.join(texts)}" if texts else ""
 
 
@@ -235,11 +235,11 @@ def finding(violation: RuleViolation) -> str:
     return f"cell {violation.cell}{identity}: `{violation.code}` {violation.text}"
 
 
-def cost(one: CostRise) -> str:
+def cost(rise: CostRise) -> str:
     """Return a cell's time and memory at the base and at the head, as a text."""
-    seconds = _from_to(one.base_seconds, one.head_seconds, "s", 1)
-    memory = _from_to(one.base_memory_mb, one.head_memory_mb, "MB", 0)
-    return f"cell {one.cell} (`{one.name}`): {', '.join([*seconds, *memory])}"
+    seconds = _from_to(rise.base_seconds, rise.head_seconds, "s", 1)
+    memory = _from_to(rise.base_memory_mb, rise.head_memory_mb, "MB", 0)
+    return f"cell {rise.cell} (`{rise.name}`): {', '.join([*seconds, *memory])}"
 
 
 def packages(helper: HelperChange) -> list[str]:

@@ -42,7 +42,7 @@ def to_page(review: Review) -> str:
         review=review,
         style=Markup(style),  # our own file
         text=report_text,
-        tone="bad" if any(one.failed or one.worse or one.problem for one in notebooks) else "good",
+        tone="bad" if any(notebook.failed or notebook.worse or notebook.problem for notebook in notebooks) else "good",
     )
 
 

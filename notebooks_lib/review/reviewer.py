@@ -76,11 +76,12 @@ class Reviewer:
             self._tree = tree
             changes = find_fingerprint_changes(self.repository, commit, tree)
             notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
-            faults_only = any(self._options(one.diff.head).faults_only for one in notebooks if one.diff)
+            faults_only = any(self._options(notebook.diff.head).faults_only for notebook in notebooks if notebook.diff)
         no_runs = self._no_runs()
         if no_runs:  # said once, not of each notebook
             notebooks = [
-                replace(one, no_metrics_because="") if one.no_metrics_because == no_runs else one for one in notebooks
+                replace(notebook, no_metrics_because="") if notebook.no_metrics_because == no_runs else notebook
+                for notebook in notebooks
             ]
         return Review(
             base=base,
@@ -171,11 +172,11 @@ class Reviewer:
         if new.problem:  # which says enough: no other run explains it
             return review
         if not new.runs:
-            of_base = [base.fingerprint(given) for given in base_values] if base else []
+            of_base = [base.fingerprint(parameters) for parameters in base_values] if base else []
             proof = source_proof.explain(request.store, head, values[0], self.repository, of_base)
             why = _NOT_RUN if request.make and not request.makes(head) else _no_run(proof)
             return replace(review, proof=proof, no_metrics_because=why)
-        fingerprints = [head.fingerprint(given) for given in values]
+        fingerprints = [head.fingerprint(parameters) for parameters in values]
         proof = source_proof.prove(new.runs, fingerprints, self.repository, dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
         review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))

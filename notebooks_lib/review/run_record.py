@@ -80,15 +80,15 @@ def _executed(path: Path, cells: list[dict[str, Any]]) -> tuple[Notebook | None,
         executed = document.read(path)
     except errors.NotebookError:  # the run itself attached a file that is none
         return None, {}
-    kept = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
-    index = {cell.index: place for place, cell in enumerate(kept)}
+    own_cells = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
+    index = {cell.index: place for place, cell in enumerate(own_cells)}
     costs = {
         index[place]: CellCost(entry.get("seconds"), entry.get("peak_memory_mb"))
         for entry in cells
         if isinstance(place := entry.get("cell"), int) and place in index
     }
-    numbered = tuple(dataclasses.replace(cell, index=place) for place, cell in enumerate(kept))
-    raw = {**executed.raw, "cells": [executed.raw["cells"][cell.index] for cell in kept]}
+    numbered = tuple(dataclasses.replace(cell, index=place) for place, cell in enumerate(own_cells))
+    raw = {**executed.raw, "cells": [executed.raw["cells"][cell.index] for cell in own_cells]}
     return dataclasses.replace(executed, cells=numbered, raw=raw), costs
 
 

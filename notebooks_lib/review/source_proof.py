@@ -106,14 +106,14 @@ def _newest_run(store: Store, path: str, base_fingerprints: Collection[str]) -> 
 def _differences(
     run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> Iterator[str]:
-    known = False
+    explained = False
     for line in _known_differences(run, source, values, repository):
-        known = True
+        explained = True
         yield line
     helpers = _changed_helpers(run, source, repository)
     if helpers:
         yield f"since that run {', '.join(helpers)} changed"
-    elif not known:
+    elif not explained:
         yield "since that run a file that the notebook imports changed, or its data"
 
 
@@ -142,7 +142,7 @@ def _same_but_for_parameters(run: RunInfo, notebook: Notebook, repository: GitRe
         return False
     if old.code_sha256 != run.tags.get(Tag.CODE_SHA256):  # it ran with uncommitted changes
         return False
-    cells = ([cell.source for cell in one.code_cells if PARAMETERS_TAG not in cell.tags] for one in (old, notebook))
+    cells = ([cell.source for cell in side.code_cells if PARAMETERS_TAG not in cell.tags] for side in (old, notebook))
     return next(cells) == next(cells)
 
 

@@ -54,9 +54,9 @@ def _differs(diff: NotebookDiff, change: CellChange, base_run: Notebook, head_ru
     assert change.head is not None
     if len(base_run.cells) != len(diff.base.cells) or len(head_run.cells) != len(diff.head.cells):
         return False
-    kept = read_text(diff.head, change.head)
+    kept_text = read_text(diff.head, change.head)
     before = read_text(base_run, base_run.cells[change.base.index])
-    return kept == before != read_text(head_run, head_run.cells[change.head.index])
+    return kept_text == before != read_text(head_run, head_run.cells[change.head.index])
 
 
 def _variables(notebook: Notebook) -> set[str]:

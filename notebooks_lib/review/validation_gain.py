@@ -217,12 +217,12 @@ def compare_by_rows(metric: Metric, pair: ScoredPair, policy: Policy) -> tuple[P
     return (paired, "") if paired.sound else (None, "whatever rows are left out, the gain is the same or undefined")
 
 
-def _equal(one: Answers, other: Answers) -> bool:
-    chances = [one.probabilities, other.probabilities]
+def _equal(base: Answers, head: Answers) -> bool:
+    chances = [base.probabilities, head.probabilities]
     same = all(side is None for side in chances) or (
         all(side is not None for side in chances) and np.array_equal(*chances)  # type: ignore[arg-type]
     )
-    return same and np.array_equal(one.values, other.values)
+    return same and np.array_equal(base.values, head.values)
 
 
 def paired_by_seed(direction: Direction, base: Iterable[float], head: Iterable[float]) -> PairedGain:
@@ -235,11 +235,13 @@ def paired_by_seed(direction: Direction, base: Iterable[float], head: Iterable[f
 
 def judged(comparisons: Sequence[_Comparison]) -> tuple[MetricChange, ...]:
     """Return the metrics of a notebook, each gain with a verdict, by Holm's correction over all of them."""
-    asked = [one.paired for one in comparisons if one.paired is not None]
-    levels = iter(holm([two_sided(paired) for paired in asked], LEVEL))
+    paired_gains = [comparison.paired for comparison in comparisons if comparison.paired is not None]
+    levels = iter(holm([two_sided(paired) for paired in paired_gains], LEVEL))
     return tuple(
-        one.change if one.paired is None else replace(one.change, gain=_gain(one, one.paired, next(levels)))
-        for one in comparisons
+        comparison.change
+        if comparison.paired is None
+        else replace(comparison.change, gain=_gain(comparison, comparison.paired, next(levels)))
+        for comparison in comparisons
     )
 
 
@@ -271,8 +273,8 @@ def _dependent_rows(data: Dataset) -> tuple[Array | None, Array | None]:
 def _logged(runs: Sequence[RunInfo], name: str) -> float | None:
     """Return the mean of what the runs logged; None where one logged nothing."""
     values = [run.metrics.get(name) for run in runs]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    logged = [value for value in values if value is not None]
+    return float(np.mean(logged)) if logged and len(logged) == len(values) else None
 
 
 def _differing(logged: float | None, scored: float) -> float | None:
