@@ -124,14 +124,14 @@ class PromotionError(NbopsError, RuntimeError):
 
 
 @contextmanager
-def as_model_error(what: str) -> Iterator[None]:
-    """Within the block, turn any other library's exception into a ModelError that begins with `what`."""
+def as_model_error(message: str) -> Iterator[None]:
+    """Within the block, turn any other library's exception into a ModelError that begins with `message`."""
     try:
         yield
     except NbopsError:
         raise
     except Exception as error:
-        raise ModelError(f"{what}: {type(error).__name__}: {reason(error)}") from error
+        raise ModelError(f"{message}: {type(error).__name__}: {reason(error)}") from error
 
 
 def reason(error: BaseException, limit: int = 400) -> str:
@@ -153,14 +153,14 @@ def reason(error: BaseException, limit: int = 400) -> str:
     text = _ADVICE.split(text, maxsplit=1)[0]
     stripped = (line.strip() for line in text.splitlines())
     lines = [" ".join(line.split()) for line in stripped if line and not _ASIDE.match(line)]
-    kept, *others = lines or [type(error).__name__]
-    while others and len(kept) + len(others[0]) < limit:
-        kept += f" {others.pop(0)}"
+    sentence, *others = lines or [type(error).__name__]
+    while others and len(sentence) + len(others[0]) < limit:
+        sentence += f" {others.pop(0)}"
     for preamble in _PREAMBLES:
-        kept = kept.removeprefix(preamble)
+        sentence = sentence.removeprefix(preamble)
     if others and len(others[-1]) < limit // 2:
-        return f"{_cut(kept, limit - len(others[-1]) - 3)} … {others[-1]}"
-    return _cut(kept, limit)
+        return f"{_cut(sentence, limit - len(others[-1]) - 3)} … {others[-1]}"
+    return _cut(sentence, limit)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -243,9 +243,9 @@ def machine_fault(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+    visited: set[int] = set()
     link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         yield link
         link = link.__cause__ or link.__context__

@@ -75,14 +75,14 @@ class GitRepository:
             raise errors.UsageError(self._unknown(revision))
         return commit
 
-    def merge_base(self, one: str, other: str) -> str:
+    def merge_base(self, revision: str, other: str) -> str:
         """Return the newest common ancestor of two revisions. Raises UsageError when there is none."""
-        commits = self.commit(one), self.commit(other)
+        commits = self.commit(revision), self.commit(other)
         try:
             return _git(self.root, "merge-base", *commits).decode().strip()
         except errors.UsageError as error:
             mend = f": this clone is shallow, get the rest with {FETCH_ALL}" if self.is_shallow() else ""
-            raise errors.UsageError(f"{one} and {other} share no history{mend}") from error
+            raise errors.UsageError(f"{revision} and {other} share no history{mend}") from error
 
     def default_branch(self) -> str:
         """Return the branch that pull requests go to: the remote's default branch, else main or master.
@@ -144,7 +144,7 @@ class GitRepository:
         names = {place.relative_to(root).as_posix().casefold() for place in places if place.is_relative_to(root)}
         tracked = [name.casefold() for name in self.tracked_files("**")]
         return any(
-            f"{one}/".startswith(f"{name}/") or f"{name}/".startswith(f"{one}/") for name in names for one in tracked
+            f"{path}/".startswith(f"{name}/") or f"{name}/".startswith(f"{path}/") for name in names for path in tracked
         )
 
     def untracked_files(self, pattern: str) -> list[str]:

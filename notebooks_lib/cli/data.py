@@ -128,16 +128,18 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
 
     store = connect(settings.here())
     policy = store.settings.promotion
-    made = fresh_holdout.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
-    dataset = made or loader.read(ref, store.settings)
+    new_version = fresh_holdout.make_fresh_holdout(store, ref, min_rows=policy.min_rows) if fresh else None
+    dataset = new_version or loader.read(ref, store.settings)
     used = holdout_budget.count_uses(store, dataset.ref, alpha=policy.alpha, budget=policy.holdout_uses)
     remaining = max(policy.holdout_uses - used, 0)
     if as_json:
         content = {"dataset": dataset.ref, "fingerprint": dataset.fingerprint, "rows": dataset.rows_held_out}
-        _json({**content, "budget": policy.holdout_uses, "used": used, "left": remaining, "made": made is not None})
+        _json(
+            {**content, "budget": policy.holdout_uses, "used": used, "left": remaining, "made": new_version is not None}
+        )
         return
-    if made is not None:
-        click.echo(f"{made.ref} added: its holdout has never decided. Run your notebooks on it, then promote.")
+    if new_version is not None:
+        click.echo(f"{new_version.ref} added: its holdout has never decided. Run your notebooks on it, then promote.")
     spent = f"{used} of {policy.holdout_uses} uses spent, {remaining} left"
     click.echo(f"{dataset.ref}: {dataset.rows_held_out} holdout rows, {spent}")
     if not remaining:

@@ -105,7 +105,7 @@ def _print_runs(comparison: RunComparison) -> None:
     for part in ("parameters", "data", "packages", "commit"):
         if differences := getattr(comparison, part):
             click.echo()
-            output.table((part, "base", "head"), [(one.name, one.base, one.head) for one in differences])
+            output.table((part, "base", "head"), [(row.name, row.base, row.head) for row in differences])
     if comparison.environment:
         click.echo(f"\n{comparison.environment}")
     _print_metrics(comparison.metrics)

@@ -30,11 +30,11 @@ def set_up(folder: Path) -> Iterator[str]:
     if inside.stdout.strip() != "true":
         yield f"git: {folder} is no work tree; notebooks are not cleaned by git"
         return
-    for key, value, what in _settings():
+    for key, value, effect in _settings():
         if _git(folder, "config", "--local", "--get", key).stdout.rstrip("\n") == value:
             continue
         done = _git(folder, "config", "--local", key, value)
-        yield f"git config {key}: {what}" if done.returncode == 0 else f"git config {key}: {done.stderr.strip()}"
+        yield f"git config {key}: {effect}" if done.returncode == 0 else f"git config {key}: {done.stderr.strip()}"
 
 
 def set_up_jupyter(folder: Path | None = None) -> Iterator[str]:

@@ -36,11 +36,11 @@ def command(folder: Path) -> int:
         raise errors.UsageError(
             f"{error.filename or folder} cannot be written: {error.strerror or error}; what was there is as it was"
         ) from error
-    for path in written.made:
+    for path in written.new:
         click.echo(f"made     {path}")
-    for path, lacking in written.kept.items():
+    for path, lacking in written.existing.items():
         click.echo(f"kept     {path}, which was there{f': {lacking}' if lacking else ''}")
-    if not written.made:
+    if not written.new:
         click.echo("nothing to do: all files are there")
     for line in _next(folder, repository):
         click.echo(line)

@@ -58,7 +58,7 @@ class TrialTable:
 
 def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
     """Return a table that suits standard error: live on a terminal, plain lines elsewhere; with `silent`, none."""
-    progress = SweepProgress(total, goal, jobs, kept=ROWS)
+    progress = SweepProgress(total, goal, jobs, shown=ROWS)
     if silent:
         return TrialTable()
     if sys.stderr.isatty():
@@ -190,9 +190,9 @@ class LiveTable(TrialTable):
 
         progress, width = self._progress, self._console.width
         ended, total = progress.ended, max(progress.total, progress.ended)
-        gap, left = progress.gap(), progress.left()
+        gap, remaining = progress.gap(), progress.left()
         pace = [] if not gap else [f"{_rate(60 / gap)} trials a minute"]
-        pace += [] if left is None or ended >= total else [f"{formatting.format_estimate(left)} left"]
+        pace += [] if remaining is None or ended >= total else [f"{formatting.format_estimate(remaining)} left"]
         share = f"{100 * ended // total if total else 0}%"
         wide = width >= NARROW
         grid = Grid.grid(padding=(0, 2, 0, 0))
@@ -220,17 +220,17 @@ class LiveTable(TrialTable):
         room = max(min(ROWS, self._console.height - HEAD), 1)
         beside = min(len(progress.last), room // 2)
         running = [(trial, progress.clock() - since) for trial, since in progress.running.values()]
-        kept = running if len(running) <= room - beside else running[: room - beside - 1]
-        ended = list(progress.last)[-(room - len(kept) - (len(kept) < len(running))) :]
-        shown = [*((trial, trial.seconds) for trial in ended), *kept]
+        listed = running if len(running) <= room - beside else running[: room - beside - 1]
+        ended = list(progress.last)[-(room - len(listed) - (len(listed) < len(running))) :]
+        shown = [*((trial, trial.seconds) for trial in ended), *listed]
         numbers = max((len(str(trial.number)) for trial, _ in shown), default=1)
         figures = max(
             7, *(len(formatting.format_figure(trial.value)) for trial, _ in shown), 0
         )  # most figures fit in 7, so the column does not jump
         for trial, seconds in shown:
             yield self._row(trial, seconds, numbers, figures)
-        if len(kept) < len(running):
-            yield _line(f"{'':>{numbers}}  and {len(running) - len(kept)} more running", "dim")
+        if len(listed) < len(running):
+            yield _line(f"{'':>{numbers}}  and {len(running) - len(listed)} more running", "dim")
 
     def _row(self, trial: Trial, seconds: float | None, numbers: int, figures: int) -> Text:
         from rich.text import Text

@@ -24,12 +24,12 @@ def find_notebooks(paths: Sequence[Path], *, anywhere: bool = False) -> list[Pat
     folders = [folder for name in FOLDERS if (folder := root / name).is_dir()]
     if folders and (project_root.is_project(root) or not anywhere):
         return sorted(set(_notebooks(folders)))
-    found = sorted(set(_notebooks([root]))) if anywhere else []
-    if not found:
+    notebooks = sorted(set(_notebooks([root]))) if anywhere else []
+    if not notebooks:
         no_folder = "no notebooks" if anywhere else f"no {' or '.join(FOLDERS)} folder"
         name_them = "go where they are, or name them" if anywhere else "name the notebooks, or `.` for all"
         raise errors.UsageError(f"{root}: found {no_folder}; {name_them}")
-    return found
+    return notebooks
 
 
 def _notebooks(paths: Sequence[Path]) -> Iterator[Path]:

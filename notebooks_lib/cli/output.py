@@ -71,10 +71,10 @@ def table(
 ) -> None:
     """Print a table with aligned columns; numbers are on the right. `notes` are lines to print below a row."""
     texts = [[_cell(value) for value in row] for row in rows]
-    kept = list(rows) if isinstance(rows, list) else texts
+    values = list(rows) if isinstance(rows, list) else texts
     widths = [max(len(text) for text in column) for column in zip(header, *texts, strict=True)]
     numeric = [
-        bool(texts) and all(isinstance(row[i], int | float) or row[i] in ("", None) for row in kept)
+        bool(texts) and all(isinstance(row[i], int | float) or row[i] in ("", None) for row in values)
         for i in range(len(header))
     ]
 

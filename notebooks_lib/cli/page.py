@@ -9,8 +9,8 @@ from notebooks_lib.cli import output
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@click.option("--open", "wanted", is_flag=True, help="Open the page in the browser.")
-def command(run_id: str, wanted: bool) -> None:
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
+def command(run_id: str, in_browser: bool) -> None:
     """Print the path of RUN's HTML page, which is rendered at the first request.
 
     RUN can be shortened to a unique prefix. Trials of a sweep have no page until then, because rendering takes longer
@@ -26,5 +26,5 @@ def command(run_id: str, wanted: bool) -> None:
     run = query.get_run(store, query.whole_id(store, run_id))
     path = notebook_page.fetch_page(store, run.run_id)
     click.echo(output.path(path))
-    if wanted:
+    if in_browser:
         click.launch(path.as_uri())

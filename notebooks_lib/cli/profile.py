@@ -118,8 +118,8 @@ def _payload(text: str) -> dict[str, Any]:
 def _print(outcome: ProfileOutcome) -> None:
     profile = outcome.profile
     name = f"{profile.model} version {profile.version}" if profile.version else profile.model
-    what = f"{outcome.recommendations[0].batch} row{'' if outcome.recommendations[0].batch == 1 else 's'} a request"
-    click.echo(f"{click.style(name, bold=True)}, wanted: {profile.target}, {what}")
+    batch = f"{outcome.recommendations[0].batch} row{'' if outcome.recommendations[0].batch == 1 else 's'} a request"
+    click.echo(f"{click.style(name, bold=True)}, wanted: {profile.target}, {batch}")
     rows = [
         (
             f"{trial.cpus:g}",
@@ -129,7 +129,7 @@ def _print(outcome: ProfileOutcome) -> None:
             round(cell.rate, 1),
             *(None if value is None else round(1000 * value, 1) for value in (cell.p50, cell.p95, cell.p99)),
             round(cell.cpu, 2),
-            ", ".join(f"{count} x {what}" for what, count in cell.errors.items()),
+            ", ".join(f"{count} x {error}" for error, count in cell.errors.items()),
         )
         for trial in profile.trials
         for cell in (*trial.cells, *([trial.checked] if trial.checked else []))
@@ -143,11 +143,11 @@ def _print(outcome: ProfileOutcome) -> None:
     click.echo()
     for note in outcome.notes:
         click.echo(f"  - {note}")
-    kept = outcome.recorded
-    if kept.run_id:
-        click.echo(f"  plot       {output.local_path(kept.plot)}")
-        click.echo(f"  run        {kept.run_id}")
-        click.echo(f"  MLflow     {output.open_hint(kept.url)}")
+    record = outcome.recorded
+    if record.run_id:
+        click.echo(f"  plot       {output.local_path(record.plot)}")
+        click.echo(f"  run        {record.run_id}")
+        click.echo(f"  MLflow     {output.open_hint(record.url)}")
 
 
 def _advise(advised: Recommendation) -> None:

@@ -49,8 +49,8 @@ _TARGETS = re.compile(r"^([a-z]+):", re.MULTILINE)
 class Written:
     """Which files `write` wrote, and which were there already."""
 
-    made: tuple[str, ...]
-    kept: Mapping[str, str]
+    new: tuple[str, ...]
+    existing: Mapping[str, str]
     """Files that were there with other content -> what they lack, empty if that cannot be said."""
 
 
@@ -109,11 +109,11 @@ def write(folder: Path, files: Mapping[str, str]) -> Written:
     try:
         for number, text in enumerate(files.values()):
             (scratch / str(number)).write_text(text, "utf-8")
-        made = [path for number, path in enumerate(files) if _put(scratch / str(number), folder / path)]
+        new = [path for number, path in enumerate(files) if _put(scratch / str(number), folder / path)]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    others = {path: text for path, text in files.items() if path not in made}
-    return Written(tuple(made), dict(_differing(folder, others)))
+    others = {path: text for path, text in files.items() if path not in new}
+    return Written(tuple(new), dict(_differing(folder, others)))
 
 
 def _refuse_what_is_in_the_way(folder: Path, files: Mapping[str, str]) -> None:
@@ -147,10 +147,10 @@ def _put(draft: Path, target: Path) -> bool:
 def _remove_scratch_of_dead_processes(folder: Path) -> None:
     import psutil
 
-    for left in folder.glob(f"{_SCRATCH}*"):
-        process = left.name.removeprefix(_SCRATCH).partition("-")[0]
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        process = scratch.name.removeprefix(_SCRATCH).partition("-")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _differing(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -203,9 +203,9 @@ def _unlogged_note(values: Mapping[str, Any], project: Settings) -> str:
     largest = builtin.DIRECTIONS[metric] == "max"
     runs = query.promising_runs(connect(project), experiment, metric, largest=largest).runs
     refs = [tag.ref for run in runs for tag in run.dataset_tags]
-    if wanted := values.get("dataset"):
-        name, version = loader.parse_ref(wanted)
-        refs = [ref for ref in refs if ref == wanted or (version is None and ref.startswith(f"{name}@"))]
+    if dataset := values.get("dataset"):
+        name, version = loader.parse_ref(dataset)
+        refs = [ref for ref in refs if ref == dataset or (version is None and ref.startswith(f"{name}@"))]
     same = [run for run in runs if refs[:1] and refs[0] in (tag.ref for tag in run.dataset_tags)]
     return run_ranking.unlogged_note(metric, same, limit)
 

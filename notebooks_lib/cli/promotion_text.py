@@ -81,10 +81,10 @@ def _cost(decision: RecordedDecision) -> str:
     uses = decision.uses
     if uses is None or decision.unread:
         return ""
-    left = f"({uses.left} of {uses.budget} are left)"
+    remaining = f"({uses.left} of {uses.budget} are left)"
     if uses.asked:
-        return f"; no use of the holdout was spent {left}"
-    return f"; one use of the holdout was spent {left}, and the same question again spends none"
+        return f"; no use of the holdout was spent {remaining}"
+    return f"; one use of the holdout was spent {remaining}, and the same question again spends none"
 
 
 def headline(decision: RecordedDecision, release: ReleaseRecord) -> str:

@@ -184,8 +184,8 @@ def _print_verification(verification: Verification, path: Path) -> None:
         click.echo(f"{click.style(status.upper(), fg=colour)} {len(verification.runs)} run(s){seeds}")
         titles = ("metric", "now", "from", "to", "mean", "spread", "")
         rows = [
-            (one.name, one.value, one.lower, one.upper, one.mean, one.spread, one.outcome)
-            for one in verification.verdicts
+            (verdict.name, verdict.value, verdict.lower, verdict.upper, verdict.mean, verdict.spread, verdict.outcome)
+            for verdict in verification.verdicts
         ]
         output.table(titles, rows)
         for run in verification.runs:

@@ -100,7 +100,7 @@ def convert_texts(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedAr
         return column
     texts = pc.ascii_trim_whitespace(column)
     texts = pc.if_else(pc.is_in(texts, pa.array(sorted(MISSING), texts.type)), pa.scalar(None, texts.type), texts)
-    wanted = _TYPES["number" if kind == "integer" and texts.null_count else kind]()
+    arrow_type = _TYPES["number" if kind == "integer" and texts.null_count else kind]()
     if kind == "boolean":
         words = pa.array([*BOOLEANS, "1", "0"], texts.type)
         places = pc.index_in(texts, words)
@@ -110,7 +110,7 @@ def convert_texts(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedAr
             return pa.chunked_array([flags])
         raise _unfit(name, column, pc.index(wrong, True).as_py(), kind)
     try:
-        converted = texts.cast(wanted)
+        converted = texts.cast(arrow_type)
         if kind != "integer" or pc.all(pc.equal(pc.floor(converted), converted)).as_py() is not False:
             return converted
     except pa.ArrowInvalid:
@@ -121,7 +121,7 @@ def convert_texts(name: str, column: pa.ChunkedArray, kind: str) -> pa.ChunkedAr
             values.append(None if text is None else _value(text, kind))
         except (ValueError, OverflowError) as error:
             raise _unfit(name, column, row, kind) from error
-    return pa.chunked_array([pa.array(values, wanted)])
+    return pa.chunked_array([pa.array(values, arrow_type)])
 
 
 def _unfit(name: str, column: pa.ChunkedArray, row: int, kind: str) -> DatasetError:

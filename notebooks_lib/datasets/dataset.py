@@ -97,9 +97,9 @@ class Dataset:
         return f"<{self.ref}: " + ", ".join(f"{label} {value}" for label, value in self._facts()) + ">"
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
+        style = "style='text-align:left'"
         rows = "".join(
-            f"<tr><th {left}>{html.escape(label)}</th><td {left}>{html.escape(value)}</td></tr>"
+            f"<tr><th {style}>{html.escape(label)}</th><td {style}>{html.escape(value)}</td></tr>"
             for label, value in self._facts()
         )
         return f"<table><caption>{html.escape(self.ref)}</caption>{rows}</table>"

@@ -180,7 +180,7 @@ def _columns(digests: Array) -> pa.Table:
 
 def _remove_stale(home: Path) -> None:
     """Remove what killed processes left half written, once it is too old to be a running process's."""
-    for left in home.glob(f"{_BUILDING}*"):
+    for draft in home.glob(f"{_BUILDING}*"):
         with suppress(OSError):  # its owner finished meanwhile
-            if left.stat().st_mtime < time.time() - _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            if draft.stat().st_mtime < time.time() - _STALE_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)

@@ -41,12 +41,12 @@ def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
     decided = spent_levels(store, opened) > 0
     if not decided.any():
         raise UsageError(f"{opened.ref}: no row of its holdout has decided yet; it is fresh")
-    metadata, retired, left = _moved_on(opened, decided) if opened.metadata.time else _retired(opened, decided)
-    if left < min_rows:
+    metadata, retired, remaining = _moved_on(opened, decided) if opened.metadata.time else _retired(opened, decided)
+    if remaining < min_rows:
         share = "they" if opened.metadata.time else f"about {opened.metadata.holdout_share:.0%} of them"
         raise DatasetError(
-            f"{opened.ref}: only {left} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; add "
-            f"a version with {where_fresh_rows_come_from(opened.metadata.group)}: "
+            f"{opened.ref}: only {remaining} of {len(decided)} holdout rows have never decided, {min_rows} are wanted; "
+            f"add a version with {where_fresh_rows_come_from(opened.metadata.group)}: "
             f"nbops data add FILE --name {opened.name}; "
             f"{share} fall into the holdout"
         )

@@ -42,8 +42,8 @@ def seen_in_datasets(data: Dataset, used: Sequence[str], settings: Settings) -> 
         if theirs is None:
             return None
         mine = mine or loader.open_table(data.ref, settings)
-        seen = _matching_rows(mine, theirs)
-        matches = seen if matches is None else matches | seen
+        seen_rows = _matching_rows(mine, theirs)
+        matches = seen_rows if matches is None else matches | seen_rows
     return 0 if matches is None else int(np.count_nonzero(matches))
 
 
@@ -53,12 +53,12 @@ def _matching_rows(mine: loader.Opened, theirs: loader.Opened) -> Array:
     matches = splits.contained_in(mine.digests.folded[held], theirs.digests.folded[open_])
     if mine.name == theirs.name and mine.metadata.decided_by == theirs.metadata.decided_by:
         matches = matches | splits.contained_in(mine.placing[held], theirs.placing[open_])
-    one, other = mine.table.column_names, theirs.table.column_names
-    if set(one) == set(other):
+    my_columns, their_columns = mine.table.column_names, theirs.table.column_names
+    if set(my_columns) == set(their_columns):
         return matches if _same_kinds(mine, theirs) else matches | _alike(mine, held, theirs, open_)
     if mine.name != theirs.name:
         matches = matches | row_matching.recognise_rows(mine.table, held, theirs.table, open_)
-    elif mine.metadata.decided_by is None and set(one) & set(other):
+    elif mine.metadata.decided_by is None and set(my_columns) & set(their_columns):
         # Versions of one table whose whole rows decide their parts: an added column has moved them all.
         matches = matches | _alike(mine, held, theirs, open_)
     return matches
@@ -68,8 +68,8 @@ def _alike(mine: loader.Opened, my_rows: Array, theirs: loader.Opened, their_row
     """Return which of my rows have the values of one of their rows in the shared columns; arguments are masks."""
     common = [name for name in mine.table.column_names if name in theirs.table.column_names]
     pair = row_matching.written_alike(mine.table.select(common), theirs.table.select(common))
-    one, other = (table_hashing.folded_digests(table) for table in pair)
-    return splits.contained_in(one[my_rows], other[their_rows])
+    my_digests, their_digests = (table_hashing.folded_digests(table) for table in pair)
+    return splits.contained_in(my_digests[my_rows], their_digests[their_rows])
 
 
 def _same_kinds(mine: loader.Opened, theirs: loader.Opened) -> bool:
@@ -159,9 +159,9 @@ def seen_in_example(ref: str, others: Sequence[str], mine: training_rows.LoggedR
         return None
     held_out = comparable[0][tables[0].masks["holdout"]]
     open_rows = np.concatenate([rows[~table.masks["holdout"]] for rows, table in zip(comparable, tables, strict=True)])
-    seen = np.isin(held_out, mine.digests) & ~np.isin(held_out, open_rows)
-    if seen.any():
-        return int(seen.sum())
+    seen_rows = np.isin(held_out, mine.digests) & ~np.isin(held_out, open_rows)
+    if seen_rows.any():
+        return int(seen_rows.sum())
     return 0 if np.isin(mine.digests, np.concatenate(comparable)).any() else None
 
 

@@ -54,8 +54,8 @@ def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[
     if trained.empty or new.empty:
         return
     if kind == "text":
-        seen = set(trained)
-        odd = float((~new.isin(seen)).mean()) if len(seen) <= CATEGORIES else 0.0
+        train_values = set(trained)
+        odd = float((~new.isin(train_values)).mean()) if len(train_values) <= CATEGORIES else 0.0
         # Values seen once estimate the share of values not seen yet (Good 1953).
         once = int((trained.value_counts() == 1).sum())
         if odd > _beyond((once + 1) / (len(trained) + 1), len(new), len(trained)):

@@ -145,10 +145,10 @@ def _roles(
 ) -> Metadata:
     """Return the metadata with the roles of the columns. Raises UsageError for roles that do not fit."""
     fixed_roles = (("key", key, before.key), ("group", group, before.group), ("time", time, before.time))
-    for role, wanted, fixed in fixed_roles:
-        if before.rows and wanted is not None and wanted != fixed:
+    for role, column, fixed in fixed_roles:
+        if before.rows and column is not None and column != fixed:
             raise UsageError(
-                f"{role} {wanted!r}: earlier versions are split by {before.split_by}, and rows must "
+                f"{role} {column!r}: earlier versions are split by {before.split_by}, and rows must "
                 "not change sides between versions; leave it out, or add the file under another name"
             )
     metadata = replace(

@@ -177,13 +177,13 @@ def open_table(ref: str, settings: Settings) -> Opened:
     Raises UnknownNameError for a name or version that no source has, DatasetError for content that is not what was
     added.
     """
-    name, wanted = parse_ref(ref)
+    name, requested = parse_ref(ref)
     source = source_of(name, settings)
     if source is None:
         names = {name for source in sources(settings) for name in source.names()}
         raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
     versions = source.versions(name)
-    version = versions[-1] if wanted is None else wanted
+    version = versions[-1] if requested is None else requested
     if version not in versions:
         raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, versions))
     content = source.read(name, version)

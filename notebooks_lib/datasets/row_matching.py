@@ -91,9 +91,9 @@ def _by_chance(twice: float, theirs_twice: float) -> float:
     return 2 * math.sqrt(twice * theirs_twice)
 
 
-def _most(seen: float) -> float:
-    """Return the largest count that may have been expected where `seen` was counted."""
-    return seen + SIGMAS * math.sqrt(seen) + SIGMAS**2 / 2
+def _most(count: float) -> float:
+    """Return the largest count that may have been expected where `count` was observed."""
+    return count + SIGMAS * math.sqrt(count) + SIGMAS**2 / 2
 
 
 def _has_room(table: pa.Table) -> bool:
@@ -139,16 +139,16 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
         return closest > 0 and 2 * (high - low) / closest < len(values) ** 2 / 10
 
 
-def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
+def written_alike(first: pa.Table, second: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return both tables with each column rounded and typed as the less precise table has it."""
     import pyarrow as pa
 
-    for place, name in enumerate(one.column_names):
-        pair = [table[name] for table in (one, other)]
+    for place, name in enumerate(first.column_names):
+        pair = [table[name] for table in (first, second)]
         if _differ(*pair):
-            one, other = (
+            first, second = (
                 table.set_column(place, name, _loosely(column))
-                for table, column in zip((one, other), pair, strict=True)
+                for table, column in zip((first, second), pair, strict=True)
             )
             continue
         if all(pa.types.is_integer(column.type) or pa.types.is_floating(column.type) for column in pair):
@@ -157,13 +157,13 @@ def written_alike(one: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
             values = [column.cast(pa.float64(), safe=False).to_numpy() for column in pair]
             decimals = min((number for number in map(_decimals, values) if number is not None), default=None)
             mine, theirs = (pa.array(_rounded(numbers, decimals), from_pandas=True) for numbers in values)
-            one, other = one.set_column(place, name, mine), other.set_column(place, name, theirs)
-    return one, other
+            first, second = first.set_column(place, name, mine), second.set_column(place, name, theirs)
+    return first, second
 
 
-def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+def _differ(first: pa.ChunkedArray, second: pa.ChunkedArray) -> bool:
     """Return whether two columns are of kinds that digests cannot compare."""
-    kinds = {canonical_types.kind(column.type) for column in (one, other)}
+    kinds = {canonical_types.kind(column.type) for column in (first, second)}
     return len(kinds) == 2 and kinds != {*column_kinds.NUMBERS}
 
 

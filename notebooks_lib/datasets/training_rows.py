@@ -45,13 +45,13 @@ def log_training_rows(store: Store, run_id: str, model: str, example: Any) -> No
     """Store digests of a model's example rows on its run, so that leakage can be found later."""
     import numpy as np
 
-    kept = training_rows(example)
-    if kept is None:
+    rows = training_rows(example)
+    if rows is None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / _file_name(model)
         with file.open("wb") as opened:
-            np.savez(opened, digests=kept.digests, columns=np.array(json.dumps(kept.columns)))
+            np.savez(opened, digests=rows.digests, columns=np.array(json.dumps(rows.columns)))
         store.client.log_artifact(run_id, str(file), _FOLDER)
 
 

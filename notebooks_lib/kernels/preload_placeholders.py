@@ -103,8 +103,8 @@ class DeferredPlugin:
     def resolve(self) -> None:
         """Load the plugin, and create the instances that packages asked for before the fork; called in the kernel."""
         self._real = self._load(self._entry)
-        for made in self._made:
-            made._real = self._real(*made._arguments, **made._named)
+        for instance in self._made:
+            instance._real = self._real(*instance._arguments, **instance._named)
 
 
 class _DeferredInstance:

@@ -108,8 +108,10 @@ def _outcomes(classes: int) -> Array:
     """Return, for each class, one row that is a true positive, one missed and one wrongly predicted."""
     if classes == 1:
         return np.array([[1.0, 1, 1], [0, 1, 0], [0, 0, 1]])
-    one, none = np.eye(classes), np.zeros((classes, classes))
-    return np.vstack([np.hstack([one, one, one]), np.hstack([none, np.roll(one, 1, axis=1), one])])
+    identity, zeros = np.eye(classes), np.zeros((classes, classes))
+    return np.vstack(
+        [np.hstack([identity, identity, identity]), np.hstack([zeros, np.roll(identity, 1, axis=1), identity])]
+    )
 
 
 def _once_more(metric: Metric, truth: Truth, answers: Answers) -> Callable[[], Array] | None:

@@ -127,13 +127,13 @@ class _Marks:
 
     def before(self, version: Version, stage: str) -> Version | None:
         """Return the last champion before a version. Deleted and withdrawn versions are skipped."""
-        seen = {version.version}
+        visited = {version.version}
         number = version.tags.get(_before_tag(stage), NONE)
-        while number not in seen and number in self.versions:
+        while number not in visited and number in self.versions:
             candidate = self.versions[number]
             if stage not in candidate.withdrawn:
                 return candidate
-            seen.add(number)
+            visited.add(number)
             number = candidate.tags.get(_before_tag(stage), NONE)
         return None
 

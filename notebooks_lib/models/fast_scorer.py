@@ -74,9 +74,9 @@ class FastScorer:
         array = np.array(listed)
         if array.ndim != 2 or array.shape[1] != len(self.names) or array.dtype.kind not in "fib":
             return None
-        wanted = np.int64 if len(self.integers) == len(self.names) else np.float64
+        dtype = np.int64 if len(self.integers) == len(self.names) else np.float64
         # A table keeps its columns together; in another memory order sums over rows would differ in the last bit.
-        return np.asfortranarray(array, dtype=wanted)
+        return np.asfortranarray(array, dtype=dtype)
 
     def _listed(self, key: str, value: Any) -> Sequence[Sequence[Any]] | None:
         """Return the rows of a request format, their values in the model's order."""

@@ -198,15 +198,15 @@ def _as_logged_model(store: Store, run: Any, folder: Path, title: str) -> str:
     """Keep the folder as a logged model too, named after its class: MLflow lists two of one name twice."""
     from mlflow.entities import LoggedModelOutput
 
-    made = store.client.create_logged_model(run.info.experiment_id, title, source_run_id=run.info.run_id)
+    logged_model = store.client.create_logged_model(run.info.experiment_id, title, source_run_id=run.info.run_id)
     try:
-        store.client.log_model_artifacts(made.model_id, str(folder))
+        store.client.log_model_artifacts(logged_model.model_id, str(folder))
     except BaseException:
-        store.client.finalize_logged_model(made.model_id, "FAILED")
+        store.client.finalize_logged_model(logged_model.model_id, "FAILED")
         raise
-    store.client.finalize_logged_model(made.model_id, "READY")
-    store.client.log_outputs(run.info.run_id, [LoggedModelOutput(made.model_id, step=0)])
-    return str(made.model_id)
+    store.client.finalize_logged_model(logged_model.model_id, "READY")
+    store.client.log_outputs(run.info.run_id, [LoggedModelOutput(logged_model.model_id, step=0)])
+    return str(logged_model.model_id)
 
 
 def _free_name(store: Store, run: Any, name: str) -> str:

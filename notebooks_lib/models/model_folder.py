@@ -65,15 +65,15 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield Path(top) / name
 
 
-def _strings(value: Any, key: str = "", seen: set[tuple[int, str]] | None = None) -> Iterator[tuple[str, str]]:
+def _strings(value: Any, key: str = "", visited: set[tuple[int, str]] | None = None) -> Iterator[tuple[str, str]]:
     """Yield all texts with their keys; what YAML's aliases repeat once only, for they may repeat it without end."""
-    seen = set() if seen is None else seen
+    visited = set() if visited is None else visited
     if isinstance(value, str):
         yield key, value
-    elif isinstance(value, Mapping | list) and (id(value), key) not in seen:
-        seen.add((id(value), key))
+    elif isinstance(value, Mapping | list) and (id(value), key) not in visited:
+        visited.add((id(value), key))
         for name, item in value.items() if isinstance(value, Mapping) else ((key, item) for item in value):
-            yield from _strings(item, str(name), seen)
+            yield from _strings(item, str(name), visited)
 
 
 def _leaves(value: str) -> bool:

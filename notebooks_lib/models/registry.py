@@ -115,7 +115,7 @@ def get(store: Store, model: str, version: str | int) -> Version:
 
     Raises UnknownNameError, listing the known versions, when there is no such version.
     """
-    announced = {one.version: one for one in versions(store, model)}
+    announced = {candidate.version: candidate for candidate in versions(store, model)}
     if str(version) in announced:
         return announced[str(version)]
     if not announced and model not in models(store):

@@ -53,20 +53,20 @@ def requirement_faults(lines: Iterable[str], lock: Path) -> list[str]:
         if not line or line.startswith("#"):
             continue
         try:
-            wanted = Requirement(line)
+            requirement = Requirement(line)
         except InvalidRequirement:
             problems.append(f"{line} is no requirement of a package")
             continue
-        if wanted.marker is not None and not wanted.marker.evaluate():
+        if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        exact = [specifier.version for specifier in wanted.specifier if specifier.operator in ("==", "===")]
+        exact = [specifier.version for specifier in requirement.specifier if specifier.operator in ("==", "===")]
         pins = [version for version in exact if "*" not in version]
-        here = _installed(wanted.name) or locked.get(_normal(wanted.name))
+        here = _installed(requirement.name) or locked.get(_normal(requirement.name))
         if not pins:
             problems.append(f"{line} pins no version")
         elif here is None:
             problems.append(f"{line} is neither installed nor locked")
-        elif not wanted.specifier.contains(here, prereleases=True):
+        elif not requirement.specifier.contains(here, prereleases=True):
             problems.append(f"{line}, here it is {here}")
     return problems
 
@@ -128,9 +128,9 @@ def _locked(lock: Path) -> dict[str, str]:
         if "==" not in line or line[:1] in " #-":
             continue
         with suppress(InvalidRequirement):
-            wanted = Requirement(line.removesuffix("\\").strip())
-            if wanted.marker is None or wanted.marker.evaluate():
-                pinned[_normal(wanted.name)] = str(wanted.specifier).removeprefix("==")
+            requirement = Requirement(line.removesuffix("\\").strip())
+            if requirement.marker is None or requirement.marker.evaluate():
+                pinned[_normal(requirement.name)] = str(requirement.specifier).removeprefix("==")
     return pinned
 
 

@@ -128,12 +128,12 @@ def _same(mine: Any, theirs: Any) -> bool:
 def _alike(here: Any, there: Any) -> bool:
     import numpy as np
 
-    one, other = np.asarray(here), np.asarray(there)
-    if one.shape != other.shape:
+    mine, theirs = np.asarray(here), np.asarray(there)
+    if mine.shape != theirs.shape:
         return False
-    if one.dtype.kind in "fiub" and other.dtype.kind in "fiub":
-        return bool(np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True))
-    return bool(np.all(one == other))
+    if mine.dtype.kind in "fiub" and theirs.dtype.kind in "fiub":
+        return bool(np.allclose(mine, theirs, rtol=1e-6, atol=1e-9, equal_nan=True))
+    return bool(np.all(mine == theirs))
 
 
 def _refuse_types(example: pd.DataFrame) -> None:

@@ -87,16 +87,16 @@ def is_data_type(name: str) -> bool:
     return _TRUSTED.match(name) is not None
 
 
-def check_folder_trusted(folder: Path, trusted: Sequence[str], what: str) -> None:
+def check_folder_trusted(folder: Path, trusted: Sequence[str], subject: str) -> None:
     """Raise ModelError when a model brings code and its flavour is not one of `trusted`.
 
-    `what` names the model in the message.
+    `subject` names the model in the message.
     """
     check_folder(folder)
     brings = code_in(folder)
     if brings and library_flavor(folder) not in trusted:
         raise ModelError(
-            f"{what} brings code, which would run here before any rule: {brings}; if you trust everybody who can log "
-            "models here, say so in production/settings.toml: [promotion] trusted_flavors = "
+            f"{subject} brings code, which would run here before any rule: {brings}; if you trust everybody who can "
+            "log models here, say so in production/settings.toml: [promotion] trusted_flavors = "
             f'["{library_flavor(folder)}"]'
         )

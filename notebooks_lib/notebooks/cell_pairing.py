@@ -41,10 +41,10 @@ def pair_cells(base: Sequence[NotebookCell], head: Sequence[NotebookCell]) -> li
     A cell is in one pair at most.
     """
     pairing = _Pairing(base, head)
-    pairing.join_ids(lambda one, other: pairing.text(one) == pairing.text(other))
+    pairing.join_ids(lambda before, after: pairing.text(before) == pairing.text(after))
     pairing.join_texts_in_order()
     pairing.join_texts_anywhere()
-    pairing.join_ids(lambda one, other: pairing.likeness(one, other) >= SAME_ID)
+    pairing.join_ids(lambda before, after: pairing.likeness(before, after) >= SAME_ID)
     pairing.join_alike_in_gaps()
     pairing.join_alike_anywhere()
     pairing.join_ids_in_gaps()
@@ -102,21 +102,21 @@ class _Pairing:
     def text(self, cell: NotebookCell) -> tuple[str, str]:
         return cell.kind, cell.source
 
-    def likeness(self, one: NotebookCell, other: NotebookCell) -> float:
-        return likeness(self._words_of(one), self._words_of(other))
+    def likeness(self, before: NotebookCell, after: NotebookCell) -> float:
+        return likeness(self._words_of(before), self._words_of(after))
 
     def join_ids(self, same: Callable[[NotebookCell, NotebookCell], bool]) -> None:
-        for one, other in self._ids:
-            if self._free(one, other) and same(self._base[one], self._head[other]):
-                self._join(one, other)
+        for base, head in self._ids:
+            if self._free(base, head) and same(self._base[base], self._head[head]):
+                self._join(base, head)
 
     def join_ids_in_gaps(self) -> None:
         gaps = list(enumerate(self._gaps()))
-        gap_of_base = {one: number for number, (bases, _) in gaps for one in bases}
-        gap_of_head = {other: number for number, (_, heads) in gaps for other in heads}
-        for one, other in self._ids:
-            if self._free(one, other) and gap_of_base[one] == gap_of_head[other]:
-                self._join(one, other)
+        gap_of_base = {base: number for number, (bases, _) in gaps for base in bases}
+        gap_of_head = {head: number for number, (_, heads) in gaps for head in heads}
+        for base, head in self._ids:
+            if self._free(base, head) and gap_of_base[base] == gap_of_head[head]:
+                self._join(base, head)
 
     def join_texts_in_order(self) -> None:
         base, head = [self.text(cell) for cell in self._base], [self.text(cell) for cell in self._head]
@@ -127,8 +127,8 @@ class _Pairing:
                 self._join(bases[place], heads[other_place])
             bases, heads = self._free_of(bases, heads)
             anchors = longest_increasing(_equal_texts({i: base[i] for i in bases}, {i: head[i] for i in heads}))
-            for one, other in anchors:
-                self._join(one, other)
+            for base_index, head_index in anchors:
+                self._join(base_index, head_index)
             if anchors:
                 pending += _between(anchors, *self._free_of(bases, heads))
 
@@ -144,38 +144,38 @@ class _Pairing:
     def join_alike_in_gaps(self) -> None:
         """Pair the most similar cells first, as long as the order of the pairs is kept."""
         ordered: list[Pair] = []
-        for one, other in self._alike(self._comparisons_in_gaps(), SAME_GAP):
-            place = bisect_left(ordered, (one, other))
-            after_previous = place == 0 or ordered[place - 1][1] < other
-            if after_previous and (place == len(ordered) or other < ordered[place][1]) and self._free(one, other):
-                ordered.insert(place, (one, other))
-                self._join(one, other)
+        for base, head in self._alike(self._comparisons_in_gaps(), SAME_GAP):
+            place = bisect_left(ordered, (base, head))
+            after_previous = place == 0 or ordered[place - 1][1] < head
+            if after_previous and (place == len(ordered) or head < ordered[place][1]) and self._free(base, head):
+                ordered.insert(place, (base, head))
+                self._join(base, head)
 
     def join_alike_anywhere(self) -> None:
-        for one, other in self._alike(self._comparisons_anywhere(), ANYWHERE):
-            shared = self._words_of(self._base[one]) & self._words_of(self._head[other])
-            if len(shared) >= WORDS_ANYWHERE and self._free(one, other):
-                self._join(one, other)
+        for base, head in self._alike(self._comparisons_anywhere(), ANYWHERE):
+            shared = self._words_of(self._base[base]) & self._words_of(self._head[head])
+            if len(shared) >= WORDS_ANYWHERE and self._free(base, head):
+                self._join(base, head)
 
     def _alike(self, comparisons: Iterator[Pair], least: float) -> list[Pair]:
         """Return the most alike first; of equally alike ones, those that stand at the same place."""
         alike = []
-        for one, other in comparisons:
-            words, others = self._words_of(self._base[one]), self._words_of(self._head[other])
+        for base, head in comparisons:
+            words, others = self._words_of(self._base[base]), self._words_of(self._head[head])
             if 2 * min(len(words), len(others)) < least * (len(words) + len(others)):
                 continue  # too different in length
             if (degree := likeness(words, others)) >= least:
-                alike.append((-degree, abs(one - other), one, other))
-        return [(one, other) for _, _, one, other in sorted(alike)]
+                alike.append((-degree, abs(base - head), base, head))
+        return [(base, head) for _, _, base, head in sorted(alike)]
 
     def _comparisons_in_gaps(self) -> Iterator[Pair]:
         """Yield the free cells of each gap with each other; in a huge gap only with those near the same place."""
         gaps = list(self._gaps())
         reach = MOST_COMPARISONS // (sum(len(bases) for bases, _ in gaps) or 1)
         for bases, heads in gaps:
-            for place, one in enumerate(bases):
+            for place, base in enumerate(bases):
                 start = max(0, place * len(heads) // len(bases) - reach // 2) if len(heads) > reach else 0
-                yield from ((one, other) for other in heads[start : start + reach + 1])
+                yield from ((base, head) for head in heads[start : start + reach + 1])
 
     def _comparisons_anywhere(self) -> Iterator[Pair]:
         bases, heads = self._free_of(range(len(self._base)), range(len(self._head)))
@@ -198,12 +198,12 @@ class _Pairing:
             words = self._words[cell.source] = count_words(cell.source)
         return words
 
-    def _free(self, one: int, other: int) -> bool:
-        return one not in self.pairs and other not in self._taken
+    def _free(self, base: int, head: int) -> bool:
+        return base not in self.pairs and head not in self._taken
 
-    def _join(self, one: int, other: int) -> None:
-        self.pairs[one] = other
-        self._taken.add(other)
+    def _join(self, base: int, head: int) -> None:
+        self.pairs[base] = head
+        self._taken.add(head)
 
 
 def _by_id(cells: Sequence[NotebookCell]) -> dict[str, int]:
@@ -239,8 +239,8 @@ def _between(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield the indices before, between and after pairs that stand in order; all indices are sorted."""
     base_start = head_start = 0
-    for one, other in (*anchors, (sys.maxsize, sys.maxsize)):
-        base_end, head_end = bisect_left(bases, one), bisect_left(heads, other)
+    for base, head in (*anchors, (sys.maxsize, sys.maxsize)):
+        base_end, head_end = bisect_left(bases, base), bisect_left(heads, head)
         if base_end > base_start or head_end > head_start:
             yield list(bases[base_start:base_end]), list(heads[head_start:head_end])
         base_start, head_start = base_end, head_end

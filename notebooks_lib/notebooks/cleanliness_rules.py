@@ -56,9 +56,9 @@ def odd_kernel(notebook: Notebook) -> Findings:
 def noisy_metadata(notebook: Notebook) -> Findings:
     """Yield metadata that tools write by themselves, such as when a cell was run or folded."""
     noisy = {cell.index: cleaning.noisy_keys(notebook.raw["cells"][cell.index]) for cell in notebook.cells}
-    keys = sorted({key for found in noisy.values() for key in found})
-    for index, found in noisy.items():
-        if found:
+    keys = sorted({key for names in noisy.values() for key in names})
+    for index, names in noisy.items():
+        if names:
             yield Finding(index, f"metadata that tools write by themselves: {', '.join(keys)}", cause="cells")
     if of_file := cleaning.noisy_notebook_keys(notebook):
         yield Finding(0, f"metadata of the file that tools write by themselves: {', '.join(of_file)}")

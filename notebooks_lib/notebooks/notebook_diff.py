@@ -136,7 +136,7 @@ class NotebookDiff:
         """Other differences than in the cells' source, kind and tags, a line each: language, images in Markdown."""
         base, head = self.base, self.head
         pairs = [(change.base, change.head) for change in self.cells if change.base and change.head]
-        differing = sum(_attachments(base, one) != _attachments(head, other) for one, other in pairs)
+        differing = sum(_attachments(base, old) != _attachments(head, new) for old, new in pairs)
         other_language = base.language != head.language and not (base.is_python and head.is_python)
         notes = [f"language {base.language}, now {head.language}"] if pairs and other_language else []
         cells = "cell" if differing == 1 else "cells"
@@ -165,19 +165,19 @@ def compare_notebooks(base: Notebook, head: Notebook) -> NotebookDiff:
     """Pair the cells of two versions of a notebook and return what changed."""
     pairs = cell_pairing.pair_cells(base.cells, head.cells)
     unmoved = set(cell_pairing.longest_increasing(pairs))
-    partner = {other: one for one, other in pairs}
-    paired = {one for one, _ in pairs}
+    partner = {new: old for old, new in pairs}
+    paired = {old for old, _ in pairs}
     changes = []
     following = 0  # the first base cell behind those that are written
     for cell in head.cells:
-        one = partner.get(cell.index)
-        if one is not None and (one, cell.index) in unmoved:
-            changes += _removed(base.cells[following:one], paired)
-            following = one + 1
+        old = partner.get(cell.index)
+        if old is not None and (old, cell.index) in unmoved:
+            changes += _removed(base.cells[following:old], paired)
+            following = old + 1
         changes.append(
             CellChange(None, cell)
-            if one is None
-            else CellChange(base.cells[one], cell, moved=(one, cell.index) not in unmoved)
+            if old is None
+            else CellChange(base.cells[old], cell, moved=(old, cell.index) not in unmoved)
         )
     changes += _removed(base.cells[following:], paired)
     return NotebookDiff(base, head, tuple(changes))
@@ -246,6 +246,6 @@ def _steps(base: list[str], head: list[str]) -> Iterator[tuple[str, int, int, in
         yield "replace", start, base_end, start, head_end
     else:
         matcher = difflib.SequenceMatcher(None, base[start:base_end], head[start:head_end])
-        for tag, one, one_end, other, other_end in matcher.get_opcodes():
-            yield tag, one + start, one_end + start, other + start, other_end + start
+        for tag, base_start, base_stop, head_start, head_stop in matcher.get_opcodes():
+            yield tag, base_start + start, base_stop + start, head_start + start, head_stop + start
     yield "equal", base_end, len(base), head_end, len(head)

@@ -114,14 +114,16 @@ def _violations(notebook: Notebook, findings: Iterable[tuple[str, Finding]]) -> 
     """Return one violation for each cause, without those that a cell's tag excuses."""
     ignored = {(cell.index, tag) for cell in notebook.cells for tag in cell.tags if tag.startswith(IGNORE_TAG)}
     ids = {cell.index: cell.id or "" for cell in notebook.cells}
-    kept = [(code, one) for code, one in findings if (one.cell, IGNORE_TAG + code) not in ignored]
+    reported = [(code, finding) for code, finding in findings if (finding.cell, IGNORE_TAG + code) not in ignored]
     first: dict[object, RuleViolation] = {}
-    for code, one in sorted(kept, key=lambda pair: (pair[1].cell, pair[0], pair[1].line)):
-        violation = RuleViolation(notebook.path, one.cell, code, one.message, one.line, ids.get(one.cell, ""))
-        cause = (code, one.cause) if one.cause else (code, len(first))
+    for code, finding in sorted(reported, key=lambda pair: (pair[1].cell, pair[0], pair[1].line)):
+        violation = RuleViolation(
+            notebook.path, finding.cell, code, finding.message, finding.line, ids.get(finding.cell, "")
+        )
+        cause = (code, finding.cause) if finding.cause else (code, len(first))
         same = first.get(cause)
         if same is None:
             first[cause] = violation
-        elif one.cell != same.cell:
-            first[cause] = replace(same, cells=tuple(dict.fromkeys((same.cell, *same.cells, one.cell))))
+        elif finding.cell != same.cell:
+            first[cause] = replace(same, cells=tuple(dict.fromkeys((same.cell, *same.cells, finding.cell))))
     return list(first.values())

@@ -127,10 +127,10 @@ class Schema:
 
 def read_schema(notebook: Notebook) -> Schema:
     """Return the parameters that the cell tagged `parameters` assigns at its top level. Raises no error."""
-    known: Schema | None = vars(notebook).get(_KEPT)
-    if known is None:
-        known = vars(notebook)[_KEPT] = _read_schema(notebook)
-    return known
+    schema: Schema | None = vars(notebook).get(_KEPT)
+    if schema is None:
+        schema = vars(notebook)[_KEPT] = _read_schema(notebook)
+    return schema
 
 
 def _read_schema(notebook: Notebook) -> Schema:
@@ -206,7 +206,8 @@ class ParameterRow(NamedTuple):
 def describe(schema: Schema) -> tuple[ParameterRow, ...]:
     """Return a row for each parameter of the schema, for display; if there are none, `schema.problem` says why."""
     return tuple(
-        ParameterRow(one.name, _type(one), _default(one), one.kind.limits, one.help) for one in schema.parameters
+        ParameterRow(parameter.name, _type(parameter), _default(parameter), parameter.kind.limits, parameter.help)
+        for parameter in schema.parameters
     )
 
 

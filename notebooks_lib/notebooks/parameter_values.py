@@ -27,14 +27,14 @@ def from_command_line(
     Texts take precedence over files, and later files over earlier ones. If `environ` is given, it must hold the
     secrets. Raises ParameterError, which names the `notebook`, with all problems.
     """
-    given: dict[str, object] = {}
+    values: dict[str, object] = {}
     problems: list[str] = []
     for file in files:
         try:
             content = load_file(Path(file))
             for name, value in content.items():
                 parameter = schema.find(str(name))
-                given[str(name)] = settle(value, parameter.kind if parameter else parameter_types.ParameterType())
+                values[str(name)] = settle(value, parameter.kind if parameter else parameter_types.ParameterType())
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             problems.append(f"{file}: {reason}")
@@ -54,12 +54,12 @@ def from_command_line(
         named.add(name)
         parameter = schema.find(name)
         try:
-            given[name] = parameter.kind.read(text) if parameter else text
+            values[name] = parameter.kind.read(text) if parameter else text
         except parameter_types.Mismatch as mismatch:
             problems.append(f"{name}{mismatch.path}: {mismatch}")
-            given.pop(name, None)
+            values.pop(name, None)
             refused.add(name)
-    values, more = schema.examine(given, refused=refused)
+    values, more = schema.examine(values, refused=refused)
     more += missing_secrets(schema, environ) if environ is not None else []
     if problems or more:
         raise errors.ParameterError(notebook or schema.notebook or "notebook", [*problems, *more])

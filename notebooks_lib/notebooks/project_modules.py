@@ -150,8 +150,8 @@ def _imports_of(text: bytes, package: str) -> Iterator[str]:
         level = len(module) - len(module.lstrip("."))
         if level:
             parents = package.split(".") if package else []
-            kept = parents[: len(parents) - level + 1]
-            module = ".".join([*kept, *filter(None, [module[level:]])])
+            ancestors = parents[: len(parents) - level + 1]
+            module = ".".join([*ancestors, *filter(None, [module[level:]])])
         if module:
             yield module
         names = _COMMENT.sub("", match[2].decode(errors="replace")).strip("() \t\n").replace("\\\n", " ")

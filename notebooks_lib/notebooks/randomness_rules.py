@@ -34,10 +34,10 @@ def unseeded(notebook: Notebook) -> Findings:
         return
     if magic_effects.may_define_unseen_names(notebook):
         return
-    draws = [(cell, call, what) for cell, call, path in notebook.calls if (what := _unseeded(call, path))]
-    for cell, call, what in draws:
+    draws = [(cell, call, message) for cell, call, path in notebook.calls if (message := _unseeded(call, path))]
+    for cell, call, message in draws:
         if all(call is not node for part in cell.nodes for node in _makes_a_name(part)):
-            yield Finding(cell.index, what, call.lineno, "seed")
+            yield Finding(cell.index, message, call.lineno, "seed")
 
 
 def _makes_a_name(node: ast.AST) -> Iterator[ast.AST]:

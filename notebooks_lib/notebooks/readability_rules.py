@@ -99,8 +99,8 @@ def template_texts(notebook: Notebook) -> Findings:
     for cell in notebook.cells:
         if cell.kind == "markdown":
             text = " ".join(cell.source.split())
-            if left := next((part for part in TEMPLATE_TEXTS if part in text), None):
-                yield Finding(cell.index, f"text of the template: {left!r}", cause="template")
+            if instruction := next((part for part in TEMPLATE_TEXTS if part in text), None):
+                yield Finding(cell.index, f"text of the template: {instruction!r}", cause="template")
 
 
 RULES: tuple[NotebookRule, ...] = (

@@ -70,7 +70,8 @@ def lint(
             raise _unreliable(f"an answer that cannot be read: {entry!r:.100}") from error
         answers[number].append((entry["code"] or SYNTAX, finding))
     return [
-        list(_certain(notebook, found, predefined_names)) for notebook, found in zip(notebooks, answers, strict=True)
+        list(_certain(notebook, own_answers, predefined_names))
+        for notebook, own_answers in zip(notebooks, answers, strict=True)
     ]
 
 
@@ -138,9 +139,9 @@ def _run(executable: str, folder: str) -> list[dict[str, Any]]:
     return answer
 
 
-def _unreliable(what: str) -> errors.UsageError:
+def _unreliable(fault: str) -> errors.UsageError:
     return errors.UsageError(
-        f"ruff cannot be relied on ({what}); {OLDEST} or newer is needed to check names: pip install --upgrade ruff"
+        f"ruff cannot be relied on ({fault}); {OLDEST} or newer is needed to check names: pip install --upgrade ruff"
     )
 
 
@@ -150,7 +151,7 @@ def _certain(notebook: Notebook, answers: list[RuffAnswer], predefined_names: Pr
         return
     canary = len(notebook.cells)
     silenced = any(_SILENCED.search(cell.source) for cell in notebook.code_cells)
-    was_read = any(code == SYNTAX or (one.cell == canary and code == _CANARY_CODE) for code, one in answers)
+    was_read = any(code == SYNTAX or (finding.cell == canary and code == _CANARY_CODE) for code, finding in answers)
     if not (was_read or silenced):
         raise _unreliable(f"{notebook.path.name} was not read")
     answers = [answer for answer in answers if answer[1].cell < canary]
@@ -158,10 +159,10 @@ def _certain(notebook: Notebook, answers: list[RuffAnswer], predefined_names: Pr
         return
     unread = magic_effects.unread_words(notebook)
     by_host = {*predefined_names(notebook), *magic_effects.names_of_host(notebook)}
-    known = unread | by_host | magic_effects.asked_names(notebook)
-    given = None if magic_effects.may_define_unseen_names(notebook) else known
+    defined_names = unread | by_host | magic_effects.asked_names(notebook)
+    defined = None if magic_effects.may_define_unseen_names(notebook) else defined_names
     for code, finding in answers:
-        if not _is_excused(notebook.cells[finding.cell], code, finding, unread, given):
+        if not _is_excused(notebook.cells[finding.cell], code, finding, unread, defined):
             yield code, finding._replace(cause=_cause(code, finding.message))
 
 
@@ -173,18 +174,18 @@ def _cause(code: str, message: str) -> str:
 
 
 def _is_excused(
-    cell: NotebookCell, code: str, finding: Finding, unread: Collection[str], given: Collection[str] | None
+    cell: NotebookCell, code: str, finding: Finding, unread: Collection[str], defined: Collection[str] | None
 ) -> bool:
     """Return whether a finding may be wrong.
 
-    `unread` words may use a name, and `given` ones define it; None stands for any name.
+    `unread` words may use a name, and `defined` ones define it; None stands for any name.
     """
     named = _NAME.search(finding.message)
     name = named[1] if named else ""
     if code in ("F821", "F822"):
         line = cell.source.split("\n")[finding.line - 1].strip()
-        known = given is None or name in given or magic_effects.is_given_by_ipython(name)
-        return known or (line == name and cell_code.is_automagic(line))
+        is_defined = defined is None or name in defined or magic_effects.is_given_by_ipython(name)
+        return is_defined or (line == name and cell_code.is_automagic(line))
     if any(finding.line == line for line, _ in cell.code.magics):
         return True  # code that stands in for a magic
     if code in ("F401", "F811"):

@@ -244,9 +244,9 @@ def _unrepeated(runs: list[RunInfo], champion: Version | None) -> tuple[list[Run
     chosen: dict[str, RunInfo] = {}
     for run in sorted(runs, key=lambda run: run.run_id != champion_run):
         chosen.setdefault(_fingerprint(run), run)
-    kept = {run.run_id for run in chosen.values()}
-    repeated = [(run, chosen[_fingerprint(run)].run_id) for run in runs if run.run_id not in kept]
-    return [run for run in runs if run.run_id in kept], repeated
+    chosen_ids = {run.run_id for run in chosen.values()}
+    repeated = [(run, chosen[_fingerprint(run)].run_id) for run in runs if run.run_id not in chosen_ids]
+    return [run for run in runs if run.run_id in chosen_ids], repeated
 
 
 def _fingerprint(run: RunInfo) -> str:

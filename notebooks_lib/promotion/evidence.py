@@ -128,7 +128,7 @@ class Side(HoldoutFigures):
         Estimates are among them only if `shows`.
         """
         side = self if shows else replace(self, **_WITHOUT_ESTIMATES)
-        recorded = (one.name for one in fields(side) if one.metadata.get("recorded", True))
+        recorded = (attribute.name for attribute in fields(side) if attribute.metadata.get("recorded", True))
         return {name: json_value(getattr(side, name)) for name in recorded}
 
 
@@ -223,8 +223,8 @@ class Evidence:
     @property
     def gain(self) -> float:
         """Return the difference of both scores on the same rows, positive if the challenger is better; may be NaN."""
-        one, other = self.challenger.score, self.champion.score
-        return math.nan if one is None or other is None else gain(self.direction, one, other)
+        new, old = self.challenger.score, self.champion.score
+        return math.nan if new is None or old is None else gain(self.direction, new, old)
 
     @property
     def shows_estimates(self) -> bool:

@@ -96,7 +96,7 @@ def gather_evidence(
         else:
             return replace(evaluated, rivals=tuple(refused))
     if failed and champion is None:
-        why = "; ".join(f"{one.challenger.label}: {one.challenger.fault}" for one in failed)
+        why = "; ".join(f"{candidate.challenger.label}: {candidate.challenger.fault}" for candidate in failed)
         raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
     best, *others = failed or refused
     return replace(best, rivals=() if failed else tuple(others))

@@ -52,13 +52,13 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     level = policy.level(evidence.uses)
     side, bound, at = _verdict(paired, policy, level)
     ok, worse = side == "better", side == "worse"
-    wanted = f"more than {shown(policy.min_gain)} wanted"
+    threshold = f"more than {shown(policy.min_gain)} wanted"
     if evidence.shows_estimates:
         new, old = evidence.challenger, evidence.champion
         note = f" ({evidence.note})" if evidence.note else ""
         reason = f"{evidence.metric}{note} {shown(new.score)} against {shown(old.score)} of "
         reason += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
-        reason += f"{'below' if worse else 'above'} {shown(bound)}; {wanted}"
+        reason += f"{'below' if worse else 'above'} {shown(bound)}; {threshold}"
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
         reason = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"

@@ -62,19 +62,19 @@ def not_itself(evidence: Evidence, policy: Policy) -> RuleResult:
 @early
 def data_same(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that the challenger was trained on the dataset of the holdout, with the same fingerprint."""
-    used, wanted = map(DatasetTag.parse, (evidence.challenger.dataset, evidence.dataset))
-    ok = bool(evidence.dataset) and used.fingerprint == wanted.fingerprint
-    reason = f"trained on {used.ref or 'data that its run did not record'}, judged on {wanted.ref}"
-    return RuleResult("data_same", ok, _short(used), _short(wanted), reason)
+    trained_on, judged_on = map(DatasetTag.parse, (evidence.challenger.dataset, evidence.dataset))
+    ok = bool(evidence.dataset) and trained_on.fingerprint == judged_on.fingerprint
+    reason = f"trained on {trained_on.ref or 'data that its run did not record'}, judged on {judged_on.ref}"
+    return RuleResult("data_same", ok, _short(trained_on), _short(judged_on), reason)
 
 
 @rule
 def rows_same(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that both models were scored on the same rows."""
-    one, other = evidence.challenger, evidence.champion
-    ok = bool(one.rows_sha256) and (one.rows, one.rows_sha256) == (other.rows, other.rows_sha256)
+    new, old = evidence.challenger, evidence.champion
+    ok = bool(new.rows_sha256) and (new.rows, new.rows_sha256) == (old.rows, old.rows_sha256)
     reason = "both scored on the same holdout rows" if ok else "not scored on the same holdout rows"
-    return RuleResult("rows_same", ok, one.rows_sha256[:12], other.rows_sha256[:12], reason, "undecided")
+    return RuleResult("rows_same", ok, new.rows_sha256[:12], old.rows_sha256[:12], reason, "undecided")
 
 
 @rule
@@ -125,27 +125,27 @@ def metric_limits(evidence: Evidence, policy: Policy) -> RuleResult | None:
             beyond.append(f"{name} is unknown")
         elif name not in METRICS or sort_key(METRICS[name].direction, value) > sort_key(METRICS[name].direction, limit):
             beyond.append(f"{name} is {shown(value)}" if evidence.shows_estimates else name)
-    wanted = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
+    limits = ", ".join(f"{name} {shown(limit)}" for name, limit in policy.limits.items())
     reason = f"beyond promotion.limits: {', '.join(beyond)}" if beyond else "within promotion.limits"
-    return RuleResult("limits", not beyond, ", ".join(beyond) or "within", wanted, reason)
+    return RuleResult("limits", not beyond, ", ".join(beyond) or "within", limits, reason)
 
 
 @early
 def holdout_unseen(evidence: Evidence, policy: Policy) -> RuleResult:
     """Require that neither model was trained on a holdout row."""
     sides = [evidence.challenger] if evidence.first else [evidence.challenger, evidence.champion]
-    seen = {side.label: side.seen_rows for side in sides}
-    counts = [rows for rows in seen.values() if rows is not None]
+    seen_rows = {side.label: side.seen_rows for side in sides}
+    counts = [rows for rows in seen_rows.values() if rows is not None]
     if any(counts):
-        who = " and ".join(f"{name} has seen {rows}" for name, rows in seen.items() if rows)
+        who = " and ".join(f"{name} has seen {rows}" for name, rows in seen_rows.items() if rows)
         reason = f"{who} of the holdout rows of {evidence.ref} in training; refit on {evidence.ref}"
         return RuleResult("holdout_unseen", False, max(counts), 0, reason)
-    if seen[evidence.challenger.label] is None:
+    if seen_rows[evidence.challenger.label] is None:
         reason = "the rows that the challenger was trained on are not known: its notebook loaded none by name that are "
         reason += "here, logged the model with others, or read a table by itself; load them by datasets.load, and log "
         reason += "the model with all of them: example=train.X"
         return RuleResult("holdout_unseen", False, None, 0, reason)
-    if None in seen.values() and not policy.trust_champion_data:
+    if None in seen_rows.values() and not policy.trust_champion_data:
         reason = f"the rows that {evidence.champion.label} was trained on are not known; if it has seen none of these, "
         reason += "set promotion.trust_champion_data"
         return RuleResult("holdout_unseen", False, None, 0, reason, "undecided")
@@ -243,9 +243,9 @@ def others_not_worse(evidence: Evidence, policy: Policy) -> RuleResult | None:
             worst.append(f"{name} is unknown")
         elif not gain(METRICS[name].direction, new, old) >= -margin:
             worst.append(f"{name} {shown(new)} against {shown(old)}" if evidence.shows_estimates else name)
-    wanted = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
+    margins = ", ".join(f"{name} within {shown(margin)}" for name, margin in policy.not_worse.items())
     reason = f"worse than promotion.not_worse allows: {', '.join(worst)}" if worst else "within promotion.not_worse"
-    return RuleResult("not_worse", not worst, ", ".join(worst) or "within", wanted, reason)
+    return RuleResult("not_worse", not worst, ", ".join(worst) or "within", margins, reason)
 
 
 @rule

@@ -213,20 +213,20 @@ def _stored_paired(paired: PairedGain) -> dict[str, Any]:
     return {**vars(paired), "draws": paired.draws.as_json() if paired.draws else None}
 
 
-def _paired_restored(kept: Mapping[str, Any]) -> PairedGain:
-    draws = kept.get("draws")
-    return PairedGain(**{**kept, "draws": Draws.from_json(draws) if draws else None})
+def _paired_restored(stored: Mapping[str, Any]) -> PairedGain:
+    draws = stored.get("draws")
+    return PairedGain(**{**stored, "draws": Draws.from_json(draws) if draws else None})
 
 
-def _restored(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
+def _restored(evidence: Evidence, stored: Mapping[str, Any]) -> Evidence:
     def side(unscored: Side, figures: Mapping[str, Any]) -> Side:
         return replace(unscored, **{**figures, "losses": tuple(figures["losses"])})
 
-    answer = kept["challengers"][evidence.challenger.model_sha256] if "challengers" in kept else kept
+    answer = stored["challengers"][evidence.challenger.model_sha256] if "challengers" in stored else stored
     return replace(
         evidence,
         challenger=side(evidence.challenger, answer["challenger"]),
-        champion=side(evidence.champion, kept["champion"]),
+        champion=side(evidence.champion, stored["champion"]),
         paired=_paired_restored(answer["paired"]) if answer["paired"] else None,
         unpaired=answer["unpaired"],
         slices=tuple(Slice(**part) for part in answer["slices"]),

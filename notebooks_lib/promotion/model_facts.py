@@ -53,9 +53,9 @@ def latency(source: str, data: Dataset) -> float:
     try:
         for number in range(CALLS + WARM_UP):
             place = number % len(rows)
-            one = rows.iloc[place : place + 1]
+            row = rows.iloc[place : place + 1]
             began = time.perf_counter()
-            model.predict(one)
+            model.predict(row)
             seconds.append(1000 * (time.perf_counter() - began))
     except Exception as error:
         raise ModelError(f"it does not predict one row: {reason(error)}") from error
@@ -66,10 +66,10 @@ def latency(source: str, data: Dataset) -> float:
 def irreproducible(store: Store, run: RunInfo | None) -> str:
     """Return why commit, parameters and data do not reproduce the run's fingerprint; empty when they do."""
     tags = run.tags if run else {}
-    commit, wanted = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
-    if run is None or not wanted or Tag.RUN_FINGERPRINT not in tags:
+    commit, fingerprint = tags.get("mlflow.source.git.commit", ""), tags.get(Tag.SOURCE_FINGERPRINT, "")
+    if run is None or not fingerprint or Tag.RUN_FINGERPRINT not in tags:
         return "its run has no fingerprint: its notebook was not run with nbops"
-    if source_fingerprint.run_fingerprint(wanted, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
+    if source_fingerprint.run_fingerprint(fingerprint, sorted(run.datasets.values())) != tags[Tag.RUN_FINGERPRINT]:
         return "its data are not those of its fingerprint"
     with tempfile.TemporaryDirectory() as scratch:
         if not (commit and _checked_out(store.settings.root, commit, Path(scratch))):
@@ -78,7 +78,7 @@ def irreproducible(store: Store, run: RunInfo | None) -> str:
             again = _source_fingerprint(store, run, Path(scratch), tags)
         except (NbopsError, OSError, ValueError) as error:
             return f"it cannot be computed anew: {reason(error)}"
-    return "" if again == wanted else f"commit {commit[:8]} and its parameters give another one"
+    return "" if again == fingerprint else f"commit {commit[:8]} and its parameters give another one"
 
 
 def _source_fingerprint(store: Store, run: RunInfo, root: Path, tags: Mapping[str, str]) -> str:
@@ -111,22 +111,26 @@ def _seen(store: Store, run: RunInfo | None, data: Dataset) -> int | None:
         loaded_rows = holdout_leakage.seen_in_datasets(
             data, tuple(run.datasets.values()) if run else (), store.settings
         )
-        kept = training_rows.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
-        if loaded_rows is None or run is None or kept is None:
+        logged = (
+            training_rows.logged_training_rows(store, run.run_id, run.tags.get(Tag.MODEL, "model")) if run else None
+        )
+        if loaded_rows is None or run is None or logged is None:
             return None if loaded_rows == 0 and run is not None and Tag.OWN_READS in run.tags else loaded_rows
         others = [tag.ref for tag in run.dataset_tags]
-        logged_rows = holdout_leakage.seen_in_example(data.ref, others, kept, store.settings)
+        logged_rows = holdout_leakage.seen_in_example(data.ref, others, logged, store.settings)
     except DatasetError:  # a tag that names no dataset
         return None
-    if loaded_rows == logged_rows == 0 and Tag.OWN_READS in run.tags and not _whole(kept, data):
+    if loaded_rows == logged_rows == 0 and Tag.OWN_READS in run.tags and not _whole(logged, data):
         return None  # the notebook read a table by itself, and logged too few rows to tell which
     return loaded_rows or logged_rows
 
 
-def _whole(kept: training_rows.LoggedRows, data: Dataset) -> bool:
+def _whole(logged: training_rows.LoggedRows, data: Dataset) -> bool:
     """Return True if a model was logged with as many rows as there are to fit it on."""
-    columns = [name for name in kept.columns if name in data.train.frame.columns]
-    return len(columns) == len(kept.columns) and len(kept.digests) >= len(data.train.frame[columns].drop_duplicates())
+    columns = [name for name in logged.columns if name in data.train.frame.columns]
+    return len(columns) == len(logged.columns) and len(logged.digests) >= len(
+        data.train.frame[columns].drop_duplicates()
+    )
 
 
 def challenger_side(store: Store, candidate: Candidate, data: Dataset, policy: Policy) -> Side:

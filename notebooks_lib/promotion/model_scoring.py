@@ -88,7 +88,7 @@ def truth_of(dataset: Dataset, part: Part, metric: Metric) -> Truth:
     import numpy as np
 
     parts = (dataset.train, dataset.validation, part)
-    targets = np.concatenate([_values(one, metric.task) for one in parts])
+    targets = np.concatenate([_values(rows, metric.task) for rows in parts])
     return Truth(values, _ordered(np.unique(targets), metric.positive))
 
 
@@ -136,7 +136,7 @@ def _unsteady(ask: Callable[[Any], Array], rows: Any) -> str:
     places = np.unique(np.linspace(0, len(rows) - 1, min(SINGLE, len(rows))).astype(int))
     single = [ask(rows.iloc[place : place + 1]) for place in places]
     different = sum(
-        not _equal_but_rounding(together[place : place + 1], one) for place, one in zip(places, single, strict=True)
+        not _equal_but_rounding(together[place : place + 1], alone) for place, alone in zip(places, single, strict=True)
     )
     if different:
         return (
@@ -164,15 +164,15 @@ def _probability_function(native: Any, model: Any) -> Callable[[Any], Array]:
     return ask
 
 
-def _equal_but_rounding(one: Array, other: Array) -> bool:
+def _equal_but_rounding(first: Array, second: Array) -> bool:
     """Return True if two arrays are equal but for the rounding of sums in another order."""
     import numpy as np
 
-    if one.shape != other.shape:
+    if first.shape != second.shape:
         return False
-    if one.dtype.kind == "f":
-        return bool(np.allclose(one, other, rtol=CLOSE, atol=CLOSE * float(np.abs(one).max(initial=0.0))))
-    return bool((one == other).all())
+    if first.dtype.kind == "f":
+        return bool(np.allclose(first, second, rtol=CLOSE, atol=CLOSE * float(np.abs(first).max(initial=0.0))))
+    return bool((first == second).all())
 
 
 def _values(part: Part, task: Task) -> Array:

@@ -58,10 +58,10 @@ def paired_gain(
     )
 
 
-def _answers_differ(metric: Metric, one: Answers, other: Answers) -> Array:
-    if metric.needs_probabilities and one.probabilities is not None and other.probabilities is not None:
-        return np.asarray((one.probabilities != other.probabilities).any(axis=1))
-    return np.asarray(one.values != other.values)
+def _answers_differ(metric: Metric, challenger: Answers, champion: Answers) -> Array:
+    if metric.needs_probabilities and challenger.probabilities is not None and champion.probabilities is not None:
+        return np.asarray((challenger.probabilities != champion.probabilities).any(axis=1))
+    return np.asarray(challenger.values != champion.values)
 
 
 def _drift(truth: Truth, answers: Answers) -> Array:

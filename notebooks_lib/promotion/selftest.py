@@ -118,8 +118,10 @@ def _equal(gate: Gate) -> Iterator[SelftestCheck]:
         random = np.random.default_rng([SEED, *map(ord, name + metric + new + old)])
         table, equal = tables()[name], population(name, metric, new, old)
         for _ in range(EQUAL // len(CASES)):
-            truth, one, other = _at(equal.draw(rows, random), table.truth, table.models[new], table.models[old])
-            answers.append(gate(METRICS[metric], truth, one, other, Policy(uses=1)))
+            truth, new_answers, old_answers = _at(
+                equal.draw(rows, random), table.truth, table.models[new], table.models[old]
+            )
+            answers.append(gate(METRICS[metric], truth, new_answers, old_answers, Policy(uses=1)))
     yield _at_most(f"{EQUAL} equal pairs at level 0.05", answers, LIMIT)
 
 
@@ -135,24 +137,24 @@ def _clear(gate: Gate) -> Iterator[SelftestCheck]:
             truth, strong, weak = _at(places, table.truth, table.models[model], _poor_answers(table))
             better.append(gate(metric, truth, strong, weak, Policy()))
             worse.append(gate(metric, truth, weak, strong, Policy()))
-    promoted, wrong, kept = better.count("promote"), worse.count("promote"), worse.count("keep")
+    promoted, wrong, keeps = better.count("promote"), worse.count("promote"), worse.count("keep")
     yield SelftestCheck(f"{CLEAR} clearly better", promoted == CLEAR, f"{promoted} promoted", f"all {CLEAR}")
     yield SelftestCheck(f"{CLEAR} clearly worse", wrong == 0, f"{wrong} promoted", "none")
-    yield SelftestCheck(f"{CLEAR} clearly worse", kept == CLEAR, f"{kept} kept", f"all {CLEAR}")
+    yield SelftestCheck(f"{CLEAR} clearly worse", keeps == CLEAR, f"{keeps} kept", f"all {CLEAR}")
 
 
 def _exact(gate: Gate) -> Iterator[SelftestCheck]:
     """For a mean without skew the interval is the paired t test: the answer turns exactly at its critical value."""
     spread = stats.norm.ppf((np.arange(60) + 0.5) / 60)
     for uses, level, side, surely in ((1, 0.05, 1, "promote"), (10, 0.005, 1, "promote"), (10, 0.05, -1, "keep")):
-        for step, wanted in ((1 - 1e-6, "undecided"), (1 + 1e-6, surely)):
+        for step, expected in ((1 - 1e-6, "undecided"), (1 + 1e-6, surely)):
             critical = side * float(stats.t.ppf(1 - level, 59)) * step
             gain = spread - spread.mean() + critical * spread.std(ddof=1) / np.sqrt(60)
             new, old = np.full(60, 5.0), 5.0 + gain
             test = stats.ttest_rel(old, new, alternative="greater" if side > 0 else "less")
             assert (test.pvalue < level) == (step > 1)
             name = f"paired t test, p {'<' if step > 1 else '>'} {level:g} of being {'better' if side > 0 else 'worse'}"
-            yield _errors(gate, name, new, old, wanted, Policy(uses=uses))
+            yield _errors(gate, name, new, old, expected, Policy(uses=uses))
 
 
 def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
@@ -187,10 +189,12 @@ def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
     yield _at_most(f"{RARE} equal pairs with few calls", answers, most)
 
 
-def _errors(gate: Gate, name: str, new: Array, old: Array, wanted: str, policy: Policy | None = None) -> SelftestCheck:
+def _errors(
+    gate: Gate, name: str, new: Array, old: Array, expected: str, policy: Policy | None = None
+) -> SelftestCheck:
     """Check the answer for two models with these absolute errors."""
     answer = gate(METRICS["mae"], Truth(np.zeros(len(new))), Answers(new), Answers(old), policy or Policy())
-    return SelftestCheck(name, answer == wanted, answer, wanted)
+    return SelftestCheck(name, answer == expected, answer, expected)
 
 
 def _at_most(name: str, answers: Sequence[Answer], most: int) -> SelftestCheck:
@@ -198,8 +202,8 @@ def _at_most(name: str, answers: Sequence[Answer], most: int) -> SelftestCheck:
     return SelftestCheck(name, promoted <= most, f"{promoted} promoted", f"at most {most}")
 
 
-def _at(places: Array, truth: Truth, one: Answers, other: Answers) -> tuple[Truth, Answers, Answers]:
-    return truth.at(places), one.at(places), other.at(places)
+def _at(places: Array, truth: Truth, new: Answers, old: Answers) -> tuple[Truth, Answers, Answers]:
+    return truth.at(places), new.at(places), old.at(places)
 
 
 @cache

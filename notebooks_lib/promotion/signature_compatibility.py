@@ -55,15 +55,21 @@ def _inputs(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) 
 def _outputs(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
     if len(old) != len(new) or [column.get("name") for column in old] != [column.get("name") for column in new]:
         return f"it gives {_types(new)}, the champion {_types(old)}"
-    differing = [(one, other) for one, other in zip(old, new, strict=True) if not _fits(one, other, outputs=True)]
+    differing = [
+        (old_column, new_column)
+        for old_column, new_column in zip(old, new, strict=True)
+        if not _fits(old_column, new_column, outputs=True)
+    ]
     return f"it gives {_type(differing[0][1])}, the champion {_type(differing[0][0])}" if differing else ""
 
 
 def _fits(old: Mapping[str, Any], new: Mapping[str, Any], *, outputs: bool = False) -> bool:
-    one, other = _type(old), _type(new)
+    old_type, new_type = _type(old), _type(new)
     # A reader of JSON does not tell an integer from a number; a name is something else.
     numbers = {"integer", "long", "float", "double"}
-    return one == other or other in _WIDENS.get(one, ()) or (outputs and {one, other} <= numbers)
+    return (
+        old_type == new_type or new_type in _WIDENS.get(old_type, ()) or (outputs and {old_type, new_type} <= numbers)
+    )
 
 
 def _type(column: Mapping[str, Any]) -> str:

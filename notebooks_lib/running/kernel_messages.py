@@ -33,8 +33,8 @@ ALLOWED = "raises-exception"
 class MessageClient(BoundedClient):
     """nbclient's client, which handles channels in another way: a cell ends when its last message has arrived."""
 
-    def __init__(self, notebook: Any, kept: Any, **options: Any) -> None:
-        super().__init__(notebook, kept, **options)
+    def __init__(self, notebook: Any, executed: Any, **options: Any) -> None:
+        super().__init__(notebook, executed, **options)
         self._requests: dict[str, int] = {}  # id of a request -> index of its cell
         self._clears_next: dict[int, bool] = {}
         self._arrived = 0.0

@@ -55,9 +55,9 @@ def fetch_page(store: Store, run_id: str) -> Path:
     """
     folder = store.settings.layout.state / "pages" / run_id
     with translate_store_errors(store):
-        kept = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
-        html = next((path for path in kept if path.endswith(".html")), None)
-        notebook = next((path for path in kept if path.endswith(".ipynb")), None)
+        paths = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
+        html = next((path for path in paths if path.endswith(".html")), None)
+        notebook = next((path for path in paths if path.endswith(".ipynb")), None)
         if html is None and notebook is None:
             if any(artifact.path == SWEEP for artifact in store.client.list_artifacts(run_id, Path(SWEEP).parent.name)):
                 folder.mkdir(parents=True, exist_ok=True)

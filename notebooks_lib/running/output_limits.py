@@ -77,9 +77,9 @@ OUTPUTS_LIMIT = 1000
 class BoundedClient(NotebookClient):  # type: ignore[misc]  # nbclient's traits are untyped
     """Runs cells as nbclient does, but limits the size of outputs, so that the notebook can always be opened."""
 
-    def __init__(self, notebook: Any, kept: ExecutedNotebook, **options: Any) -> None:
+    def __init__(self, notebook: Any, executed: ExecutedNotebook, **options: Any) -> None:
         super().__init__(notebook, **options)
-        self._kept = kept
+        self._kept = executed
         self.clear_before_next_output: bool = False
         self._streams: dict[int, tuple[Any, BoundedText]] = {}  # holds the output, so that its id stays unique
         self.changed_widgets: dict[str, OutputWidget] = {}

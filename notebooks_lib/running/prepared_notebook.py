@@ -44,9 +44,9 @@ def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str,
     notebook = _valid(source)
     replaced = {ERROR_TAG} | ({INJECTED_TAG} if given else set()) | ({SECRETS_TAG} if secrets else set())
     parameters = source.parameters_cell
-    kept = [cell.index for cell in source.cells if cell is parameters or not replaced.intersection(cell.tags)]
-    cells: list[tuple[int | None, Any]] = [(index, notebook.cells[index]) for index in kept]
-    place = kept.index(parameters.index) + 1 if parameters else 0
+    indices = [cell.index for cell in source.cells if cell is parameters or not replaced.intersection(cell.tags)]
+    cells: list[tuple[int | None, Any]] = [(index, notebook.cells[index]) for index in indices]
+    place = indices.index(parameters.index) + 1 if parameters else 0
     if secrets:
         lines = ["from notebooks_lib.notebooks import secret as _secret"]
         lines += [f"{name} = _secret({variable!r})" for name, variable in secrets.items()]

@@ -149,9 +149,9 @@ class App:
             return refusal_response(500, f"the endpoint failed: {reason(error)}; its log says where")
 
     def _unknown(self, request: HttpRequest) -> RefusedRequest:
-        known = any(path == request.path for _, path in self._routes)
+        path_exists = any(path == request.path for _, path in self._routes)
         message = f"found {request.method[:20]} {request.path[:200]}; expected {_PATHS}"
-        return RefusedRequest(405 if known else 404, message)
+        return RefusedRequest(405 if path_exists else 404, message)
 
     def _check_caller(self, request: HttpRequest) -> None:
         if self._key is None:
@@ -178,7 +178,7 @@ class App:
             finally:
                 slot.busy -= 1
         finally:
-            self._held -= request.kept
+            self._held -= request.held
 
     def _check_room(self, slot: Slot) -> None:
         if slot.busy >= self._limits.concurrency:

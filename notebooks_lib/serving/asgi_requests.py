@@ -85,7 +85,7 @@ class HttpRequest:
     """Its `traceparent`, if that is valid."""
     size: int = 0
     """Bytes of the body received so far."""
-    kept: int = 0
+    held: int = 0
     """Bytes of it that count against the memory limit."""
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class HttpRequest:
             if size <= limit:
                 if size > UNCOUNTED:
                     hold(len(part))
-                    self.kept += len(part)
+                    self.held += len(part)
                 parts.append(part)
             if not message.get("more_body", False):
                 break

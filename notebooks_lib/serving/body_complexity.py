@@ -136,13 +136,13 @@ def _check_csv(body: bytes, columns: Sequence[Column]) -> None:
         names = next(csv.reader([head.decode("utf-8-sig", "replace")], strict=False), [])
     except csv.Error as error:
         raise InputError(f"text/csv: the header cannot be read: {error}") from error
-    seen: set[str] = set()
+    column_names: set[str] = set()
     for name in names:
         if len(name) > NAME:
             raise InputError(f"text/csv: a column's name has {len(name)} characters; at most {NAME}")
-        if name in seen:
+        if name in column_names:
             raise InputError(f"text/csv: column {name!r} appears twice in the header")
-        seen.add(name)
+        column_names.add(name)
     lines = body.count(b"\n") + body.count(b"\r") + 1
     commas = body.count(b",")
     # Short rows are padded: each line counts with the width of the header.

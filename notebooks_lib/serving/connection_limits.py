@@ -49,9 +49,9 @@ def limits_of_this_process() -> ConnectionLimits:
     except ImportError:  # Windows has no such limit
         return ConnectionLimits()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ConnectionLimits.connections + backlog(ConnectionLimits.connections) + _RESERVED_FILES
-    if soft < wanted and (hard == resource.RLIM_INFINITY or hard > soft):
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    needed_files = ConnectionLimits.connections + backlog(ConnectionLimits.connections) + _RESERVED_FILES
+    if soft < needed_files and (hard == resource.RLIM_INFINITY or hard > soft):
+        soft = needed_files if hard == resource.RLIM_INFINITY else min(hard, needed_files)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY:
         return ConnectionLimits()
@@ -194,11 +194,11 @@ async def sweep(connections: set[Any]) -> None:
     while True:
         await asyncio.sleep(SWEEP_EVERY)
         now = time.monotonic()
-        late = [each for each in connections if isinstance(each, BoundedConnection) and each.overdue(now)]
-        for each in late:
-            each.abort()
+        late = [client for client in connections if isinstance(client, BoundedConnection) and client.overdue(now)]
+        for client in late:
+            client.abort()
 
 
 def _longest_waiting(connections: set[Any]) -> BoundedConnection:
-    connection: BoundedConnection = min(connections, key=lambda each: each.waiting_since())
+    connection: BoundedConnection = min(connections, key=lambda waiting: waiting.waiting_since())
     return connection

@@ -159,8 +159,8 @@ def read_server(path: Path) -> ServerRecord | None:
     """Read server.json; None if there is no readable one."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         content = json.loads(path.read_text("utf-8"))
-        known = {key: content[key] for key in ("host", "port", "protocol", "since") if key in content}
-        return ServerRecord(int(content["pid"]), str(content.get("born") or content["created"]), **known)
+        values = {key: content[key] for key in ("host", "port", "protocol", "since") if key in content}
+        return ServerRecord(int(content["pid"]), str(content.get("born") or content["created"]), **values)
     return None
 
 

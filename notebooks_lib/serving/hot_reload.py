@@ -42,19 +42,19 @@ class HotReloader:
         self._held: dict[str, tuple[Deployment, Slot]] = {}
         self._failed: dict[str, tuple[Deployment, str]] = {}
 
-    def load_first(self, wanted: EndpointState, must: set[str]) -> None:
+    def load_first(self, state: EndpointState, must: set[str]) -> None:
         """Load all slots of the state before the server begins to serve.
 
         A slot in `must` that cannot be loaded raises its error; any other is marked as failed.
         """
-        for name, entry in wanted.slots.items():
+        for name, entry in state.slots.items():
             try:
                 self._keep(name, entry, self._load(entry))
             except Exception as error:
                 if name in must:
                     raise
                 self._mark_failed(name, entry, error)
-        self._serve(wanted)
+        self._serve(state)
 
     def example(self) -> dict[str, dict[str, Any] | None]:
         """Return, for each loaded slot, the example of its model."""
@@ -65,12 +65,12 @@ class HotReloader:
 
         A newer state does not wait for an older one that is still being loaded.
         """
-        seen, applying = None, None
+        followed, applying = None, None
         asyncio.get_running_loop().call_later(SETTLED, lambda: _in_thread(self._complete))
         while True:
             now = _identity(self._state)
-            if now is not None and now != seen:
-                seen = now
+            if now is not None and now != followed:
+                followed = now
                 if applying is not None:
                     applying.cancel()
                 applying = asyncio.create_task(self._apply())
@@ -86,11 +86,11 @@ class HotReloader:
 
     async def _apply(self) -> None:
         try:
-            wanted = endpoint_state.read_state(self._state)
+            state = endpoint_state.read_state(self._state)
         except Exception:
             log.exception("the state cannot be read; what served before goes on serving")
             return
-        for name, entry in wanted.slots.items():
+        for name, entry in state.slots.items():
             if self._holds(name, entry) or (name in self._failed and self._failed[name][0] == entry.deployment):
                 continue
             try:
@@ -100,8 +100,8 @@ class HotReloader:
             else:
                 self._keep(name, entry, model)
                 log.info("slot %s: version %s is loaded", name, entry.version)
-        self._serve(wanted)
-        self._write_report(wanted)
+        self._serve(state)
+        self._write_report(state)
 
     def _load(self, entry: SlotState, *, complete: bool = False) -> ServedModel:
         """Load the model of a slot after checking its digest, because loading a model runs code."""
@@ -121,20 +121,20 @@ class HotReloader:
         log.error("slot %s: version %s cannot be loaded", name, entry.version, exc_info=error)
         self._failed[name] = entry.deployment, str(error) or type(error).__name__
 
-    def _serve(self, wanted: EndpointState) -> None:
-        for name in [name for name in self._held if name not in wanted.slots]:
+    def _serve(self, state: EndpointState) -> None:
+        for name in [name for name in self._held if name not in state.slots]:
             del self._held[name]
         # A model that could not be loaded does not drive out what its slot held before.
         ready = {name: slot for name, (_, slot) in self._held.items()}
-        self._slots.replace(ready, wanted.traffic, wanted.mirror)
+        self._slots.replace(ready, state.traffic, state.mirror)
 
-    def _write_report(self, wanted: EndpointState) -> None:
+    def _write_report(self, state: EndpointState) -> None:
         slots = {}
-        for name, entry in wanted.slots.items():
+        for name, entry in state.slots.items():
             ready = self._holds(name, entry)
             error = "" if ready else self._failed[name][1] if name in self._failed else ""
             slots[name] = SlotReport("ready" if ready else "failed", error, entry.deployment)
-        report = FollowReport(os.getpid(), wanted.generation, slots)
+        report = FollowReport(os.getpid(), state.generation, slots)
         with suppress(OSError):  # a full disk: the command that waits reports that the server does not follow
             path = self._folder / local_endpoint_folder.SERVING
             endpoint_state.write_draft(path, asdict(report), durable=False).replace(path)

@@ -117,5 +117,5 @@ def curl_command(address: Address, example: object, *, example_file: Path, key_f
         key = f'printf "Authorization: Bearer %s" "$(cat {shlex.quote(str(key_file))})" |'
         parts = [key, *parts, "-H", "@-"]
     text = json.dumps(example)
-    given = shlex.quote(text if len(text) <= _LONGEST_CURL else f"@{example_file}")
-    return " ".join([*parts, "--data-binary", given])
+    body = shlex.quote(text if len(text) <= _LONGEST_CURL else f"@{example_file}")
+    return " ".join([*parts, "--data-binary", body])

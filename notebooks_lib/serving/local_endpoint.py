@@ -195,7 +195,7 @@ class LocalEndpoint(Endpoint):
             raise EndpointError(f"{address.url} does not answer: {error}; see nbops endpoint status") from error
         if code != 200:
             raise EndpointError(f"{address.url}/slots answered {code}: {content}")
-        counts = {slot: request_counts.read_counts(each["counts"]) for slot, each in content["slots"].items()}
+        counts = {slot: request_counts.read_counts(report["counts"]) for slot, report in content["slots"].items()}
         return {slot: now - (since or {}).get(slot, RequestCounts()) for slot, now in counts.items()}
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:

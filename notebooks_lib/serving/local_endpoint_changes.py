@@ -59,8 +59,8 @@ def load_into_slot(
         _back(settings, folder, old, server)
         _noted(folder, old, error)
         serves = old.main_slot
-        kept = f"\nVersion {old.slots[serves].version} serves as before." if server and serves else ""
-        raise EndpointError(f"{error}{kept}") from error
+        remark = f"\nVersion {old.slots[serves].version} serves as before." if server and serves else ""
+        raise EndpointError(f"{error}{remark}") from error
     folder.prune({state.model for state in new.slots.values()})
     with suppress(OSError):  # the curl command of a long example names this file; the state has the example too
         example = folder.example(slot)
@@ -103,8 +103,8 @@ def set_shares(
     server = server_process.running_server(folder)
     if server is not None:
         reports = wait_for_reload.server_report(folder, server).slots
-        wanted = {**_positive(traffic or {}), **_positive(mirror or {})}
-        broken = [slot for slot in wanted if slot in reports and reports[slot].state == "failed"]
+        slots = {**_positive(traffic or {}), **_positive(mirror or {})}
+        broken = [slot for slot in slots if slot in reports and reports[slot].state == "failed"]
         if broken:
             raise EndpointError(
                 f"slot {broken[0]!r} of endpoint {folder.name!r} could not be loaded ({reports[broken[0]].error}); "

@@ -219,8 +219,8 @@ class EndpointFolder:
 
 def _reason(error: Exception) -> str:
     """Return the message where it is ours or the system's, else the kind of the error."""
-    known = type(error) is ValueError or isinstance(error, OSError | UsageError)
-    return str(error) if known else type(error).__name__
+    readable = type(error) is ValueError or isinstance(error, OSError | UsageError)
+    return str(error) if readable else type(error).__name__
 
 
 def check_model(models: Path, slot: SlotState) -> None:
@@ -256,7 +256,7 @@ def _commit(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def _saying(what: str) -> Iterator[None]:
+def _saying(message: str) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
@@ -266,12 +266,14 @@ def _saying(what: str) -> Iterator[None]:
             reason = error.args[0][0][2]  # of the first file
         else:
             reason = getattr(error, "strerror", None) or str(error)
-        raise EndpointError(f"{what}: {reason}; nothing was changed, make room or check the folder's rights") from error
+        raise EndpointError(
+            f"{message}: {reason}; nothing was changed, make room or check the folder's rights"
+        ) from error
 
 
-def _same(one: Path, other: Path) -> bool:
-    compared = filecmp.dircmp(one, other, ignore=[], hide=[])
+def _same(first: Path, second: Path) -> bool:
+    compared = filecmp.dircmp(first, second, ignore=[], hide=[])
     if compared.left_only or compared.right_only or compared.funny_files or compared.common_funny:
         return False
-    _, differing, unreadable = filecmp.cmpfiles(one, other, compared.common_files, shallow=False)
-    return not differing and not unreadable and all(_same(one / d, other / d) for d in compared.common_dirs)
+    _, differing, unreadable = filecmp.cmpfiles(first, second, compared.common_files, shallow=False)
+    return not differing and not unreadable and all(_same(first / d, second / d) for d in compared.common_dirs)

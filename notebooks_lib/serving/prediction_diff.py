@@ -23,14 +23,14 @@ class AnswerComparison:
     """Largest relative difference of the numbers."""
 
 
-def compare_answers(one: Any, other: Any) -> AnswerComparison:
+def compare_answers(first: Any, second: Any) -> AnswerComparison:
     """Compare two answers to the same rows, row by row."""
-    lists = isinstance(one, list), isinstance(other, list)
-    if any(lists) and not (all(lists) and len(one) == len(other)):
+    lists = isinstance(first, list), isinstance(second, list)
+    if any(lists) and not (all(lists) and len(first) == len(second)):
         return AnswerComparison(1, 1, 1, 0.0)
     if not all(lists):
-        one, other = [one], [other]
-    rows = list(zip(one, other, strict=True))
+        first, second = [first], [second]
+    rows = list(zip(first, second, strict=True))
     different = [pair for pair in rows if largest_difference(*pair) > SAME]
     misshapen = sum(not same_form(*pair) for pair in different)
     return AnswerComparison(
@@ -38,60 +38,60 @@ def compare_answers(one: Any, other: Any) -> AnswerComparison:
     )
 
 
-def largest_difference(one: Any, other: Any) -> float:
+def largest_difference(first: Any, second: Any) -> float:
     """Return the largest relative difference between two answers.
 
     It is infinite if they differ in form, or in values that are not numbers.
     """
-    return max((_relative_difference(*pair) for pair in _pairs(one, other)), default=0.0)
+    return max((_relative_difference(*pair) for pair in _pairs(first, second)), default=0.0)
 
 
-def largest_finite_difference(one: Any, other: Any) -> float:
+def largest_finite_difference(first: Any, second: Any) -> float:
     """Return the largest finite relative difference between numbers of two answers; 0 if there is none.
 
     Texts and forms are not compared. A difference from NaN or infinity is not finite, and does not count.
     """
-    differences = (_relative_difference(*pair) for pair in _pairs(one, other) if all(map(_is_number, pair)))
+    differences = (_relative_difference(*pair) for pair in _pairs(first, second) if all(map(_is_number, pair)))
     return max((size for size in differences if math.isfinite(size)), default=0.0)
 
 
-def same_form(one: Any, other: Any) -> bool:
+def same_form(first: Any, second: Any) -> bool:
     """Return True if code that reads one answer can read the other: the same names, lengths and kinds of values.
 
     JSON's null is a missing value of any kind. Lists of texts, as of several labels, may differ in length.
     """
-    return all(_same_kind(*pair) for pair in _pairs(one, other))
+    return all(_same_kind(*pair) for pair in _pairs(first, second))
 
 
-def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:
+def _pairs(first: Any, second: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the single values of two answers side by side; where their structures differ, the parts that differ."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
-        for key in one:
-            yield from _pairs(one[key], other[key])
-    elif _is_list(one) and _is_list(other) and len(one) == len(other):
-        for pair in zip(one, other, strict=True):
+    if isinstance(first, Mapping) and isinstance(second, Mapping) and first.keys() == second.keys():
+        for key in first:
+            yield from _pairs(first[key], second[key])
+    elif _is_list(first) and _is_list(second) and len(first) == len(second):
+        for pair in zip(first, second, strict=True):
             yield from _pairs(*pair)
     else:
-        yield one, other
+        yield first, second
 
 
-def _relative_difference(one: Any, other: Any) -> float:
-    if _is_number(one) and _is_number(other):
-        if one == other or (math.isnan(one) and math.isnan(other)):
+def _relative_difference(first: Any, second: Any) -> float:
+    if _is_number(first) and _is_number(second):
+        if first == second or (math.isnan(first) and math.isnan(second)):
             return 0.0
-        apart = abs(one - other) / max(abs(one), abs(other))
+        apart = abs(first - second) / max(abs(first), abs(second))
         return apart if math.isfinite(apart) else math.inf
-    return 0.0 if type(one) is type(other) and one == other else math.inf
+    return 0.0 if type(first) is type(second) and first == second else math.inf
 
 
-def _same_kind(one: Any, other: Any) -> bool:
-    if one is None or other is None:
-        return not isinstance(one, Mapping) and not isinstance(other, Mapping)
-    if _is_number(one) and _is_number(other):
+def _same_kind(first: Any, second: Any) -> bool:
+    if first is None or second is None:
+        return not isinstance(first, Mapping) and not isinstance(second, Mapping)
+    if _is_number(first) and _is_number(second):
         return True
-    if _is_list(one) and _is_list(other):
-        return all(isinstance(each, str) for each in (*one, *other))
-    return type(one) is type(other) and not isinstance(one, Mapping)
+    if _is_list(first) and _is_list(second):
+        return all(isinstance(text, str) for text in (*first, *second))
+    return type(first) is type(second) and not isinstance(first, Mapping)
 
 
 def _is_number(value: Any) -> bool:

@@ -90,11 +90,11 @@ def _mirrored(tally: RequestCounter) -> dict[str, int]:
 
 def _buckets(tally: RequestCounter) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
-    seen = 0
+    cumulative = 0
     for place, count in enumerate(tally.times):
-        seen += count
+        cumulative += count
         if place == len(TIME_BOUNDS):
-            buckets.append(("+Inf", seen))
+            buckets.append(("+Inf", cumulative))
         elif place % _EVERY == 0:
-            buckets.append((f"{TIME_BOUNDS[place]:.6g}", seen))
+            buckets.append((f"{TIME_BOUNDS[place]:.6g}", cumulative))
     return buckets

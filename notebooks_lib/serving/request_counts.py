@@ -62,9 +62,9 @@ class RequestCounts:
             return self
         before = mark.times or (0,) * len(self.times)
         less: dict[str, Any] = {
-            each.name: getattr(self, each.name) - getattr(mark, each.name)
-            for each in fields(self)
-            if each.type == "int"
+            attribute.name: getattr(self, attribute.name) - getattr(mark, attribute.name)
+            for attribute in fields(self)
+            if attribute.type == "int"
         }
         times = tuple(now - then for now, then in zip(self.times, before, strict=True))
         peaks = tuple(peak for peak in self.peaks if peak[0] > mark.mirrored)
@@ -77,9 +77,11 @@ class RequestCounts:
 
 def read_counts(content: Mapping[str, Any]) -> RequestCounts:
     """Restore the counts from what `as_json` returned. A server of an older nbops may leave some out."""
-    known = {each.name: content[each.name] for each in fields(RequestCounts) if each.name in content}
+    values = {
+        attribute.name: content[attribute.name] for attribute in fields(RequestCounts) if attribute.name in content
+    }
     peaks = tuple((int(number), float(apart)) for number, apart in content.get("peaks", ()))
-    return RequestCounts(**{**known, "times": tuple(content["times"]), "peaks": peaks})
+    return RequestCounts(**{**values, "times": tuple(content["times"]), "peaks": peaks})
 
 
 @dataclass
@@ -139,9 +141,9 @@ def percentile(times: Sequence[int], share: float) -> float | None:
     `times` holds the number of requests for each bound. For requests slower than all bounds, the last bound is
     returned.
     """
-    total, seen = sum(times), 0
+    total, cumulative = sum(times), 0
     for place, count in enumerate(times):
-        seen += count
-        if count and seen >= share * total:
+        cumulative += count
+        if count and cumulative >= share * total:
             return TIME_BOUNDS[min(place, len(TIME_BOUNDS) - 1)]
     return None

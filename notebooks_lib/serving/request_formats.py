@@ -81,18 +81,18 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def check_names(columns_sent: Iterable[Any], columns: Sequence[Column]) -> None:
     """Raise InputError, naming the columns, if columns of the model are missing or unknown ones were sent."""
-    known = dict.fromkeys(column.name for column in columns if column.name is not None)
-    if not known:
+    names = dict.fromkeys(column.name for column in columns if column.name is not None)
+    if not names:
         return
     columns_sent = list(columns_sent)
     sent = set(columns_sent)
     missing = [column.name for column in columns if column.required and column.name not in sent]
-    extra = [name for name in columns_sent if name not in known]
+    extra = [name for name in columns_sent if name not in names]
     problems = []
     if missing:
         problems.append(f"missing {_columns(missing)}")
     if extra:
-        unused = [str(name) for name in known if name not in sent]
+        unused = [str(name) for name in names if name not in sent]
         near = nearest(str(extra[0]), unused[:_MOST_COMPARED]) if unused else None
         problems.append(f"unknown {_columns(extra)}" + (f", did you mean {near!r}?" if near else ""))
     if problems:
@@ -244,10 +244,10 @@ def _params(sent: Any, params: Sequence[Column]) -> dict[str, Any]:
         return {}
     if not isinstance(sent, dict):
         raise InputError(f"{PARAMS} is {_json_type(sent)}; expected an object")
-    known = [param.name for param in params]
-    unknown = [name for name in sent if name not in known]
+    names = [param.name for param in params]
+    unknown = [name for name in sent if name not in names]
     if unknown:
-        takes = f"the model takes {_names(known)}" if known else "the model takes none"
+        takes = f"the model takes {_names(names)}" if names else "the model takes none"
         raise InputError(f"{PARAMS}: unknown {_names(unknown)}; {takes}")
     return sent
 

@@ -63,13 +63,13 @@ class ServerConfig:
         """Return the configuration as one line of JSON."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         state, options = self.state.as_json(), asdict(self.options)
-        given = {"state": state, "must": sorted(self.must), "collected": str(self.collected), "options": options}
-        return json.dumps({**plain, **given})
+        parts = {"state": state, "must": sorted(self.must), "collected": str(self.collected), "options": options}
+        return json.dumps({**plain, **parts})
 
     @classmethod
     def from_json(cls, line: str) -> Self:
         """Read a configuration from the line that `to_json` returned."""
         content = json.loads(line)
         state, options = EndpointState.from_json(content["state"]), ServerOptions.from_json(content["options"])
-        given = {"state": state, "must": frozenset(content["must"]), "options": options}
-        return cls(**{**content, **given, "collected": Path(content["collected"])})
+        parts = {"state": state, "must": frozenset(content["must"]), "options": options}
+        return cls(**{**content, **parts, "collected": Path(content["collected"])})

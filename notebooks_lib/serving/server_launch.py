@@ -99,11 +99,11 @@ class StartingServer:
         self._hear("serving")
         self._gone = True
 
-    def fault(self, what: str, kind: str = "died") -> StartError:
-        """Return a StartError with the message `what`, followed by the last lines of the log."""
+    def fault(self, message: str, kind: str = "died") -> StartError:
+        """Return a StartError with this message, followed by the last lines of the log."""
         lines = [line for line in self._folder.lines(_SHOWN_LOG, self._log_start) if line.strip()]
         shown = "".join(f"\n  | {line}" for line in lines)
-        return StartError(what + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
+        return StartError(message + (f"; the log {self._folder.log} ends:{shown}" if shown else ""), kind)
 
     def _hear(self, expected: str) -> Mapping[str, Any]:
         try:

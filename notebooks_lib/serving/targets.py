@@ -52,16 +52,16 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     Raises UnknownNameError when there is no endpoint of this name. Raises UsageError when no name is given and there
     are several endpoints, or none.
     """
-    known = endpoints(settings)
+    by_name = endpoints(settings)
     if name is not None:
-        if name not in known:
-            raise UnknownNameError("endpoint", name, known, "deploy one with: nbops endpoint start MODEL")
-        return known[name]
-    if not known:
+        if name not in by_name:
+            raise UnknownNameError("endpoint", name, by_name, "deploy one with: nbops endpoint start MODEL")
+        return by_name[name]
+    if not by_name:
         raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
-    if len(known) > 1:
-        raise UsageError(f"there are {len(known)} endpoints, say which: {', '.join(known)}")
-    return next(iter(known.values()))
+    if len(by_name) > 1:
+        raise UsageError(f"there are {len(by_name)} endpoints, say which: {', '.join(by_name)}")
+    return next(iter(by_name.values()))
 
 
 def _stage_of(settings: Settings, name: str) -> str:

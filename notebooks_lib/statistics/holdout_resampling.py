@@ -81,21 +81,28 @@ class Draws:
         return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Draws:
+    def from_json(cls, content: Mapping[str, Any]) -> Draws:
         """Restore the object from what `as_json` returned."""
         values: dict[str, Any] = {
-            key: np.array(value) if isinstance(value, list) else value for key, value in kept.items()
+            key: np.array(value) if isinstance(value, list) else value for key, value in content.items()
         }
         return cls(**values)
 
 
 def sample_of(
-    left: Array, single: Array | None, blocks: Blocks, *, unseen: float, classes: Array | None, differing: Array | None
+    replicates: Array,
+    single: Array | None,
+    blocks: Blocks,
+    *,
+    unseen: float,
+    classes: Array | None,
+    differing: Array | None,
 ) -> Sample:
-    """Make the sample from the gain without each block (`left`) and without each row (`single`, None if not known).
+    """Make the sample from the gain without each block (`replicates`) and without each row (`single`).
 
-    `unseen` is the variance of outcomes that may be missing by chance. For classifiers, `classes` (rows x classes) is
-    True where a row is of that class, and `differing` is True for rows on which the two models differ.
+    `single` is None if that is not known. `unseen` is the variance of outcomes that may be missing by chance. For
+    classifiers, `classes` (rows x classes) is True where a row is of that class, and `differing` is True for rows on
+    which the two models differ.
     """
     squares = None if single is None else (single - single.mean()) ** 2
     units = None
@@ -103,7 +110,7 @@ def sample_of(
         units = _units(classes, blocks)
         units = units[:, np.argsort(units.sum(axis=0), kind="stable")[:RAREST]]
     return Sample(
-        influence=left.mean() - left,
+        influence=replicates.mean() - replicates,
         unseen=unseen,
         heaviest=None if squares is None else _by_block(np.maximum, squares, blocks),
         total=None if squares is None else _by_block(np.add, squares, blocks),
@@ -160,8 +167,8 @@ def _units(flags: Array, blocks: Blocks) -> Array:
     return (counts > 0).astype(int) if blocks.kind == "groups" else counts.astype(int)
 
 
-def _by_block(what: np.ufunc, values: Array, blocks: Blocks) -> Array:
+def _by_block(reduction: np.ufunc, values: Array, blocks: Blocks) -> Array:
     if blocks.kind == "rows":
         return values
     order = np.argsort(blocks.of_row, kind="stable")
-    return np.asarray(what.reduceat(values[order], np.cumsum(blocks.sizes) - blocks.sizes))
+    return np.asarray(reduction.reduceat(values[order], np.cumsum(blocks.sizes) - blocks.sizes))

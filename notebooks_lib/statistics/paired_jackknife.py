@@ -120,28 +120,28 @@ def compare_paired(
 
     gain = sign * (challenger.whole - champion.whole)
     rows = len(blocks.of_row)
-    left = without(blocks)
+    replicates = without(blocks)
     unit = rows / max(blocks.effective, 1.0) if blocks.kind == "groups" else 1.0
     unseen = challenger.unseen_variance(unit) + champion.unseen_variance(unit)
-    error = math.hypot(standard_error(left), math.sqrt(unseen))
+    error = math.hypot(standard_error(replicates), math.sqrt(unseen))
     single = None
     if challenger.cheap and champion.cheap:
-        single = left if blocks.kind == "rows" else without(dealing.single_rows(rows))
+        single = replicates if blocks.kind == "rows" else without(dealing.single_rows(rows))
         share = _share(single)
     else:
-        share = _search(gain, left, blocks, error, without)
+        share = _search(gain, replicates, blocks, error, without)
     influence = drift if single is None else single
-    sample = sample_of(left, single, blocks, unseen=unseen, classes=classes, differing=differing)
+    sample = sample_of(replicates, single, blocks, unseen=unseen, classes=classes, differing=differing)
     return PairedGain(
         gain=gain,
         standard_error=error,
-        df=degrees_of_freedom(left, blocks),
+        df=degrees_of_freedom(replicates, blocks),
         rows=rows,
         blocks=blocks.count,
         by=blocks.kind,
         effective=blocks.effective,
         largest_share=share,
-        skewness=0.0 if blocks.kind == "time" else skewness(left),
+        skewness=0.0 if blocks.kind == "time" else skewness(replicates),
         rarer=sample.rarer,
         differing=sample.differences,
         autocorrelation=lag_one_correlation(influence) if blocks.kind == "time" else None,
@@ -149,16 +149,16 @@ def compare_paired(
     )
 
 
-def standard_error(left: Array) -> float:
-    """Return the jackknife standard error; NaN with fewer than two blocks. `left` has the figure without each block.
+def standard_error(replicates: Array) -> float:
+    """Return the jackknife standard error; NaN with fewer than two blocks. `replicates` has the figure without each.
 
     Blocks may differ in size: a large unusual group moves the figure more, and so increases the error.
     """
-    count = len(left)
+    count = len(replicates)
     if count < 2:
         return math.nan
     with np.errstate(all="ignore"):
-        return float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
+        return float(np.sqrt((count - 1) / count * ((replicates - replicates.mean()) ** 2).sum()))
 
 
 def holm(p_values: list[float], alpha: float) -> list[float]:
@@ -193,14 +193,14 @@ def _share(single: Array) -> float:
     return float(squares.max() / total) if total > 0 else math.nan
 
 
-def _search(gain: float, left: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]) -> float:
+def _search(gain: float, replicates: Array, blocks: Blocks, error: float, without: Callable[[Blocks], Array]) -> float:
     """Return the share of the most influential row, found by halving the most influential block, for costly metrics.
 
     A row with much influence carries most of its block, and of each half that it is in.
     """
     if not (math.isfinite(error) and error > 0):
         return math.nan
-    far = left - gain
+    far = replicates - gain
     members = np.flatnonzero(blocks.of_row == int(np.argmax(np.abs(far))))
     while len(members) > 1:
         halves = np.array_split(members, 2)

@@ -45,8 +45,8 @@ def planted_population(
     `sign` is -1 where a lower metric is better. Raises ValueError when no weights give that gain.
     """
     single_rows = blocks.single_rows(rows)
-    left = sign * (challenger.without(single_rows) - champion.without(single_rows))
-    influence = left.mean() - left  # a row that helps the challenger lowers the gain when it is left out
+    replicates = sign * (challenger.without(single_rows) - champion.without(single_rows))
+    influence = replicates.mean() - replicates  # a row that helps the challenger lowers the gain when it is left out
     influence = influence / influence.std()
 
     def miss(tilt: float) -> float:

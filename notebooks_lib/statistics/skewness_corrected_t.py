@@ -11,26 +11,26 @@ from scipy.special import stdtrit
 from notebooks_lib.statistics.blocks import Array, Blocks
 
 
-def degrees_of_freedom(left: Array, blocks: Blocks) -> float:
+def degrees_of_freedom(replicates: Array, blocks: Blocks) -> float:
     """Return the degrees of freedom for Student's t: effective blocks less one, fewer if few cause most variance.
 
-    `left[i]` is the gain without block i. The relative variance of an estimated variance is (kurtosis - 1) / blocks;
-    the result is the number of degrees of freedom with the same. Stretches of time are too few to know their
-    kurtosis, so it is effective blocks less one for them.
+    `replicates` has the gain without each block. The relative variance of an estimated variance is
+    (kurtosis - 1) / blocks; the result is the number of degrees of freedom with the same. Stretches of time are too
+    few to know their kurtosis, so it is effective blocks less one for them.
     """
     most = max(blocks.effective - 1.0, 0.0)
     if blocks.kind == "time":
         return most
-    kurtosis = _moment(left, 4)
-    return min(most, 2 * len(left) / max(kurtosis - 1, 1e-9)) if math.isfinite(kurtosis) else most
+    kurtosis = _moment(replicates, 4)
+    return min(most, 2 * len(replicates) / max(kurtosis - 1, 1e-9)) if math.isfinite(kurtosis) else most
 
 
-def skewness(left: Array) -> float:
+def skewness(replicates: Array) -> float:
     """Return the skewness of the blocks' influence on the gain; 0 when it is undefined.
 
-    `left`: the gain without each block.
+    `replicates`: the gain without each block.
     """
-    third = -_moment(left, 3)
+    third = -_moment(replicates, 3)
     return third if math.isfinite(third) else 0.0
 
 

@@ -20,6 +20,6 @@ class Goal:
         """Return the goal for `rmse` or `cost:min`. Raise UsageError for a metric without a known direction."""
         return cls(*builtin.parse(text))
 
-    def better(self, one: float, other: float) -> bool:
-        """Return whether `one` is better than `other`."""
-        return one < other if self.direction == "min" else one > other
+    def better(self, value: float, other: float) -> bool:
+        """Return whether `value` is better than `other`."""
+        return value < other if self.direction == "min" else value > other

@@ -235,8 +235,8 @@ class Scale:
         flat = most[0] != most[-1] and abs(full._length(most[-1], most[0])) < 0.1 * full._length(full.high, full.low)
         return cls.of(most) if flat else full
 
-    def _length(self, one: float, other: float) -> float:
-        return math.log10(one) - math.log10(other) if self.log else one - other
+    def _length(self, end: float, start: float) -> float:
+        return math.log10(end) - math.log10(start) if self.log else end - start
 
     def margins(self) -> tuple[float, float]:
         """Return the ends of an axis with some room around the values."""

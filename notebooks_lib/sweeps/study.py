@@ -135,9 +135,9 @@ class StudyProposals:
         trial = self._running.get(number)
         if trial is None or not self._prunes or step < 0 or not finite(value):
             return False
-        seen = self._steps.setdefault(number, set())
-        if step not in seen and number not in self._pruned:
-            seen.add(step)
+        reported = self._steps.setdefault(number, set())
+        if step not in reported and number not in self._pruned:
+            reported.add(step)
             with translate_journal_errors(self._path):
                 trial.report(float(value), int(step))
                 if trial.should_prune():

@@ -20,7 +20,7 @@ class SweepProgress:
     """The counts of a running sweep's trials, and its pace. Updated with each change."""
 
     def __init__(
-        self, total: int, goal: Goal | None, jobs: int, *, kept: int = 8, clock: Callable[[], float] = time.monotonic
+        self, total: int, goal: Goal | None, jobs: int, *, shown: int = 8, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.total = total
         self.goal = goal
@@ -28,7 +28,7 @@ class SweepProgress:
         self.counts: Counter[str] = Counter()
         self.running: dict[int, tuple[Trial, float]] = {}
         """Each running trial with the time when it was first seen."""
-        self.last: deque[Trial] = deque(maxlen=kept)
+        self.last: deque[Trial] = deque(maxlen=shown)
         """The trials that ended last."""
         self.best: Trial | None = None
         self.earlier: Counter[str] = Counter()

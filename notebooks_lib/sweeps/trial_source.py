@@ -41,11 +41,11 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
     if isinstance(swept, ParameterSpace) and swept.size is not None and swept.size < request.total:
         tell(f"the space has only {swept.size} different trials: some of {request.total} will be repeated")
     assert request.goal is not None
-    done = {n: one for n, one in earlier.items() if one.trial.state in ("finished", "failed", "pruned")}
-    changed = sum(one.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for one in done.values())
+    done = {n: result for n, result in earlier.items() if result.trial.state in ("finished", "failed", "pruned")}
+    changed = sum(result.run.tags.get(Tag.CODE_SHA256) != notebook.code_sha256 for result in done.values())
     if changed:
         tell(f"the notebook has changed since {changed} of the trials ran: the study keeps their results")
-    ended = {number: one.trial for number, one in done.items()}
+    ended = {number: result.trial for number, result in done.items()}
     proposals = StudyProposals(
         store.settings.layout.sweeps / f"{owned.run_id}.journal",
         swept,
@@ -55,6 +55,6 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
         seed=request.seed,
         pruner=request.prune,
         jobs=jobs,
-        ended={number: (one.state, one.value) for number, one in ended.items()},
+        ended={number: (trial.state, trial.value) for number, trial in ended.items()},
     )
     return TrialSource(results, proposals, ended)

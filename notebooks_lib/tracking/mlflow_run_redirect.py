@@ -59,15 +59,15 @@ def attachable_run() -> str | None:
     return run_id if active in (None, os.environ.get(Env.OWNER_EXPERIMENT)) else None
 
 
-def owners_store(asked: object) -> str:
-    """Return the URI of the owner's store, whatever store `asked` names.
+def owners_store(uri: object) -> str:
+    """Return the URI of the owner's store, whatever store `uri` names.
 
-    When `asked` is another store, a notebook of this project raises NotebookError. For any other notebook, the run gets
+    When `uri` is another store, a notebook of this project raises NotebookError. For any other notebook, the run gets
     a tag that says so.
     """
     ours = os.environ.get(Env.OWNER_STORE, "")
-    named = safe_text.printable(safe_text.masked(str(asked or "")))
-    if not asked or str(asked) == ours or named in _ignored:
+    named = safe_text.printable(safe_text.masked(str(uri or "")))
+    if not uri or str(uri) == ours or named in _ignored:
         return ours
     if os.environ.get(Env.OTHER_STORE) == "refuse":
         raise errors.NotebookError(other_store(named, ours))

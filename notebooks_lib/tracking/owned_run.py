@@ -162,15 +162,15 @@ class OwnedRun:
         from mlflow.entities import Param, RunTag
 
         limits = self.store.limits
-        kept = [RunTag(key, _cut(value, limits.tag_characters)) for key, value in tags.items() if value]
+        run_tags = [RunTag(key, _cut(value, limits.tag_characters)) for key, value in tags.items() if value]
         missing = [
             Param(key, _cut(str(value), limits.param_characters))
             for key, value in self.start.parameters.items()
             if key not in logged
         ][: max(0, limits.params - len(logged))]
         for start in range(0, max(len(missing), 1), BATCH):
-            self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH], tags=kept)
-            kept = []
+            self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH], tags=run_tags)
+            run_tags = []
 
     def _attach(self, uri: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
         """Write all files at once to the run's artifact location: the client would ask for that location each time."""

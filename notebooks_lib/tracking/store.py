@@ -247,10 +247,10 @@ def translate_store_errors(store: Store) -> Iterator[None]:
     try:
         yield
     except UnsupportedModelRegistryStoreURIException as error:  # of runs as well as of models
-        known = ", ".join(filter(None, error.supported_uri_schemes))
+        schemes = ", ".join(filter(None, error.supported_uri_schemes))
         raise errors.TrackingError(
-            f"{store.uri}: no store has such an address; it begins with one of {known}: change [tracking] uri, or the "
-            "variable MLFLOW_TRACKING_URI"
+            f"{store.uri}: no store has such an address; it begins with one of {schemes}: change [tracking] uri, or "
+            "the variable MLFLOW_TRACKING_URI"
         ) from error
     except MlflowException as error:
         why = errors.machine_fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"

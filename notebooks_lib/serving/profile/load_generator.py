@@ -205,8 +205,8 @@ class LoadGenerator:
                 time.sleep(0.01)
                 continue
             assert connection.socket is not None
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
-            self._selector.register(connection.socket, wanted, connection)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.pushing else 0)
+            self._selector.register(connection.socket, events, connection)
 
     def _go_on(self, connection: LoadConnection, events: int) -> None:
         assert connection.socket is not None

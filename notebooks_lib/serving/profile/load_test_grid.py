@@ -163,9 +163,9 @@ def _load_config(port: int, body: str, concurrency: int, seconds: float, *, arri
 
 def _load_point(driver: ProfileProcess, held: LimitedProcess, config: LoadConfig, rows: int, cpus: float) -> LoadPoint:
     """Drive the server as ordered and return the result."""
-    mine, its = resource_limits.assign_cores(cpus)
-    if its:
-        os.sched_setaffinity(driver.pid, its)
+    server_cores, driver_cores = resource_limits.assign_cores(cpus)
+    if driver_cores:
+        os.sched_setaffinity(driver.pid, driver_cores)
     timeout = config.warm_up + config.seconds + 2 * config.patience
     began, used, waited, busy = time.monotonic(), _used(held), held.waited, _busy()
     answer = profile_child_processes.drive(driver, config, timeout)
@@ -181,7 +181,7 @@ def _load_point(driver: ProfileProcess, held: LimitedProcess, config: LoadConfig
         wall=wall,
         cpu=cpu,
         client=client,
-        shared=not its or bool(set(mine) & set(its)),
+        shared=not driver_cores or bool(set(server_cores) & set(driver_cores)),
         others=max(0.0, (_busy() - busy) / wall - cpu - client),
         lost=max(0.0, min(cpus - cpu, waited)),
     )
@@ -190,7 +190,7 @@ def _load_point(driver: ProfileProcess, held: LimitedProcess, config: LoadConfig
 def describe(cell: LoadPoint) -> str:
     """Describe a measurement in one line."""
     times = "nothing answered" if cell.p95 is None else f"p95 {milliseconds(cell.p95)}"
-    wrong = "".join(f", {count} x {what}" for what, count in cell.errors.items())
+    wrong = "".join(f", {count} x {error}" for error, count in cell.errors.items())
     how = f"arrivals at {cell.arrivals:.3g}/s" if cell.arrivals else f"{cell.concurrency} at once"
     return f"{_rows(cell.batch)}, {how}: {cell.rate:.0f}/s, {times}{wrong}"
 

@@ -169,8 +169,8 @@ def write_profile(
     name = f"{profile.model} {profile.version}".strip()
     run = client.create_run(experiment, tags=tags, run_name=name[-100:])
     run_id = str(run.info.run_id)
-    wanted = {"rate": profile.target.rate, "p95_ms": 1000 * profile.target.p95, "batch": advised.batch}
-    for key, value in {**wanted, **profile.grid.as_json()}.items():
+    targets = {"rate": profile.target.rate, "p95_ms": 1000 * profile.target.p95, "batch": advised.batch}
+    for key, value in {**targets, **profile.grid.as_json()}.items():
         client.log_param(run_id, key, value)
     figures = {
         "recommended_cpus": advised.cpus,
@@ -215,8 +215,8 @@ def draw_profile(profile: Profile) -> Figure:
                 wrong = "" if cell.faultless else " errors"
                 at = (cell.rate, 1000 * (cell.p95 or 0))
                 axes.annotate(f"{cell.concurrency}{wrong}", at, (3, 4), textcoords="offset points", fontsize=7)
-        wanted = f"wanted: p95 of at most {milliseconds(target.p95)}"
-        axes.axhline(1000 * target.p95, color="grey", linewidth=0.8, linestyle="--", label=wanted)
+        goal = f"wanted: p95 of at most {milliseconds(target.p95)}"
+        axes.axhline(1000 * target.p95, color="grey", linewidth=0.8, linestyle="--", label=goal)
         if batch == batches[0]:
             least = f"wanted: {target.rate / HEADROOM:.3g}/s, of which {100 * HEADROOM:.0f} % are counted on"
             axes.axvline(target.rate / HEADROOM, color="grey", linewidth=0.8, linestyle=":", label=least)

@@ -77,7 +77,9 @@ def recommend(
     if not able:
         return Recommendation(batch, met=False, text=_unmet(trials, target, batch), disturbed=_disturbed(trials))
     alone = next((capacity for capacity in able if capacity.counted >= target.rate), None)
-    chosen = alone or min(able, key=lambda one: (_number(one, target) * one.cpus, _number(one, target)))
+    chosen = alone or min(
+        able, key=lambda capacity: (_number(capacity, target) * capacity.cpus, _number(capacity, target))
+    )
     number = _number(chosen, target)
     memory, tried = needed_memory(trials)
     return Recommendation(
@@ -231,7 +233,9 @@ def instance_types() -> tuple[Instance, ...]:
 
 def smallest_instances(types: Sequence[Instance], cpus: float, memory_gib: float) -> tuple[Instance, ...]:
     """Return the instance types with the fewest vCPUs that are large enough: at most three, least memory first."""
-    fitting = [one for one in types if one.vcpus >= cpus and one.memory_gib - SYSTEM_GIB >= memory_gib]
+    fitting = [
+        instance for instance in types if instance.vcpus >= cpus and instance.memory_gib - SYSTEM_GIB >= memory_gib
+    ]
     if not fitting:
         return ()
     fewest = min(instance.vcpus for instance in fitting)

@@ -48,19 +48,19 @@ class CpuPauses(_Watcher):
         """Pause the process whenever its CPU time is used up, until `stop` is called. Then leave it running."""
         quota = self._cpus * PERIOD
         try:
-            left, used, paused = quota, cpu_seconds(self.pid), False
+            balance, used, paused = quota, cpu_seconds(self.pid), False
             refill = time.monotonic() + PERIOD
             while not self.stopping.is_set():
                 now = time.monotonic()
                 if now >= refill:
-                    left = quota + min(left, 0.0)  # overuse is owed, what was not used is lost
+                    balance = quota + min(balance, 0.0)  # overuse is owed, what was not used is lost
                     refill = max(refill + PERIOD, now)
                 spent = cpu_seconds(self.pid)
-                left, used = left - (spent - used), spent
-                if (left <= 0) != paused:
-                    paused = left <= 0
+                balance, used = balance - (spent - used), spent
+                if (balance <= 0) != paused:
+                    paused = balance <= 0
                     os.kill(self.pid, signal.SIGSTOP if paused else signal.SIGCONT)
-                soonest = refill - now if paused else min(refill - now, left / self._cores)
+                soonest = refill - now if paused else min(refill - now, balance / self._cores)
                 self.stopping.wait(max(soonest, SHORTEST))
         except OSError:  # it has ended
             return
