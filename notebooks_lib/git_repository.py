@@ -95,6 +95,13 @@ class GitRepository:
         self.commit("HEAD")
         raise errors.UsageError("no default branch is known here (origin/HEAD, main, master): name the base")
 
+    def branch(self) -> str:
+        """Return the branch that is checked out; empty for a commit without one."""
+        try:
+            return _git(self.root, "symbolic-ref", "--quiet", "--short", "HEAD").decode("utf-8", "replace").strip()
+        except errors.UsageError:
+            return ""
+
     def is_shallow(self) -> bool:
         """Return whether the clone holds only a part of the history."""
         return _git(self.root, "rev-parse", "--is-shallow-repository").strip() == b"true"

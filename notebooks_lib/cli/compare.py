@@ -39,11 +39,11 @@ def command(experiment: str, metric: str, every: bool, as_json: bool) -> None:
 
     from notebooks_lib import settings
     from notebooks_lib.promotion.run_ranking import rank
+    from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.tracking import query
-    from notebooks_lib.tracking.store import connect
 
     project = settings.existing()
-    store = connect(project)
+    store = connect_unless_chosen_by_branch(project)
     if every or as_json:
         selection = query.RunSelection(query.find_runs(store, experiment), whole=True)
     else:

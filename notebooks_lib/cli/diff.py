@@ -79,10 +79,10 @@ def _compare_runs(base: str, head: str, *, as_json: bool, differs: bool) -> int:
     from notebooks_lib import settings
     from notebooks_lib.promotion.policy import Policy
     from notebooks_lib.review import run_comparison, run_record
+    from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.review.validation_gain import ModelComparer
-    from notebooks_lib.tracking.store import connect
 
-    store = connect(settings.existing())
+    store = connect_unless_chosen_by_branch(settings.existing())
     old, new = (run_record.read_run(store, run_id) for run_id in (base, head))
     policy = Policy.of(store.settings.promotion, "")
     metrics = ModelComparer(store, [old.info], [new.info], policy).compare()

@@ -17,12 +17,12 @@ def command(run_id: str, in_browser: bool) -> None:
     than a short trial. The page of a sweep's parent run is its summary.
     """
     from notebooks_lib import settings
+    from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.running import notebook_page
     from notebooks_lib.tracking import query
-    from notebooks_lib.tracking.store import connect
 
     project = settings.existing()
-    store = connect(project)
+    store = connect_unless_chosen_by_branch(project)
     run = query.get_run(store, query.whole_id(store, run_id))
     path = notebook_page.fetch_page(store, run.run_id)
     click.echo(output.path(path))

@@ -15,10 +15,11 @@ import click
 def command(port: int) -> int:
     """Open MLflow's pages on the runs and models of this project, at http://127.0.0.1:PORT, until Ctrl-C."""
     from notebooks_lib import settings
-    from notebooks_lib.tracking import quiet_mlflow_server, store
+    from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
+    from notebooks_lib.tracking import quiet_mlflow_server
 
     here = settings.existing()
-    connected = store.connect(here)
+    connected = connect_unless_chosen_by_branch(here)
     if not connected.local:
         click.echo(f"the runs are kept at {connected.shown}; open that store's own pages")
         return 0

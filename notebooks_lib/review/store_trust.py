@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from notebooks_lib import settings
 from notebooks_lib.azure import workspace
-from notebooks_lib.errors import SettingsError
+from notebooks_lib.errors import SettingsError, UsageError
 from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review.base_checkout import check_out
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import sqlite, store
+from notebooks_lib.tracking.store import Store
 
 _VARIABLES = {
     "[tracking] uri": "NBOPS_TRACKING_URI",
@@ -23,7 +25,41 @@ _VARIABLES = {
 """What decides where requests go and which code is loaded -> the variable by which a reviewer decides it himself."""
 
 
-def find_distrust(head: Settings, base: Path, repository: GitRepository) -> str:
+_PLACES = {"production", "settings.toml", "config.json", ".azureml", "aml_config"}
+"""Names of files and folders, or of links to them, that can decide which store is asked."""
+
+
+def connect_unless_chosen_by_branch(project: Settings) -> Store:
+    """Connect the store for a command that only reads. Raises UsageError if the branch under it chose the store.
+
+    Such a command is what a reviewer runs on a branch of somebody else: it must not send a token where that branch
+    wants it.
+    """
+    if why := _distrust_of_branch(project):
+        raise UsageError(why)
+    return store.connect(project)
+
+
+def _distrust_of_branch(project: Settings) -> str:
+    """Return why the store of a checked-out branch may not be asked; empty on the default branch and without git."""
+    try:
+        repository = GitRepository.find(project.root)
+        name = repository.default_branch()
+        commits = repository.commit(name), repository.commit("HEAD")
+    except UsageError:
+        return ""
+    if repository.branch() == name.removeprefix("origin/") or commits[0] == commits[1]:
+        return ""
+    files = repository.changed_files(*commits, "**")
+    places = _PLACES | {project.layout.state.name}
+    if not any(places & set(PurePosixPath(version.path).parts) for file in files for version in file.versions):
+        return ""
+    with check_out(repository, commits[0]) as tree:
+        base = tree / project.root.relative_to(repository.root.resolve())
+        return find_distrust(project, base, repository, f"in {name}")
+
+
+def find_distrust(head: Settings, base: Path, repository: GitRepository, where: str = "at the base") -> str:
     """Return why no store may be asked for the runs of a project, in one line with the way out; empty if one may be.
 
     `base` is the root of the same project in a checkout of the base.
@@ -36,7 +72,7 @@ def find_distrust(head: Settings, base: Path, repository: GitRepository) -> str:
         variables = " and ".join(dict.fromkeys(_VARIABLES[name] for name in differing))
         names = " and ".join(f"`{name}`" for name in differing)
         return (
-            f"{names}: not as at the base, and a branch must not choose it, so no store is asked; "
+            f"{names}: not as {where}, and a branch must not choose it, so no store is asked; "
             f"merge that first, or set {variables} yourself"
         )
     if not store.uri_of_variables(head.root):

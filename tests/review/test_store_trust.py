@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from notebooks_lib.__main__ import run
 from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.review import store_trust
 from notebooks_lib.review.base_checkout import check_out
 from notebooks_lib.review.store_trust import find_distrust
 from notebooks_lib.settings import load
@@ -116,3 +119,36 @@ def test_runs_that_a_branch_brings_elsewhere_do_not_count(root: Path, monkeypatc
         git(root, "rm", "-r", "-q", "--cached", ".")
     monkeypatch.setenv("NBOPS_TRACKING_URI", "mlruns")
     assert distrust(root, "HEAD") == "", "the reviewer wants it"
+
+
+def test_a_checked_out_branch_gets_no_token_from_commands_that_only_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(root, "switch", "--quiet", "-c", "theirs")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        write(root, f'[tracking]\nuri = "http://127.0.0.1:{server.getsockname()[1]}"\n')
+        commit(root)
+        for words in ("diff 01234567 89abcdef", "compare e --metric rmse", "ui", "history m", "page 01234567"):
+            assert run(words.split()) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith("nbops: `[tracking] uri`: not as in main, and a branch must not choose it"), words
+            assert line.endswith("merge that first, or set NBOPS_TRACKING_URI yourself")
+        with pytest.raises(BlockingIOError):  # nobody asked
+            server.accept()
+
+
+def test_own_settings_and_other_changes_of_a_branch_choose_the_store_as_ever(root: Path) -> None:
+    write(root, '[tracking]\nuri = "https://runs.example.org"\n')  # on main, not committed
+    assert store_trust._distrust_of_branch(load(root, {})) == ""
+    (root / ".gitignore").write_text("/.nbops\n")
+    commit(root)
+    git(root, "switch", "--quiet", "-c", "ours")
+    (root / "other.py").write_text("")
+    commit(root)
+    assert store_trust._distrust_of_branch(load(root, {})) == ""
+    write(root, "[kernels]\nwarm = false\n" + (root / "production" / "settings.toml").read_text())
+    commit(root)
+    assert store_trust._distrust_of_branch(load(root, {})) == ""
