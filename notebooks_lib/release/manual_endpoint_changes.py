@@ -162,7 +162,7 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
 
 def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:
     """Return the lock of the stage to which the endpoint's slots belong; None when they belong to none."""
-    return _of(settings, name, {str(slot.detail.get("model", "")) for slot in status.slots.values()} if status else ())
+    return _of(settings, name, {slot.detail.model for slot in status.slots.values()} if status else ())
 
 
 def _registered(store: Store, name: str) -> StageLock:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebooks_lib import dataset_tag, datasets
 from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
 from notebooks_lib.models import model_files, registry, trusted_flavors
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import targets
-from notebooks_lib.serving.endpoint import EndpointStatus, FetchedModel, ServedVersion, SlotStatus
+from notebooks_lib.serving.endpoint import DeploymentDetail, EndpointStatus, FetchedModel, ServedVersion, SlotStatus
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
@@ -102,20 +102,19 @@ def run_tags(store: Store, version: Version) -> Mapping[str, str]:
 
 def _holds_version(slot: SlotStatus, version: Version) -> bool:
     """Return True if a slot holds this very version: another store may have one of the same number."""
-    mine = slot.detail.get("run_id", "") == version.run_id and slot.detail.get("model") == version.model
+    mine = slot.detail.run_id == version.run_id and slot.detail.model == version.model
     scored_as = version.sha256
     same = not (slot.sha256 and scored_as) or slot.sha256 == scored_as
     return slot.version == version.version and mine and same
 
 
-def deployment_detail(store: Store, version: Version, reason: str = "") -> dict[str, Any]:
-    """Return the details of a version that the status of its slot shows: model, run, dataset and reason.
+def deployment_detail(store: Store, version: Version, reason: str = "") -> DeploymentDetail:
+    """Return the details of a version that the status of its slot shows.
 
     The default `reason` is that of the version's promotion.
     """
     refs = ", ".join(tag.ref for tag in dataset_tag.of_run(run_tags(store, version)))
-    reason = reason or version.reason
-    return {"model": version.model, "run_id": version.run_id, "dataset": refs or None, "reason": reason}
+    return DeploymentDetail(version.model, version.run_id, dataset=refs, reason=reason or version.reason)
 
 
 def pin_checksum(store: Store, version: Version, sha256: str) -> None:

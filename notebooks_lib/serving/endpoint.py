@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
+from notebooks_lib import json_shape
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
 from notebooks_lib.serving.request_counts import RequestCounts
 
@@ -48,22 +49,63 @@ class FetchedModel:
 
 
 @dataclass(frozen=True)
+class DeploymentDetail:
+    """What is known about a deployed version beside its number. A field is empty when it is unknown."""
+
+    model: str = ""
+    """Name of the registered model."""
+    run_id: str = ""
+    """The run that logged the model."""
+    dataset: str = ""
+    """The datasets of that run, as "name@version"; several are separated by commas."""
+    reason: str = ""
+    """Why it was deployed."""
+    files: str = ""
+    """What is known about the digest of its files: `FetchedModel.note`."""
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the fields as plain values: null for an unknown dataset, no key for unknown files, none at all when
+        nothing is known.
+        """
+        if self == DeploymentDetail():
+            return {}
+        files = {"files": self.files} if self.files else {}
+        return {
+            "model": self.model,
+            "run_id": self.run_id,
+            "dataset": self.dataset or None,
+            "reason": self.reason,
+            **files,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], where: str = "") -> Self:
+        """Restore the fields from what `as_json` returned. Raises ValueError for a value that is no text.
+
+        `where` precedes the key in the message.
+        """
+        known = {each.name: content[each.name] for each in fields(cls) if content.get(each.name) is not None}
+        json_shape.expect_keys(known, dict.fromkeys(known, str), where)
+        return cls(**known)
+
+
+@dataclass(frozen=True)
 class ServedVersion:
     """A model version to put into a slot. Its files are fetched only where they are needed."""
 
     version: str
-    detail: Mapping[str, Any]
-    """What the slot's status tells beside the version: model, run_id, dataset, reason."""
+    detail: DeploymentDetail
+    """What the slot's status shows beside the version."""
     fetch: Callable[[Path], FetchedModel]
     """Copies the files under an empty folder. Raises EndpointError, ModelError or PromotionError when they cannot be
     had, or are not those that were scored."""
 
     @classmethod
     def in_folder(
-        cls, folder: Path, *, version: str, detail: Mapping[str, Any] | None = None, sha256: str = ""
+        cls, folder: Path, *, version: str, detail: DeploymentDetail | None = None, sha256: str = ""
     ) -> ServedVersion:
         """Return a version whose files are in a folder on this machine, with their expected digest, if known."""
-        return cls(version, detail or {}, lambda _: FetchedModel(folder, sha256))
+        return cls(version, detail or DeploymentDetail(), lambda _: FetchedModel(folder, sha256))
 
 
 @dataclass(frozen=True)
@@ -71,8 +113,8 @@ class SlotStatus:
     """The status of one slot."""
 
     version: str
-    detail: Mapping[str, Any]
-    """What was given at the deployment: model, run_id, dataset, reason."""
+    detail: DeploymentDetail
+    """What was given at the deployment, with the note about its files."""
     since: str
     """When this version was deployed to the slot."""
     traffic: int
@@ -95,8 +137,8 @@ class EndpointStatus:
     address: str = ""
     version: str = ""
     """Version in the slot with most of the traffic; empty without traffic."""
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    """Details of the same slot: model, run_id, dataset, reason."""
+    detail: DeploymentDetail = field(default_factory=DeploymentDetail)
+    """That of the same slot."""
     curl: str = ""
     """A request that works as it stands; empty for a model without an example."""
     since: str = ""
@@ -113,7 +155,8 @@ class EndpointStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `nbops endpoint status --json` prints."""
-        return asdict(self)
+        slots = {name: {**asdict(slot), "detail": slot.detail.as_json()} for name, slot in self.slots.items()}
+        return {**asdict(self), "detail": self.detail.as_json(), "slots": slots}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 from notebooks_lib import atomic_private_files, json_shape
 from notebooks_lib.errors import EndpointError
-from notebooks_lib.serving.endpoint import check_name
+from notebooks_lib.serving.endpoint import DeploymentDetail, check_name
 
 FORMAT = 2
 _READABLE = (1, FORMAT)
@@ -35,7 +35,7 @@ class SlotState:
     """The folder of the model under models/."""
     since: str
     """When it was deployed, in ISO form."""
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: DeploymentDetail = field(default_factory=DeploymentDetail)
     id: str | None = None
     """Identifies the deployment; None where an older nbops made it."""
     sha256: str = ""
@@ -50,7 +50,8 @@ class SlotState:
 
     def as_json(self) -> dict[str, Any]:
         """Return the slot as plain values for state.json; fields that are not known are left out."""
-        return {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
+        known = {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
+        return {**known, "detail": self.detail.as_json()}
 
     @classmethod
     def from_json(cls, content: Any, where: str) -> Self:
@@ -63,7 +64,8 @@ class SlotState:
         optionals = {key: content[key] for key in optional if content.get(key) is not None}
         json_shape.expect_keys(optionals, {key: optional[key] for key in optionals}, where)
         check_name("model", content["model"].partition("~")[0])
-        return cls(content["version"], content["model"], content["since"], content["detail"], **optionals)
+        detail = DeploymentDetail.from_json(content["detail"], f"{where}detail.")
+        return cls(content["version"], content["model"], content["since"], detail, **optionals)
 
 
 @dataclass(frozen=True)

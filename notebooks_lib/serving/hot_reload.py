@@ -142,9 +142,15 @@ class HotReloader:
 
 def version_info(entry: SlotState) -> dict[str, Any]:
     """Return the answer of `/version` for a slot of the state."""
-    first = {key: entry.detail.get(key) for key in ("model", "run_id", "dataset")}
-    rest = {key: value for key, value in entry.detail.items() if key not in first}
-    return {"model": first.pop("model"), "version": entry.version, **first, "since": entry.since, "detail": rest}
+    detail = entry.detail
+    return {
+        "model": detail.model or None,
+        "version": entry.version,
+        "run_id": detail.run_id or None,
+        "dataset": detail.dataset or None,
+        "since": entry.since,
+        "detail": {name: text for name, text in (("reason", detail.reason), ("files", detail.files)) if text},
+    }
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

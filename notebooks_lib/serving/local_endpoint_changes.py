@@ -149,7 +149,7 @@ def _slot_state(folder: EndpointFolder, version: ServedVersion, model: FetchedMo
         version=version.version,
         model=copy.name,
         sha256=model.sha256 or model_files.read_model_files(copy).sha256,
-        detail={**version.detail, **({"files": model.note} if model.note else {})},
+        detail=replace(version.detail, files=model.note),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if model.sha256:  # a decision chose these files, so check the copy, which will serve

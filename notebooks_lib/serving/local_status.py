@@ -8,7 +8,7 @@ from typing import Literal
 
 from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import http_client, server_launch, server_process, wait_for_reload
-from notebooks_lib.serving.endpoint import EndpointStatus, SlotStatus
+from notebooks_lib.serving.endpoint import DeploymentDetail, EndpointStatus, SlotStatus
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
@@ -57,7 +57,7 @@ def read_status(folder: EndpointFolder, current: EndpointState) -> LocalStatus:
         port=address.port,
         pid=server.process.pid if server else None,
         version=serving.version if serving else "",
-        detail=serving.detail if serving else {},
+        detail=serving.detail if serving else DeploymentDetail(),
         curl=http_client.curl_command(address, example, example_file=folder.example(main), key_file=folder.key)
         if example
         else "",

@@ -216,6 +216,7 @@ FIRST_LOAD = """
 import sys
 from pathlib import Path
 from notebooks_lib.models import model_files
+from notebooks_lib.serving.endpoint import DeploymentDetail
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.hot_reload import HotReloader
 from notebooks_lib.serving.slots import Slots
@@ -223,7 +224,7 @@ from notebooks_lib.serving.slots import Slots
 root = Path(sys.argv[1])
 (root / "models").mkdir()
 (root / "model").rename(root / "models" / "1")
-slot = SlotState("1", "1", since="", detail={"model": "sample"}, sha256=model_files.read_model_files(root / "models" / "1").sha256)
+slot = SlotState("1", "1", since="", detail=DeploymentDetail("sample"), sha256=model_files.read_model_files(root / "models" / "1").sha256)
 HotReloader(root, Slots()).load_first(EndpointState("sample", "", 0, {"blue": slot}, {"blue": 100}), {"blue"})
 (root / "models" / "1").rename(root / "model")
 sys.exit("mlflow" in sys.modules)

@@ -12,6 +12,7 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models import logged_models as models
 from notebooks_lib.release import manual_endpoint_changes
 from notebooks_lib.serving import local_endpoint_folder
+from notebooks_lib.serving.endpoint import DeploymentDetail
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings
@@ -38,7 +39,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     champions.mark_champion(store, version, reason="the only one")
     with pytest.raises(EndpointError, match="no champion in dev yet; make one with: nbops promote --live --stages dev"):
         manual_endpoint_changes.start_by_hand(project, "sample-dev")
-    assert manual_endpoint_changes.find_champion(project, "sample").detail["model"] == "sample"
+    assert manual_endpoint_changes.find_champion(project, "sample").detail.model == "sample"
 
     # The endpoint of a stage, all of whose slots were deleted: its port stays.
     champions.mark_champion(store, version, reason="the only one", stage="dev")
@@ -52,7 +53,7 @@ def test_the_first_start_serves_the_champion(project: Settings) -> None:
     try:
         status = manual_endpoint_changes.start_by_hand(project, "sample-dev")
         assert (status.state, status.version, status.port) == ("running", version.version, port)
-        assert status.detail == {"model": "sample", "run_id": run, "dataset": "sample@2", "reason": "the only one"}
+        assert status.detail == DeploymentDetail("sample", run, dataset="sample@2", reason="the only one")
         answer = endpoint_for(project, "sample-dev").invoke({"dataframe_records": [{"a": 10.0}]})
         assert answer["predictions"] == pytest.approx([21.0])
     finally:

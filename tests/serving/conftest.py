@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from notebooks_lib.serving import local_endpoint_folder, server_process
-from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings
 from tests.conftest import made_once
@@ -181,4 +181,4 @@ def deployed(endpoints: Settings, light: dict[str, Path]) -> Settings:
     return endpoints
 
 
-DETAIL = {"model": "sample", "run_id": "r1", "dataset": "diabetes@1", "reason": "first"}
+DETAIL = DeploymentDetail(model="sample", run_id="r1", dataset="diabetes@1", reason="first")

@@ -24,6 +24,7 @@ from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving import model_loading
 from notebooks_lib.serving.endpoint import (
     SLOTS,
+    DeploymentDetail,
     Endpoint,
     EndpointAnswer,
     EndpointSession,
@@ -47,7 +48,7 @@ class HeldVersion:
     """What a slot holds."""
 
     version: str
-    detail: Mapping[str, Any]
+    detail: DeploymentDetail
     since: str
     folder: Path
     sha256: str
@@ -86,7 +87,7 @@ class InMemoryEndpoint(Endpoint):
             state="running" if self._running else "stopped",
             address=f"memory:{self.name}",
             version=serving.version if serving else "",
-            detail=serving.detail if serving else {},
+            detail=serving.detail if serving else DeploymentDetail(),
             since=serving.since if serving else "",
             slots=slots,
         )
@@ -112,7 +113,7 @@ class InMemoryEndpoint(Endpoint):
                 raise EndpointError(
                     f"endpoint {self.name!r} cannot serve version {version.version}: {error}"
                 ) from error
-            detail = {**version.detail, **({"files": model.note} if model.note else {})}
+            detail = replace(version.detail, files=model.note)
             held = HeldVersion(version.version, detail, f"at {time.monotonic_ns()}", copy, digest)
             self.held = {**(self.held or {}), slot: held}
             self._traffic = {slot: 100} if traffic else self._traffic

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import pytest
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving.endpoint import Endpoint, EndpointStatus, FetchedModel, ServedVersion
+from notebooks_lib.serving.endpoint import (
+    DeploymentDetail,
+    Endpoint,
+    EndpointStatus,
+    FetchedModel,
+    ServedVersion,
+    SlotStatus,
+)
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.request_counts import RequestCounts
 from notebooks_lib.settings import load
@@ -22,7 +30,7 @@ from tests.serving.memory_endpoint import InMemoryEndpoint
 
 ROW = {"dataframe_records": [{"x": 2.0}]}
 DOUBLE, TRIPLE, SHIFTED = {"predictions": [4.0]}, {"predictions": [6.0]}, {"predictions": [5.0]}
-DETAIL = {"model": "houses", "run_id": "r1", "dataset": None, "reason": "a test"}
+DETAIL = DeploymentDetail(model="houses", run_id="r1", dataset="houses@1, streets@2", reason="a test")
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,11 @@ def test_a_version_is_deployed_beside_what_serves_and_answers_nobody_who_does_no
     assert all(endpoint.invoke(ROW) == DOUBLE for _ in range(20))
     assert endpoint.invoke(ROW, slot="green") == TRIPLE
     assert endpoint.is_intact("green")
-    assert {"state", "address", "slots", "last_error"} <= now.as_json().keys()
+    plain = json.loads(json.dumps(now.as_json()))
+    assert plain.keys() >= {each.name for each in fields(EndpointStatus)}
+    assert plain["slots"]["green"].keys() == {each.name for each in fields(SlotStatus)}
+    told = {"model": "houses", "run_id": "r1", "dataset": "houses@1, streets@2", "reason": "a test"}
+    assert plain["detail"] == plain["slots"]["green"]["detail"] == told
 
 
 def test_a_slot_with_traffic_is_only_replaced_where_the_caller_says_so(
@@ -182,7 +194,7 @@ def test_files_are_held_to_the_digest_that_they_must_have(endpoint: Endpoint, li
         return FetchedModel(scratch / "model", digest, "as scored")
 
     slot = endpoint.deploy("green", ServedVersion("triple", DETAIL, fetch)).slots["green"]
-    assert (len(fetched), slot.sha256, slot.detail) == (1, digest, {**DETAIL, "files": "as scored"})
+    assert (len(fetched), slot.sha256, slot.detail) == (1, digest, replace(DETAIL, files="as scored"))
 
 
 def test_shares_that_no_endpoint_can_have_are_refused(endpoint: Endpoint) -> None:
@@ -196,7 +208,8 @@ def test_shares_that_no_endpoint_can_have_are_refused(endpoint: Endpoint) -> Non
         endpoint.set_mirror({"blue": 10})
     with pytest.raises(UsageError, match="has traffic; only one without is mirrored to"):
         endpoint.set_traffic({"blue": 90, "green": 10}, mirror={"green": 10})
-    endpoint.set_traffic({})
+    idle = endpoint.set_traffic({})
+    assert (idle.version, idle.detail, idle.as_json()["detail"]) == ("", DeploymentDetail(), {})
     with pytest.raises(UsageError, match="2 slots to mirror to; expected one at most"):
         endpoint.set_mirror({"green": 10, "blue": 10})
     assert {name: slot.traffic for name, slot in endpoint.status().slots.items()} == {"blue": 0, "green": 0}
@@ -319,6 +332,8 @@ def test_stopped_it_keeps_slots_and_shares_for_the_next_start(endpoint: Endpoint
         "blue": (0, 5),
         "green": (100, 0),
     }
+    assert now.detail == DETAIL
+    assert all(slot.detail == DETAIL for slot in now.slots.values())
     assert endpoint.invoke(ROW) == TRIPLE
     assert endpoint.counts(mark)["green"].requests == 1
 

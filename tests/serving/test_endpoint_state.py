@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.errors import EndpointError
+from notebooks_lib.serving.endpoint import DeploymentDetail
 from notebooks_lib.serving.endpoint_state import (
     EndpointState,
     FollowReport,
@@ -21,7 +22,7 @@ from notebooks_lib.serving.endpoint_state import (
     write_draft,
 )
 
-SLOT = SlotState("2", "2~2", "2026-01-01", {"model": "houses"}, "a1", "0" * 64, {"inputs": [[1]]})
+SLOT = SlotState("2", "2~2", "2026-01-01", DeploymentDetail("houses"), "a1", "0" * 64, {"inputs": [[1]]})
 STATE = EndpointState("houses", "127.0.0.1", 4001, {"blue": SLOT}, {"blue": 100}, {}, "running", "it failed", 7)
 
 
@@ -39,7 +40,7 @@ def test_the_file_has_the_keys_that_older_versions_read() -> None:
             "version": "2",
             "model": "2~2",
             "since": "2026-01-01",
-            "detail": {"model": "houses"},
+            "detail": {"model": "houses", "run_id": "", "dataset": None, "reason": ""},
             "id": "a1",
             "sha256": "0" * 64,
             "example": {"inputs": [[1]]},

@@ -42,10 +42,10 @@ from tests.serving.conftest import DETAIL
 STARTER = """
 import json, sys
 from pathlib import Path
-from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import load
-root, model, detail = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+root, model, detail = Path(sys.argv[1]), Path(sys.argv[2]), DeploymentDetail.from_json(json.loads(sys.argv[3]))
 status = LocalEndpoint(load(root, {}), "sample").deploy("blue", ServedVersion.in_folder(model, version="1", detail=detail), traffic=True)
 print(status.pid)
 """
@@ -101,7 +101,7 @@ def test_an_endpoint_lives_its_life(
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NBOPS_KERNEL", "k1")
-    done = starter(STARTER, endpoints.root, light["double"], json.dumps(DETAIL))
+    done = starter(STARTER, endpoints.root, light["double"], json.dumps(DETAIL.as_json()))
     assert done.returncode == 0, done.stderr
 
     # It runs although its starter has ended, in a session of its own, with nobody's marks.

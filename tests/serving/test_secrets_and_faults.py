@@ -101,7 +101,8 @@ SHAPES: list[Any] = [
     STATE | {"host": 5}, STATE | {"port": "4001"}, STATE | {"port": 99999}, STATE | {"port": True}, STATE | {"slots": []},
     STATE | {"slots": {"blue": None}}, STATE | {"slots": {"blue": {}}}, STATE | {"slots": {"../x": SLOT}},
     STATE | {"slots": {"blue": SLOT | {"model": "../../etc"}}}, STATE | {"slots": {"blue": SLOT | {"version": 1}}},
-    STATE | {"slots": {"blue": SLOT | {"detail": "x"}}}, STATE | {"traffic": {"blue": "all"}}, STATE | {"traffic": 5},
+    STATE | {"slots": {"blue": SLOT | {"detail": "x"}}}, STATE | {"slots": {"blue": SLOT | {"detail": {"model": 5}}}},
+    STATE | {"traffic": {"blue": "all"}}, STATE | {"traffic": 5},
     STATE | {"slots": {"blue": SLOT | {"example": [1]}}}, STATE | {"slots": {"blue": SLOT | {"sha256": 5}}},
     STATE | {"mirror": [1]}, STATE | {"generation": "1"}, STATE | {"format": 99},
 ]  # fmt: skip

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib.serving.endpoint import DeploymentDetail
 from notebooks_lib.serving.endpoint_state import EndpointState, SlotState
 from notebooks_lib.serving.server_config import ServerConfig, ServerOptions
 from notebooks_lib.settings.sections import EndpointOptions
 
-SLOT = SlotState("3", "sample~3", "2026-01-01T00:00:00+00:00", {"run_id": "a"}, "id", "sha", {"inputs": [1]})
+SLOT = SlotState(
+    "3", "sample~3", "2026-01-01T00:00:00+00:00", DeploymentDetail(run_id="a"), "id", "sha", {"inputs": [1]}
+)
 
 
 @pytest.mark.parametrize("key", [None, "secret"])
