@@ -12,6 +12,7 @@ _HOMES = {
     "Gate": "release.gate",
     "Metric": "metrics.metric",
     "Run": "active_run",
+    "SecretStr": "notebooks.secret_str",
     "Tag": "tags",
     "compare": "promotion.run_ranking",
     "connect": "tracking.store",
@@ -19,6 +20,7 @@ _HOMES = {
     "metrics": "metrics",
     "query": "tracking.query",
     "run": "active_run",
+    "secret": "notebooks.secret_str",
     "tracking": "tracking",
 }
 """The module behind each name: one that bears the name itself, or one that holds it."""

@@ -15,7 +15,21 @@ import notebooks_lib
 TESTS = Path(__file__).parent
 LIBRARY = Path(notebooks_lib.__file__).parent
 FRONT_DOOR = {
-    *("Gate", "Metric", "Run", "Tag", "compare", "connect", "datasets", "metrics", "query", "run", "tracking"),
+    *(
+        "Gate",
+        "Metric",
+        "Run",
+        "SecretStr",
+        "Tag",
+        "compare",
+        "connect",
+        "datasets",
+        "metrics",
+        "query",
+        "run",
+        "secret",
+    ),
+    "tracking",
 }
 MODULES = {path.relative_to(LIBRARY).with_suffix(""): path for path in LIBRARY.rglob("*.py") if path.stem != "__init__"}
 COMMANDS = Path("cli")
@@ -42,6 +56,11 @@ def test_notebooks_import_from_the_front_door_only() -> None:
     for folder in ("experimentation", "production"):
         for path in (LIBRARY.parent / folder).glob("*.ipynb"):
             assert "from notebooks_lib." not in path.read_text("utf-8"), path
+
+
+def test_pages_tell_of_the_front_door_only() -> None:
+    for path in [LIBRARY.parent / "README.md", *(LIBRARY.parent / "docs").glob("*.md")]:
+        assert "from notebooks_lib." not in path.read_text("utf-8"), path
 
 
 def test_no_two_modules_share_a_name() -> None:

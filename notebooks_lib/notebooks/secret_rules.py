@@ -112,6 +112,6 @@ RULES: tuple[NotebookRule, ...] = (
         'Revoke it. Read the next one from the environment: `token: SecretStr = "NAME_OF_THE_VARIABLE"`.',
         secrets,
         bad='store = "postgresql://me:hunter2@db.internal/sales"',
-        good='from notebooks_lib.notebooks import secret\nstore = secret("SALES_DB")\n',
+        good='from notebooks_lib import secret\nstore = secret("SALES_DB")\n',
     ),
 )

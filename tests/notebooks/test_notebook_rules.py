@@ -137,7 +137,7 @@ def test_what_only_looks_like_a_fault_is_left_alone(source):
         ("x: int = 'a'", ["NB008"]),
         ("x: Literal['a'] = 'b'", ["NB008"]),
         ("token: SecretStr = 'not a name'", ["NB008"]),
-        ("from notebooks_lib.notebooks import SecretStr\ntoken: SecretStr = 'TOKEN'", []),
+        ("from notebooks_lib import SecretStr\ntoken: SecretStr = 'TOKEN'", []),
         ("x: float = float('inf')\ny: int | None = None\nz: Annotated[float, '>0'] = 1", []),
     ],
 )

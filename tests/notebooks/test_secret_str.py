@@ -7,10 +7,14 @@ import pickle
 
 import pytest
 
+from notebooks_lib import SecretStr, notebooks, secret
 from notebooks_lib.errors import UsageError
-from notebooks_lib.notebooks import SecretStr, secret
 
 TOKEN = SecretStr("s3cret")
+
+
+def test_notebooks_of_version_0_1_import_the_same_from_elsewhere():
+    assert (notebooks.SecretStr, notebooks.secret) == (SecretStr, secret)
 
 
 def test_a_secret_is_a_str_for_libraries():

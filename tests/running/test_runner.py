@@ -102,9 +102,7 @@ def test_a_secret_reaches_the_kernel_and_nothing_that_is_written(
 ) -> None:
     value = 'Ge<h>e&im"n1s\\'
     monkeypatch.setenv("SAMPLE_TOKEN", value)
-    parameters = (
-        'from notebooks_lib.notebooks import SecretStr\ntoken: SecretStr = "SAMPLE_TOKEN"  # for the shop\nn: int = 1'
-    )
+    parameters = 'from notebooks_lib import SecretStr\ntoken: SecretStr = "SAMPLE_TOKEN"  # for the shop\nn: int = 1'
     result = building.run(
         project,
         "import os\nassert token == os.environ['SAMPLE_TOKEN'] and token.get_secret_value() == token\ntoken",
