@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib.cli import output
+from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.release_ledger import LedgerEntry
@@ -24,7 +25,7 @@ MOST_COLUMNS = 120
 
 @click.command()
 @click.argument("model")
-@click.option("--stage", help="Only this stage: dev, test or prod.")
+@click.option("--stage", help=f"Only this stage: one of {', '.join(STAGES)}.")
 @click.option(
     "-n", "lines", default=30, show_default=True, type=click.IntRange(1), help="Number of entries, newest first."
 )

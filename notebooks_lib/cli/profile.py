@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib.cli import output
+from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.serving.profile.profiler import ProfileOutcome
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model")
 @click.option("--version", metavar="N", help="The version. Default: the champion.")
-@click.option("--stage", type=click.Choice(["dev", "test", "prod"]), help="The champion of this stage.")
+@click.option("--stage", type=click.Choice(STAGES), help="The champion of this stage.")
 @click.option("--rate", type=float, default=50.0, show_default=True, help="Target: requests per second.")
 @click.option(
     "--p95",

@@ -13,6 +13,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output, promotion_text
+from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.release.decision_record import PromotionRecord
@@ -29,7 +30,7 @@ NOTEBOOK = Path("production") / "promote.ipynb"
     is_flag=True,
     help="Carry it out. Without --live: print what would be done; this spends one use of the holdout.",
 )
-@click.option("--stages", metavar="dev,test,prod", help="The stages to go through. Default: [stages] default.")
+@click.option("--stages", metavar=",".join(STAGES), help="The stages to go through. Default: [stages] default.")
 @click.option(
     "--continue", "model", metavar="MODEL", help="Approve the waiting version of MODEL and continue its release."
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
 from notebooks_lib.models.registry import Version, set_tags, versions
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 
 if TYPE_CHECKING:

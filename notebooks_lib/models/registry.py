@@ -18,7 +18,7 @@ from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
 from notebooks_lib.run_result import restore_infinity
 from notebooks_lib.settings import Settings, here
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.sqlite import quiet_loggers

@@ -17,7 +17,7 @@ from notebooks_lib.promotion.evidence import Slice
 from notebooks_lib.promotion.gain_rules import KEEP
 from notebooks_lib.promotion.model_facts import ModelCard
 from notebooks_lib.promotion.table_formatting import HIDDEN, few, percent, shown
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template

@@ -22,7 +22,7 @@ from notebooks_lib.promotion.table_formatting import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, stage_lock_and_journals, version_deployment
 from notebooks_lib.release.promotion_pipeline import Release
 from notebooks_lib.serving.endpoint import check_name
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tracking.store import Store, connect
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.release_ledger import LedgerEntry
 from notebooks_lib.tracking.store import Store, connect

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from notebooks_lib.models.registry import Version
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.endpoint import EndpointStatus
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.release_ledger import LedgerEntry, What

@@ -10,7 +10,7 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
 from notebooks_lib.serving.endpoint import Endpoint, check_name
 from notebooks_lib.settings import Settings
-from notebooks_lib.settings.sections import STAGES
+from notebooks_lib.stages import STAGES
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-StageName = Literal["dev", "test", "prod"]
-STAGES: tuple[StageName, ...] = get_args(StageName)
-"""Where a model version is deployed, in this order."""
+from notebooks_lib.stages import STAGES, StageName
 
 
 def _listed(value: object) -> object:

@@ -34,6 +34,7 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
         ["run", "nothing.ipynb"],
         ["promote", "-x"],
         ["profile", "any", "--cpu", "0"],
+        ["profile", "--help"],
     ):
         code = (
             f"import sys\nfrom notebooks_lib.__main__ import run\nrun({arguments!r})\n"

@@ -11,7 +11,8 @@ from notebooks_lib.serving import targets
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget, endpoint_for
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.settings.sections import STAGES, Stage, Stages
+from notebooks_lib.settings.sections import Stage, Stages
+from notebooks_lib.stages import STAGES
 
 
 def test_the_settings_offer_what_the_table_has() -> None:
