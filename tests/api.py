@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import notebooks_lib
+from tests import prose
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 INTRODUCTION = """# What notebooks and scripts import
@@ -32,7 +33,7 @@ def page() -> str:
     parts = [INTRODUCTION]
     for name in sorted(notebooks_lib.__all__, key=str.lower):
         parts += _described(name, getattr(notebooks_lib, name), level=2)
-    return "\n".join(parts)
+    return prose.wrapped("\n".join(parts))
 
 
 def _described(name: str, value: Any, level: int) -> Iterator[str]:

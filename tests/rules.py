@@ -10,6 +10,7 @@ from typing import Any
 
 from notebooks_lib.notebooks import document, notebook_rules
 from notebooks_lib.notebooks.document import Notebook
+from tests import prose
 from tests.notebooks import building
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
@@ -42,7 +43,7 @@ def page() -> str:
             f"{title}\n\n```python\n{text.rstrip()}\n```\n"
             for title, text in (("Reported:", rule.bad), ("Not reported:", rule.good))
         ]
-    return "\n".join(parts)
+    return prose.wrapped("\n".join(parts))
 
 
 def example(text: str, folder: Path) -> Notebook:

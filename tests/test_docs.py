@@ -1,10 +1,13 @@
-"""The pages for people: every relative link leads somewhere, and every page is reached by one."""
+"""The pages for people: links lead somewhere, every page is reached by one, prose is wrapped, the README is short."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import prose
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -58,3 +61,24 @@ def test_python_files_that_a_page_names_exist(page: Path) -> None:
     files = [f"/{file.relative_to(ROOT).as_posix()}" for top in TREES for file in (ROOT / top).rglob("*.py")]
     named = {match.strip("`") for match in _FILE.findall(page.read_text(encoding="utf-8"))} - _EXAMPLES
     assert not [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
+
+
+@pytest.mark.parametrize("page", prose.PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_prose_is_wrapped(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert prose.wrapped(text) == text, "python -m tests.prose wraps it, make api a generated page"
+
+
+def test_only_prose_is_wrapped() -> None:
+    """Code keeps its spaces, and no word comes to begin a list."""
+    words, code = " ".join(["word"] * 30), f"`{'a  b' * 30}`"
+    page = f"# {words}\n\n| {words} |\n|---|\n\n    {words}\n\n"
+    item = textwrap.fill(words, prose.WIDTH, initial_indent="1. ", subsequent_indent="   ")
+    assert prose.wrapped(f"{page}1. {words}\n") == f"{page}{item}\n"
+    assert prose.wrapped(f"{code} {'w' * 90} + {words}").split("\n")[:2] == [code, f"{'w' * 90} + word"]
+
+
+def test_the_readme_is_short() -> None:
+    """At most 700 words, without details and blocks of code."""
+    text = re.sub(r"<details>.*?</details>", "", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    assert len(re.sub(r"^    .*", "", _FENCE.sub("", text), flags=re.MULTILINE).split()) <= 700
