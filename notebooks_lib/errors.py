@@ -125,7 +125,7 @@ class PromotionError(NbopsError, RuntimeError):
 
 @contextmanager
 def as_model_error(message: str) -> Iterator[None]:
-    """Within the block, turn any other library's exception into a ModelError that begins with `message`."""
+    """Turn any other library's exception within the block into a ModelError that begins with `message`."""
     try:
         yield
     except NbopsError:

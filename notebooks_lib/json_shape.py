@@ -17,7 +17,7 @@ def expect_keys(content: Any, kinds: Mapping[str, type | tuple[type, ...]], wher
         if key not in content:
             raise ValueError(f"'{where}{key}' is missing")
         if not isinstance(content[key], kind) or isinstance(content[key], bool):
-            expected = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+            expected = " or ".join(allowed.__name__ for allowed in (kind if isinstance(kind, tuple) else (kind,)))
             raise ValueError(f"'{where}{key}' is {type(content[key]).__name__}, expected {expected}")
 
 
@@ -26,6 +26,6 @@ def expect_format(content: Mapping[str, Any], readable: Sequence[int], *, unname
 
     `unnamed` is the format of content that names none; None: such content cannot be read.
     """
-    found = content.get("format", unnamed)
-    if isinstance(found, bool) or found not in readable:
-        raise ValueError(f"written in format {found!r}, this nbops reads {readable[-1]}")
+    version = content.get("format", unnamed)
+    if isinstance(version, bool) or version not in readable:
+        raise ValueError(f"written in format {version!r}, this nbops reads {readable[-1]}")

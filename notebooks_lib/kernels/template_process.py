@@ -235,7 +235,7 @@ class Template:
             self.forks += 1
 
     def _forget(self) -> None:
-        """In a child: close the template's descriptors."""
+        """Close the template's descriptors; called in a child."""
         self.selector.close()
         self.kernels.forget()
         for request in self.waiting:
@@ -246,7 +246,7 @@ class Template:
             self.listener.close()
 
     def _become_successor(self, names: list[str], tell: Callable[..., None]) -> None:
-        """In the successor: import the modules and take over, or end the process."""
+        """Import the modules and take over, or end the process; called in the successor."""
         try:
             os.setsid()
             listener, self.listener = self.listener, None

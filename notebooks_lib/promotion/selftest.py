@@ -112,7 +112,7 @@ def run_selftest(gate: Gate = real_gate) -> list[SelftestCheck]:
 
 
 def _equal(gate: Gate) -> Iterator[SelftestCheck]:
-    """Equal pairs, true gain zero: promoted no more often than the level allows."""
+    """Check that equal pairs, of true gain zero, are promoted no more often than the level allows."""
     answers: list[Answer] = []
     for name, metric, new, old, rows in CASES:
         random = np.random.default_rng([SEED, *map(ord, name + metric + new + old)])
@@ -144,7 +144,7 @@ def _clear(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _exact(gate: Gate) -> Iterator[SelftestCheck]:
-    """For a mean without skew the interval is the paired t test: the answer turns exactly at its critical value."""
+    """Check that the answer for a mean without skew turns at the critical value of the paired t test."""
     spread = stats.norm.ppf((np.arange(60) + 0.5) / 60)
     for uses, level, side, surely in ((1, 0.05, 1, "promote"), (10, 0.005, 1, "promote"), (10, 0.05, -1, "keep")):
         for step, expected in ((1 - 1e-6, "undecided"), (1 + 1e-6, surely)):
@@ -158,7 +158,7 @@ def _exact(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
-    """Models with errors correlated 0.999: a small steady gain shows only when they are paired."""
+    """Check that a small steady gain shows between errors correlated 0.999: it does only when they are paired."""
     random = np.random.default_rng(SEED)
     old = np.abs(random.normal(size=200)) + 1
     noise = random.normal(size=200)
@@ -170,14 +170,14 @@ def _correlated(gate: Gate) -> Iterator[SelftestCheck]:
 
 
 def _too_few_rows(gate: Gate) -> Iterator[SelftestCheck]:
-    """Too few rows, or all rows alike: undecided, however good the challenger looks."""
+    """Check that too few rows, or rows all alike, decide nothing, however good the challenger looks."""
     few = np.random.default_rng(SEED).random(29)
     yield _errors(gate, "much better on 29 rows", few, 9 + 2 * few, "undecided")
     yield _errors(gate, "much better on rows all alike", np.ones(100), np.full(100, 9.0), "undecided")
 
 
 def _rare_calls(gate: Gate) -> Iterator[SelftestCheck]:
-    """Equal precision, about two positive calls in a thousand rows against twenty: two calls are no evidence."""
+    """Check that two positive calls in a thousand rows are no evidence against twenty of equal precision."""
     random = np.random.default_rng(SEED)
     answers: list[Answer] = []
     for _ in range(RARE):

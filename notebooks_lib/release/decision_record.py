@@ -251,7 +251,7 @@ def _read_file(store: Store, run_id: str, name: str) -> dict[str, Any]:
 
 @contextmanager
 def _as_promotion_error(run_id: str, name: str) -> Iterator[None]:
-    """Within the block, turn any error into a PromotionError that names the file and the way out."""
+    """Turn any error within the block into a PromotionError that names the file and the way out."""
     try:
         yield
     except Exception as error:

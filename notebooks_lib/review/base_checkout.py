@@ -59,7 +59,7 @@ def remove_left_behind(repository: GitRepository) -> None:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that the block can clean up."""
+    """Raise KeyboardInterrupt at SIGTERM and SIGHUP within the block, as at Ctrl-C, so that it can clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

@@ -86,10 +86,11 @@ PATIENCE = 2
 
 @contextlib.contextmanager
 def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
-    """Within the block, only record SIGINT, SIGTERM and SIGHUP; the yielded function returns "interrupt" after one.
+    """Record SIGINT, SIGTERM and SIGHUP within the block instead of obeying them.
 
-    After PATIENCE signals, raise KeyboardInterrupt, so that a store that hangs cannot block the exit. Outside the main
-    thread nothing is changed, because Python delivers signals to the main thread only.
+    The yielded function returns "interrupt" after one. After PATIENCE signals, raise KeyboardInterrupt, so that a
+    store that hangs cannot block the exit. Outside the main thread nothing is changed, because Python delivers signals
+    to the main thread only.
     """
     signals: list[int] = []
 

@@ -148,7 +148,7 @@ class OrphanGuard:
 
     @staticmethod
     def _end(process: subprocess.Popen[str]) -> None:
-        """At the exit of this process, let the second one end; it kills what is left of any kernel."""
+        """Let the second process end, at the exit of this one; it kills what is left of any kernel."""
         if process.stdin is not None:
             process.stdin.close()
         process.wait(10)

@@ -84,9 +84,13 @@ class DeploymentDetail:
 
         `where` precedes the key in the message.
         """
-        known = {each.name: content[each.name] for each in fields(cls) if content.get(each.name) is not None}
-        json_shape.expect_keys(known, dict.fromkeys(known, str), where)
-        return cls(**known)
+        values = {
+            attribute.name: content[attribute.name]
+            for attribute in fields(cls)
+            if content.get(attribute.name) is not None
+        }
+        json_shape.expect_keys(values, dict.fromkeys(values, str), where)
+        return cls(**values)
 
 
 @dataclass(frozen=True)

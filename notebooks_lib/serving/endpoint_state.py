@@ -50,8 +50,8 @@ class SlotState:
 
     def as_json(self) -> dict[str, Any]:
         """Return the slot as plain values for state.json; fields that are not known are left out."""
-        known = {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
-        return {**known, "detail": self.detail.as_json()}
+        content = {name: value for name, value in asdict(self).items() if name == "example" or value not in (None, "")}
+        return {**content, "detail": self.detail.as_json()}
 
     @classmethod
     def from_json(cls, content: Any, where: str) -> Self:

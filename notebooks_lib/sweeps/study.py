@@ -271,7 +271,7 @@ def open_study(path: Path, domain: ParameterSpace | ParameterGrid, goal: Goal, p
 
 @contextmanager
 def translate_journal_errors(path: Path) -> Iterator[None]:
-    """Within the block, turn errors of the journal file, such as a full disk, into a TrackingError that names it."""
+    """Turn errors of the journal file within the block, such as a full disk, into a TrackingError that names it."""
     try:
         yield
     except OSError as error:

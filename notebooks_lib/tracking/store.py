@@ -240,7 +240,7 @@ def _greet(uri: str) -> None:
 
 @contextmanager
 def translate_store_errors(store: Store) -> Iterator[None]:
-    """Within the block, turn an MLflow error about a store that refuses or cannot be reached into a TrackingError."""
+    """Turn an MLflow error within the block, about a store that refuses or cannot be reached, into a TrackingError."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 

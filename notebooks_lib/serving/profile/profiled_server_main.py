@@ -90,7 +90,7 @@ def _load(config: ProfiledServerConfig) -> tuple[Any, Any]:
 
 
 def _serve(app: Any, listener: socket.socket) -> None:
-    """As the endpoint's server does (serving/server.py)."""
+    """Serve as the endpoint's server does (serving/server.py)."""
     import uvicorn
 
     config = uvicorn_setup.uvicorn_config(app)
