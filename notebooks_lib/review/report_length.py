@@ -34,12 +34,12 @@ class Diff:
         """Return the title and at most so many lines."""
         if not self.lines:
             return self.title
-        shown = self.lines[:most]
-        missing = report_text.count(len(self.lines) - len(shown), "more line" if shown else "line")
-        note = f"{missing} ({elsewhere})" if len(shown) < len(self.lines) else ""
+        shown = _first_lines(self.lines, most)
+        left_out = len(self.lines) - len(shown)
+        note = f"{report_text.count(left_out, 'more line' if shown else 'line')} ({elsewhere})" if left_out else ""
         if not shown:
             return f"{self.title}: {note}"
-        block = fence(shown, "diff")
+        block = fence(_with_gaps(self.lines, shown), "diff")
         if len(shown) > FOLDED:
             block = folded(report_text.count(len(shown), "line"), block)
         return _joined(self.title, block, note)
@@ -153,6 +153,34 @@ def _left_out(diffs: Sequence[Diff], elsewhere: str, noun: str = "change") -> st
     lines = sum(len(diff.lines) for diff in diffs)
     size = f" with {report_text.count(lines, 'line')}" if lines else ""
     return f"{report_text.count(len(diffs), noun)}{size} ({elsewhere})"
+
+
+def _first_lines(lines: Sequence[str], most: int) -> list[int]:
+    """Return which lines are shown, at most so many: of a hunk that is cut, removed and added ones alike."""
+    if len(lines) <= most:
+        return [*range(len(lines))]
+    starts = [place for place in range(1, len(lines)) if lines[place].startswith("@")]
+    start = max((place for place in starts if place <= most), default=0)
+    hunk = range(start, min((place for place in starts if place > start), default=len(lines)))
+    removed, added = ([place for place in hunk if lines[place].startswith(mark)] for mark in "-+")
+    if not (removed and added):
+        return [*range(most)]
+    heads = [start] if lines[start].startswith("@") else []
+    room = most - start - len(heads)
+    if room < 2:  # no room for one of each
+        return [*range(start)]
+    half = min(len(removed), max(room // 2, room - len(added)))
+    return [*range(start), *heads, *sorted([*removed[:half], *added[: room - half]])]
+
+
+def _with_gaps(lines: Sequence[str], shown: Sequence[int]) -> list[str]:
+    """Return the lines that are shown; where some between them are not, a line says how many."""
+    texts = []
+    for before, place in zip([*shown[:1], *shown], shown, strict=False):
+        if place - before > 1:
+            texts.append(f"@@ {report_text.count(place - before - 1, 'line')} left out @@")
+        texts.append(lines[place])
+    return texts
 
 
 def _first_that_fit(lengths: Sequence[int], room: int) -> int:

@@ -69,3 +69,25 @@ def test_many_notebooks_of_many_cells_show_some_of_each() -> None:
     text = fit("head", [section(name, *[8] * 25) for name in range(60)], LIMIT, WHERE)
     assert all(part.count("\n+") >= 3 for part in parts(text).values())
     assert len(parts(text)) == 60
+
+
+@pytest.mark.parametrize(
+    ("lines", "most", "shown"),
+    [
+        ("-a -b -c +A +B +C", 4, "-a -b @@1 +A +B"),
+        ("-a -b -c -d -e +A", 4, "-a -b -c @@2 +A"),
+        ("-a +A +B +C +D +E", 4, "-a +A +B +C"),
+        (". -a -b . . +A +B .", 3, "-a @@3 +A +B"),
+        ("-a +A @ -b -c +B +C", 5, "-a +A @ -b @@1 +B"),
+        ("-a +A @ -b -c +B +C", 3, "-a +A"),
+        ("-a -b -c", 2, "-a -b"),
+        ("-a +A", 1, ""),
+    ],
+)
+def test_a_diff_that_is_cut_shows_what_came_beside_what_went(lines: str, most: int, shown: str) -> None:
+    diff = Diff("title", tuple(lines.split()))
+    text = diff.render(most, WHERE)
+    short = re.sub(r"@@ (\d+) lines? left out @@", r"@@\1", text)
+    fenced = re.findall(r"^[-+@.].*", short, re.MULTILINE)
+    assert fenced == shown.split()
+    assert sum(map(int, LEFT_OUT.findall(text))) == len(diff.lines) - sum(not line.startswith("@@") for line in fenced)
