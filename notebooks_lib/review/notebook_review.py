@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -80,6 +80,13 @@ class ParameterChange:
     """Its name, default or annotation before, as written; empty for an added one."""
     head: str
     """The same now; empty for a removed one."""
+
+    @property
+    def text(self) -> str:
+        """The change in a few words: "parameter `alpha` is now `strength`"."""
+        if self.kind == "renamed":
+            return f"parameter `{self.base}` is now `{self.head}`"
+        return f"parameter `{self.name}` {self.kind}{'' if self.kind in ('added', 'removed') else ' changed'}"
 
 
 @dataclass(frozen=True)
@@ -166,18 +173,10 @@ class NotebookReview:
         if self.problem or self.note:
             return self.problem or self.note
         cells, notes = (self.diff.summary, self.diff.notes) if self.diff else ("", ())
-        parts = [cells if cells != "no source change" else "", *notes, *self._parameter_texts()]
+        parts = [cells if cells != "no source change" else "", *notes, *(change.text for change in self.parameters)]
         if self.helpers:
             parts.append("changed through " + ", ".join(helper.path for helper in self.helpers))
         return "; ".join(filter(None, parts)) or "no source change"
-
-    def _parameter_texts(self) -> Iterator[str]:
-        for change in self.parameters:
-            if change.kind == "renamed":
-                yield f"parameter `{change.base}` is now `{change.head}`"
-            else:
-                suffix = "" if change.kind in ("added", "removed") else " changed"
-                yield f"parameter `{change.name}` {change.kind}{suffix}"
 
     @property
     def changes(self) -> tuple[CellChange, ...]:

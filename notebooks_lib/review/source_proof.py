@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from notebooks_lib.errors import NotebookError, UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
+from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.review.affected_notebooks import NotebookSource, find_other_files
 from notebooks_lib.review.notebook_review import SourceProof
+from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.query import RunInfo
@@ -84,7 +87,7 @@ def explain(
     run = _newest_run(store, path, base_fingerprints)
     if run is None:
         return SourceProof()
-    return _proof(run, _differences(run, source, values, repository))
+    return _proof(run, find_differences(run, source, values, repository))
 
 
 def _proof(run: RunInfo, differences: Iterable[str]) -> SourceProof:
@@ -103,9 +106,10 @@ def _newest_run(store: Store, path: str, base_fingerprints: Collection[str]) -> 
     return next((run for run in ended if run.tags.get(Tag.SOURCE_FINGERPRINT) not in base_fingerprints), None)
 
 
-def _differences(
+def find_differences(
     run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> Iterator[str]:
+    """Yield what differs between a run's source and the one under review, each in one line."""
     explained = False
     for line in _known_differences(run, source, values, repository):
         explained = True
@@ -120,30 +124,42 @@ def _differences(
 def _known_differences(
     run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
 ) -> Iterator[str]:
-    parameters = [
-        f"that run had `{name}` {run.params[name]}, here it is {value}"
+    old = _notebook_of(run, source.notebook, repository)
+    changes = find_parameter_changes(compare_notebooks(old, source.notebook)) if old else ()
+    renamed = {change.head: change.base for change in changes if change.kind == "renamed"}
+    other_values = [
+        f"that run had `{before}` {run.params[before]}, here {f'`{name}`' if name in renamed else 'it'} is {value}"
         for name, value in {**read_schema(source.notebook).defaults, **values}.items()
-        if name in run.params and run.params[name] != str(value)
+        if (before := renamed.get(name, name)) in run.params and run.params[before] != str(value)
     ]
+    other_parameters = [f"since that run: {change.text}" for change in changes if change.kind != "default"]
     same_code = run.tags.get(Tag.CODE_SHA256) == source.notebook.code_sha256
-    if not (same_code or (parameters and _same_but_for_parameters(run, source.notebook, repository))):
+    explained = (other_values or other_parameters) and old and _same_but_for_parameters(old, source.notebook, renamed)
+    if not (same_code or explained):
         yield "since that run a code cell changed"
-    yield from parameters
+    yield from (*other_parameters, *other_values)
     if run.tags.get(Tag.LOCK_SHA256, "") != source.lock_sha256:
         yield "since that run requirements.lock changed"
 
 
-def _same_but_for_parameters(run: RunInfo, notebook: Notebook, repository: GitRepository) -> bool:
-    """Return whether the code cells are those of the run's commit but for the one with the parameters."""
-    content = _committed(repository, run.tags.get(COMMIT, ""), notebook.path)
+def _notebook_of(run: RunInfo, notebook: Notebook, repository: GitRepository) -> Notebook | None:
+    """Return the notebook at the run's commit; None if that is not what ran, or is not here."""
     try:
-        old = document.parse(notebook.path, content)
+        old = document.parse(notebook.path, _committed(repository, run.tags.get(COMMIT, ""), notebook.path))
     except NotebookError:
-        return False
-    if old.code_sha256 != run.tags.get(Tag.CODE_SHA256):  # it ran with uncommitted changes
-        return False
-    cells = ([cell.source for cell in side.code_cells if PARAMETERS_TAG not in cell.tags] for side in (old, notebook))
-    return next(cells) == next(cells)
+        return None
+    return old if old.code_sha256 == run.tags.get(Tag.CODE_SHA256) else None  # else it ran with uncommitted changes
+
+
+def _same_but_for_parameters(old: Notebook, new: Notebook, renamed: Mapping[str, str]) -> bool:
+    """Return whether the code cells are the same, but for the one with the parameters and new names of these."""
+    words = {base: head for head, base in renamed.items()}
+
+    def code(notebook: Notebook, words: Mapping[str, str]) -> list[str]:
+        cells = (cell.source for cell in notebook.code_cells if PARAMETERS_TAG not in cell.tags)
+        return [re.sub(r"\w+", lambda word: words.get(word[0], word[0]), source) for source in cells]
+
+    return code(old, words) == code(new, {})
 
 
 def _changed_helpers(run: RunInfo, source: NotebookSource, repository: GitRepository) -> list[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.review.source_proof import COMMIT, prove
+from notebooks_lib.review.affected_notebooks import NotebookSource
+from notebooks_lib.review.source_proof import COMMIT, find_differences, prove
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 from tests.git_commands import commit, make_repository
+from tests.notebooks.building import code, write
 
 SOUND = {Tag.SOURCE_FINGERPRINT: "f", Tag.GIT_DIRTY: "false", Tag.LOCK_SHA256: "l", Tag.LOCK_INSTALLED: "true"}
 
@@ -67,3 +69,36 @@ def test_a_run_that_did_not_record_its_packages_proves_nothing(repository: GitRe
         [run(), RunInfo(**{**vars(old), "tags": tags})], ["f", "f"], repository, dirty=False
     ).differences
     assert difference.startswith("the run did not record whether")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "differences"),
+    [
+        ("strength: float = 1.0", "Ridge(strength)", ["since that run: parameter `alpha` is now `strength`"]),
+        (
+            "strength: float = 2.0",
+            "Ridge(strength)",
+            ["since that run: parameter `alpha` is now `strength`", "that run had `alpha` 1.0, here `strength` is 2.0"],
+        ),
+        (
+            "strength: float = 1.0",
+            "Lasso(strength)",
+            ["since that run a code cell changed", "since that run: parameter `alpha` is now `strength`"],
+        ),
+        ("alpha: float = 1.0\nseed: int = 0", "Ridge(alpha)", ["since that run: parameter `seed` added"]),
+        ("alpha: float = 2.0", "Ridge(alpha)", ["that run had `alpha` 1.0, here it is 2.0"]),
+        ("alpha: float = 1.0", "Lasso(alpha)", ["since that run a code cell changed"]),
+    ],
+)
+def test_parameters_that_changed_after_the_run_are_named(
+    repository: GitRepository, parameters: str, model: str, differences: list[str]
+) -> None:
+    def source(parameters: str, model: str) -> NotebookSource:
+        model_cell = code(f"model = {model}\nmodel.fit(X)", id="model")
+        write(repository.root / "q.ipynb", code(parameters, "parameters", id="parameters"), model_cell)
+        return NotebookSource.read(repository.root, "q.ipynb")
+
+    ran = source("alpha: float = 1.0", "Ridge(alpha)").notebook
+    tags = {Tag.CODE_SHA256: ran.code_sha256, COMMIT: commit(repository.root), Tag.LOCK_SHA256: ""}
+    info = RunInfo("run", "", "", "1", "FINISHED", 0, {}, {"alpha": "1.0"}, tags)
+    assert list(find_differences(info, source(parameters, model), {}, repository)) == differences
