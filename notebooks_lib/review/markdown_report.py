@@ -27,9 +27,9 @@ def to_markdown(review: Review, *, figures: str = "", page: bool = True) -> str:
     elsewhere = report_text.elsewhere(page=page)
     sections, images = [], MOST_FIGURES if figures else 0
     for notebook in report_text.by_importance(review.notebooks):
-        shown = _figures(notebook.figures[:images], figures, elsewhere)
-        sections.append(_section(notebook, shown, elsewhere))
-        images -= len(notebook.figures[:images])
+        shown = notebook.figures[:images]
+        sections.append(_section(notebook, shown, figures, elsewhere))
+        images -= len(shown)
     return report_length.fit(_head(review), sections, LIMIT, elsewhere)
 
 
@@ -40,15 +40,17 @@ def _head(review: Review) -> str:
     return "\n\n".join([MARKER, *filter(None, parts)])
 
 
-def _section(notebook: NotebookReview, images: str, elsewhere: str) -> ReportSection:
+def _section(notebook: NotebookReview, images: Sequence[FigureChange], folder: str, elsewhere: str) -> ReportSection:
+    figures = "below" if len(images) == len(notebook.figures) else elsewhere
     essentials = (
         f"### {code(notebook.path)}",
         *_problems(notebook),
         prose(report_text.summary(notebook), 2 * MOST_TEXT),
-        *_numbers(notebook, elsewhere),
+        *_numbers(notebook, elsewhere, figures),
         *_findings(notebook, elsewhere),
     )
-    details = (*_parameters(notebook, elsewhere), images, _costs(notebook, elsewhere))
+    shown = _figures(images, folder, elsewhere, only_new=notebook.state == "added")
+    details = (*_parameters(notebook, elsewhere), shown, _costs(notebook, elsewhere))
     return ReportSection(
         brief=_brief(notebook),
         essentials="\n\n".join(filter(None, essentials)),
@@ -74,7 +76,7 @@ def _problems(notebook: NotebookReview) -> Iterator[str]:
             yield fence(lines(problem.last_lines[-MOST_ROWS:]), "text")
 
 
-def _numbers(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
+def _numbers(notebook: NotebookReview, elsewhere: str, where_figures: str) -> Iterator[str]:
     metrics = report_text.by_verdict(notebook.metrics)
     if metrics:
         texts = [(code(metric.name), *map(prose, report_text.figures(metric))) for metric in metrics]
@@ -88,7 +90,7 @@ def _numbers(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
     proof = prose(report_text.proof(notebook), 2 * MOST_TEXT)
     figures = report_text.figure_counts(notebook.figures)
     warned = f"⚠ {proof}" if proof and not notebook.proof.exact else proof
-    yield " · ".join(filter(None, (warned, f"{figures} ({elsewhere})" if figures else "")))
+    yield " · ".join(filter(None, (warned, f"{figures} ({where_figures})" if figures else "")))
 
 
 def _parameters(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
@@ -111,14 +113,15 @@ def _findings(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
     yield bullets(notebook.stale_text, elsewhere)
 
 
-def _figures(changes: Sequence[FigureChange], folder: str, elsewhere: str) -> str:
+def _figures(changes: Sequence[FigureChange], folder: str, elsewhere: str, *, only_new: bool) -> str:
     """Return figures side by side; their files are named by digests, so nothing of a notebook is in the links."""
     rows = []
     for change in changes:
-        sides = (("before", change.base), ("after", change.head))
+        sides = [("new", change.head)] if only_new else [("before", change.base), ("after", change.head)]
         images = (f"![{side}]({folder}/{file_name(figure)})" if figure else "" for side, figure in sides)
         rows.append((f"{change.cell} ({code(change.name, 60)})", *images))
-    return table(("figure of cell", "before", "after"), rows, elsewhere) if rows else ""
+    header = ("figure of cell", *(["new"] if only_new else ["before", "after"]))
+    return table(header, rows, elsewhere) if rows else ""
 
 
 def _costs(notebook: NotebookReview, elsewhere: str) -> str:

@@ -13,6 +13,7 @@ from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
+from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.promotion.decision import Policy
 from notebooks_lib.review import base_and_head_runs, source_proof, store_trust
 from notebooks_lib.review.affected_notebooks import (
@@ -27,7 +28,14 @@ from notebooks_lib.review.base_checkout import check_out
 from notebooks_lib.review.base_rules import BaseRules, find_base_rules
 from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
-from notebooks_lib.review.notebook_review import CostRise, MetricChange, NotebookReview, Review, SourceProof
+from notebooks_lib.review.notebook_review import (
+    CostRise,
+    FigureChange,
+    MetricChange,
+    NotebookReview,
+    Review,
+    SourceProof,
+)
 from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
 from notebooks_lib.review.run_record import RunRecord, read_run
@@ -185,7 +193,9 @@ class Reviewer:
         if old.runs:
             runs = [read_run(request.store, side.runs[0].run_id) for side in (old, new)]
             return _with_executed(replace(review, base_run=old.runs[0].run_id), *runs)
-        if base is not None and old.problem is None:
+        if base is None:
+            return replace(review, figures=_new_figures(read_run(request.store, new.runs[0].run_id)))
+        if old.problem is None:
             return replace(review, no_metrics_because=f"the base has no run of its source: {RUN_IT}")
         return review
 
@@ -210,6 +220,13 @@ def _with_executed(review: NotebookReview, base: RunRecord, head: RunRecord) -> 
     stale = find_stale_text(review.diff, base.notebook, head.notebook) if review.diff else ()
     figures = find_figure_changes(comparison.diff) if comparison.diff else ()
     return replace(review, costs=tuple(_costs(comparison)), figures=figures, stale_text=stale)
+
+
+def _new_figures(head: RunRecord) -> tuple[FigureChange, ...]:
+    """Return the figures of a notebook that has no base."""
+    if head.notebook is None:
+        return ()
+    return find_figure_changes(compare_notebooks(Notebook(head.notebook.path, ()), head.notebook))
 
 
 def _costs(comparison: RunComparison) -> Iterator[CostRise]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -266,6 +267,30 @@ def test_a_head_that_failed_is_not_explained_by_another_run(
     (notebook,) = review(capsys, code=1)["notebooks"]
     assert [problem["failure"]["error"] for problem in notebook["run_problems"]] == ["KeyError"]
     assert (notebook["proof"]["differences"], notebook["no_metrics_because"]) == ([], "")
+
+
+def test_figures_of_a_new_notebook_are_shown_without_a_base(
+    root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_store(migrated, root)
+    image = {"output_type": "display_data", "metadata": {}, "data": {"image/png": base64.b64encode(PIXEL).decode()}}
+    cells = [md("# New"), code("draw()", id="figure")]
+    path = write(root / "experimentation" / "new.ipynb", *cells)
+    store = connect(load(root, {}))
+    new = NotebookSource.read(root, "experimentation/new.ipynb")
+    tags = {Tag.SOURCE_FINGERPRINT: new.fingerprint(), Tag.CODE_SHA256: new.notebook.code_sha256, Tag.END: "FINISHED"}
+    run_id = store.client.create_run("0", tags=tags).info.run_id
+    executed = write(root.parent / path.name, cells[0], cells[1] | {"outputs": [image]})
+    store.client.log_artifact(run_id, str(executed), "notebook")
+    store.client.set_terminated(run_id, "FINISHED")
+
+    (notebook,) = review(capsys, "--select", "NB001")["notebooks"]
+    assert [(one["cell"], one["name"], one["base"]) for one in notebook["figures"]] == [(1, "figure", None)]
+    run(["review", "--select", "NB001", "--html", "report.html", "--figures", "figures"])
+    printed = capsys.readouterr().out
+    assert "figures: 1 new (below)" in printed
+    assert "| figure of cell | new |" in printed
+    assert (root / "report.html").read_text().count("<img src=") == 1
 
 
 def test_data_that_a_branch_changes_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -301,6 +301,7 @@ def test_figures_are_shown_where_their_files_were_written(tmp_path: Path) -> Non
     assert "| 7 (`figure`) |  | ![after](" in text
     assert [file.read_bytes() for file in (tmp_path / "figures").iterdir()] == [PIXEL]
     assert "![" not in to_markdown(EXAMPLE)
+    assert "figures: 1 new, 1 changed (below)" in text
 
 
 def test_images_are_few_and_only_those_of_the_folder() -> None:
