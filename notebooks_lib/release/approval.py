@@ -45,9 +45,10 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
 def approve(store: Store, model: str, *, probing: Probing | None = None) -> Rollout:
     """Approve the version that waits before a stage, and roll it out to that stage and those after it.
 
-    Raises UsageError when no version waits. Raises PromotionError when the decision is outdated: the version was
-    withdrawn from a stage, or another version became champion of prod or of a stage that this version had passed. If a
-    stage rejects the version, the approval is used up: the version does not wait any more.
+    Raises UsageError when no version waits. Raises PromotionError when nbops did not write the tag by which it waits,
+    or when the decision is outdated: the version was withdrawn from a stage, or another version became champion of prod
+    or of a stage that this version had passed. If a stage rejects the version, the approval is used up: the version
+    does not wait any more.
     """
     version = waiting_version(store, model)
     if version is None:
@@ -55,11 +56,7 @@ def approve(store: Store, model: str, *, probing: Probing | None = None) -> Roll
             registry.get(store, model, "1")  # raises, naming the models there are
         raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
     record = read_waiting_tag(version)
-    if record is None:
-        raise PromotionError(
-            f"version {version.version} of {version.model!r}: nbops did not write its tag {Tag.WAITING}; remove "
-            "the tag, and promote again: nbops promote --live"
-        )
+    assert record is not None  # it waits
     first = record.stages[0]
     rollout = Rollout(
         store,

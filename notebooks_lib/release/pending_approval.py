@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
+from notebooks_lib import json_shape
+from notebooks_lib.errors import PromotionError, reason
 from notebooks_lib.models.registry import Version
 from notebooks_lib.stages import STAGES
+from notebooks_lib.tags import Tag
+
+_SHOWN = 60
+"""Characters of a foreign tag that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +31,35 @@ class WaitingRecord:
 
 
 def read_waiting_tag(version: Version) -> WaitingRecord | None:
-    """Return the content of a version's waiting tag; None if there is none that `Rollout.wait` wrote."""
+    """Return the content of a version's waiting tag; None if it has no such tag.
+
+    Raises PromotionError, which says what was found, for a tag that `Rollout.wait` did not write.
+    """
+    if not version.waiting:
+        return None
     try:
-        content = json.loads(version.waiting or "null")
-    except (ValueError, RecursionError):
-        return None
-    kinds: dict[str, type] = {"stages": list, "compared": str, "run": str, "reason": str}
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
-        return None
+        return _from_json(json.loads(version.waiting))
+    except (ValueError, RecursionError) as error:
+        raise PromotionError(
+            f"version {version.version} of {version.model!r}: nbops did not write its tag {Tag.WAITING}: found "
+            f"{_shortened(version.waiting)!r} ({reason(error)}); remove the tag, and promote again: "
+            "nbops promote --live"
+        ) from error
+
+
+def _from_json(content: Any) -> WaitingRecord:
+    """Restore the record from plain values. Raises ValueError when one is missing or invalid."""
+    texts = ("compared", "run", "reason")
+    json_shape.expect_keys(content, {"stages": list, **dict.fromkeys(texts, str)})
     passed = content.get("passed", [])
-    if (
-        not content["stages"]
-        or not isinstance(passed, list)
-        or not all(stage in STAGES for stage in content["stages"] + passed)
-    ):
-        return None
-    texts = {key: content[key] for key in ("compared", "run", "reason")}
-    return WaitingRecord(tuple(content["stages"]), passed=tuple(passed), **texts)
+    json_shape.expect_keys({"passed": passed}, {"passed": list})
+    unknown = [stage for stage in (*content["stages"], *passed) if stage not in STAGES]
+    if unknown:
+        raise ValueError(f"unknown stage {unknown[0]!r}")
+    if not content["stages"]:
+        raise ValueError("'stages' is empty")
+    return WaitingRecord(tuple(content["stages"]), passed=tuple(passed), **{key: content[key] for key in texts})
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from notebooks_lib.errors import PromotionError, UnknownNameError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.endpoint import EndpointStatus
+from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
@@ -20,8 +23,6 @@ from notebooks_lib.tracking.release_ledger import LedgerEntry, What
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
-from notebooks_lib.errors import UnknownNameError
-from notebooks_lib.settings import Settings
 
 StepName = Literal["register", "deploy", "test", "canary", "switch"]
 REASON_LIMIT = 400
@@ -117,7 +118,9 @@ class Rollout:
         for other in registry.versions(self.store, self.model):
             if other.waiting and other.version != self.version.version:
                 registry.set_tags(self.store, other, {Tag.WAITING: ""})
-        before = read_waiting_tag(self.version)
+        before = None
+        with suppress(PromotionError):  # a tag that nbops did not write is replaced
+            before = read_waiting_tag(self.version)
         if before is None or replace(before, run=record.run, reason=record.reason) != record:
             text = json.dumps(asdict(record), ensure_ascii=False)
             write_ledger_note(self, "waiting", stage)  # first: with the tag, a repeated command would not write it
