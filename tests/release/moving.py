@@ -128,9 +128,9 @@ def die() -> None:
     raise Killed
 
 
-def forgive(store: Store, number: int) -> None:
+def forgive(store: Store, number: int, *, model: str = MODEL) -> None:
     """As if nobody had ever taken the version back: a rollback to it would do that, and move traffic."""
-    found = registry.get(store, MODEL, number)
+    found = registry.get(store, model, number)
     registry.set_tags(store, found, {Tag.WITHDRAWN_PREFIX + stage: "" for stage in found.withdrawn})
 
 

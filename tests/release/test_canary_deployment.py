@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +14,23 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promote as promote_command
 from notebooks_lib.errors import PromotionError, TrackingError, UsageError
-from notebooks_lib.models import champions, registry
-from notebooks_lib.release import approval, journal, recovery, stage_lock_and_journals, version_deployment
+from notebooks_lib.models import champions, model_files, registry
+from notebooks_lib.models.registry import Version
+from notebooks_lib.release import (
+    approval,
+    journal,
+    pending_approval,
+    recovery,
+    stage_lock_and_journals,
+    version_deployment,
+)
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout_progress import Rollout
 from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
@@ -221,37 +230,33 @@ def test_two_at_once_are_one_after_the_other(store: Store) -> None:
     CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="now").undo("only a try")
 
 
-def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def staged(store: Store) -> Store:
+    """The store with settings by which a version goes through a dev that is emptied, and waits before prod."""
     policy = Stages(
         dev=Stage(empty_after=True, endpoint="try-{model}"),
         prod=Stage(
             approval=True, require_clean=False, require_fingerprint=False, canary=(CanaryStep(mirror=100, requests=20),)
         ),
     )
-    forgive(store, 2)
-    here = connect(store.settings.model_copy(update={"stages": policy}))
-    two = registry.get(store, MODEL, 2)
+    return connect(store.settings.model_copy(update={"stages": policy}))
 
-    def go(*stages: str) -> Rollout:
-        rollout = Rollout(here, MODEL, stages, dry_run=False, reason="a test", probing=FAST)
-        rollout.version, rollout.compared = two, "1"
-        for stage in stage_rollouts(rollout):
-            for step in (stage.deploy, stage.test, stage.canary, stage.switch):
-                step()
-        return rollout
 
-    experiment = store.experiment_id(release_ledger.EXPERIMENT)
-    store.client.delete_experiment(experiment)
-    with pytest.raises(TrackingError, match="was deleted"):
-        go("prod")
-    store.client.restore_experiment(experiment)
-    assert approval.waiting_version(store, MODEL) is None  # nothing waits that the ledger does not know
+def roll_out(store: Store, *stages: str) -> Rollout:
+    rollout = Rollout(store, MODEL, stages, dry_run=False, reason="a test", probing=FAST)
+    rollout.version, rollout.compared = registry.get(store, MODEL, 2), "1"
+    for stage in stage_rollouts(rollout):
+        for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+            step()
+    return rollout
 
-    rollout = go("prod", "dev")
+
+def test_from_stage_to_stage_with_an_approval(store: Store, staged: Store) -> None:
+    rollout = roll_out(staged, "prod", "dev")
     assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)
     assert "its endpoint was freed" in str(rollout.steps[3])
     assert endpoint_for(store.settings, "try-houses").status().slots == {}
-    assert agreed(here, stage="dev") == "2"
+    assert agreed(staged, stage="dev") == "2"
     assert agreed(store) == "1"
     assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)[:4]] == [
         ("prod", "waiting"),
@@ -260,22 +265,11 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
         ("dev", "traffic"),
     ]
     with pytest.raises(PromotionError, match="may not enter test: it was not trained from a clean commit"):
-        go("dev", "test", "prod")  # and dev was not gone through again, prod was not touched
+        roll_out(staged, "dev", "test", "prod")  # and dev was not gone through again, prod was not touched
     assert agreed(store) == "1"
     assert approval.waiting_version(store, MODEL).version == "2"
 
-    one = registry.get(store, MODEL, 1)
-    champions.mark_champion(store, one, reason="elsewhere", stage="dev")
-    with pytest.raises(PromotionError, match="had passed dev, but version 1 is champion there now; promote again"):
-        approval.approve(here, MODEL)
-    champions.mark_champion(store, two, reason="again", stage="dev")
-    registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"})
-    with pytest.raises(PromotionError, match="was withdrawn from test, so its rollout cannot continue"):
-        approval.approve(here, MODEL)
-    assert agreed(store) == "1"
-    forgive(store, 2)
-
-    rollout = approval.approve(here, MODEL, probing=FAST)
+    rollout = approval.approve(staged, MODEL, probing=FAST)
     assert rollout.promoted
     asked, ours, compared = (
         int(re.search(pattern, str(rollout.steps[2])).group(1))
@@ -285,9 +279,104 @@ def test_from_stage_to_stage_with_an_approval(store: Store, capsys: pytest.Captu
     assert 0 < compared < asked
     assert agreed(store) == "2"
     assert [(each.stage, each.what) for each in release_ledger.read_entries(store, MODEL)][2] == ("prod", "approved")
-    with pytest.raises(UsageError, match="no version of 'houses' waits"):
-        approval.approve(here, MODEL)
-    assert nbops(["endpoint", "deploy", "try-houses"]) > 0  # the project's own settings know no such stage
+
+
+def test_nothing_waits_that_the_ledger_does_not_know(store: Store, staged: Store) -> None:
+    experiment = store.experiment_id(release_ledger.EXPERIMENT)
+    store.client.delete_experiment(experiment)
+    try:
+        with pytest.raises(TrackingError, match="was deleted"):
+            roll_out(staged, "prod")
+    finally:
+        store.client.restore_experiment(experiment)
+    assert approval.waiting_version(store, MODEL) is None
+
+
+@pytest.fixture
+def waiting(staged: Store) -> tuple[Store, Version, Version]:
+    """A model without an endpoint: version 1 is champion; version 2 is champion of dev and waits before prod."""
+    if "doors" not in registry.models(staged):
+        champions.mark_champion(staged, version(staged, 1.0, model="doors"), reason="the first")
+        version(staged, 2.0, model="doors")
+    one, two = (registry.get(staged, "doors", number) for number in (1, 2))
+    champions.mark_champion(staged, two, reason="passed", stage="dev")
+    forgive(staged, 2, model="doors")
+    rollout = Rollout(staged, "doors", ("prod",), dry_run=False, reason="a test")
+    rollout.version, rollout.compared, rollout.earlier = two, "1", ("dev",)
+    rollout.wait("prod")
+    return staged, one, two
+
+
+def waits_for(store: Store, found: Version, **changed: Any) -> None:
+    record = json.loads(registry.get(store, found.model, found.version).waiting) | changed
+    registry.set_tags(store, found, {Tag.WAITING: json.dumps(record)})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (
+            lambda store, one, two: champions.mark_champion(store, one, reason="elsewhere", stage="dev"),
+            PromotionError,
+            "had passed dev, but version 1 is champion there now; promote again",
+        ),
+        (
+            lambda store, one, two: waits_for(store, two, passed=["test"]),
+            PromotionError,
+            "had passed test, but it has no champion now; promote again",
+        ),
+        (
+            lambda store, one, two: registry.set_tags(store, two, {Tag.WITHDRAWN_PREFIX + "test": "true"}),
+            PromotionError,
+            "was withdrawn from test, so its rollout cannot continue",
+        ),
+        (
+            lambda store, one, two: waits_for(store, two, compared=""),
+            PromotionError,
+            "version 1 .*promote again",
+        ),
+        (
+            lambda store, one, two: registry.set_tags(store, two, {Tag.WAITING: "for Anna"}),
+            PromotionError,
+            f"did not write its tag {Tag.WAITING}: found 'for Anna' .*remove the tag, and promote again",
+        ),
+        (
+            lambda store, one, two: registry.set_tags(store, two, {Tag.WAITING: ""}),
+            UsageError,
+            "no version of 'doors' waits",
+        ),
+    ],
+    ids=["passed-lost", "passed-empty", "withdrawn", "stale", "foreign-tag", "nothing"],
+)
+def test_an_approval_that_does_not_hold_any_more_is_refused(
+    change: Callable[[Store, Version, Version], None],
+    error: type[Exception],
+    match: str,
+    waiting: tuple[Store, Version, Version],
+) -> None:
+    store, _, _ = waiting
+    change(*waiting)
+    with pytest.raises(error, match=match):
+        approval.approve(store, "doors")
+    assert champions.champion(store, "doors").version == "1"
+
+
+def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store, Version, Version]) -> None:
+    store, _, two = waiting
+    registry.set_tags(store, two, {Tag.WAITING: "for Anna"})
+    rollout = Rollout(store, "doors", ("prod",), dry_run=False, reason="again")
+    rollout.version, rollout.compared = registry.get(store, "doors", 2), "1"
+    rollout.wait("prod")
+    assert pending_approval.read_waiting_tag(registry.get(store, "doors", 2)).reason == "again"
+
+
+def test_an_endpoint_of_no_stage_has_nothing_to_deploy(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    stray, champion = endpoint_for(store.settings, "stray"), champions.champion(store, MODEL)
+    folder = model_files.local_model_folder(champion.source)
+    stray.deploy("blue", ServedVersion.in_folder(folder, version="1"), traffic=True)
+    stray.set_traffic({})
+    stray.delete_slot("blue")
+    assert nbops(["endpoint", "deploy", "stray"]) > 0
     assert "belongs to no stage" in capsys.readouterr().err
 
 
