@@ -1,4 +1,4 @@
-"""The steps of a pull request, said once: `nbops ci` and the workflows run the same commands. It runs nothing."""
+"""List the steps of a pull request, which `nbops ci` and the workflows both run. It runs nothing."""
 
 from __future__ import annotations
 

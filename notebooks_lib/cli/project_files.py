@@ -51,7 +51,7 @@ class Written:
 
     new: tuple[str, ...]
     existing: Mapping[str, str]
-    """Files that were there with other content -> what they lack, empty if that cannot be said."""
+    """Files that were there with other content -> what they lack, empty if that is not known."""
 
 
 def project_name(folder: Path) -> str:

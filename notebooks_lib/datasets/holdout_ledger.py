@@ -176,7 +176,7 @@ class HoldoutLedger:
     def add_use(self, rows: HoldoutRows, question: str, *, level: float, reader: str) -> str:
         """Record a use of all these rows, at the test level `level`, and return the id of its run.
 
-        `reader` says for whom. Rows may be read only after this call.
+        `reader` is the purpose, such as "promotion of houses". Rows may be read only after this call.
         """
         self._list(rows)
         tags = {Tag.HOLDOUT_QUESTION: question, Tag.HOLDOUT_LEVEL: repr(level), Tag.HOLDOUT_READER: reader}

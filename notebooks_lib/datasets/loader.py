@@ -83,8 +83,8 @@ def read(ref: str, settings: Settings) -> Dataset:
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:
     """Return the holdout of a dataset. Only `holdout_budget.holdout_use` calls this, once it has counted the use.
 
-    `reader` says for whom the holdout is read. Each call adds a line to .nbops/holdout.jsonl, which is for people only:
-    the count of uses is kept in the tracking store.
+    `reader` is the purpose, such as "promotion of houses". Each call adds a line to .nbops/holdout.jsonl, which is for
+    people only: the count of uses is kept in the tracking store.
     """
     settings = settings or here()
     opened = open_table(ref, settings)

@@ -76,7 +76,7 @@ def parse_targets(texts: Sequence[str], folder: Path) -> tuple[DiffTarget, DiffT
 
 
 def _parse_all(texts: Sequence[str], folder: Path) -> list[DiffTarget]:
-    """Return the targets of all words. A word that names nothing beside a run is said to be no run."""
+    """Return the targets of all words. Beside a run, a word that names nothing is reported as an unknown run."""
     targets: list[DiffTarget] = []
     wrong: dict[str, errors.UsageError] = {}
     for text in texts:

@@ -86,7 +86,7 @@ class Reviewer:
             notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
             faults_only = any(self._options(notebook.diff.head).faults_only for notebook in notebooks if notebook.diff)
         no_runs = self._no_runs()
-        if no_runs:  # said once, not of each notebook
+        if no_runs:  # reported once, not for each notebook
             notebooks = [
                 replace(notebook, no_metrics_because="") if notebook.no_metrics_because == no_runs else notebook
                 for notebook in notebooks

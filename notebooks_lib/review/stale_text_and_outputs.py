@@ -32,7 +32,7 @@ def _stale_words(diff: NotebookDiff) -> Iterator[str]:
         if change.base and change.head and change.head.kind == change.base.kind == "markdown":
             words = [word for word in _in_backticks(change.head) if word in gone and word in _in_backticks(change.base)]
             if words:
-                yield f"text in {change.head.label} still speaks of {', '.join(f'`{word}`' for word in words)}"
+                yield f"text in {change.head.label} still mentions {', '.join(f'`{word}`' for word in words)}"
 
 
 def _stale_outputs(diff: NotebookDiff, base_run: Notebook | None, head_run: Notebook | None) -> Iterator[str]:

@@ -85,7 +85,7 @@ RIDGE = NotebookReview(
     ),
     proof=SourceProof("0f3e9c61", "d3f11a18" * 8, "d79546b7" * 5),
     base_run="1893d4fc",
-    stale_text=("text in cell 3 (`about-model`) still speaks of `alpha`",),
+    stale_text=("text in cell 3 (`about-model`) still mentions `alpha`",),
     figures=(FigureChange(7, "figure", None, PIXEL), FigureChange(4, "model", PIXEL, PIXEL)),
 )
 BOOSTING = NotebookReview(

@@ -126,7 +126,7 @@ def test_numbers_proof_and_diff_of_one_notebook() -> None:
         "| metric | base | head | gain on the same 79 validation rows, 95 % |  |",
         "| `rmse` | 59.21 | 59.16 | +0.05 (−0.46 … +0.57) | no difference found |",
         "from exactly this source (fingerprint `d3f11a18`, commit `d79546b7`, clean) · figures: 1 new, 1 changed (in the page)",
-        "- text in cell 3 (`about-model`) still speaks of `alpha`",
+        "- text in cell 3 (`about-model`) still mentions `alpha`",
         "**cell 4 (`model`)** edited",
         "-model = make_pipeline(StandardScaler(), Ridge(alpha=alpha))",
         "+model = make_pipeline(StandardScaler(), Lasso(alpha=strength))",

@@ -84,7 +84,7 @@ def test_the_page_has_everything_of_the_example() -> None:
         "+0.05 (−0.46 … +0.57)",
         "from exactly this source (fingerprint d3f11a18, commit d79546b7, clean)",
         "not shown to be from this source: requirements.lock is another one",
-        "cell 3 (about-model) still speaks of alpha",
+        "cell 3 (about-model) still mentions alpha",
         "+model = make_pipeline(StandardScaler(), Lasso(alpha=strength))",
         "return float(np.sqrt(np.mean((truth - predicted) ** 2)))",
         "Figures: 1 new, 1 changed",

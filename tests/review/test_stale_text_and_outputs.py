@@ -41,12 +41,12 @@ def stale(base: list[dict[str, Any]], head: list[dict[str, Any]], *runs: Noteboo
 )
 def test_text_that_still_speaks_of_what_is_gone(head: Any, words: list[str]) -> None:
     names = ", ".join(f"`{word}`" for word in words)
-    assert stale([ABOUT, FIT], head) == ((f"text in cell 0 (`about`) still speaks of {names}",) if words else ())
+    assert stale([ABOUT, FIT], head) == ((f"text in cell 0 (`about`) still mentions {names}",) if words else ())
 
 
 def test_the_example_of_the_documentation() -> None:
     (line,) = find_stale_text(compare_notebooks(BASE, HEAD))
-    assert line == "text in cell 3 (`about-model`) still speaks of `alpha`"
+    assert line == "text in cell 3 (`about-model`) still mentions `alpha`"
 
 
 def printed(text: str) -> dict[str, Any]:
