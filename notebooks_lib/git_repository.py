@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,8 @@ from notebooks_lib import errors
 LINK_MODE = "120000"
 FETCH_ALL = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
 """Mends a clone that has a part of the history only, also one that knows a single branch, as CI makes them."""
+FETCH_CONTENT = "git fetch --refetch --no-filter origin"
+"""Mends a partial clone, which lacks the content of files; without `--no-filter`, git leaves it out again."""
 _TWO_FILES = "compare two files: nbops diff A.ipynb B.ipynb"
 _STATES = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "modified", "U": "unmerged"}
 FileState = Literal["added", "deleted", "modified", "renamed", "unmerged", "untracked"]
@@ -131,14 +133,22 @@ class GitRepository:
     def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
         """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree."""
         commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
-        options = ("--raw", "-z", "--no-abbrev", "-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
-        raw = _git(self.root, "diff", *options, *commits, "--", f":(top,glob){pattern}")
+        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
+        files = (*commits, "--", f":(top,glob){pattern}")
+        try:
+            raw = _git(self.root, "diff", *options, "--find-renames", *files)
+        except errors.UsageError:  # a clone that lacks content cannot say what is like what
+            raw = _git(self.root, "diff", *options, "--find-renames=100%", *files)
         changed = _changed(raw.decode("utf-8", "surrogateescape").split("\0"))
         return [file if head or not file.head else replace(file, head=replace(file.head, blob="")) for file in changed]
 
-    def tracked_files(self, pattern: str) -> list[str]:
-        """Return the files that match `pattern` and are in git's index, even if the work tree lacks them."""
-        names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":(top,glob){pattern}").split(b"\0")
+    def tracked_files(self, pattern: str, *, attribute: str = "") -> list[str]:
+        """Return the files that match `pattern` and are in git's index, even if the work tree lacks them.
+
+        `attribute` selects those that have it in .gitattributes, such as "filter=lfs".
+        """
+        magic = f"top,glob,attr:{attribute}" if attribute else "top,glob"
+        names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":({magic}){pattern}").split(b"\0")
         return sorted({name.decode("utf-8", "surrogateescape") for name in names if name})
 
     def tracks(self, path: Path) -> bool:
@@ -163,10 +173,17 @@ class GitRepository:
     def blobs(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """Yield the content of the git objects `names`, or None for one that this clone lacks.
 
-        A single git process reads them all.
+        A single git process reads them all; another one goes on where it ends, because it cannot fetch what it lacks.
         """
+        rest, ended = iter(names), False
+        while not ended:
+            ended = yield from self._blobs_of_one_process(rest)
+
+    def _blobs_of_one_process(self, names: Iterator[str]) -> Generator[bytes | None, None, bool]:
+        """Yield contents; return whether all names are read."""
         command = ["git", "-C", str(self.root), "cat-file", "--batch"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        pipe, silent = subprocess.PIPE, subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=silent) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             for name in names:
@@ -174,6 +191,30 @@ class GitRepository:
                 process.stdin.flush()
                 header = process.stdout.readline().split()
                 yield process.stdout.read(int(header[2]) + 1)[:-1] if len(header) == 3 else None
+                if not header:
+                    return False
+        return True
+
+    def why_missing(self, blob: str) -> str:
+        """Return why the content of a git object is not in this clone, with the command that gets it, in one line."""
+        try:
+            _git(self.root, "cat-file", "blob", blob)
+        except errors.UsageError as error:
+            return f"its content is not in this clone ({error}); `{FETCH_CONTENT}` gets it"
+        return "its content was not in this clone: try again"
+
+    def missing_files(self, commit: str) -> list[str]:
+        """Return the files of a commit whose content this clone lacks. Nothing is fetched."""
+        options = ("--no-walk", "--objects", "--missing=print")
+        objects = _git(self.root, "rev-list", *options, commit).decode("utf-8", "surrogateescape").splitlines()
+        missing = {name.removeprefix("?") for name in objects if name.startswith("?")}
+        return [path for path, blob in self.files(commit).items() if blob in missing] if missing else []
+
+    def files(self, commit: str) -> dict[str, str]:
+        """Return the files of a commit: path -> the object's name."""
+        entries = _git(self.root, "ls-tree", "-r", "-z", "--full-tree", commit).decode("utf-8", "surrogateescape")
+        pairs = (entry.partition("\t") for entry in entries.split("\0") if entry)
+        return {path: about.split()[2] for about, _, path in pairs}
 
     def _commit(self, revision: str) -> str | None:
         if not revision or "\0" in revision:

@@ -55,6 +55,22 @@ def test_files_that_differ_between_commits_or_from_the_work_tree(root):
     assert states(repository, "HEAD", None) == {}
 
 
+def test_a_clone_without_content_that_cannot_fetch_any_tells_what_it_lacks(root, tmp_path):
+    (root / "edited.ipynb").rename(root / "moved.ipynb")
+    (root / "moved.ipynb").write_text(f"new\n{TEXT}")
+    (root / "new.ipynb").write_text("new")
+    commit(root)
+    git(root, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", root.as_uri(), str(tmp_path / "clone"))
+    root.rename(tmp_path / "gone")
+    clone = GitRepository(tmp_path / "clone")
+    assert states(clone, "HEAD~1", "HEAD")["moved.ipynb"] == ("added", None), "nothing tells what it was"
+    assert clone.missing_files("HEAD~1") == ["edited.ipynb"]
+    here, lacking = clone.find_file("HEAD", "new.ipynb").blob, clone.find_file("HEAD~1", "edited.ipynb").blob
+    assert list(clone.blobs([here, lacking, here, lacking])) == [b"new", None, b"new", None]
+    assert clone.why_missing(lacking).endswith("; `git fetch --refetch --no-filter origin` gets it")
+
+
 def test_without_a_commit_there_is_no_default_branch_to_name(tmp_path):
     repository = GitRepository.find(make_repository(tmp_path / "new"))
     with pytest.raises(errors.UsageError, match="has no commit yet: nothing to compare with"):

@@ -8,15 +8,15 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from notebooks_lib import process_identity
-from notebooks_lib.errors import NbopsError
-from notebooks_lib.git_repository import GitRepository
+from notebooks_lib.errors import NbopsError, UsageError
+from notebooks_lib.git_repository import FETCH_CONTENT, GitRepository
 
 PREFIX = "nbops-review-"
 """What the name of a scratch folder begins with; the number of its process follows."""
@@ -26,24 +26,61 @@ _NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 """A hook of the repository must not run because somebody reviews it."""
 
 
+_NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
+"""Files of Git LFS stay pointers."""
+_FETCH_LFS = "git lfs fetch --all"
+
+OnMissing = Callable[[Sequence[str], str], None]
+"""Takes the files that this clone lacks, and git's reason with the command that gets them."""
+
+
 @contextmanager
-def check_out(repository: GitRepository, commit: str) -> Iterator[Path]:
+def check_out(
+    repository: GitRepository, commit: str, on_missing: OnMissing = lambda files, reason: None
+) -> Iterator[Path]:
     """Yield the root of a work tree that holds `commit`. It is always removed afterwards, also on Ctrl-C and SIGTERM.
 
-    Work trees that killed reviews left behind are removed first. Raises NbopsError when git cannot write the work tree.
+    Work trees that killed reviews left behind are removed first. Files whose content this clone lacks are left out, or
+    are pointers of Git LFS, and `on_missing` gets them. Raises NbopsError when git cannot write the work tree.
     """
     remove_left_behind(repository)
     with interrupted_by_signals():
         scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
         try:
             (scratch / _OWNER).write_text(process_identity.birth())
-            options = ("--quiet", "--detach", str(scratch / _TREE), commit)
-            problem = _git(repository, *_NO_HOOKS, "worktree", "add", *options)
+            problem = _git(repository, *_add(scratch / _TREE, commit))
             if problem:
-                raise NbopsError(f"commit {commit[:8]} cannot be checked out: {problem}")
+                missing, mend = _write_what_is_here(repository, commit, scratch / _TREE, problem)
+                if not missing:
+                    raise NbopsError(f"commit {commit[:8]} cannot be checked out: {problem}")
+                on_missing(missing, f"{problem}; `{mend}` gets them")
             yield scratch / _TREE
         finally:
             _remove(repository, scratch)
+
+
+def _add(tree: Path, commit: str, *options: str) -> tuple[str, ...]:
+    return (*_NO_HOOKS, "worktree", "add", "--quiet", "--detach", *options, str(tree), commit)
+
+
+def _write_what_is_here(repository: GitRepository, commit: str, tree: Path, problem: str) -> tuple[list[str], str]:
+    """Write the files that this clone has; return the others, and the command that gets them.
+
+    Without any, what went wrong is something else, and nothing is written.
+    """
+    if " lfs " in problem and not _git(repository, *_NO_LFS, *_add(tree, commit)):
+        return GitRepository(tree).tracked_files("**", attribute="filter=lfs"), _FETCH_LFS
+    try:
+        missing = repository.missing_files(commit)
+        here = sorted({*repository.files(commit)} - {*missing})
+    except UsageError:
+        return [], ""
+    if not missing or _git(repository, *_add(tree, commit, "--no-checkout")):
+        return [], ""
+    inside = GitRepository(tree)
+    names = "\0".join(here).encode("utf-8", "surrogateescape")
+    failed = _git(inside, "read-tree", commit) or _git(inside, *_NO_LFS, "checkout-index", "-z", "--stdin", stdin=names)
+    return ([] if failed else missing), FETCH_CONTENT
 
 
 def remove_left_behind(repository: GitRepository) -> None:
@@ -100,10 +137,11 @@ def _remove(repository: GitRepository, scratch: Path) -> None:
         shutil.rmtree(scratch)
 
 
-def _git(repository: GitRepository, *arguments: str) -> str:
+def _git(repository: GitRepository, *arguments: str, stdin: bytes = b"") -> str:
     """Run git; return the last line of what went wrong, empty if nothing did."""
     command = ["git", "-C", str(repository.root), *arguments]
-    done = subprocess.run(command, capture_output=True, env={**os.environ, "LC_ALL": "C"}, check=False)
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     ended = f"git ended with {done.returncode}"  # below zero: it was killed by a signal
     return (lines or [ended])[-1].removeprefix("fatal: ") if done.returncode else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebook
 from notebooks_lib.review.diff_targets import FileTarget, RevisionTarget, find_repository
 
 if TYPE_CHECKING:
-    from notebooks_lib.git_repository import ChangedFile, FileState, GitRepository
+    from notebooks_lib.git_repository import ChangedFile, FileState, FileVersion, GitRepository
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PATTERN = "**/*.ipynb"
 
 
@@ -117,12 +117,13 @@ def _read(target: FileTarget | RevisionTarget, folder: Path) -> Notebook:
     if isinstance(target, FileTarget):
         if str(target.path) == os.devnull:  # as git calls its tools for a file that one side lacks
             return Notebook(target.path, ())
-        return dataclasses.replace(document.read(folder / target.path), path=target.path)
+        return replace(document.read(folder / target.path), path=target.path)
     repository = find_repository(folder)
     version = repository.find_file(target.revision, target.path)
     if version.is_link:
         raise errors.NotebookError(f"{target}: is a link: name the file that it leads to")
-    return _parsed(next(repository.blobs([version.blob])), Path(str(target)))
+    content = next(repository.blobs([version.blob]))
+    return _version(repository, replace(version, path=str(target)), content)
 
 
 def _changed_notebook(
@@ -134,13 +135,13 @@ def _changed_notebook(
     if note := _note_on_links(repository, file):
         return NotebookChange(path, file.state, old_path, note=note)
     try:
-        before = _parsed(base, Path(old_path or path)) if file.base else Notebook(Path(path), ())
+        before = _version(repository, file.base, base) if file.base else Notebook(Path(path), ())
         if file.head is None:
             after = Notebook(Path(path), ())
         elif file.head.blob:
-            after = _parsed(head, Path(path))
+            after = _version(repository, file.head, head)
         else:
-            after = dataclasses.replace(document.read(repository.root / path), path=Path(path))
+            after = replace(document.read(repository.root / path), path=Path(path))
     except errors.NotebookError as error:
         problem = str(error).removeprefix(f"{repository.root}{os.sep}")
         return NotebookChange(path, file.state, old_path, problem=problem)
@@ -159,7 +160,11 @@ def _note_on_links(repository: GitRepository, file: ChangedFile) -> str:
     return f"{now}; what it leads to is compared where it lies"
 
 
-def _parsed(content: bytes | None, path: Path) -> Notebook:
+def _version(repository: GitRepository, version: FileVersion, content: bytes | None) -> Notebook:
     if content is None:
-        raise errors.NotebookError(f"{path}: its content is not in this clone: git fetch --refetch gets it")
-    return document.parse(path, content)
+        raise errors.NotebookError(f"{version.path}: {repository.why_missing(version.blob)}")
+    if content.startswith(LFS_POINTER):
+        raise errors.NotebookError(
+            f"{version.path}: git holds a pointer of Git LFS in place of it, so nothing to compare"
+        )
+    return document.parse(Path(version.path), content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -201,6 +201,15 @@ class NotebookReview:
 
 
 @dataclass(frozen=True)
+class MissingFiles:
+    """Files of the base whose content is not in this clone."""
+
+    paths: Sequence[str] = ()
+    reason: str = ""
+    """Git's reason, and the command that gets them."""
+
+
+@dataclass(frozen=True)
 class Review:
     """The review of a pull request: all notebooks that changed."""
 
@@ -220,6 +229,7 @@ class Review:
     """Changed files that notebooks may read, and whose change makes no notebook count as changed."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Notebooks of which only the place changed: where they were -> where they are."""
+    missing: MissingFiles = MissingFiles()
     no_runs: str = ""
     """Why no notebook has numbers, in one line, where all have the same reason."""
     faults_only: bool = False
@@ -245,6 +255,7 @@ class Review:
             "only_outputs": list(self.only_outputs),
             "other_files": list(self.other_files),
             "renamed": dict(self.renamed),
+            "missing": plain(self.missing),
             "no_runs": self.no_runs,
             "faults_only": self.faults_only,
             "check_changed": list(self.check_changed),

@@ -93,6 +93,9 @@ def circumstances(review: Review) -> list[str]:
         lines.append("this branch is at its base: name another one, as in `nbops review HEAD~1` for the last commit")
     if review.no_runs:
         lines.append(f"no numbers ({review.no_runs})")
+    shown = {path for one in review.notebooks for path in (one.path, one.old_path)}
+    if missing := [f"`{path}`" for path in review.missing.paths if path not in shown]:
+        lines.append(f"files of the base that this clone lacks: {listed(missing, 5)}; {review.missing.reason}")
     if review.check_changed:
         names = " and ".join(f"`[check] {name}`" for name in review.check_changed)
         lines.append(f"{names}: not as at the base, whose rules count for the findings")

@@ -32,6 +32,7 @@ from notebooks_lib.review.notebook_review import (
     CostRise,
     FigureChange,
     MetricChange,
+    MissingFiles,
     NotebookReview,
     Review,
     SourceProof,
@@ -80,7 +81,8 @@ class Reviewer:
         commit = self.repository.merge_base(base, "HEAD")
         state = provenance.git_state(self.repository.root)
         self._dirty = state is None or state.dirty
-        with check_out(self.repository, commit) as tree:
+        missing: list[MissingFiles] = []
+        with check_out(self.repository, commit, lambda *found: missing.append(MissingFiles(*found))) as tree:
             self._tree = tree
             changes = find_fingerprint_changes(self.repository, commit, tree)
             notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
@@ -102,6 +104,7 @@ class Reviewer:
             other_files=find_other_files(self.repository, commit, None),
             renamed=changes.renamed,
             no_runs=no_runs,
+            missing=missing[0] if missing else MissingFiles(),
             faults_only=faults_only,
             check_changed=tuple(sorted({name for rules in self._rules.values() for name in rules.changed})),
         )

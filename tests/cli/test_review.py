@@ -377,6 +377,32 @@ def test_damaged_notebooks_do_not_stop_the_others(root: Path, capsys: pytest.Cap
     assert problems["two.ipynb"] == problems["r.ipynb"] == ""
 
 
+def test_a_clone_that_lacks_content_of_the_base_reviews_the_rest(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(root, "config", "uploadpack.allowFilter", "true")
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    (root / "experimentation" / "helpers.py").write_text(HELPER + "\n")
+    write(root / "new.ipynb", code("y = z", id="new"))
+    commit(root)
+    clone = tmp_path / "partial"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--branch", "change", root.as_uri(), str(clone))
+    root.rename(tmp_path / "offline")
+    monkeypatch.chdir(clone)
+    content = review(capsys, "origin/main", code=1)
+    new, old = sorted(content["notebooks"], key=lambda one: str(one["problem"]))
+    assert "F821" in {finding["code"] for finding in new["new_findings"]}
+    assert old["problem"].startswith("experimentation/ridge.ipynb: its content is not in this clone (git cat-file: ")
+    assert old["problem"].endswith("; `git fetch --refetch --no-filter origin` gets it")
+    assert run(["review", "origin/main"]) == 1
+    printed = capsys.readouterr().out
+    assert "files of the base that this clone lacks: `experimentation/helpers.py`; could not fetch" in printed
+    assert git(clone, "worktree", "list").count("\n") == 0
+    (tmp_path / "offline").rename(root)
+    git(clone, "fetch", "--quiet", "--refetch", "--no-filter", "origin")
+    assert not any(notebook["problem"] for notebook in review(capsys, "origin/main", code=1)["notebooks"])
+
+
 def test_a_link_and_another_language_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(root, "switch", "--quiet", "main")
     cells = [code("x = 1", id="a")]

@@ -56,6 +56,20 @@ def test_the_base_is_there_and_then_gone(repository: GitRepository) -> None:
     assert left(repository) == []
 
 
+def test_what_git_lfs_cannot_get_stays_a_pointer_and_is_named(repository: GitRepository) -> None:
+    (repository.root / ".gitattributes").write_text("*.csv filter=lfs\n")
+    (repository.root / "data.csv").write_text("version https://git-lfs.github.com/spec/v1\n")
+    commit(repository.root)
+    for key, value in (("clean", "cat"), ("smudge", "false"), ("required", "true")):
+        git(repository.root, "config", f"filter.lfs.{key}", value)
+    missing: list[object] = []
+    with check_out(repository, "HEAD", lambda *found: missing.extend(found)) as tree:
+        assert (tree / "data.csv").read_text().startswith("version ")
+        assert (tree / "a.txt").read_text() == "one"
+    assert missing == [["data.csv"], "data.csv: smudge filter lfs failed; `git lfs fetch --all` gets them"]
+    assert left(repository) == []
+
+
 def test_what_git_cannot_write_is_one_line(repository: GitRepository) -> None:
     says = "^commit 01234567 cannot be checked out: .*0123456789$"
     with pytest.raises(NbopsError, match=says), check_out(repository, "0123456789"):
