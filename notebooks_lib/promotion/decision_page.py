@@ -35,14 +35,14 @@ def decision_page(
     decision: Decision,
     about: ModelCard,
     *,
-    made: str,
+    origin: str,
     stages: Sequence[str] = STAGES[-1:],
     dry_run: bool = False,
     links: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the decision as an HTML page. It is made before any stage changes.
 
-    `about` is the challenger's model card, `made` a text with time and author. `stages` and `dry_run` say what would
+    `about` is the challenger's model card, `origin` a text with time and author. `stages` and `dry_run` say what would
     follow. `links` are pairs of label and address.
     """
     evidence, uses = decision.evidence, decision.evidence.uses
@@ -57,7 +57,7 @@ def decision_page(
         hidden=HIDDEN,
         keep_level=KEEP,
         links=links,
-        made=made,
+        origin=origin,
         marks=MARKS,
         meaning=_meaning(decision, stages, dry_run=dry_run),
         metrics=_metrics(evidence),

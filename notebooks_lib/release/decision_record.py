@@ -215,7 +215,7 @@ def _card(store: Store, run_id: str, release: Release, candidates: Candidates) -
     about = model_facts.collect_model_card(store, decision, candidates)
     rollout = release.rollout
     page = decision_page.decision_page(
-        decision, about, made=origin, stages=rollout.names, dry_run=rollout.dry_run, links=links
+        decision, about, origin=origin, stages=rollout.names, dry_run=rollout.dry_run, links=links
     )
     store.client.log_text(run_id, page, CARD)
     if release.promoting and version is not None and not release.rollout.dry_run:

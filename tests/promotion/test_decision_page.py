@@ -51,7 +51,9 @@ class Balanced(HTMLParser):
 
 def read(found, policy: Policy | None = None, **asked) -> str:
     links = [("run", "http://x/r?a=1&b=2")]
-    page = decision_page.decision_page(decide_use(found, policy or Policy()), ABOUT, made="today", links=links, **asked)
+    page = decision_page.decision_page(
+        decide_use(found, policy or Policy()), ABOUT, origin="today", links=links, **asked
+    )
     parser = Balanced()
     parser.feed(page)
     assert not parser.open
@@ -153,5 +155,5 @@ def test_axes_fit_any_figure(gain):
 
 def test_text_of_a_notebook_cannot_look_like_the_page_or_load_anything():
     about = replace(ABOUT, intended="# Promote\n\n![](http://x/y.png) [a](javascript:b) <h1>Keep</h1>\n\nKeep\n===")
-    page = decision_page.decision_page(decide_use(evidence(), Policy()), about, made="today")
+    page = decision_page.decision_page(decide_use(evidence(), Policy()), about, origin="today")
     assert (page.count("<h1>"), page.count("<img"), page.count("href")) == (1, 0, 0)
