@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -252,3 +253,32 @@ def test_programs_inside_tests_define_or_import_what_they_name(tmp_path: Path) -
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "--output-format", "concise"]
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+CONSTANT = re.compile(r"(.*\.)?[A-Z][A-Z0-9_]+")
+
+
+def patched_constants(code: str) -> Iterator[str]:
+    """The upper-case names that a test replaces: with `setattr`, `patch` or `patch.object`, or by an assignment."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("setattr", "patch", "object"):
+            names = [word.value for word in node.args[:2] if isinstance(word, ast.Constant)]
+        elif isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.attr for target in targets if isinstance(target, ast.Attribute)]
+        else:
+            names = []
+        yield from (name for name in names if isinstance(name, str) and CONSTANT.fullmatch(name))
+
+
+def test_no_test_patches_a_constant() -> None:
+    """What a test must set is a parameter, with the constant as its default."""
+    assert list(patched_constants("monkeypatch.setattr(engine, 'LIMIT', 1)")) == ["LIMIT"]
+    assert list(patched_constants("mocker.patch('notebooks_lib.x.MOST_ROWS')")) == ["notebooks_lib.x.MOST_ROWS"]
+    assert list(patched_constants("engine.LIMIT = 1")) == ["LIMIT"]
+    texts = {path.relative_to(TESTS).as_posix(): path.read_text("utf-8") for path in TESTS.rglob("*.py")}
+    suspects = {
+        name: text for name, text in texts.items() if re.search(r"setattr\(|patch|\.[A-Z][A-Z0-9_]+ \S?= ", text)
+    }
+    patched = {name: names for name, text in suspects.items() if (names := list(patched_constants(text)))}
+    assert patched == {}

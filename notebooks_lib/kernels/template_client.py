@@ -42,21 +42,27 @@ class KernelRequest:
     stderr: Any = None
 
 
-def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProcess:
+def fork_kernel(
+    request: KernelRequest,
+    preferences: Preferences,
+    *,
+    timeout: float = template_manager.FORK_TIMEOUT,
+    protocol: int = template_protocol.PROTOCOL,
+) -> ForkedProcess:
     """Return a running kernel, forked from the template that fits the request; start the template if necessary.
 
-    Raises template_manager.Unavailable when no template can fork it.
+    It waits at most `timeout` seconds for an answer. `protocol` is the one that this process speaks. Raises
+    template_manager.Unavailable when no template can fork it.
     """
     _, arguments = _split(request)
+    asked = vars(_fork_request(request, arguments, preferences, protocol))
     for path, connection in _attempts(request, preferences):
         with contextlib.ExitStack() as cleaning:
             cleaning.callback(connection.close)
             fds, pipes = _streams(request, cleaning)
-            connection.settimeout(template_manager.FORK_TIMEOUT)
+            connection.settimeout(timeout)
             try:
-                template_protocol.send_message(
-                    connection, {"op": "fork", **vars(_fork_request(request, arguments, preferences))}, fds
-                )
+                template_protocol.send_message(connection, {"op": "fork", **asked}, fds)
                 answer, received = template_protocol.receive_message(connection)
                 if "pid" in answer:
                     template_protocol.send_message(
@@ -64,7 +70,7 @@ def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProce
                     )  # to the kernel itself, which waits for this
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
-                    raise _silent(path) from error
+                    raise _silent(path, timeout) from error
                 continue  # the template has just left
             if "stale" in answer:
                 continue
@@ -77,13 +83,15 @@ def fork_kernel(request: KernelRequest, preferences: Preferences) -> ForkedProce
     raise template_manager.Unavailable("templates left one after the other")
 
 
-def _attempts(request: KernelRequest, preferences: Preferences) -> Iterator[tuple[Path, socket.socket]]:
+def _attempts(
+    request: KernelRequest, preferences: Preferences, most: int = template_manager.MOST
+) -> Iterator[tuple[Path, socket.socket]]:
     """Yield the fitting template's socket and a connection to it, ATTEMPTS times; start the template if need be."""
     interpreter, _ = _split(request)
     path, environment = _template(request, interpreter, preferences)
     for _ in range(ATTEMPTS):
         connection = template_manager.connect(path)
-        yield path, connection or template_manager.start(path, interpreter, environment, preferences)
+        yield path, connection or template_manager.start(path, interpreter, environment, preferences, most=most)
 
 
 def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
@@ -102,16 +110,17 @@ def is_ready(request: KernelRequest, preferences: Preferences) -> bool:
         return False
 
 
-def wait_for_template(request: KernelRequest, preferences: Preferences) -> None:
+def wait_for_template(request: KernelRequest, preferences: Preferences, *, most: int = template_manager.MOST) -> None:
     """Wait until the template for this request has imported what the project uses; start it if necessary.
 
-    Raises template_manager.Unavailable when no template can serve the request.
+    Beyond `most` templates, the longest idle one is stopped. Raises template_manager.Unavailable when no template can
+    serve the request.
     """
-    for path, connection in _attempts(request, preferences):
+    for path, connection in _attempts(request, preferences, most):
         try:
             answer = _wait(connection, preferences, template_manager.FORK_TIMEOUT)
         except TimeoutError as error:
-            raise _silent(path) from error
+            raise _silent(path, template_manager.FORK_TIMEOUT) from error
         except (OSError, EOFError):
             continue  # the template has just left
         if "stale" not in answer:
@@ -127,10 +136,10 @@ def _wait(connection: socket.socket, preferences: Preferences, seconds: float) -
         return template_protocol.receive_message(connection)[0]
 
 
-def _silent(path: Path) -> template_manager.Unavailable:
+def _silent(path: Path, timeout: float) -> template_manager.Unavailable:
     """Remove the socket of a silent template: it leaves when it wakes up, and the next client starts another."""
     path.unlink(missing_ok=True)
-    return template_manager.Unavailable(f"the template did not answer within {template_manager.FORK_TIMEOUT:g} s")
+    return template_manager.Unavailable(f"the template did not answer within {timeout:g} s")
 
 
 def _template(
@@ -205,7 +214,7 @@ def _streams(request: KernelRequest, cleaning: contextlib.ExitStack) -> tuple[li
 
 
 def _fork_request(
-    request: KernelRequest, arguments: list[str], preferences: Preferences
+    request: KernelRequest, arguments: list[str], preferences: Preferences, protocol: int
 ) -> template_protocol.ForkRequest:
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     ignored = int(status["SigIgn"], 16)
@@ -221,7 +230,7 @@ def _fork_request(
         limits=[(number, resource.getrlimit(number)) for number in _limits()],
         ignored=[number for number in signal.valid_signals() - defaults if ignored >> (number - 1) & 1],
         watch=list(preferences.watch),
-        protocol=template_protocol.PROTOCOL,
+        protocol=protocol,
     )
 
 

@@ -133,12 +133,17 @@ def connect(path: Path) -> socket.socket | None:
 
 
 def start(
-    path: Path, interpreter: Sequence[str], environment: Mapping[str, str], preferences: Preferences
+    path: Path,
+    interpreter: Sequence[str],
+    environment: Mapping[str, str],
+    preferences: Preferences,
+    *,
+    most: int = MOST,
 ) -> socket.socket:
     """Start the template at the socket `path`, and connect to it. If it runs already, only connect.
 
-    A lock keeps two clients from starting it at once. Raises Unavailable when it does not start, or failed to start a
-    moment ago.
+    A lock keeps two clients from starting it at once. Beyond `most` templates, the longest idle one is stopped. Raises
+    Unavailable when it does not start, or failed to start a moment ago.
     """
     failed = path.with_suffix(".failed")
     with _locked(path.with_suffix(".lock")):
@@ -150,7 +155,7 @@ def start(
         if times and 0 <= time.time() - failed.stat().st_mtime < FAILED_FOR[min(times, len(FAILED_FOR)) - 1]:
             raise Unavailable(f"the template did not start a moment ago ({last})")
         path.unlink(missing_ok=True)
-        _make_room()
+        _make_room(most)
         problem = _launch(path, interpreter, environment, preferences)
         connection = connect(path) if problem is None else None
         if connection is not None:
@@ -160,11 +165,11 @@ def start(
     raise Unavailable(f"the template did not start: {problem}; {path.with_suffix('.log')} says more")
 
 
-def _make_room() -> None:
-    """Stop the templates that have been idle longest, and remove logs of ended ones."""
+def _make_room(most: int) -> None:
+    """Stop the templates that have been idle longest, if there are `most`, and remove logs of ended ones."""
     running = templates()
     idle = sorted((status.idle_left, path) for path, status in running if status.open and not status.kernels)
-    for _, path in idle[: max(0, len(running) + 1 - MOST)]:
+    for _, path in idle[: max(0, len(running) + 1 - most)]:
         ask(path, "stop")
     alive = {path.stem.partition("-")[0] for path, _ in running}
     for log in runtime_folder().glob("*.log"):

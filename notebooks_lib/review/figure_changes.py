@@ -16,28 +16,33 @@ MOST_PIXELS = 40_000_000
 """Above, an image is not decoded: a small file may hold a huge one."""
 
 
-def find_figure_changes(diff: NotebookDiff) -> tuple[FigureChange, ...]:
+def find_figure_changes(diff: NotebookDiff, *, most_pixels: int = MOST_PIXELS) -> tuple[FigureChange, ...]:
     """Return the figures that were changed, added or removed between the two executed notebooks of `diff`.
 
-    The figures of a cell are compared in order with those of the same cell in the other notebook.
+    The figures of a cell are compared in order with those of the same cell in the other notebook. Images of more than
+    `most_pixels` are left out.
     """
-    return tuple(change for cell in diff.cells for change in _of_cell(diff, cell.base, cell.head))
+    return tuple(change for cell in diff.cells for change in _of_cell(diff, cell.base, cell.head, most_pixels))
 
 
-def _of_cell(diff: NotebookDiff, base: NotebookCell | None, head: NotebookCell | None) -> Iterator[FigureChange]:
+def _of_cell(
+    diff: NotebookDiff, base: NotebookCell | None, head: NotebookCell | None, most_pixels: int
+) -> Iterator[FigureChange]:
     cell = head or base
     assert cell is not None
-    for before, after in itertools.zip_longest(_figures(diff.base, base), _figures(diff.head, head)):
+    figures = _figures(diff.base, base, most_pixels), _figures(diff.head, head, most_pixels)
+    for before, after in itertools.zip_longest(*figures):
         if before != after and (before is None or after is None or _pixels(before) != _pixels(after)):
             yield FigureChange(cell.index, cell.name, before, after)
 
 
-def _figures(notebook: Notebook, cell: NotebookCell | None) -> list[bytes]:
-    return [image for image in read_images(notebook, cell) if _size(image)] if cell else []
+def _figures(notebook: Notebook, cell: NotebookCell | None, most_pixels: int) -> list[bytes]:
+    images = read_images(notebook, cell) if cell else []
+    return [image for image in images if 0 < _pixel_count(image) <= most_pixels]
 
 
-def _size(image: bytes) -> tuple[int, int] | None:
-    """Return the size of a PNG image; None if it is none, or too large."""
+def _pixel_count(image: bytes) -> int:
+    """Return the number of pixels of a PNG image; 0 if it is none."""
     from PIL import Image
 
     try:
@@ -45,8 +50,8 @@ def _size(image: bytes) -> tuple[int, int] | None:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             width, height = Image.open(io.BytesIO(image), formats=["PNG"]).size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return (width, height) if width * height <= MOST_PIXELS else None
+        return 0
+    return int(width * height)
 
 
 def _pixels(image: bytes) -> tuple[tuple[int, int], bytes] | None:

@@ -24,7 +24,7 @@ from papermill.execute import execute_notebook, remove_error_markers
 from notebooks_lib.running.cell_usage_table import record_memory
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
 from notebooks_lib.running.interruption import StopReason, Watchdog
-from notebooks_lib.running.kernel_messages import MessageClient
+from notebooks_lib.running.kernel_messages import LOOK_AGAIN, SILENCE, MessageClient
 from notebooks_lib.running.kernel_process import KernelProcess
 from notebooks_lib.running.output_limits import cut_text
 
@@ -50,6 +50,8 @@ class Execution:
     """For each cell its index in the author's notebook."""
     cold: bool = False
     """Start an ordinary kernel although a warm one could be had."""
+    look_again: float = LOOK_AGAIN
+    silence: float = SILENCE
 
     notebook: Any = None
     """The notebook as far as it was executed."""
@@ -115,7 +117,14 @@ class NbopsEngine(Engine):  # type: ignore[misc]  # papermill is untyped
 
 class _Client(MessageClient):
     def __init__(self, nb_man: Any, execution: Execution, kernel_name: str) -> None:
-        super().__init__(nb_man.nb, execution.output, startup_timeout=START_TIMEOUT, kernel_name=kernel_name)
+        super().__init__(
+            nb_man.nb,
+            execution.output,
+            look_again=execution.look_again,
+            silence=execution.silence,
+            startup_timeout=START_TIMEOUT,
+            kernel_name=kernel_name,
+        )
         self.nb_man = nb_man
         self.execution = execution
         self.kernel: KernelProcess | None = None

@@ -33,8 +33,12 @@ ALLOWED = "raises-exception"
 class MessageClient(BoundedClient):
     """nbclient's client, which handles channels in another way: a cell ends when its last message has arrived."""
 
-    def __init__(self, notebook: Any, executed: Any, **options: Any) -> None:
+    def __init__(
+        self, notebook: Any, executed: Any, *, look_again: float = LOOK_AGAIN, silence: float = SILENCE, **options: Any
+    ) -> None:
         super().__init__(notebook, executed, **options)
+        self._look_again = look_again
+        self._silence = silence
         self._requests: dict[str, int] = {}  # id of a request -> index of its cell
         self._clears_next: dict[int, bool] = {}
         self._arrived = 0.0
@@ -77,7 +81,7 @@ class MessageClient(BoundedClient):
                 await asyncio.sleep(0)
             msg = receive(self.kc.iopub_channel)
             if msg is None:
-                await self.kc.iopub_channel.socket.poll(LOOK_AGAIN * 1000)
+                await self.kc.iopub_channel.socket.poll(self._look_again * 1000)
             elif self._deliver(msg) == parent_msg_id:
                 return
 
@@ -109,7 +113,7 @@ class MessageClient(BoundedClient):
         while reply is None:
             msg = receive(self.kc.shell_channel)
             if msg is None:
-                await self.kc.shell_channel.socket.poll(LOOK_AGAIN * 1000)
+                await self.kc.shell_channel.socket.poll(self._look_again * 1000)
             elif msg["parent_header"].get("msg_id") == msg_id:
                 reply = msg
         await self._last_output(cell, outputs)
@@ -120,14 +124,14 @@ class MessageClient(BoundedClient):
         """Wait for a cell's last message; after a silence ask the kernel, whose answer comes after all others."""
         self._asked, self._answered, asked_at = "", False, 0.0
         self._arrived = time.monotonic()
-        while not (await asyncio.wait({outputs}, timeout=LOOK_AGAIN))[0]:
+        while not (await asyncio.wait({outputs}, timeout=self._look_again))[0]:
             silent = time.monotonic() - self._arrived
             if self._answered or (self._asked and min(silent, time.monotonic() - asked_at) > PATIENCE):
                 outputs.cancel()
                 message = "the kernel sent more than arrived: outputs of this cell are missing"
                 cell.outputs.append(new_output("stream", name="stderr", text=f"… [{message}]\n"))
                 raise CellExecutionError("", LOST, message)
-            if not self._asked and silent > SILENCE:
+            if not self._asked and silent > self._silence:
                 self._asked, asked_at = self.kc.kernel_info(), time.monotonic()
         await outputs
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from notebooks_lib.kernels import preferences, safe_packages, template_manager
+from notebooks_lib.kernels.template_client import KernelRequest
 from notebooks_lib.kernels.template_protocol import TemplateStatus
 from tests.kernels.building import Kernel, marked
 
@@ -49,6 +50,11 @@ def start(folder: Path, environment: Environment | None = None, **env: str) -> K
     """A warm kernel from a template of the test's own."""
     specs = [str(environment.specs)] if environment else None
     return Kernel(folder, warm=True, env={"PYTHON_OF_TEST": folder.name, **env}, specs=specs)
+
+
+def request_like(kernel: Kernel, **env: str) -> KernelRequest:
+    """The request for another kernel in the folder of this one, with more variables."""
+    return KernelRequest([sys.executable, "-m", "ipykernel_launcher"], {**kernel.env, **env}, str(kernel.folder))
 
 
 def all_of(folder: Path) -> list[int]:

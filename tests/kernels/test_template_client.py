@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -13,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.kernels import provisioner, template_client
+from notebooks_lib.kernels import preferences, template_client, template_manager, template_protocol
 from tests.kernels.building import Kernel, wait
-from tests.kernels.templates import Environment, early, parent, start, templates
+from tests.kernels.templates import Environment, early, parent, request_like, start, templates
 
 pytestmark = [
     pytest.mark.notebooks,
@@ -23,15 +22,12 @@ pytestmark = [
 ]
 
 
-def test_a_program_from_before_an_upgrade_gets_ordinary_kernels(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(provisioner, "_warned", False)
-    monkeypatch.setattr(template_client.template_protocol, "PROTOCOL", 0)
-    with caplog.at_level(logging.WARNING), start(folder) as kernel:
-        assert not kernel.warm
-        assert kernel.run("1 + 1").text == "2"
-    assert "nbops was upgraded since this program began" in caplog.text
+def test_a_program_from_before_an_upgrade_gets_no_warm_kernel(folder: Path) -> None:
+    with start(folder) as kernel:
+        request = request_like(kernel)
+        wanted = preferences.read_preferences(str(folder), request.environment)
+        with pytest.raises(template_manager.Unavailable, match="nbops was upgraded since this program began"):
+            template_client.fork_kernel(request, wanted, protocol=template_protocol.PROTOCOL - 1)
 
 
 def test_wait_and_poll_report_a_kernels_end(folder: Path) -> None:

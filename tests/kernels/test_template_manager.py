@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.kernels import preferences, provisioner, template_client, template_manager
-from tests.kernels.building import alive, wait
-from tests.kernels.templates import Environment, other_client, parent, start, status, templates, told_by
+from tests.kernels.building import Kernel, alive, wait
+from tests.kernels.templates import Environment, other_client, parent, request_like, start, status, templates, told_by
 
 pytestmark = [
     pytest.mark.notebooks,
@@ -120,16 +120,18 @@ def test_another_users_runtime_folder_is_left_alone(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.proof
-def test_one_template_too_many_stops_the_longest_idle_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_manager, "MOST", 1)
-    with start(folder, PYTHON_KIND="1"):
+def test_one_template_too_many_stops_the_longest_idle_one(folder: Path) -> None:
+    def start_another(like: Kernel, kind: str) -> None:
+        request = request_like(like, PYTHON_KIND=kind)
+        wanted = preferences.read_preferences(str(folder), request.environment)
+        template_client.wait_for_template(request, wanted, most=1)
+
+    with start(folder, PYTHON_KIND="1") as kernel:
         (first,) = templates(folder)
-        with start(folder, PYTHON_KIND="2") as kernel:  # the first has a kernel, so it stays
-            assert kernel.warm
-            assert len(templates(folder)) == 2
-    with start(folder, PYTHON_KIND="3") as kernel:
-        assert kernel.warm
-        wait("the end of the two that had no kernel", lambda: templates(folder) == [parent(kernel)])
+        start_another(kernel, "2")  # the first has a kernel, so it stays
+        assert len(templates(folder)) == 2
+    start_another(kernel, "3")
+    wait("the end of the two that had no kernel", lambda: len(templates(folder)) == 1)
     assert not alive(first)
 
 
@@ -137,14 +139,14 @@ def test_one_template_too_many_stops_the_longest_idle_one(folder: Path, monkeypa
 def test_a_template_that_does_not_answer_or_does_not_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment, home: Path
 ) -> None:
-    monkeypatch.setattr(template_manager, "FORK_TIMEOUT", 1.0)
     with start(folder) as kernel:
         pid = parent(kernel)
         os.kill(pid, signal.SIGSTOP)
         try:
-            with start(folder) as other:
-                assert not other.warm
-                assert other.run("1 + 1").text == "2"
+            request = request_like(kernel)
+            wanted = preferences.read_preferences(str(folder), request.environment)
+            with pytest.raises(template_manager.Unavailable, match="did not answer within 0.5 s"):
+                template_client.fork_kernel(request, wanted, timeout=0.5)
         finally:
             os.kill(pid, signal.SIGCONT)
 

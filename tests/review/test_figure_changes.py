@@ -11,7 +11,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
-from notebooks_lib.review import figure_changes
 from notebooks_lib.review.figure_changes import find_figure_changes
 from tests.notebooks.building import code, md
 from tests.review.reviews import read
@@ -73,9 +72,10 @@ def test_what_is_no_png_is_not_shown(image: bytes) -> None:
     assert changes([cell("plot()")], [cell("plot()", image)]) == []
 
 
-def test_other_kinds_of_image_damaged_outputs_and_huge_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_kinds_of_image_damaged_outputs_and_huge_ones_are_left_out() -> None:
     assert changes([cell("plot()")], [cell("plot()", RED, kind="image/svg+xml")]) == []
     for outputs in (7, [None], [{"data": 7}], [{"data": {"image/png": 7}}], [{"data": {"image/png": "né"}}], None):
         assert changes([cell("plot()")], [code("plot()", outputs=outputs)]) == []
-    monkeypatch.setattr(figure_changes, "MOST_PIXELS", 11)
-    assert changes([cell("plot()")], [cell("plot()", RED)]) == []
+    diff = compare_notebooks(read("q.ipynb", cell("plot()")), read("q.ipynb", cell("plot()", RED)))
+    assert find_figure_changes(diff, most_pixels=11) == ()
+    assert len(find_figure_changes(diff, most_pixels=12)) == 1

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 
+from notebooks_lib.notebooks import document
 from notebooks_lib.run_result import RunResult
-from notebooks_lib.running import kernel_messages
+from notebooks_lib.running import engine, kernel_messages
+from notebooks_lib.running.engine import Execution
+from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
+from notebooks_lib.running.kernel_process import find_kernel
+from notebooks_lib.running.prepared_notebook import prepare
+from notebooks_lib.running.runner import decide_outcome
 from notebooks_lib.settings import Settings
 from tests import building
 
@@ -25,6 +32,18 @@ def cells(result: RunResult) -> list[str]:
         for cell in notebook["cells"]
         if cell["cell_type"] == "code"
     ]
+
+
+def executed(project: Settings, *sources: str, look_again: float, silence: float) -> Execution:
+    """The execution of a notebook whose kernel is waited for in another way."""
+    source = document.read(building.write(project.root / "work" / "n.ipynb", *sources))
+    prepared = prepare(source, {}, {})
+    output = ExecutedNotebook(project.root / "work" / "executed.ipynb", ())
+    execution = Execution(
+        output, os.environ, source.opened, origins=prepared.origins, look_again=look_again, silence=silence
+    )
+    engine.execute(prepared.notebook, {}, execution, find_kernel(source))
+    return execution
 
 
 def boxes(result: RunResult) -> list[str]:
@@ -143,20 +162,16 @@ def test_lost_output_is_reported_and_fails_the_run(project: Settings, monkeypatc
         return msg
 
     monkeypatch.setattr(kernel_messages, "receive", leaky)
-    monkeypatch.setattr(kernel_messages, "SILENCE", 0.2)
-    monkeypatch.setattr(kernel_messages, "LOOK_AGAIN", 0.1)
-    result = building.run(project, "print('one')", "print('two')", tracked=False)
-    assert result.status == "FAILED"
-    assert result.failure is not None
-    assert (result.failure.error, result.failure.cell) == ("OutputLost", 0)
-    assert "outputs of this cell are missing" in cells(result)[0]
+    execution = executed(project, "print('one')", "print('two')", look_again=0.1, silence=0.2)
+    status, failure = decide_outcome(execution)
+    assert (status, failure.error, failure.cell) == ("FAILED", "OutputLost", 0)
+    assert "outputs of this cell are missing" in str(execution.notebook.cells[0].outputs)
 
 
-def test_a_slow_last_message_is_no_loss(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_messages, "SILENCE", 0.0)
-    monkeypatch.setattr(kernel_messages, "LOOK_AGAIN", 0.01)
-    result = building.run(project, *["for i in range(200):\n    print(i, flush=True)"] * 5, tracked=False)
-    assert result.status == "FINISHED", result.failure
+def test_a_slow_last_message_is_no_loss(project: Settings) -> None:
+    printing = ["for i in range(200):\n    print(i, flush=True)"] * 5
+    execution = executed(project, *printing, look_again=0.01, silence=0.0)
+    assert decide_outcome(execution) == ("FINISHED", None)
 
 
 def test_no_name_of_nbops_is_left_in_a_notebook(project: Settings) -> None:
