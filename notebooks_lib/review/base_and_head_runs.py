@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from notebooks_lib import safe_text
+from notebooks_lib import parent_process, safe_text
 from notebooks_lib.errors import NbopsError, reason
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.parameter_schema import read_schema
@@ -25,7 +25,6 @@ from notebooks_lib.review.notebook_review import RunProblem
 from notebooks_lib.review.repeated_runs import SEED, seeds_of
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running.run_cache import RunCache
-from notebooks_lib.serving import parent_process
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite

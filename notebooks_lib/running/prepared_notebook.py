@@ -48,7 +48,7 @@ def prepare(source: Notebook, given: Mapping[str, object], secrets: Mapping[str,
     cells: list[tuple[int | None, Any]] = [(index, notebook.cells[index]) for index in indices]
     place = indices.index(parameters.index) + 1 if parameters else 0
     if secrets:
-        lines = ["from notebooks_lib.notebooks import secret as _secret"]
+        lines = ["from notebooks_lib import secret as _secret"]
         lines += [f"{name} = _secret({variable!r})" for name, variable in secrets.items()]
         cells.insert(place, (None, _cell("\n".join(lines), SECRETS_TAG)))
     if given:

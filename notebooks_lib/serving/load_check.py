@@ -106,7 +106,7 @@ def main() -> None:
     The arguments are the folder and the pid of the process that waits for the answer. The line is `{"example": …,
     "grown": bytes of memory}` or `{"error": …}`.
     """
-    from notebooks_lib.serving import parent_process
+    from notebooks_lib import parent_process
 
     parent_process.exit_with_parent(
         int(sys.argv[2])

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from notebooks_lib.serving import parent_process
+from notebooks_lib import parent_process
 
 MAX_FAILURES = 20
 """Failed connections in a row after which the server counts as gone."""

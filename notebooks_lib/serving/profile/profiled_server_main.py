@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from notebooks_lib.serving import parent_process, uvicorn_setup
+from notebooks_lib import parent_process
+from notebooks_lib.serving import uvicorn_setup
 from notebooks_lib.serving.server_config import ServerOptions
 
 
