@@ -62,7 +62,7 @@ def _next(folder: Path, repository: Path | None) -> Iterator[str]:
     from notebooks_lib.cli import notebook_paths
 
     if repository and repository != folder.resolve():
-        yield f"left out .github and .pre-commit-config.yaml: they belong to the root of the repository, {repository}"
+        yield f"left out .github, .ci and .pre-commit-config.yaml: they belong to the repository's root, {repository}"
     ours = [folder.absolute() / name for name in notebook_paths.FOLDERS]
     notebooks = notebook_paths.find_notebooks([folder])
     elsewhere = [path for path in notebooks if not any(path.is_relative_to(root) for root in ours)]

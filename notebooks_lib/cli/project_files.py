@@ -35,10 +35,14 @@ _TEMPLATES = {
 _COPIES = (
     ".github/workflows/pull-request.yml",
     ".github/workflows/pull-request-comment.yml",
+    ".ci/azure-pipelines-pull-request.yml",
+    ".ci/azure-steps-setup.yml",
+    ".vscode/extensions.json",
+    ".vscode/settings.json",
     "production/promote.ipynb",
 )
 """Files of this repository that a project gets too; the wheel packs them into cli/project by their names."""
-OF_REPOSITORY = (".github/", ".pre-commit-config.yaml")
+OF_REPOSITORY = (".github/", ".ci/", ".pre-commit-config.yaml")
 """What has an effect only at the root of a git repository."""
 _SCRATCH = ".nbops-init-"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
@@ -66,9 +70,10 @@ def contents(folder: Path) -> dict[str, str]:
     files = {path: text.replace("{{name}}", name).replace("{{version}}", __version__) for path, text in texts.items()}
     files |= {path: _shared(path) for path in _COPIES}
     promote = files["production/promote.ipynb"]
-    for parameter, old, new in (("experiment", "diabetes", EXPERIMENT), ("metric", "rmse", "log_loss")):
+    for parameter, old, new in (("experiment", "diabetes", EXPERIMENT), ("metric", "rmse", "brier")):
         promote = promote.replace(f'"{parameter}: str = \\"{old}\\"', f'"{parameter}: str = \\"{new}\\"')
-    files |= {_NOTEBOOK: _first_notebook(), "production/promote.ipynb": promote}
+    editor = files[".vscode/settings.json"].replace(', "-m", "not proof"', "")
+    files |= {".vscode/settings.json": editor, _NOTEBOOK: _first_notebook(), "production/promote.ipynb": promote}
     own = folder / "pyproject.toml"
     if own.exists() and "nbops" not in own.read_text("utf-8", "replace"):
         return files  # its environment may not have nbops: requirements.in names what is locked

@@ -117,10 +117,10 @@ def _figures(changes: Sequence[FigureChange], folder: str, elsewhere: str, *, on
     """Return figures side by side; their files are named by digests, so nothing of a notebook is in the links."""
     rows = []
     for change in changes:
-        sides = [("new", change.head)] if only_new else [("before", change.base), ("after", change.head)]
+        sides = [("after", change.head)] if only_new else [("before", change.base), ("after", change.head)]
         images = (f"![{side}]({folder}/{file_name(figure)})" if figure else "" for side, figure in sides)
         rows.append((f"{change.cell} ({code(change.name, 60)})", *images))
-    header = ("figure of cell", *(["new"] if only_new else ["before", "after"]))
+    header = ("figure of cell", *(["after"] if only_new else ["before", "after"]))
     return table(header, rows, elsewhere) if rows else ""
 
 

@@ -13,7 +13,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 import notebooks_lib
 from notebooks_lib.__main__ import run
@@ -27,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 MADE = {
     *("Makefile", "README.md", "pyproject.toml", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"),
     *(".github/workflows/pull-request.yml", ".github/workflows/pull-request-comment.yml"),
+    *(".ci/azure-pipelines-pull-request.yml", ".ci/azure-steps-setup.yml"),
+    *(".vscode/extensions.json", ".vscode/settings.json"),
     *("experimentation/first_question.ipynb", "production/promote.ipynb", "production/settings.toml"),
     "tests/test_notebooks.py",
 }
@@ -53,10 +54,11 @@ def test_a_fresh_project_passes_its_check_and_names_no_machine(tmp_path, capsys,
     pyproject = tomllib.loads(made["pyproject.toml"].decode())
     assert pyproject["project"]["name"] == "my-churn"
     assert f"nbops=={notebooks_lib.__version__}" in pyproject["project"]["dependencies"]
+    assert json.loads(made[".vscode/settings.json"])["python.testing.pytestArgs"] == ["tests"]
     monkeypatch.chdir(project)
     assert run(["check"]) == 0
     defaults = {one.name: one.default for one in read_schema(document.read("production/promote.ipynb")).parameters}
-    assert (defaults["experiment"], defaults["metric"]) == ("first_question", "log_loss")
+    assert (defaults["experiment"], defaults["metric"]) == ("first_question", "brier")
     assert run(["init", "."]) == 0
     assert "nothing to do: all files are there" in capsys.readouterr().out
     assert files(project) == made
@@ -65,12 +67,11 @@ def test_a_fresh_project_passes_its_check_and_names_no_machine(tmp_path, capsys,
 def test_a_workflow_calls_targets_that_the_project_has(tmp_path):
     assert run(["init", "project"]) == 0
     targets = set(re.findall(r"^([a-z]+):", Path("project/Makefile").read_text(), re.MULTILINE))
-    jobs = yaml.safe_load(Path("project/.github/workflows/pull-request.yml").read_text())["jobs"]
-    called = {
-        step["run"].split()[1] for job in jobs.values() for step in job["steps"] if "make " in step.get("run", "")
-    }
-    assert called == {"check", "test", "notebooks", "review"}
-    assert called <= targets
+    for path in (".github/workflows/pull-request.yml", ".ci/azure-pipelines-pull-request.yml"):
+        text = Path("project", path).read_text()
+        called = set(re.findall(r"^ +(?:- )?(?:(?:run|bash): )?make ([a-z]+)", text, re.MULTILINE))
+        assert called == {"check", "test", "notebooks", "review"}
+        assert called <= targets
     for name in ("Makefile", "README.md"):
         commands = re.findall(r"nbops ([a-z]+) ", Path("project", name).read_text())
         assert commands
@@ -109,10 +110,12 @@ def test_what_a_repository_has_stays_and_is_listed(tmp_path, capsys):
 def test_below_the_root_of_a_repository_there_are_no_workflows(tmp_path, capsys):
     root = make_repository(tmp_path / "theirs")
     assert run(["init", "theirs/churn"]) == 0
-    assert f"left out .github and .pre-commit-config.yaml: they belong to the root of the repository, {root}" in (
+    assert f"left out .github, .ci and .pre-commit-config.yaml: they belong to the repository's root, {root}" in (
         capsys.readouterr().out
     )
-    assert set(files(root / "churn")) == {path for path in MADE if not path.startswith((".github", ".pre-commit"))}
+    assert set(files(root / "churn")) == {
+        path for path in MADE if not path.startswith((".github", ".ci", ".pre-commit"))
+    }
 
 
 def test_what_is_in_the_way_is_one_line_and_nothing_is_written(tmp_path, capsys):

@@ -289,7 +289,8 @@ def test_figures_of_a_new_notebook_are_shown_without_a_base(
     run(["review", "--select", "NB001", "--html", "report.html", "--figures", "figures"])
     printed = capsys.readouterr().out
     assert "figures: 1 new (below)" in printed
-    assert "| figure of cell | new |" in printed
+    assert "| figure of cell | after |" in printed
+    assert "![after](figures/" in printed, "as the pipelines look for it"
     assert (root / "report.html").read_text().count("<img src=") == 1
 
 
