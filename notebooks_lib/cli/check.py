@@ -100,10 +100,13 @@ def _fix(file: Path) -> None:
     new = cleaning.clean(notebook)
     if new == notebook.raw:
         return
-    target = file.resolve()  # keep a link as a link
     try:
+        target = notebook_paths.resolve_to_write(file)
         text = cleaning.format_like(target.read_bytes().decode("utf-8-sig"), new)
         atomic_private_files.write(target, text, durable=False, keep_rights=True)
+    except errors.NotebookError as error:
+        click.echo(f"left unchanged: {error}", err=True)
+        return
     except OSError as error:
         raise errors.UsageError(f"{output.path(file)} cannot be written: {error.strerror or error}") from error
     click.echo(f"{output.path(file)}: cleaned", err=True)

@@ -59,12 +59,13 @@ def _filter() -> int:
 def _clean_file(file: Path) -> bool:
     """Write the cleaned notebook in place, if anything changes. Return whether it is a notebook."""
     from notebooks_lib import atomic_private_files
+    from notebooks_lib.cli import notebook_paths
 
-    target = file.resolve()  # keep a link as a link
     try:
-        content = target.read_bytes()
+        content = file.read_bytes()
         cleaned = _cleaned(file, content)
         if cleaned != content:
+            target = notebook_paths.resolve_to_write(file)
             atomic_private_files.write(target, cleaned.decode(), durable=False, keep_rights=True)
             click.echo(f"{output.path(file)}: cleaned", err=True)
     except errors.NotebookError as error:

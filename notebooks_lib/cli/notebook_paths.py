@@ -32,6 +32,20 @@ def find_notebooks(paths: Sequence[Path], *, anywhere: bool = False) -> list[Pat
     return notebooks
 
 
+def resolve_to_write(file: Path) -> Path:
+    """Return the file that a notebook's path leads to; a link stays a link when that file is written.
+
+    A committed link must not decide what is written elsewhere: raises NotebookError for a file outside the repository
+    that holds the path, or without a repository, outside its project.
+    """
+    target, folders = file.resolve(), file.absolute().parents
+    project = next((folder for folder in folders if project_root.is_project(folder)), folders[0])
+    root = next((folder for folder in folders if (folder / ".git").exists()), project).resolve()
+    if not target.is_relative_to(root):
+        raise errors.NotebookError(f"{file}: leads to {target}, outside of {root}; to clean that file, name it")
+    return target
+
+
 def _notebooks(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():

@@ -122,6 +122,28 @@ def test_files_are_cleaned_in_place_and_links_stay(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("command", [["clean"], ["check", "--fix"]])
+@pytest.mark.parametrize("project", [".git/HEAD", "production/settings.toml"])
+def test_a_link_leads_no_write_out_of_the_repository_or_project(tmp_path, command, project, monkeypatch, capsys):
+    outside = building.write(tmp_path / "other" / "n.ipynb", code("x", outputs=[OUTPUT]))
+    inside = building.write(tmp_path / "own" / "lib" / "n.ipynb", code("x", outputs=[OUTPUT]))
+    content = outside.read_bytes()
+    monkeypatch.chdir(tmp_path / "own")
+    (tmp_path / "own" / project).parent.mkdir()
+    (tmp_path / "own" / project).touch()
+    Path("experimentation").symlink_to(outside.parent)
+    Path("link.ipynb").symlink_to(outside)
+    Path("inside.ipynb").symlink_to(inside)
+    assert run([*command, "experimentation", "link.ipynb", "inside.ipynb"]) == 1
+    printed = capsys.readouterr().err
+    for path in ("experimentation/n.ipynb", "link.ipynb"):
+        assert f"left unchanged: {tmp_path}/own/{path}: leads to {outside}, outside of {tmp_path}/own" in printed
+    assert outside.read_bytes() == content
+    assert document.read(inside).raw["cells"][0]["outputs"] == []
+    run([*command, str(outside)])
+    assert outside.read_bytes() != content, "named, it is cleaned"
+
+
 def test_usage_errors(capsys):
     assert run(["clean", "-", "a.ipynb"]) == 2
     assert run(["clean", "a.ipynb"]) == 2
