@@ -26,7 +26,7 @@ _IMPORT = re.compile(
 )
 
 
-_RUN = re.compile(r"\s*%run\s+(?:-\w+\s+)*[\"']?([^\s\"']+)")
+_RUN = re.compile(r"\s*%run\s+(?:-\w+\s+)*(?:\"([^\"]+)\"|'([^']+)'|([^\s\"']+))")
 
 
 _COMMENT = re.compile(r"#[^\n]*")
@@ -53,7 +53,7 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
             text = path.read_bytes().replace(b"\r\n", b"\n")
         except OSError:
             continue  # it cannot be imported either
-        digests[path] = hashlib.sha256(text).hexdigest()
+        digests[path] = module_sha256(path, text)
         if (
             path.suffix == ".ipynb"
         ):  # `%run` of it: it runs in this notebook's folder, but its own comes first in sys.path
@@ -67,6 +67,14 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
             continue
         names.extend(_imports_of(text, _package(path, bases)))
     return sorted((path.relative_to(root).as_posix(), digest) for path, digest in digests.items())
+
+
+def module_sha256(path: Path, content: bytes) -> str:
+    """Return the digest of a module's content; of a notebook only its code counts, as in `Notebook.code_sha256`."""
+    if path.suffix == ".ipynb":
+        with contextlib.suppress(NotebookError):
+            return document.parse(path, content).code_sha256
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 class ProjectModules:
@@ -134,10 +142,22 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _scripts(cell: NotebookCell) -> Iterator[str]:
-    """Yield the files that `%run` runs in the notebook's own namespace."""
-    for _, text in cell.code.magics:
+    """Yield the files that `%run` runs in the notebook's own namespace, also by `run_line_magic("run", "FILE")`."""
+    for text in (*(text for _, text in cell.code.magics), *_run_line_magics(cell)):
         if script := _RUN.match(text):
-            yield script[1] if script[1].endswith((".py", ".ipynb")) else f"{script[1]}.py"
+            name = script[1] or script[2] or script[3]
+            yield name if name.endswith((".py", ".ipynb")) else f"{name}.py"
+
+
+def _run_line_magics(cell: NotebookCell) -> Iterator[str]:
+    for node in cell.nodes:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="run_line_magic" | "magic"),
+                args=[ast.Constant(value=str() as magic), *rest],
+            ):
+                line = (item.value for item in rest if isinstance(item, ast.Constant) and isinstance(item.value, str))
+                yield " ".join(["%" + magic.removeprefix("%"), *line])
 
 
 def _imports_of(text: bytes, package: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Literal
 
 from notebooks_lib.errors import NotebookError
 from notebooks_lib.git_repository import GitRepository
-from notebooks_lib.notebooks import document, project_modules, source_fingerprint
+from notebooks_lib.notebooks import document, project_modules, source_fingerprint, text_view
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.paths import Layout
@@ -172,10 +173,16 @@ def _file_diff(base: NotebookSource, head: NotebookSource, name: str) -> str:
 
 
 def _lines(path: Path) -> list[str]:
+    """Return the lines of a file; of a notebook, which `%run` runs, those of its code."""
     try:
-        return path.read_bytes().decode("utf-8", "replace").splitlines()
+        content = path.read_bytes()
     except OSError:
         return []
+    if path.suffix == ".ipynb":
+        with contextlib.suppress(NotebookError):
+            notebook = document.parse(path, content)
+            return text_view.to_text(dataclasses.replace(notebook, cells=notebook.code_cells)).splitlines()
+    return content.decode("utf-8", "replace").splitlines()
 
 
 def _of_changed_file(repository: GitRepository, change: NotebookChange, tree: Path) -> FingerprintChange:
@@ -194,7 +201,11 @@ def _may_differ(repository: GitRepository, base: str, tracked: list[str]) -> boo
     paths = [version.path for file in repository.changed_files(base, None, "**") for version in file.versions]
     if any(not path.endswith(".ipynb") for path in [*paths, *repository.untracked_files("**")]):
         return True
-    return bool(paths) and any(b"%run" in _content(repository.root / path) for path in tracked)
+    return bool(paths) and any(_runs_another(_content(repository.root / path)) for path in tracked)
+
+
+def _runs_another(content: bytes) -> bool:
+    return b"%run" in content or b"magic(" in content
 
 
 def _content(path: Path) -> bytes:

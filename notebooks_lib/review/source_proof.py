@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.notebooks.parameter_schema import read_schema
+from notebooks_lib.notebooks.project_modules import module_sha256
 from notebooks_lib.review.affected_notebooks import NotebookSource, find_other_files
 from notebooks_lib.review.notebook_review import SourceProof
 from notebooks_lib.review.parameter_changes import find_parameter_changes
@@ -168,8 +168,8 @@ def _changed_helpers(run: RunInfo, source: NotebookSource, repository: GitReposi
     if not repository.has(commit):
         return []
     for name, digest in source.modules.items():
-        content = _committed(repository, commit, source.root / name)
-        if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() != digest:
+        path = source.root / name
+        if module_sha256(path, _committed(repository, commit, path)) != digest:
             changed.append(name)
     return changed
 

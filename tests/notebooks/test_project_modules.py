@@ -2,11 +2,12 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from notebooks_lib.notebooks import document, project_modules, source_fingerprint
-from tests.notebooks.building import code, write
+from tests.notebooks.building import code, md, write
 
 
 def modules(importing_project: Path, *cells: str) -> set[str]:
@@ -32,6 +33,11 @@ A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/
         ("%matplotlib inline\nimport laid", {"src/laid.py"}),
         ("%run -i beside.py", {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
         ("%run ../top", A),
+        ('%run -i "beside.py" x', {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
+        ("%run '../top.py'", A),
+        ("get_ipython().run_line_magic('run', '../top')", A),
+        ("ip.magic('%run ../top.py')", A),
+        ("ip.run_line_magic('run', name)\nip.run_line_magic('time', '../top.py')", set()),
         ("%run ../../outside.py\n%run gone.py", set()),
         ("import json, numpy, outside, foreign, nothing.at.all", set()),
         ("x = 'import laid'", set()),
@@ -53,6 +59,21 @@ def test_a_notebook_that_is_run_brings_its_modules(tmp_path: Path) -> None:
         *("work/util.py", "work/sub/q.ipynb", "work/sub/util.py", "work/sub/inner.py", "work/other.ipynb"),
         "work/bad.ipynb",
     }
+
+
+def test_a_notebook_that_is_run_counts_by_its_code(tmp_path: Path) -> None:
+    """Its outputs and text are no change of what runs."""
+
+    def digests(*cells: dict[str, Any]) -> list[tuple[str, str]]:
+        write(tmp_path / "my lib.ipynb", *cells)
+        read = document.read(write(tmp_path / "n.ipynb", code('%run "my lib.ipynb"')))
+        return project_modules.find_modules(read, tmp_path)
+
+    before = digests(code("x = 1"))
+    assert [name for name, _ in before] == ["my lib.ipynb"]
+    output = {"output_type": "stream", "name": "stdout", "text": "1"}
+    assert digests(md("# T"), code("x = 1", execution_count=2, outputs=[output])) == before
+    assert digests(code("x = 2")) != before
 
 
 def test_what_is_looked_up_for_many_runs_sees_a_change_until_it_is_frozen(importing_project):

@@ -138,6 +138,18 @@ def test_a_notebook_that_another_one_runs(root: Path) -> None:
     assert set(found(root)) == {"work/uses.ipynb", "work/alone.ipynb"}
 
 
+def test_of_a_notebook_that_another_one_runs_only_code_counts(root: Path) -> None:
+    write(root / "work" / "uses_it.ipynb", code("get_ipython().run_line_magic('run', 'alone.ipynb')"))
+    commit(root)
+    output = {"output_type": "stream", "name": "stdout", "text": "1"}
+    write(root / "work" / "alone.ipynb", md("# A"), code("print(1)", outputs=[output]))
+    assert found(root) == {}
+    write(root / "work" / "alone.ipynb", md("# A"), code("print(2)", outputs=[output]))
+    assert found(root) == {"work/alone.ipynb": "modified", "work/uses_it.ipynb": "modified"}
+    (helper,) = helpers_of(root)
+    assert [line for line in helper.diff.splitlines() if line[0] in "-+"] == ["-print(1)", "+print(2)"]
+
+
 def test_a_repository_without_project(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "plain")
     write(root / "deep" / "q.ipynb", code("import own"))
