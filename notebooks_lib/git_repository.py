@@ -133,7 +133,7 @@ class GitRepository:
     def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
         """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree."""
         commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
-        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
+        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
         files = (*commits, "--", f":(top,glob){pattern}")
         try:
             raw = _git(self.root, "diff", *options, "--find-renames", *files)

@@ -26,9 +26,6 @@ from notebooks_lib.tracking import provenance
 COPIES = {".nbops", ".ipynb_checkpoints"}
 """Folders of notebooks that nobody wrote."""
 
-NOT_READ = {".ipynb", ".py", ".md", ".rst"}
-"""Endings of files that are code, of which the fingerprint tells, or prose."""
-
 
 @dataclass(frozen=True)
 class NotebookSource:
@@ -37,6 +34,8 @@ class NotebookSource:
     notebook: Notebook
     root: Path
     """Of its project."""
+    prefix: str = ""
+    """The path of `root` from the repository's root."""
 
     @classmethod
     def read(cls, tree: Path, path: str, notebook: Notebook | None = None) -> NotebookSource:
@@ -44,7 +43,8 @@ class NotebookSource:
         file = tree / path
         root = find_root(file, fallback=tree)
         root = root if root.is_relative_to(tree.resolve()) else tree.resolve()
-        return cls(dataclasses.replace(notebook or document.read(file), path=file), root)
+        prefix = root.relative_to(tree.resolve()).as_posix()
+        return cls(dataclasses.replace(notebook or document.read(file), path=file), root, prefix)
 
     @cached_property
     def lock_sha256(self) -> str:
@@ -55,6 +55,11 @@ class NotebookSource:
     def modules(self) -> dict[str, str]:
         """The project's modules that the notebook imports: path from the root -> digest."""
         return dict(project_modules.find_modules(self.notebook, self.root))
+
+    @cached_property
+    def covered(self) -> frozenset[str]:
+        """The paths of `modules` from the repository's root."""
+        return frozenset(PurePosixPath(self.prefix, name).as_posix() for name in self.modules)
 
     def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
         """Return the source fingerprint of a run with these parameters."""
@@ -119,19 +124,10 @@ def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -
     )
 
 
-def find_other_files(repository: GitRepository, base: str, head: str | None) -> tuple[str, ...]:
-    """Return the changed files that a notebook may read, though no fingerprint covers them: data, queries, options.
-
-    A `head` of None is the work tree, with the files that git does not ignore.
-    """
-    changed = {version.path for file in repository.changed_files(base, head, "**") for version in file.versions}
-    new = repository.untracked_files("**") if head is None else []
-    return tuple(path for path in sorted({*changed, *new}) if _is_read(PurePosixPath(path)))
-
-
-def _is_read(path: PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix not in NOT_READ and path.name not in (Layout(Path()).lock.name, "LICENSE")
+def written_notebooks(repository: GitRepository) -> list[str]:
+    """Return the notebooks of the work tree that git does not ignore, without copies that tools make."""
+    paths = {*repository.tracked_files(PATTERN), *repository.untracked_files(PATTERN)}
+    return sorted(path for path in paths if _is_written(path))
 
 
 def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefix: str = "") -> list[HelperChange]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,6 @@ from notebooks_lib.review.affected_notebooks import (
     NotebookSource,
     find_fingerprint_changes,
     find_helpers,
-    find_other_files,
 )
 from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
 from notebooks_lib.review.base_checkout import check_out
@@ -37,6 +37,7 @@ from notebooks_lib.review.notebook_review import (
     Review,
     SourceProof,
 )
+from notebooks_lib.review.other_files import OtherFiles, WorkTreeNotebooks
 from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.review.run_comparison import CostChange, RunComparison, compare_runs
 from notebooks_lib.review.run_record import RunRecord, read_run
@@ -101,7 +102,7 @@ class Reviewer:
             notebooks=tuple(notebooks),
             unchanged=changes.unchanged,
             only_outputs=changes.only_outputs,
-            other_files=find_other_files(self.repository, commit, None),
+            other_files=self._other_files.changed(commit, None),
             renamed=changes.renamed,
             no_runs=no_runs,
             missing=missing[0] if missing else MissingFiles(),
@@ -144,6 +145,10 @@ class Reviewer:
         for review in reviews:
             changes = next(findings) if review.diff and review.diff.changes else FindingChanges()
             yield replace(review, new_findings=changes.new, mended_findings=changes.mended)
+
+    @cached_property
+    def _other_files(self) -> OtherFiles:
+        return OtherFiles(WorkTreeNotebooks(self.repository))
 
     def _no_runs(self) -> str:
         """Return why no notebook has runs; empty if that differs between projects, or some could have them."""
@@ -188,7 +193,7 @@ class Reviewer:
             why = _NOT_RUN if request.make and not request.makes(head) else _no_run(proof)
             return replace(review, proof=proof, no_metrics_because=why)
         fingerprints = [head.fingerprint(parameters) for parameters in values]
-        proof = source_proof.prove(new.runs, fingerprints, self.repository, dirty=self._dirty)
+        proof = source_proof.prove(new.runs, fingerprints, self._other_files.of(head), dirty=self._dirty)
         proof = replace(proof, given=request.given(head))
         review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))
         if not review.metrics:

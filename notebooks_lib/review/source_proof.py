@@ -13,8 +13,9 @@ from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.notebooks.project_modules import module_sha256
-from notebooks_lib.review.affected_notebooks import NotebookSource, find_other_files
+from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import SourceProof
+from notebooks_lib.review.other_files import OtherFiles
 from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -28,18 +29,16 @@ NEWEST = 20
 """Runs of a notebook among which the newest that ended well is looked for."""
 
 
-def prove(
-    runs: Sequence[RunInfo], fingerprints: Sequence[str], repository: GitRepository, *, dirty: bool
-) -> SourceProof:
+def prove(runs: Sequence[RunInfo], fingerprints: Sequence[str], other_files: OtherFiles, *, dirty: bool) -> SourceProof:
     """Return whether the numbers of successful runs come from the source with these fingerprints, one a run.
 
-    `dirty` says whether the work tree under review has uncommitted changes.
+    `other_files` are those of their notebook. `dirty` says whether the work tree under review has uncommitted changes.
     """
     pairs = zip(runs, fingerprints, strict=True)
     differences = [
         line
         for run, fingerprint in pairs
-        for line in (*_doubts(run, fingerprint, dirty=dirty), *_changed_data(run, repository))
+        for line in (*_doubts(run, fingerprint, dirty=dirty), *_changed_data(run, other_files))
     ]
     return _proof(runs[0], dict.fromkeys(differences))
 
@@ -61,13 +60,14 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
         yield "the run began with uncommitted changes in its work tree"
 
 
-def _changed_data(run: RunInfo, repository: GitRepository) -> Iterator[str]:
+def _changed_data(run: RunInfo, other_files: OtherFiles) -> Iterator[str]:
+    repository = other_files.repository
     commit = run.tags.get(COMMIT, "")
     if commit in ("", repository.commit("HEAD")):
         return
     if not repository.has(commit):
         yield f"the run's commit {commit[:8]} is not in this clone, so the files that it may read are not compared"
-    elif files := find_other_files(repository, commit, "HEAD"):
+    elif files := other_files.changed(commit, "HEAD"):
         more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
         yield f"since that run {', '.join(files[:MOST_FILES])}{more} changed, which the notebook may read"
 

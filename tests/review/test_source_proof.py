@@ -8,6 +8,7 @@ import pytest
 
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review.affected_notebooks import NotebookSource
+from notebooks_lib.review.other_files import OtherFiles, WorkTreeNotebooks
 from notebooks_lib.review.source_proof import COMMIT, find_differences, prove
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
@@ -21,6 +22,13 @@ SOUND = {Tag.SOURCE_FINGERPRINT: "f", Tag.GIT_DIRTY: "false", Tag.LOCK_SHA256: "
 def repository(tmp_path: Path) -> GitRepository:
     commit(make_repository(tmp_path))
     return GitRepository.find(tmp_path)
+
+
+@pytest.fixture
+def files(repository: GitRepository) -> OtherFiles:
+    """Those of a notebook that names none."""
+    write(repository.root / "work" / "q.ipynb", code("pass"))
+    return OtherFiles(WorkTreeNotebooks(repository), NotebookSource.read(repository.root, "work/q.ipynb"))
 
 
 def run(**tags: str) -> RunInfo:
@@ -38,36 +46,33 @@ def run(**tags: str) -> RunInfo:
         ),
     ],
 )
-def test_a_run_of_exactly_this_source(
-    repository: GitRepository, tags: dict[str, str], differences: tuple[str, ...]
-) -> None:
-    assert prove([run(**tags)], ["f"], repository, dirty=False).differences == differences
+def test_a_run_of_exactly_this_source(files: OtherFiles, tags: dict[str, str], differences: tuple[str, ...]) -> None:
+    assert prove([run(**tags)], ["f"], files, dirty=False).differences == differences
 
 
-def test_data_that_changed_after_the_run_is_named(repository: GitRepository) -> None:
+def test_data_that_changed_after_the_run_is_named(files: OtherFiles) -> None:
+    repository = files.repository
     root = repository.root
     before = repository.commit("HEAD")
-    for name in ("README.md", "q.ipynb", "helpers.py", "requirements.lock", ".github/ci.yml"):
+    for name in ("README.md", "q.ipynb", "q.bands.toml", "test_helpers.py", "requirements.lock", ".github/ci.yml"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("{}")
     commit(root)
-    assert prove([run(**{COMMIT: before})], ["f"], repository, dirty=False).exact, "no file that a notebook reads"
+    assert prove([run(**{COMMIT: before})], ["f"], files, dirty=False).exact, "no file that a notebook reads"
     (root / "data.csv").write_text("1")
     (root / "q.sql").write_text("select 1")
     commit(root)
-    differences = prove([run(**{COMMIT: before})], ["f"], repository, dirty=False).differences
+    differences = prove([run(**{COMMIT: before})], ["f"], files, dirty=False).differences
     assert differences == ("since that run data.csv, q.sql changed, which the notebook may read",)
-    assert prove([run(**{COMMIT: repository.commit("HEAD")})], ["f"], repository, dirty=False).exact
-    (difference,) = prove([run(**{COMMIT: "0" * 40})], ["f"], repository, dirty=False).differences
+    assert prove([run(**{COMMIT: repository.commit("HEAD")})], ["f"], files, dirty=False).exact
+    (difference,) = prove([run(**{COMMIT: "0" * 40})], ["f"], files, dirty=False).differences
     assert difference.startswith("the run's commit 00000000 is not in this clone")
 
 
-def test_a_run_that_did_not_record_its_packages_proves_nothing(repository: GitRepository) -> None:
+def test_a_run_that_did_not_record_its_packages_proves_nothing(files: OtherFiles) -> None:
     old = run()
     tags = {name: value for name, value in old.tags.items() if name != Tag.LOCK_INSTALLED}
-    (difference,) = prove(
-        [run(), RunInfo(**{**vars(old), "tags": tags})], ["f", "f"], repository, dirty=False
-    ).differences
+    (difference,) = prove([run(), RunInfo(**{**vars(old), "tags": tags})], ["f", "f"], files, dirty=False).differences
     assert difference.startswith("the run did not record whether")
 
 
