@@ -98,7 +98,7 @@ def circumstances(review: Review) -> list[str]:
         lines.append(f"files of the base that this clone lacks: {listed(missing, 5)}; {review.missing.reason}")
     if review.check_changed:
         names = " and ".join(f"`[check] {name}`" for name in review.check_changed)
-        lines.append(f"{names}: not as at the base, whose rules count for the findings")
+        lines.append(f"{names} changed; findings are by the rules of the base")
     if review.faults_only:
         lines.append("findings: faults only; `--select ALL` adds the conventions of a project")
     return lines
