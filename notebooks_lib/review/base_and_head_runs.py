@@ -102,11 +102,16 @@ class RunRequest:
 
 
 def find_runs_of(
-    request: RunRequest, name: SideName, source: NotebookSource, values: Sequence[Mapping[str, object]]
+    request: RunRequest,
+    name: SideName,
+    source: NotebookSource,
+    values: Sequence[Mapping[str, object]],
+    is_outdated: Callable[[RunInfo], bool] = lambda run: False,
 ) -> SideRuns:
-    """Return the newest run of this source for each set of parameters. With `request.make`, missing runs are made.
+    """Return the newest run of this source for each set of parameters.
 
-    If a run fails, or the base cannot be run, the result holds the problem instead of runs.
+    With `request.make`, runs that are missing or outdated are made. If a run fails, or the base cannot be run, the
+    result holds the problem instead of runs.
     """
     store = request.store
     if store is None:
@@ -116,6 +121,8 @@ def find_runs_of(
     for parameters in values:
         fingerprint = source.fingerprint(parameters)
         run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **parameters})
+        if run and request.makes(source) and is_outdated(run):
+            run = None
         if run is None and not request.makes(source):
             return SideRuns((), _failed(store, name, fingerprint))
         try:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import parse_lock
-from notebooks_lib.tracking import sqlite
+from notebooks_lib.tracking import provenance, sqlite
 
 FOLDER = "review-environments"
 _READY = ".ready"
@@ -50,6 +50,12 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
             with suppress(NbopsError):  # it is no package, then
                 _uv("pip", "install", "--quiet", "--python", python, *options, str(base))
     return python
+
+
+def has_lock_installed(source: Path, head: Layout) -> bool:
+    """Return whether a run of the work tree `source` has the packages of its lock file, by this Python or one made."""
+    layout = Layout(source)
+    return _digest(layout.lock) != _digest(head.lock) or provenance.lock_installed(layout) == "true"
 
 
 def check_shared_store(base: Path, tracking_uri: str) -> None:

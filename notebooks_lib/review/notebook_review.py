@@ -59,7 +59,7 @@ class SourceProof:
     fingerprint: str = ""
     commit: str = ""
     differences: tuple[str, ...] = ()
-    """What differs between the run's source and the one under review, each in one line; empty when nothing does."""
+    """What differs between the run's source and the one under review, or is held against the base's run."""
     given: Mapping[str, object] = field(default_factory=dict)
     """Parameters of the run that [review.parameters] set."""
 

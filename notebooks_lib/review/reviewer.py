@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,14 @@ from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.promotion.decision import Policy
-from notebooks_lib.review import base_and_head_runs, source_proof, store_trust
+from notebooks_lib.review import base_and_head_runs, base_environment, source_proof, store_trust
 from notebooks_lib.review.affected_notebooks import (
     FingerprintChange,
     NotebookSource,
     find_fingerprint_changes,
     find_helpers,
 )
-from notebooks_lib.review.base_and_head_runs import RunRequest, SideRuns
+from notebooks_lib.review.base_and_head_runs import RunRequest, SideName, SideRuns
 from notebooks_lib.review.base_checkout import check_out
 from notebooks_lib.review.base_rules import BaseRules, find_base_rules
 from notebooks_lib.review.figure_changes import find_figure_changes
@@ -45,6 +45,7 @@ from notebooks_lib.review.stale_text_and_outputs import find_stale_text
 from notebooks_lib.review.validation_gain import ModelComparer
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import provenance
+from notebooks_lib.tracking.query import RunInfo
 
 RUN_IT = "`nbops review --run` makes them"
 _NOT_RUN = "a notebook under production/ acts on registries and endpoints: a review does not run it"
@@ -75,6 +76,7 @@ class Reviewer:
     _dirty: bool = False
     _tree: Path = Path()
     """The checkout of the base."""
+    _base_commit: str = ""
 
     def review(self) -> Review:
         """Return the review. Raises UsageError when the base does not exist or shares no history with the head."""
@@ -84,7 +86,7 @@ class Reviewer:
         self._dirty = state is None or state.dirty
         missing: list[MissingFiles] = []
         with check_out(self.repository, commit, lambda *found: missing.append(MissingFiles(*found))) as tree:
-            self._tree = tree
+            self._tree, self._base_commit = tree, commit
             changes = find_fingerprint_changes(self.repository, commit, tree)
             notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
             faults_only = any(self._options(notebook.diff.head).faults_only for notebook in notebooks if notebook.diff)
@@ -181,9 +183,9 @@ class Reviewer:
         """Return the review with what the runs of both sides tell."""
         assert request.store is not None
         values = request.values(head, head)
-        new = base_and_head_runs.find_runs_of(request, "head", head, values)
+        new = self._runs(request, "head", head, values)
         base_values = request.values(base, head) if base else []
-        old = base_and_head_runs.find_runs_of(request, "base", base, base_values) if base else SideRuns()
+        old = self._runs(request, "base", base, base_values) if base else SideRuns()
         review = replace(review, run_problems=tuple(side.problem for side in (new, old) if side.problem))
         if new.problem:  # which says enough: no other run explains it
             return review
@@ -193,7 +195,12 @@ class Reviewer:
             why = _NOT_RUN if request.make and not request.makes(head) else _no_run(proof)
             return replace(review, proof=proof, no_metrics_because=why)
         fingerprints = [head.fingerprint(parameters) for parameters in values]
-        proof = source_proof.prove(new.runs, fingerprints, self._other_files.of(head), dirty=self._dirty)
+        commit = self.repository.commit("HEAD")
+        proof = source_proof.prove(new.runs, fingerprints, self._other_files.of(head), commit, dirty=self._dirty)
+        if base and old.runs:
+            of_base = [base.fingerprint(parameters) for parameters in base_values]
+            doubts = source_proof.prove_base(old.runs, of_base, self._other_files.of(base), self._base_commit)
+            proof = replace(proof, differences=(*proof.differences, *doubts))
         proof = replace(proof, given=request.given(head))
         review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))
         if not review.metrics:
@@ -206,6 +213,18 @@ class Reviewer:
         if old.problem is None:
             return replace(review, no_metrics_because=f"the base has no run of its source: {RUN_IT}")
         return review
+
+    def _runs(
+        self, request: RunRequest, name: SideName, source: NotebookSource, values: Sequence[Mapping[str, object]]
+    ) -> SideRuns:
+        """Return the runs of one side; with `--run`, without those whose data files or packages a new one mends."""
+        commit = self._base_commit if name == "base" else self.repository.commit("HEAD")
+        has_lock = base_environment.has_lock_installed(source.root, request.settings.layout)
+
+        def is_outdated(run: RunInfo) -> bool:
+            return source_proof.is_outdated(run, self._other_files.of(source), commit, has_lock=has_lock)
+
+        return base_and_head_runs.find_runs_of(request, name, source, values, is_outdated)
 
     def _compare(
         self, request: RunRequest, base: SideRuns, head: SideRuns, *, is_new: bool

@@ -29,18 +29,38 @@ NEWEST = 20
 """Runs of a notebook among which the newest that ended well is looked for."""
 
 
-def prove(runs: Sequence[RunInfo], fingerprints: Sequence[str], other_files: OtherFiles, *, dirty: bool) -> SourceProof:
+def prove(
+    runs: Sequence[RunInfo], fingerprints: Sequence[str], other_files: OtherFiles, commit: str, *, dirty: bool
+) -> SourceProof:
     """Return whether the numbers of successful runs come from the source with these fingerprints, one a run.
 
-    `other_files` are those of their notebook. `dirty` says whether the work tree under review has uncommitted changes.
+    `other_files` are those of their notebook. `commit` is the one under review, and `dirty` says whether the work tree
+    has uncommitted changes on top of it.
     """
     pairs = zip(runs, fingerprints, strict=True)
     differences = [
         line
         for run, fingerprint in pairs
-        for line in (*_doubts(run, fingerprint, dirty=dirty), *_changed_data(run, other_files))
+        for line in (*_doubts(run, fingerprint, dirty=dirty), *_changed_data(run, other_files, commit))
     ]
     return _proof(runs[0], dict.fromkeys(differences))
+
+
+def prove_base(
+    runs: Sequence[RunInfo], fingerprints: Sequence[str], other_files: OtherFiles, commit: str
+) -> tuple[str, ...]:
+    """Return what is held against the runs of the base, which is `commit`, each in one line; () if nothing is."""
+    differences = prove(runs, fingerprints, other_files, commit, dirty=False).differences if runs else ()
+    return tuple(f"the base's run: {line}" for line in differences)
+
+
+def is_outdated(run: RunInfo, other_files: OtherFiles, commit: str, *, has_lock: bool) -> bool:
+    """Return whether a new run would have other data files than `run`, or the packages of the lock that it lacked.
+
+    `commit` is the one under review; `has_lock` says whether a new run has the packages of its lock.
+    """
+    other_packages = run.tags.get(Tag.LOCK_INSTALLED, "true") != "true"
+    return (has_lock and other_packages) or any(_changed_data(run, other_files, commit))
 
 
 def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
@@ -60,14 +80,13 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
         yield "the run began with uncommitted changes in its work tree"
 
 
-def _changed_data(run: RunInfo, other_files: OtherFiles) -> Iterator[str]:
-    repository = other_files.repository
-    commit = run.tags.get(COMMIT, "")
-    if commit in ("", repository.commit("HEAD")):
+def _changed_data(run: RunInfo, other_files: OtherFiles, commit: str) -> Iterator[str]:
+    ran = run.tags.get(COMMIT, "")
+    if ran in ("", commit):
         return
-    if not repository.has(commit):
-        yield f"the run's commit {commit[:8]} is not in this clone, so the files that it may read are not compared"
-    elif files := other_files.changed(commit, "HEAD"):
+    if not other_files.repository.has(ran):
+        yield f"the run's commit {ran[:8]} is not in this clone, so the files that it may read are not compared"
+    elif files := other_files.changed(ran, commit):
         more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
         yield f"since that run {', '.join(files[:MOST_FILES])}{more} changed, which the notebook may read"
 

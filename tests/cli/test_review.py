@@ -21,6 +21,7 @@ from notebooks_lib.datasets import holdout_ledger
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.base_checkout import PREFIX
 from notebooks_lib.review.reviewer import Reviewer
+from notebooks_lib.review.source_proof import COMMIT
 from notebooks_lib.settings import load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -267,6 +268,41 @@ def test_a_head_that_failed_is_not_explained_by_another_run(
     (notebook,) = review(capsys, code=1)["notebooks"]
     assert [problem["failure"]["error"] for problem in notebook["run_problems"]] == ["KeyError"]
     assert (notebook["proof"]["differences"], notebook["no_metrics_because"]) == ([], "")
+
+
+def record_run(root: Path, source: NotebookSource, values: dict[str, object], **tags: str) -> str:
+    """Record a run of a clean work tree, as `nbops run` would."""
+    store = connect(load(root, {}))
+    tags = {
+        Tag.NOTEBOOK: "experimentation/ridge.ipynb",
+        Tag.SOURCE_FINGERPRINT: source.fingerprint(values),
+        Tag.CODE_SHA256: source.notebook.code_sha256,
+        Tag.LOCK_SHA256: source.lock_sha256,
+        Tag.LOCK_INSTALLED: "true",
+        Tag.GIT_DIRTY: "false",
+        COMMIT: git(root, "rev-parse", "HEAD"),
+        Tag.END: "FINISHED",
+    } | tags
+    run_id: str = store.client.create_run("0", tags=tags).info.run_id
+    store.client.log_metric(run_id, "rmse", 1.0)
+    store.client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def test_the_bases_numbers_are_proved_too(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_store(migrated, root)
+    git(root, "switch", "--quiet", "main")
+    record_run(root, NotebookSource.read(root, "experimentation/ridge.ipynb"), {})
+    (root / "data.csv").write_text("1000")
+    commit(root)
+    git(root, "switch", "--quiet", "-C", "change")
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    record_run(root, NotebookSource.read(root, "experimentation/ridge.ipynb"), {})
+    (notebook,) = review(capsys)["notebooks"]
+    assert [metric["base"] for metric in notebook["metrics"]] == [1.0]
+    says = "the base's run: since that run data.csv changed, which the notebook may read"
+    assert (notebook["exact_source"], notebook["proof"]["differences"]) == (False, [says])
 
 
 def test_figures_of_a_new_notebook_are_shown_without_a_base(

@@ -9,7 +9,7 @@ import pytest
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.other_files import OtherFiles, WorkTreeNotebooks
-from notebooks_lib.review.source_proof import COMMIT, find_differences, prove
+from notebooks_lib.review.source_proof import COMMIT, find_differences, is_outdated, prove, prove_base
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.query import RunInfo
 from tests.git_commands import commit, make_repository
@@ -47,7 +47,7 @@ def run(**tags: str) -> RunInfo:
     ],
 )
 def test_a_run_of_exactly_this_source(files: OtherFiles, tags: dict[str, str], differences: tuple[str, ...]) -> None:
-    assert prove([run(**tags)], ["f"], files, dirty=False).differences == differences
+    assert prove([run(**tags)], ["f"], files, "HEAD", dirty=False).differences == differences
 
 
 def test_data_that_changed_after_the_run_is_named(files: OtherFiles) -> None:
@@ -58,21 +58,42 @@ def test_data_that_changed_after_the_run_is_named(files: OtherFiles) -> None:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("{}")
     commit(root)
-    assert prove([run(**{COMMIT: before})], ["f"], files, dirty=False).exact, "no file that a notebook reads"
+    assert prove([run(**{COMMIT: before})], ["f"], files, "HEAD", dirty=False).exact, "no file that a notebook reads"
     (root / "data.csv").write_text("1")
     (root / "q.sql").write_text("select 1")
     commit(root)
-    differences = prove([run(**{COMMIT: before})], ["f"], files, dirty=False).differences
+    differences = prove([run(**{COMMIT: before})], ["f"], files, "HEAD", dirty=False).differences
     assert differences == ("since that run data.csv, q.sql changed, which the notebook may read",)
-    assert prove([run(**{COMMIT: repository.commit("HEAD")})], ["f"], files, dirty=False).exact
-    (difference,) = prove([run(**{COMMIT: "0" * 40})], ["f"], files, dirty=False).differences
+    assert prove([run(**{COMMIT: repository.commit("HEAD")})], ["f"], files, "HEAD", dirty=False).exact
+    (difference,) = prove([run(**{COMMIT: "0" * 40})], ["f"], files, "HEAD", dirty=False).differences
     assert difference.startswith("the run's commit 00000000 is not in this clone")
+
+
+def test_the_bases_run_is_held_to_the_base(files: OtherFiles) -> None:
+    root = files.repository.root
+    commits = []
+    for content in ("1", "1000"):
+        (root / "data.csv").write_text(content)
+        commits.append(commit(root))
+    before, base = commits
+    old, other = run(**{COMMIT: before}), run(**{COMMIT: base, Tag.LOCK_INSTALLED: "numpy 2.4.6, locked 2.0.0"})
+    assert prove_base([old, other], ["f", "f"], files, base) == (
+        "the base's run: since that run data.csv changed, which the notebook may read",
+        "the base's run: the run had other packages than requirements.lock (numpy 2.4.6, locked 2.0.0)",
+    )
+    assert prove_base([run(**{COMMIT: base})], ["f"], files, base) == ()
+    assert prove_base([], [], files, base) == ()
+    assert is_outdated(old, files, base, has_lock=False)
+    assert [is_outdated(other, files, base, has_lock=has_lock) for has_lock in (True, False)] == [True, False]
+    assert not is_outdated(run(**{COMMIT: base}), files, base, has_lock=True)
 
 
 def test_a_run_that_did_not_record_its_packages_proves_nothing(files: OtherFiles) -> None:
     old = run()
     tags = {name: value for name, value in old.tags.items() if name != Tag.LOCK_INSTALLED}
-    (difference,) = prove([run(), RunInfo(**{**vars(old), "tags": tags})], ["f", "f"], files, dirty=False).differences
+    (difference,) = prove(
+        [run(), RunInfo(**{**vars(old), "tags": tags})], ["f", "f"], files, "HEAD", dirty=False
+    ).differences
     assert difference.startswith("the run did not record whether")
 
 
