@@ -70,8 +70,8 @@ def changed_notebooks(
 ) -> Iterator[NotebookChange]:
     """Yield the notebooks that differ between two revisions. A `head` of None is the work tree, including new files.
 
-    `only` selects one notebook by its path at the head; of a deleted one, at the base. For a notebook that cannot be
-    read, the reason is yielded as its problem.
+    `only` selects one notebook by its path at the head; of a deleted or renamed one, also at the base. For a notebook
+    that cannot be read, the reason is yielded as its problem.
     """
     from notebooks_lib.git_repository import ChangedFile, FileVersion
 
@@ -80,12 +80,13 @@ def changed_notebooks(
         new = (FileVersion(path, "100644", "") for path in repository.untracked_files(PATTERN))
         files += [ChangedFile("untracked", None, version) for version in new]
     if only is not None:
-        files = [file for file in files if any(version.path == only for version in file.versions[-1:])]
+        at_head = [file for file in files if file.head and file.head.path == only]
+        files = at_head or [file for file in files if file.base and file.base.path == only]
     blobs = repository.blobs(version.blob for file in files for version in file.versions if version.blob)
     for file in files:
         contents = [next(blobs) if side and side.blob else None for side in (file.base, file.head)]
         for change in _without_false_rename(_changed_notebook(repository, file, *contents)):
-            if only in (None, change.path):
+            if only in (None, change.path, change.old_path):
                 yield change
 
 

@@ -199,6 +199,8 @@ def test_one_notebook_beside_its_older_version_under_its_older_name(root):
     (root / "better.ipynb").write_text(json.dumps(raw(*CHANGED), indent=1))  # line by line, as Jupyter does
     (change,) = between(root, "better.ipynb")
     assert (change.state, change.old_path, change.diff.summary) == ("renamed", "good.ipynb", "1 cell edited")
+    (change,) = between(root, "HEAD", "good.ipynb")
+    assert (change.path, change.old_path) == ("better.ipynb", "good.ipynb"), "also by its old name"
     commit(root)
     (change,) = between(root, "better.ipynb")
     assert change.diff.summary == "no source change"
