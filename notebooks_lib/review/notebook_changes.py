@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.notebooks import document
+from notebooks_lib.notebooks import cell_pairing, document
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff, compare_notebooks
 from notebooks_lib.review.diff_targets import FileTarget, RevisionTarget, find_repository
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PATTERN = "**/*.ipynb"
+SAME_NOTEBOOK = 0.5
+"""Share of words in paired cells above which a notebook with another name is the same one."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,23 @@ def changed_notebooks(
 
 
 def _without_false_rename(change: NotebookChange) -> Iterator[NotebookChange]:
-    """Yield a renamed notebook that shares no cell with the old one as two: git compares the JSON, much of it alike."""
+    """Yield a renamed notebook that is mostly another one as two: git compares the JSON, much of it alike."""
     diff = change.diff
-    same = diff and any(cell.base and cell.head and cell.base.source == cell.head.source for cell in diff.cells)
-    if change.state != "renamed" or diff is None or not diff.cells or same:
+    if change.state != "renamed" or diff is None or _share_of_same_words(diff) > SAME_NOTEBOOK:
         yield change
         return
     gone, new = Notebook(Path(change.old_path), ()), Notebook(Path(change.path), ())
     yield NotebookChange(change.old_path, "deleted", diff=compare_notebooks(diff.base, gone))
     yield NotebookChange(change.path, "added", diff=compare_notebooks(new, diff.head))
+
+
+def _share_of_same_words(diff: NotebookDiff) -> float:
+    """Return how much of the text of both versions stands in paired cells with the same words; 1 without any text."""
+    sides = [
+        [cell_pairing.count_words(side.source if side else "") for side in (one.base, one.head)] for one in diff.cells
+    ]
+    total = sum(len(words) for pair in sides for words in pair)
+    return 2 * sum(len(base & head) for base, head in sides) / total if total else 1.0
 
 
 def _in_work_tree(repository: GitRepository, base: RevisionTarget, head: FileTarget) -> Iterator[NotebookChange]:

@@ -70,19 +70,36 @@ def test_a_deleted_notebook_can_be_named(root):
         list(changes_between(*parse_targets(["never.ipynb"], root), root))
 
 
-def test_small_notebooks_without_a_common_cell_are_no_rename(root):
-    write(root / "old.ipynb", code("print(1)"))
+SMALL = "import pandas as pd"
+LINES = "\n".join(f"step_{line} = fit(table, {line})" for line in range(6))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state"),
+    [
+        (["print(1)"], ["print(2)"], "added"),
+        ([SMALL, "k: int = 1", "print(pd.sum())"], [SMALL, 'w: str = "b"', "model = fit(pd, w)"], "added"),
+        ([LINES], [LINES.replace("fit(table, 3)", "fit(other, 3)")], "renamed"),
+        ([SMALL, LINES], [LINES], "renamed"),
+        ([""], [""], "renamed"),
+    ],
+)
+def test_a_notebook_is_renamed_if_most_of_its_words_are_there(root, old, new, state):
+    """One cell that both have, such as that of the imports, is not enough, and an edited cell is not too much."""
+    (root / "old.ipynb").write_text(json.dumps(raw(*map(code, old)), indent=1))
     commit(root)
     (root / "old.ipynb").unlink()
-    write(root / "new.ipynb", code("print(2)"))
+    (root / "new.ipynb").write_text(json.dumps(raw(*map(code, new)), indent=1))
     git(root, "add", "--all")
     assert git(root, "status", "--short") == "R  old.ipynb -> new.ipynb", "as git takes it"
-    assert {path: (one.state, one.old_path, one.diff and one.diff.summary) for path, one in changes(root).items()} == {
-        "old.ipynb": ("deleted", "", "1 cell removed"),
-        "new.ipynb": ("added", "", "1 cell added"),
-    }
-    (change,) = changes_between(*parse_targets(["new.ipynb"], root), root)
-    assert (change.path, change.state) == ("new.ipynb", "added")
+    got = {path: (one.state, one.old_path) for path, one in changes(root).items()}
+    if state == "renamed":
+        assert got == {"new.ipynb": ("renamed", "old.ipynb")}
+        return
+    assert got == {"old.ipynb": ("deleted", ""), "new.ipynb": ("added", "")}
+    for words, expected in ((["new.ipynb"], "added"), (["HEAD", "old.ipynb"], "deleted")):
+        (change,) = changes_between(*parse_targets(words, root), root)
+        assert (change.path, change.state) == (words[-1], expected)
 
 
 CONFLICT = json.dumps(raw(*CELLS), indent=1).replace(' "nbformat": 4', '<<<<<<< HEAD\n "nbformat": 4', 1)
