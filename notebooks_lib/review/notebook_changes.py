@@ -140,6 +140,8 @@ def _read(target: FileTarget | RevisionTarget, folder: Path) -> Notebook:
 def _changed_notebook(
     repository: GitRepository, file: ChangedFile, base: bytes | None, head: bytes | None
 ) -> NotebookChange:
+    if file.base and file.base.is_link and file.head and not file.head.is_link:  # a new notebook in place of the link
+        file = replace(file, state="added", base=None)
     version = file.head or file.base
     assert version is not None
     path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
@@ -163,8 +165,7 @@ def _note_on_links(repository: GitRepository, file: ChangedFile) -> str:
     """Return why a link is not compared; empty if neither version is one."""
     was_link = file.base is not None and file.base.is_link
     if file.head is None or not file.head.is_link:
-        now_notebook = "was a link, now a notebook: nothing to compare it with"
-        return "" if not was_link else now_notebook if file.head else "a link"
+        return "a link" if was_link else ""
     now = "now a link" if file.base and not was_link else "a link"
     if not file.head.blob and not os.access(repository.root / file.head.path, os.F_OK):
         return f"{now} that leads nowhere"
