@@ -260,6 +260,7 @@ def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
     import logging
 
     import nbformat
+    from nbformat.v3.rwbase import rejoin_lines
 
     log = logging.getLogger("traitlets")  # nbformat logs there what is missing
     before, log.disabled = log.disabled, True
@@ -268,7 +269,10 @@ def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:
         for cell in (cell for sheet in filled.get("worksheets", ()) for cell in sheet["cells"]):
             absent = {"metadata": {}, "input": "", "outputs": [], "language": "python", "collapsed": False}
             cell.update({key: value for key, value in absent.items() if key not in cell})
-        converted: dict[str, Any] = json.loads(nbformat.writes(nbformat.convert(nbformat.from_dict(filled), 4)))
+        nodes = nbformat.from_dict(filled)
+        if "worksheets" in nodes:
+            nodes = rejoin_lines(nodes)  # the source of a heading must be one text
+        converted: dict[str, Any] = json.loads(nbformat.writes(nbformat.convert(nodes, 4)))
     except Exception as error:
         raise errors.NotebookError(
             f"{path}: notebook format {raw.get('nbformat', 3)} is too old, 4 is needed, and it cannot be converted: "

@@ -107,6 +107,16 @@ def test_a_notebook_of_an_old_format_is_the_same_at_each_reading_and_has_no_ids(
     assert document.read(path).raw == document.read(path).raw
 
 
+def test_lines_of_text_in_an_old_format_are_joined(tmp_path):
+    """Format 3 is written with lists of lines; a heading of one line, or of several, becomes Markdown."""
+    lines = [{"cell_type": kind, "source": ["a\n", "b"]} for kind in ("heading", "markdown", "raw")]
+    lines += [{"cell_type": "heading", "level": 2, "source": ["T"]}, {"cell_type": "code", "input": ["x\n", "y"]}]
+    for version in (2, 3):
+        path = tmp_path / "old.ipynb"
+        path.write_text(json.dumps({"worksheets": [{"cells": lines}], "nbformat": version}))
+        assert [cell.source for cell in document.read(path).cells] == ["# a b", "a\nb", "a\nb", "## T", "x\ny"]
+
+
 def test_a_missing_notebook_names_the_nearest_one(tmp_path):
     write(tmp_path / "ridge.ipynb")
     with pytest.raises(NotebookError, match=r"did you mean 'ridge\.ipynb'"):
