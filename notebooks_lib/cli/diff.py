@@ -82,7 +82,7 @@ def _compare_runs(base: str, head: str, *, as_json: bool, differs: bool) -> int:
     from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.review.validation_gain import ModelComparer
 
-    store = connect_unless_chosen_by_branch(settings.existing())
+    store = connect_unless_chosen_by_branch(settings.existing(), loads_models=True)
     old, new = (run_record.read_run(store, run_id) for run_id in (base, head))
     policy = Policy.of(store.settings.promotion, "")
     metrics = ModelComparer(store, [old.info], [new.info], policy).compare()

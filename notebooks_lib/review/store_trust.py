@@ -29,13 +29,14 @@ _PLACES = {"production", "settings.toml", "config.json", ".azureml", "aml_config
 """Names of files and folders, or of links to them, that can decide which store is asked."""
 
 
-def connect_unless_chosen_by_branch(project: Settings) -> Store:
-    """Connect the store for a command that only reads. Raises UsageError if the branch under it chose the store.
+def connect_unless_chosen_by_branch(project: Settings, *, loads_models: bool = False) -> Store:
+    """Connect the store for a command that only reads. Raises UsageError if the branch under it chose a remote store.
 
     Such a command is what a reviewer runs on a branch of somebody else: it must not send a token where that branch
-    wants it.
+    wants it. With `loads_models`, a store on this machine must not be the branch's choice either.
     """
-    if why := _distrust_of_branch(project):
+    on_this_machine = not project.tracking.uri or any(_places(project))
+    if (loads_models or not on_this_machine) and (why := _distrust_of_branch(project)):
         raise UsageError(why)
     return store.connect(project)
 

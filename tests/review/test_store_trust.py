@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.__main__ import run
+from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review import store_trust
 from notebooks_lib.review.base_checkout import check_out
@@ -138,6 +139,21 @@ def test_a_checked_out_branch_gets_no_token_from_commands_that_only_read(
             assert line.endswith("merge that first, or set NBOPS_TRACKING_URI yourself")
         with pytest.raises(BlockingIOError):  # nobody asked
             server.accept()
+
+
+def test_a_branch_may_choose_a_store_on_this_machine_for_commands_that_load_no_model(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(store_trust.store, "connect", asked.append)
+    git(root, "switch", "--quiet", "-c", "ours")
+    write(root, '[tracking]\nuri = "sqlite:///runs.db"\n[promotion]\ntrusted_flavors = ["sklearn"]\n')
+    commit(root)
+    project = load(root, {})
+    store_trust.connect_unless_chosen_by_branch(project)
+    assert asked == [project]
+    with pytest.raises(UsageError, match="trusted_flavors"):
+        store_trust.connect_unless_chosen_by_branch(project, loads_models=True)
 
 
 def test_own_settings_and_other_changes_of_a_branch_choose_the_store_as_ever(root: Path) -> None:
