@@ -55,25 +55,25 @@ _NO_SECRET = re.compile(r"[A-Z][A-Z0-9_]*|[<\[{$].*|\W*|.*(?:\s|://[^@]*$).*", r
 
 def secrets(notebook: Notebook) -> Findings:
     """Yield texts that have the form of a secret. A finding names the kind of secret, never the text."""
+    return (finding for finding, _ in find_secrets(notebook))
+
+
+def find_secrets(notebook: Notebook) -> Iterator[tuple[Finding, str]]:
+    """Yield each finding with the secret itself: to be compared, never to be shown."""
     for cell in notebook.cells:
-        for line, kind, _ in _secrets_in(cell.source):
-            yield Finding(cell.index, f"{kind}", line)
+        for line, kind, secret in _secrets_in(cell.source):
+            yield Finding(cell.index, f"{kind}", line), secret
         if KEEP_OUTPUT_TAG in cell.tags:
             for text in _output_texts(notebook.raw["cells"][cell.index]):
-                for _, kind, _ in _secrets_in(text):
-                    yield Finding(cell.index, f"{kind} in the kept output", cause=kind)
+                for _, kind, secret in _secrets_in(text):
+                    yield Finding(cell.index, f"{kind} in the kept output", cause=kind), secret
     place = notebook.parameters_cell.index if notebook.parameters_cell else 0
     for parameter in read_schema(notebook).parameters:
         default = parameter.default
         if parameter.secret or not isinstance(default, str) or not _SECRET_NAME.fullmatch(parameter.name):
             continue
         if not _NO_SECRET.fullmatch(default) and not _PLACEHOLDER.search(default):
-            yield Finding(place, f"parameter {parameter.name!r} has a text as default")
-
-
-def find_secrets(text: str) -> tuple[str, ...]:
-    """Return the secrets in a text themselves: to be compared, never to be shown."""
-    return tuple(secret for _, _, secret in _secrets_in(text))
+            yield Finding(place, f"parameter {parameter.name!r} has a text as default"), default
 
 
 def _secrets_in(text: str) -> Iterator[tuple[int, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -100,9 +100,26 @@ class FingerprintChanges:
 
     notebooks: tuple[FingerprintChange, ...]
     unchanged: int
-    only_outputs: tuple[str, ...]
-    renamed: Mapping[str, str]
-    """Of those that only have another place: where they were -> where they are."""
+    others: tuple[FingerprintChange, ...]
+    """Those whose files changed, but no source: outputs, counts, metadata, or only the place."""
+
+    @property
+    def only_outputs(self) -> tuple[str, ...]:
+        """The paths of those that have the same place and source."""
+        return tuple(sorted(other.change.path for other in self.others if not other.change.old_path))
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """Of those that only have another place: where they were -> where they are."""
+        moved = [other.change for other in self.others if other.change.old_path]
+        return dict(sorted((change.old_path, change.path) for change in moved))
+
+    def with_findings(self, paths: Collection[str]) -> FingerprintChanges:
+        """Return the changes with some of the others, which have findings, among those that a review shows."""
+        shown = [other for other in self.others if other.change.path in paths]
+        notebooks = sorted([*self.notebooks, *shown], key=lambda change: change.change.path)
+        rest = tuple(other for other in self.others if other not in shown)
+        return dataclasses.replace(self, notebooks=tuple(notebooks), others=rest)
 
 
 def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
@@ -115,12 +132,10 @@ def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -
     tracked = [path for path in repository.tracked_files(PATTERN) if _is_written(path) and path not in files]
     through = list(_of_same_files(repository, tracked, tree)) if _may_differ(repository, base, tracked) else []
     counted = [change for change in changes if change.counts]
-    others = [change.change for change in changes if not change.counts]
     return FingerprintChanges(
         notebooks=tuple(sorted([*counted, *through], key=lambda change: change.change.path)),
         unchanged=len(tracked) - len(through),
-        only_outputs=tuple(sorted(change.path for change in others if not change.old_path)),
-        renamed=dict(sorted((change.old_path, change.path) for change in others if change.old_path)),
+        others=tuple(change for change in changes if not change.counts),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from notebooks_lib.notebooks import secret_rules
@@ -37,8 +38,8 @@ class _Fault(NamedTuple):
     code: str
     message: str
     """Without its numbers, which count cells, lines or outputs; with the base's name of a renamed parameter."""
-    secrets: tuple[str, ...]
-    """The secrets in its line, of a finding of a secret: another one in its place is new."""
+    secret: str
+    """Of a finding of a secret: another one in its place is new."""
     cell: int | None
     """Index in the base; None for a cell that only one side has, and where the cell does not matter."""
 
@@ -52,21 +53,29 @@ class _Side:
     base_names: Mapping[str, str] = field(default_factory=dict)
 
     def faults(self, violation: RuleViolation) -> Iterator[tuple[int, _Fault]]:
-        """Yield each cell of a finding with its fault."""
+        """Yield each cell of a finding with its fault; with several of as many secrets."""
         for cell in violation.cells or (violation.cell,):
-            yield cell, self._fault(violation, self.base_index.get(cell))
+            for secret in self._secrets[violation.code, cell, violation.line, violation.message] or [""]:
+                yield cell, self._fault(violation, self.base_index.get(cell), secret)
 
     def fault_of_file(self, violation: RuleViolation) -> _Fault | None:
         """Return the fault of a finding without a line: it may be one of the whole file, shown at any cell."""
-        return None if violation.line or violation.cells else self._fault(violation, None)
+        if violation.line or violation.cells:
+            return None
+        secrets = self._secrets[violation.code, violation.cell, 0, violation.message]
+        return self._fault(violation, None, "\n".join(secrets))
 
-    def _fault(self, violation: RuleViolation, cell: int | None) -> _Fault:
+    def _fault(self, violation: RuleViolation, cell: int | None, secret: str) -> _Fault:
         message = _QUOTED.sub(lambda name: repr(self.base_names.get(name[1], name[1])), violation.message)
-        secrets: tuple[str, ...] = ()
-        if violation.code == secret_rules.CODE and violation.line:
-            lines = self.notebook.cells[violation.cell].source.split("\n")
-            secrets = secret_rules.find_secrets(lines[violation.line - 1])
-        return _Fault(violation.code, _NUMBER.sub("", message), secrets, cell)
+        return _Fault(violation.code, _NUMBER.sub("", message), secret, cell)
+
+    @cached_property
+    def _secrets(self) -> Mapping[tuple[str, int, int, str], list[str]]:
+        """The secrets by code, cell, line and message of their finding."""
+        secrets: dict[tuple[str, int, int, str], list[str]] = defaultdict(list)
+        for finding, secret in secret_rules.find_secrets(self.notebook):
+            secrets[secret_rules.CODE, finding.cell, finding.line, finding.message].append(secret)
+        return secrets
 
 
 def find_new_findings(
@@ -101,9 +110,9 @@ def _compare(diff: NotebookDiff, base: Sequence[RuleViolation], head: Sequence[R
     faults = Counter(fault for violation in base for _, fault in old.faults(violation))
     new: list[RuleViolation] = []
     for violation in head:
-        cells = [cell for cell, fault in now.faults(violation) if not _take(faults, fault)]
+        cells = dict.fromkeys(cell for cell, fault in now.faults(violation) if not _take(faults, fault))
         if cells:
-            new.append(_in_cells(violation, cells, diff.head))
+            new.append(_in_cells(violation, list(cells), diff.head))
     gone = [violation for violation in base if all(_take(faults, fault) for _, fault in old.faults(violation))]
     anywhere = Counter(fault for violation in gone if (fault := old.fault_of_file(violation)))
     kept_new = [violation for violation in new if not _take(anywhere, now.fault_of_file(violation))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -88,7 +88,9 @@ class Reviewer:
         with check_out(self.repository, commit, lambda *found: missing.append(MissingFiles(*found))) as tree:
             self._tree, self._base_commit = tree, commit
             changes = find_fingerprint_changes(self.repository, commit, tree)
-            notebooks = list(self._with_findings([self._review(change) for change in changes.notebooks]))
+            findings = self._find_findings([*changes.notebooks, *changes.others])
+            changes = changes.with_findings([path for path, finding in findings.items() if finding.new])
+            notebooks = [self._review(change, findings.get(change.change.path)) for change in changes.notebooks]
             faults_only = any(self._options(notebook.diff.head).faults_only for notebook in notebooks if notebook.diff)
         no_runs = self._no_runs()
         if no_runs:  # reported once, not for each notebook
@@ -112,10 +114,12 @@ class Reviewer:
             check_changed=tuple(sorted({name for rules in self._rules.values() for name in rules.changed})),
         )
 
-    def _review(self, source: FingerprintChange) -> NotebookReview:
+    def _review(self, source: FingerprintChange, findings: FindingChanges | None) -> NotebookReview:
         change = source.change
         state = _STATES.get(change.state, "modified")
         review = NotebookReview(change.path, change.old_path, state, change.problem, change.note)
+        if findings:
+            review = replace(review, new_findings=findings.new, mended_findings=findings.mended)
         if change.diff is None:
             return review
         root = source.head.root if source.head else self.repository.root
@@ -131,7 +135,8 @@ class Reviewer:
         if source.head is None:
             return review
         if source.same_code:
-            return replace(review, no_metrics_because="only text changed, so a run gives the same numbers")
+            what = "only text changed" if change.diff.changes else "the source did not change"
+            return replace(review, no_metrics_because=f"{what}, so a run gives the same numbers")
         request = self._request(source.head.root)
         if isinstance(request, str):
             return replace(review, no_metrics_because=request)
@@ -140,13 +145,11 @@ class Reviewer:
         except (NbopsError, OSError) as error:  # the rest of the review is made all the same
             return replace(review, no_metrics_because=reason(error))
 
-    def _with_findings(self, reviews: list[NotebookReview]) -> Iterator[NotebookReview]:
-        """Yield the reviews with what the rules find; ruff is called once a side for all of them."""
-        diffs = [review.diff for review in reviews if review.diff and review.diff.changes]
-        findings = iter(find_new_findings(diffs, self._options) if diffs else ())
-        for review in reviews:
-            changes = next(findings) if review.diff and review.diff.changes else FindingChanges()
-            yield replace(review, new_findings=changes.new, mended_findings=changes.mended)
+    def _find_findings(self, sources: Iterable[FingerprintChange]) -> dict[str, FindingChanges]:
+        """Return what the rules find, by path, where a file changed; ruff is called once a side for all of them."""
+        diffs = {source.change.path: source.change.diff for source in sources if source.change.diff}
+        diffs = {path: diff for path, diff in diffs.items() if diff.base.raw is not diff.head.raw}
+        return dict(zip(diffs, find_new_findings([*diffs.values()], self._options) if diffs else (), strict=True))
 
     @cached_property
     def _other_files(self) -> OtherFiles:

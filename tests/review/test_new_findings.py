@@ -83,6 +83,35 @@ def test_another_name_or_secret_in_the_place_of_one_is_new(base: str, head: str,
     assert ([code for code, *_ in codes(changes)], changes.mended) == (new, mended)
 
 
+def shown(*texts: str) -> dict[str, Any]:
+    """A cell that keeps these outputs."""
+    outputs = [{"output_type": "stream", "name": "stdout", "text": text} for text in texts]
+    return code("print(x)", "keep_output", id="shown", outputs=outputs)
+
+
+def with_default(password: str) -> dict[str, Any]:
+    return code(f"password: str = {password!r}\nprint(password)", "parameters", id="p")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "new", "mended"),
+    [
+        (shown(), shown(KEY + "A"), ["NB030"], 0),
+        (shown(KEY + "A"), shown(KEY + "A"), [], 0),
+        (shown(KEY + "A"), shown(KEY + "B"), ["NB030"], 1),
+        (shown(KEY + "A"), shown(KEY + "A", KEY + "B"), ["NB030"], 0),
+        (shown(KEY + "A", KEY + "B"), shown(KEY + "A"), [], 0),
+        (with_default("hunter2"), with_default("hunter2"), [], 0),
+        (with_default("hunter2"), with_default("correct-horse"), ["NB030"], 1),
+    ],
+)
+def test_a_secret_is_new_in_a_kept_output_and_as_a_default_too(base: Any, head: Any, new: Any, mended: int) -> None:
+    changes = compare([TITLE, OK, base], [TITLE, OK, head])
+    assert ([code for code, *_ in codes(changes)], changes.mended) == (new, mended)
+    assert KEY not in repr(changes)
+    assert "hunter2" not in repr(changes)
+
+
 def test_a_parameter_that_no_cell_reads_stays_one_under_another_name() -> None:
     base, head = ([TITLE, code(f"{name}: int = 1", "parameters", id="p"), OK] for name in ("old", "new"))
     assert [one for one in compare(base, base).new if one.code == "NB022"] == []
