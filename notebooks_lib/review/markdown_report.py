@@ -8,7 +8,7 @@ from notebooks_lib.review import report_length, report_text
 from notebooks_lib.review.figure_files import file_name
 from notebooks_lib.review.markdown_text import MOST_ROWS, MOST_TEXT, bullets, code, fence, lines, prose, table
 from notebooks_lib.review.notebook_review import FigureChange, NotebookReview, Review
-from notebooks_lib.review.report_length import Diff, ReportSection
+from notebooks_lib.review.report_length import Detail, Diff, ReportSection
 
 MARKER = "<!-- nbops review -->"
 """The first line. By it a bot knows its own comment again; no other line can hold it."""
@@ -49,12 +49,19 @@ def _section(notebook: NotebookReview, images: Sequence[FigureChange], folder: s
         *_numbers(notebook, elsewhere, figures),
         *_findings(notebook, elsewhere),
     )
-    shown = _figures(images, folder, elsewhere, only_new=notebook.state == "added")
-    details = (*_parameters(notebook, elsewhere), shown, _costs(notebook, elsewhere))
+    parameters, cells = len(notebook.parameters), len(notebook.costs)
+    details = (
+        Detail(_parameters(notebook, elsewhere), report_text.count(parameters, "parameter")),
+        Detail(
+            _figures(images, folder, elsewhere, only_new=notebook.state == "added"),
+            report_text.count(len(images), "figure"),
+        ),
+        Detail(_costs(notebook, elsewhere), f"time or memory of {report_text.count(cells, 'cell')}"),
+    )
     return ReportSection(
         brief=_brief(notebook),
         essentials="\n\n".join(filter(None, essentials)),
-        details="\n\n".join(filter(None, details)),
+        details=tuple(detail for detail in details if detail.text),
         diffs=tuple(_diffs(notebook, elsewhere)),
     )
 
@@ -93,17 +100,16 @@ def _numbers(notebook: NotebookReview, elsewhere: str, where_figures: str) -> It
     yield " · ".join(filter(None, (warned, f"{figures} ({where_figures})" if figures else "")))
 
 
-def _parameters(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:
-    if notebook.parameters:
-        rows = [
-            (
-                code(parameter.name),
-                parameter.kind,
-                *(code(side) if side else "" for side in (parameter.base, parameter.head)),
-            )
-            for parameter in notebook.parameters
-        ]
-        yield table(("parameter", "change", "base", "head"), rows, elsewhere)
+def _parameters(notebook: NotebookReview, elsewhere: str) -> str:
+    rows = [
+        (
+            code(parameter.name),
+            parameter.kind,
+            *(code(side) if side else "" for side in (parameter.base, parameter.head)),
+        )
+        for parameter in notebook.parameters
+    ]
+    return table(("parameter", "change", "base", "head"), rows, elsewhere) if rows else ""
 
 
 def _findings(notebook: NotebookReview, elsewhere: str) -> Iterator[str]:

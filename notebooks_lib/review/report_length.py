@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from notebooks_lib.review import report_text
 from notebooks_lib.review.markdown_text import fence, folded
@@ -46,6 +46,16 @@ class Diff:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """A table or list of a notebook, which is shown as a whole or only counted."""
+
+    text: str
+    """Markdown."""
+    size: str
+    """How much it holds, as "25 parameters"."""
+
+
+@dataclass(frozen=True)
 class ReportSection:
     """One notebook in a report, as Markdown of which more or less is shown."""
 
@@ -53,27 +63,27 @@ class ReportSection:
     """The notebook in one line."""
     essentials: str
     """What failed, the summary, numbers and findings."""
-    details: str
+    details: tuple[Detail, ...]
     diffs: tuple[Diff, ...]
 
 
 def fit(head: str, sections: Sequence[ReportSection], limit: int, elsewhere: str) -> str:
     """Return a report of `head` and the sections, the most important first, with at most `limit` characters.
 
-    Too long ones lose, in this order: diffs, details, and essentials; these have one line in their place. What is left
-    out is counted, and `elsewhere` says where it is.
+    Details and diffs have the room that essentials leave, each notebook an equal share; of its share, diffs have half,
+    and what the other ones do not need. Notebooks whose essentials do not fit have one line in their place. What is
+    left out is counted, and `elsewhere` says where it is.
     """
     rest = _BREAK + "{}" + f" ({elsewhere})\n"
     room = limit - len(head) - len(rest.format(report_text.count(len(sections), "more notebook"))) - len(_BREAK)
     named = _first_that_fit([len(section.brief) + 1 for section in sections], room)
     shown = [_Shown(section, elsewhere) for section in sections[:named]]
     room -= sum(len(section.text) + len(_BREAK) for section in shown)
-    for step in (_Shown.with_essentials, _Shown.with_details):
-        for section in shown:
-            room -= step(section, room)
-    open_ones = sorted((section for section in shown if section.detailed), key=lambda section: section.length_of_diffs)
+    for section in shown:
+        room -= section.with_essentials(room)
+    open_ones = sorted((section for section in shown if section.essential), key=lambda section: section.length_of_rest)
     for place, section in enumerate(open_ones):
-        room -= section.with_diffs(room // (len(open_ones) - place))
+        room -= section.with_rest(room // (len(open_ones) - place))
     full, brief = ([section.text for section in shown if bool(section.essential) is kind] for kind in (True, False))
     missing = report_text.count(len(sections) - named, "more notebook")
     last = f"{missing} ({elsewhere})" if len(sections) > named else ""
@@ -86,29 +96,39 @@ class _Shown:
     def __init__(self, section: ReportSection, elsewhere: str) -> None:
         self.section, self.elsewhere = section, elsewhere
         self.text = section.brief
-        self.essential = self.detailed = False
+        self.essential = False
 
     def with_essentials(self, room: int) -> int:
-        grown = self._grow(room, self.section.essentials, _left_out(self.section.diffs, self.elsewhere))
+        grown = self._grow(room, self.section.essentials, *self._sizes(self.section.details, self.section.diffs))
         self.essential = grown is not None
         return grown or 0
 
-    def with_details(self, room: int) -> int:
-        if not self.essential:
-            return 0
-        left_out = _left_out(self.section.diffs, self.elsewhere)
-        grown = self._grow(room, self.section.essentials, self.section.details, left_out)
-        self.detailed = grown is not None
-        return grown or 0
+    def with_rest(self, room: int) -> int:
+        """Show details and diffs, each of them with the half of the room at least, if it needs so much."""
+        section = self.section
+        most = max(room // 2, room - self._length_of_diffs)
+        shown: list[Detail] = []
+        for detail in section.details:
+            if len(detail.text) + len(_BREAK) <= most:
+                most -= len(detail.text) + len(_BREAK)
+                shown.append(detail)
+        others = [detail for detail in section.details if detail not in shown]
+        text = _joined(section.essentials, *(detail.text for detail in shown), *self._sizes(others))
+        diffs = _render_some(section.diffs, len(self.text) + room - len(text) - len(_BREAK), self.elsewhere)
+        return self._grow(room, text, diffs) or 0
 
-    def with_diffs(self, room: int) -> int:
-        before = len(_left_out(self.section.diffs, self.elsewhere))
-        diffs = _render_some(self.section.diffs, room + before, self.elsewhere)
-        return self._grow(room, self.section.essentials, self.section.details, diffs) or 0
+    @cached_property
+    def length_of_rest(self) -> int:
+        return sum(len(detail.text) for detail in self.section.details) + self._length_of_diffs
 
-    @property
-    def length_of_diffs(self) -> int:
-        return sum(len(diff.title) + sum(map(len, diff.lines)) for diff in self.section.diffs)
+    @cached_property
+    def _length_of_diffs(self) -> int:
+        diffs = self.section.diffs
+        return len(_render(diffs, len(diffs), max((len(diff.lines) for diff in diffs), default=0), self.elsewhere))
+
+    def _sizes(self, details: Sequence[Detail], diffs: Sequence[Diff] = ()) -> tuple[str, str]:
+        sizes = ", ".join(detail.size for detail in details)
+        return f"{sizes} ({self.elsewhere})" if sizes else "", _left_out(diffs, self.elsewhere)
 
     def _grow(self, room: int, *parts: str) -> int | None:
         text = _joined(*parts)

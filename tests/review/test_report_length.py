@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from notebooks_lib.review.report_length import Diff, ReportSection, fit
+from notebooks_lib.review.report_length import Detail, Diff, ReportSection, fit
 
 LIMIT = 60_000
 WHERE = "in the page"
@@ -16,7 +16,8 @@ LEFT_OUT = re.compile(r"\b(\d+)(?: more)? lines? \(in the page\)")
 def section(name: int, *lines: int, width: int = 20, essentials: int = 300, details: int = 100) -> ReportSection:
     """A notebook with a diff of so many lines for each of `lines`."""
     diffs = tuple(Diff(f"**cell {cell}** edited", ("+" + "x" * width,) * number) for cell, number in enumerate(lines))
-    return ReportSection(f"- q{name}: brief", f"### q{name}\n\n{'e' * essentials}", "d" * details, diffs)
+    detail = Detail("d" * details, f"{details} letters")
+    return ReportSection(f"- q{name}: brief", f"### q{name}\n\n{'e' * essentials}", (detail,), diffs)
 
 
 def parts(text: str) -> dict[str, str]:
@@ -32,9 +33,10 @@ SHAPES: dict[str, list[ReportSection]] = {
     "wide lines": [section(name, *[200] * 3, width=300) for name in range(20)],
     "empty diffs": [section(0, *[0] * 3_000), section(1, 3)],
     "a long one beside short ones": [section(0, 20_000), *(section(name, 5, 3) for name in range(1, 9))],
-    "long titles": [ReportSection("- q0", "### q0", "", (Diff("t" * 70_000, ("+",) * 9),)), section(1, 3)],
+    "long titles": [ReportSection("- q0", "### q0", (), (Diff("t" * 70_000, ("+",) * 9),)), section(1, 3)],
     "essentials above the limit": [section(0, 9, essentials=70_000), *(section(name, 9) for name in range(1, 9))],
     "details above the limit": [section(0, 9, details=70_000), *(section(name, 9) for name in range(1, 9))],
+    "long details of each": [section(name, *[5] * 10, details=14_000) for name in range(8)],
     "more notebooks than lines fit": [section(name, 9) for name in range(2_000)],
 }
 
@@ -48,9 +50,15 @@ def test_whatever_comes(name: str) -> None:
         part = shown.get(one.essentials.split("\n")[0].removeprefix("### "), "")
         lines = sum(len(diff.lines) for diff in one.diffs)
         assert not part or part.count("\n+") + sum(map(int, LEFT_OUT.findall(part))) == lines
+        for detail in one.details if part else ():
+            assert (detail.text in part) != (detail.size in part), "what is not shown is counted"
         if sum(len(other.essentials) + 60 for other in SHAPES[name]) < LIMIT:
             assert one.essentials in text, "what failed, numbers and findings are never cut"
-        if lines < 10 and len(SHAPES[name]) < 10 and len(one.essentials + one.details) < 1_000:
+        if (
+            lines < 10
+            and len(SHAPES[name]) < 10
+            and len(one.essentials) + sum(len(detail.text) for detail in one.details) < 1_000
+        ):
             assert part.count("\n+") == lines or len(one.diffs[0].title) > LIMIT, (
                 "a small one is whole beside any other"
             )
@@ -69,6 +77,16 @@ def test_many_notebooks_of_many_cells_show_some_of_each() -> None:
     text = fit("head", [section(name, *[8] * 25) for name in range(60)], LIMIT, WHERE)
     assert all(part.count("\n+") >= 3 for part in parts(text).values())
     assert len(parts(text)) == 60
+
+
+def test_details_take_no_room_from_another_notebook_and_not_all_from_its_diffs() -> None:
+    """Four notebooks of 25 long parameters: none of them is shown in full at the cost of the last one."""
+    text = fit("head", [section(name, *[50] * 5, width=40, details=14_000) for name in range(4)], LIMIT, WHERE)
+    assert [part.count("\n+") for part in parts(text).values()] == [250] * 4
+    assert text.count("14000 letters (in the page)") == 3, "the room that is left shows one of them"
+    alone = fit("head", [section(0, *[5] * 5, details=50_000)], LIMIT, WHERE)
+    assert "d" * 50_000 in alone, "where diffs are short"
+    assert alone.count("\n+") == 25
 
 
 @pytest.mark.parametrize(
