@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from notebooks_lib import regular_file
+
 
 def find_root(start: Path, fallback: Path | None = None) -> Path:
     """Return the nearest folder, from that of `start` upwards, that holds a project.
@@ -27,7 +29,7 @@ def is_project(folder: Path) -> bool:
 
 def _has_tool_table(folder: Path) -> bool:
     try:
-        content = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        content = tomllib.loads(regular_file.read_text(folder / "pyproject.toml"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return False
     tool = content.get("tool", {})

@@ -60,9 +60,10 @@ def _clean_file(file: Path) -> bool:
     """Write the cleaned notebook in place, if anything changes. Return whether it is a notebook."""
     from notebooks_lib import atomic_private_files
     from notebooks_lib.cli import notebook_paths
+    from notebooks_lib.notebooks import document
 
     try:
-        content = file.read_bytes()
+        content = document.read_content(file)
         cleaned = _cleaned(file, content)
         if cleaned != content:
             target = notebook_paths.resolve_to_write(file)

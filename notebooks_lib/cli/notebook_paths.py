@@ -52,7 +52,7 @@ def _notebooks(paths: Sequence[Path]) -> Iterator[Path]:
             for folder, folders, files in os.walk(path):
                 folders[:] = [name for name in folders if name not in _SKIPPED]
                 yield from (Path(folder, name).absolute() for name in files if name.endswith(".ipynb"))
-        elif path.is_file() or path.is_symlink():  # a broken link is reported where it is read
+        elif path.exists() or path.is_symlink():  # what is no file is reported where it is read
             yield path.absolute()
         else:
             names = [file.name for file in path.parent.glob("*.ipynb")]

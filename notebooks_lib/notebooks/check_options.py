@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib import errors, project_root
+from notebooks_lib import errors, project_root, regular_file
 from notebooks_lib.notebooks import notebook_rules
 
 ALL = "ALL"
@@ -68,7 +68,7 @@ def of_folder(folder: Path, top: Path | None = None) -> CheckOptions:
     options = CheckOptions(select=(ALL,) if project_root.is_project(root) else (FAULTS,))
     file = root / "production" / "settings.toml"
     try:
-        mentioned = _SECTION.search(file.read_bytes()) is not None
+        mentioned = _SECTION.search(regular_file.read_bytes(file)) is not None
     except OSError:
         mentioned = False
     if not mentioned and not {"NBOPS_CHECK_BUILTINS", "NBOPS_CHECK_SELECT"} & os.environ.keys():

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import errors
+from notebooks_lib import errors, regular_file
 
 if TYPE_CHECKING:  # what only reads a file starts without the modules that read code
     from notebooks_lib.notebooks import cell_code
@@ -187,7 +187,7 @@ def read(path: Path | str) -> Notebook:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise errors.NotebookError(f"{str(path)!a}: the name is not UTF-8: rename the file") from error
-    return parse(path, _bytes(path))
+    return parse(path, read_content(path))
 
 
 def parse(path: Path, content: bytes, *, upgrade: bool = True) -> Notebook:
@@ -219,9 +219,10 @@ def parse(path: Path, content: bytes, *, upgrade: bool = True) -> Notebook:
     )
 
 
-def _bytes(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a notebook file. Raises NotebookError, with the reason, if they cannot be read."""
     try:
-        return path.read_bytes()
+        return regular_file.read_bytes(path)
     except FileNotFoundError as error:
         if path.is_symlink():
             raise errors.NotebookError(f"{path}: a link to {path.readlink()}: no file is there") from error

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from notebooks_lib import regular_file
 from notebooks_lib.errors import NotebookError
 from notebooks_lib.notebooks import document, expressions
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
@@ -50,7 +51,7 @@ def find_modules(notebook: Notebook, root: Path) -> list[tuple[str, str]]:
         if path in digests or not _is_ours(path, root):
             continue
         try:
-            text = path.read_bytes().replace(b"\r\n", b"\n")
+            text = regular_file.read_bytes(path).replace(b"\r\n", b"\n")
         except OSError:
             continue  # it cannot be imported either
         digests[path] = module_sha256(path, text)

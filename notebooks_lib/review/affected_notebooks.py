@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from notebooks_lib import regular_file
 from notebooks_lib.errors import NotebookError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document, project_modules, source_fingerprint, text_view
@@ -186,7 +187,7 @@ def _file_diff(base: NotebookSource, head: NotebookSource, name: str) -> str:
 def _lines(path: Path) -> list[str]:
     """Return the lines of a file; of a notebook, which `%run` runs, those of its code."""
     try:
-        content = path.read_bytes()
+        content = regular_file.read_bytes(path)
     except OSError:
         return []
     if path.suffix == ".ipynb":
@@ -221,7 +222,7 @@ def _runs_another(content: bytes) -> bool:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_file.read_bytes(path)
     except OSError:
         return b""
 

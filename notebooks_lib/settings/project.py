@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from notebooks_lib import current_notebook, errors
+from notebooks_lib import current_notebook, errors, regular_file
 from notebooks_lib.paths import Layout
 from notebooks_lib.project_root import find_root, is_project
 from notebooks_lib.settings.sections import (
@@ -84,7 +84,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     layout = Layout(root)
     origin: dict[str, str] = {}
     try:
-        content = tomllib.loads(layout.settings_file.read_text("utf-8"))
+        content = tomllib.loads(regular_file.read_text(layout.settings_file))
     except FileNotFoundError:
         content = {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

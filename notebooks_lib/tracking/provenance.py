@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from notebooks_lib import __version__, process_identity
+from notebooks_lib import __version__, process_identity, regular_file
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import find_other_versions, parse_lock
 from notebooks_lib.tags import Tag
@@ -72,7 +72,7 @@ def _say_why(root: Path, reason: str) -> None:
 def lock_sha256(layout: Layout) -> str:
     """Return the sha256 of the project's lock file; empty without one."""
     try:
-        return hashlib.sha256(layout.lock.read_bytes()).hexdigest()
+        return hashlib.sha256(regular_file.read_bytes(layout.lock)).hexdigest()
     except OSError:
         return ""
 
@@ -83,7 +83,7 @@ def lock_installed(layout: Layout) -> str:
     Empty without a lock file.
     """
     try:
-        return _lock_installed(layout.lock.read_text("utf-8", "replace"))
+        return _lock_installed(regular_file.read_text(layout.lock, "replace"))
     except OSError:
         return ""
 
