@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+
+_COMMENT = re.compile(r"(^|\s)#.*")
+_HASH = re.compile(r"\s--hash[=\s]\s*\S+")
+_NO_REQUIREMENT = re.compile(
+    r"(-i|-f|--index-url|--extra-index-url|--find-links|--no-index|--trusted-host|--no-binary|--only-binary"
+    r"|--prefer-binary|--pre|--require-hashes|--use-feature)(\s|=|$)|(-e|--editable)[\s=]\s*(file:)?\./?$"
+)
+"""Options of a lock file that choose no version, and the project itself, whose code the source fingerprint covers."""
 
 
 def pins(extra: str = "") -> dict[str, str]:
@@ -13,8 +22,32 @@ def pins(extra: str = "") -> dict[str, str]:
 
 
 def parse_lock(text: str) -> dict[str, str]:
-    """Return name -> version of the packages in a lock file, as pip and uv write it."""
-    return parse_pins(line.rstrip("\\ ") for line in text.splitlines() if line[:1].isalnum())
+    """Return name -> version of the packages in a lock file, as pip and uv write it; names are normalized."""
+    from packaging.utils import canonicalize_name
+
+    return {canonicalize_name(name): version for name, version in parse_pins(_requirements(text)).items()}
+
+
+def find_unread_lines(text: str) -> list[str]:
+    """Return the lines of a lock file that apply here and name no single version: ranges, addresses, other files."""
+    from packaging.requirements import InvalidRequirement
+
+    unread = []
+    for line in _requirements(text):
+        try:
+            if (pin := _parse_pin(line)) and pin[1] is None:
+                unread.append(line)
+        except InvalidRequirement:
+            unread.append(line)
+    return unread
+
+
+def _requirements(text: str) -> Iterator[str]:
+    """Yield the lines of a lock file without comments, hashes, and options that choose no version."""
+    for line in re.sub(r"\\[ \t]*\r?\n", " ", text.removeprefix("\ufeff")).splitlines():
+        requirement = _HASH.sub("", _COMMENT.sub("", line)).strip()
+        if requirement and not _NO_REQUIREMENT.match(requirement):
+            yield requirement
 
 
 def find_other_versions(pins: Mapping[str, str]) -> dict[str, str]:
@@ -32,12 +65,12 @@ def find_other_versions(pins: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_version(installed: str, pinned: str) -> bool:
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion
 
     try:
         return installed == pinned or SpecifierSet(f"=={pinned}").contains(installed, prereleases=True)  # 2.3.0+cpu
-    except InvalidVersion:
+    except (InvalidVersion, InvalidSpecifier):
         return False
 
 
@@ -46,16 +79,24 @@ def parse_pins(requirements: Iterable[str], extra: str = "") -> dict[str, str]:
 
     `requirements` are lines as `[project] dependencies` has them. Those of an extra count only for `extra`.
     """
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import InvalidRequirement
 
     versions = {}
     for line in requirements:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        clauses = list(requirement.specifier)
-        is_pin = len(clauses) == 1 and clauses[0].operator == "==" and not clauses[0].version.endswith(".*")
-        if is_pin and (requirement.marker is None or requirement.marker.evaluate({"extra": extra})):
-            versions[requirement.name] = clauses[0].version
+        with suppress(InvalidRequirement):
+            name, version = _parse_pin(line, extra) or ("", None)
+            if version is not None:
+                versions[name] = version
     return versions
+
+
+def _parse_pin(line: str, extra: str = "") -> tuple[str, str | None] | None:
+    """Return name and version of a requirement; no version unless it pins one, and None if it does not apply here."""
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(line)
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+        return None
+    clauses = list(requirement.specifier)
+    is_pin = len(clauses) == 1 and clauses[0].operator in ("==", "===") and not clauses[0].version.endswith(".*")
+    return requirement.name, clauses[0].version if is_pin else None

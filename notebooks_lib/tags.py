@@ -15,7 +15,9 @@ class Tag:
     NOTEBOOK = "nbops.notebook"
     CODE_SHA256 = "nbops.code.sha256"
     LOCK_SHA256 = "nbops.lock.sha256"
-    LOCK_INSTALLED = "nbops.lock.installed"  # "true", or the packages that the run had in another version than the lock
+    LOCK_INSTALLED = (
+        "nbops.lock.installed"  # "true", or packages of another version than the lock's, or "not known: ..."
+    )
     SOURCE_FINGERPRINT = "nbops.fingerprint.source"
     RUN_FINGERPRINT = "nbops.fingerprint.run"
     GIT_DIRTY = "nbops.git.dirty"

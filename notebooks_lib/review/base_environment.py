@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
-from notebooks_lib.pinned_versions import parse_lock
+from notebooks_lib.pinned_versions import find_unread_lines, parse_lock
 from notebooks_lib.tracking import provenance, sqlite
 
 FOLDER = "review-environments"
@@ -55,7 +55,9 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
 def has_lock_installed(source: Path, head: Layout) -> bool:
     """Return whether a run of the work tree `source` has the packages of its lock file, by this Python or one made."""
     layout = Layout(source)
-    return _digest(layout.lock) != _digest(head.lock) or provenance.lock_installed(layout) == "true"
+    if layout.lock.is_file() and _digest(layout.lock) != _digest(head.lock):  # whose environment is made
+        return not find_unread_lines(layout.lock.read_text("utf-8", "replace"))
+    return provenance.lock_installed(layout) in ("true", "")
 
 
 def check_shared_store(base: Path, tracking_uri: str) -> None:

@@ -19,6 +19,7 @@ from notebooks_lib.review.other_files import OtherFiles
 from notebooks_lib.review.parameter_changes import find_parameter_changes
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
+from notebooks_lib.tracking.provenance import NOT_KNOWN
 from notebooks_lib.tracking.query import RunInfo
 from notebooks_lib.tracking.store import Store, translate_store_errors
 
@@ -70,6 +71,9 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
         installed = run.tags.get(Tag.LOCK_INSTALLED)
         if installed is None:
             yield "the run did not record whether the packages of requirements.lock were installed: run it again"
+        elif installed.startswith(NOT_KNOWN):
+            reason = installed.removeprefix(NOT_KNOWN)
+            yield f"the run is not shown to have had the packages of requirements.lock ({reason})"
         elif installed != "true":
             yield f"the run had other packages than requirements.lock ({installed})"
     if dirty:

@@ -14,13 +14,15 @@ from pathlib import Path
 
 from notebooks_lib import __version__, process_identity, regular_file
 from notebooks_lib.paths import Layout
-from notebooks_lib.pinned_versions import find_other_versions, parse_lock
+from notebooks_lib.pinned_versions import find_other_versions, find_unread_lines, parse_lock
 from notebooks_lib.tags import Tag
 
 DIFF_LIMIT = 1_000_000
 """Characters of an uncommitted diff that are kept at most."""
 MOST_PACKAGES = 5
 """Packages that are named where others than those of the lock are installed."""
+NOT_KNOWN = "not known: "
+"""What a value of `lock_installed` begins with where the packages could not all be compared; the reason follows."""
 _NO_SOURCE = (":(exclude).nbops", ":(top,exclude,glob)**/__pycache__/**")
 """Files of nbops and bytecode of Python are no change of a project, even where git does not ignore them."""
 NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
@@ -80,7 +82,7 @@ def lock_sha256(layout: Layout) -> str:
 def lock_installed(layout: Layout) -> str:
     """Return "true" if no package is installed in another version than the project's lock file says, else these.
 
-    Empty without a lock file.
+    A lock file of which a line names no version to compare with gives `NOT_KNOWN` and the reason. Empty without one.
     """
     try:
         return _lock_installed(regular_file.read_text(layout.lock, "replace"))
@@ -93,7 +95,13 @@ def _lock_installed(lock: str) -> str:
     pins = parse_lock(lock)
     others = [f"{name} {version}, locked {pins[name]}" for name, version in find_other_versions(pins).items()]
     more = f"; {len(others) - MOST_PACKAGES} more" if len(others) > MOST_PACKAGES else ""
-    return "; ".join(others[:MOST_PACKAGES]) + more or "true"
+    if others:
+        return "; ".join(others[:MOST_PACKAGES]) + more
+    unread = find_unread_lines(lock)
+    if not unread:
+        return "true"
+    # An address may hold a token, so no line is shown.
+    return f"{NOT_KNOWN}{len(unread)} of its lines pin{'s' * (len(unread) == 1)} no version"
 
 
 def owner_tags() -> dict[str, str]:

@@ -44,6 +44,10 @@ def run(**tags: str) -> RunInfo:
             {Tag.LOCK_INSTALLED: "numpy 2.4.6, locked 2.0.0"},
             ("the run had other packages than requirements.lock (numpy 2.4.6, locked 2.0.0)",),
         ),
+        (
+            {Tag.LOCK_INSTALLED: "not known: 1 of its lines pins no version"},
+            ("the run is not shown to have had the packages of requirements.lock (1 of its lines pins no version)",),
+        ),
     ],
 )
 def test_a_run_of_exactly_this_source(files: OtherFiles, tags: dict[str, str], differences: tuple[str, ...]) -> None:

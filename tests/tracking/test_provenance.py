@@ -94,3 +94,7 @@ def test_packages_in_another_version_than_the_lock_are_named(tmp_path: Path) -> 
     assert provenance.lock_installed(layout) == "true"
     layout.lock.write_text("numpy==1.0.0 \\\n    --hash=sha256:00\n")
     assert provenance.lock_installed(layout) == f"numpy {installed}, locked 1.0.0"
+    layout.lock.write_text("numpy==1.0.0  # via pandas\nnot-installed>=1\n")
+    assert provenance.lock_installed(layout) == f"numpy {installed}, locked 1.0.0"
+    layout.lock.write_text(f"numpy=={installed}\nnot-installed>=1\n")
+    assert provenance.lock_installed(layout) == "not known: 1 of its lines pins no version"
