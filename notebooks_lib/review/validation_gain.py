@@ -32,6 +32,8 @@ from notebooks_lib.tracking.store import Store
 
 Array = np.ndarray[Any, Any]
 
+EXACT = 1e-12
+"""Share of a number below which a difference is rounding in its last digits."""
 LEVEL = 0.05
 """Chance that a notebook whose models are equal has any metric called better or worse."""
 BY_TASK: Mapping[Task, Metric] = {"regression": METRICS["rmse"], "classification": METRICS["accuracy"]}
@@ -120,7 +122,9 @@ class ModelComparer:
 
     def _as_logged(self, name: str, why: str) -> MetricChange:
         count = max(len(self.base), len(self.head))
-        reason = f"mean of {count} seeds; {why}" if count > 1 else why
+        partly = [_partly_logged(runs, side, name) for runs, side in ((self.base, "base"), (self.head, "head"))]
+        about = ", ".join(filter(None, partly)) or (f"mean of {count} seeds" if count > 1 else "")
+        reason = "; ".join(filter(None, (about, why)))
         return MetricChange(name, _logged(self.base, name), _logged(self.head, name), no_gain_because=reason)
 
     def _scored(self, task: Task) -> list[ScoredPair] | str:
@@ -185,7 +189,9 @@ class ModelComparer:
             return _Comparison(change)
         by_seed = paired_by_seed(direction or "max", *values)
         if not by_seed.sound:
-            return _Comparison(replace(change, no_gain_because=f"{change.no_gain_because}; no seed changes anything"))
+            constant = all(_constant(np.asarray(side), side) for side in values)
+            because = "no seed changes anything" if constant else "the gain is the same with every seed"
+            return _Comparison(replace(change, no_gain_because=f"{change.no_gain_because}; {because}"))
         of = f"{len(self.base)} seeds, as logged"
         return _Comparison(replace(change, no_gain_because=""), by_seed, of, directed=direction is not None)
 
@@ -227,10 +233,16 @@ def _equal(base: Answers, head: Answers) -> bool:
 
 def paired_by_seed(direction: Direction, base: Iterable[float], head: Iterable[float]) -> PairedGain:
     """Return the mean gain over pairs of runs with the same seed, with its error (the paired t test)."""
-    gains = np.array([gain(direction, new, old) for old, new in zip(base, head, strict=True)])
+    old, new = list(base), list(head)
+    gains = np.array([gain(direction, *pair) for pair in zip(new, old, strict=True)])
     count = len(gains)
-    error = float(gains.std(ddof=1)) / math.sqrt(count)
+    error = 0.0 if _constant(gains, [*old, *new]) else float(gains.std(ddof=1)) / math.sqrt(count)
     return PairedGain(float(gains.mean()), error, count - 1, count, count, "blocks", count, math.nan)
+
+
+def _constant(numbers: Array, values: Sequence[float]) -> bool:
+    """Return whether numbers differ by no more than the rounding of the values that they were computed from."""
+    return bool(np.ptp(numbers) <= EXACT * max(map(abs, values)))
 
 
 def judged(comparisons: Sequence[_Comparison]) -> tuple[MetricChange, ...]:
@@ -275,6 +287,12 @@ def _logged(runs: Sequence[RunInfo], name: str) -> float | None:
     values = [run.metrics.get(name) for run in runs]
     logged = [value for value in values if value is not None]
     return float(np.mean(logged)) if logged and len(logged) == len(values) else None
+
+
+def _partly_logged(runs: Sequence[RunInfo], side: str, name: str) -> str:
+    """Return how many runs of a side logged a metric, as a text; empty for all and for none."""
+    number = sum(name in run.metrics for run in runs)
+    return f"logged by {number} of {len(runs)} runs of the {side}" if 0 < number < len(runs) else ""
 
 
 def _differing(logged: float | None, scored: float) -> float | None:

@@ -226,6 +226,16 @@ def test_seeds_are_the_paired_t_test() -> None:
     assert (gains.lower(0.025), gains.upper(0.025)) == pytest.approx(tuple(test.confidence_interval(0.95)))
 
 
+@pytest.mark.parametrize("name", ["rmse", "profit"])
+def test_a_constant_gain_over_seeds_has_no_spread_made_of_rounding(name: str) -> None:
+    base = [0.1, 0.2, 0.7]
+    head = [value + 0.3 for value in base]
+    assert len({new - old for old, new in zip(base, head, strict=True)}) > 1, "in the last digit"
+    change = by_seeds(name, base, head)
+    assert change.gain is None
+    assert change.no_gain_because.endswith("; the gain is the same with every seed")
+
+
 def by_seeds(name: str, base: list[float], head: list[float], data: str = "") -> MetricChange:
     sides = [[logged({name: value}, data) for value in values] for values in (base, head)]
     (change,) = ModelComparer(None, *sides).compare()  # type: ignore[arg-type]
@@ -254,6 +264,15 @@ def test_a_mean_over_seeds_is_called_one() -> None:
     assert same.gain is None
     assert same.no_gain_because.startswith("mean of 2 seeds; the runs recorded no dataset: ")
     assert same.no_gain_because.endswith("; no seed changes anything")
+    assert by_seeds("profit", [0.1, 0.2, 0.7], [0.1, 0.2, 0.7]).no_gain_because.endswith(
+        "; the gain is the same with every seed"
+    )
+    sides = [[logged({"profit": 1.0, "loss": 1.0}), logged({"loss": 2.0})] for _ in range(2)]
+    some = ModelComparer(None, *sides).compare()[1]  # type: ignore[arg-type]
+    assert (some.base, some.gain) == (None, None)
+    assert some.no_gain_because.startswith(
+        "logged by 1 of 2 runs of the base, logged by 1 of 2 runs of the head; "
+    )
     (new,) = ModelComparer(None, [], [logged({"profit": value}) for value in (1.0, 3.0)]).compare()  # type: ignore[arg-type]
     assert (new.head, new.no_gain_because) == (2.0, "mean of 2 seeds; the base has no run")
     (new,) = ModelComparer(None, [], [logged({"profit": 1.0})], is_new=True).compare()  # type: ignore[arg-type]
