@@ -208,6 +208,8 @@ class Reviewer:
         review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))
         if not review.metrics:
             review = replace(review, no_metrics_because="no run logged a metric")
+        elif why := _only_first(len(old.runs), len(new.runs)):
+            review = replace(review, no_metrics_because=why)
         if old.runs:
             runs = [read_run(request.store, side.runs[0].run_id) for side in (old, new)]
             return _with_executed(replace(review, base_run=old.runs[0].run_id), *runs)
@@ -242,6 +244,14 @@ class Reviewer:
 def _no_run(proof: SourceProof) -> str:
     newest = f"; the newest run, {proof.run_id[:8]}, is of another source" if proof.run_id else ""
     return f"there is no run of this source{newest}: {RUN_IT}"
+
+
+def _only_first(of_base: int, of_head: int) -> str:
+    """Return why only one run a side counts, where the other side has one for each seed; empty if all count."""
+    if of_base == of_head or 0 in (of_base, of_head):
+        return ""
+    side = "base" if of_base < of_head else "head"
+    return f"the {side} has no parameter `seed`: of {max(of_base, of_head)} runs of the other side the first counts"
 
 
 def _with_executed(review: NotebookReview, base: RunRecord, head: RunRecord) -> NotebookReview:

@@ -1,9 +1,9 @@
-"""Which cells a review names for their time and memory; the rest of it is tested through its command."""
+"""Which cells a review names for their time and memory, and which runs count; the rest of it is tested through its command."""
 
 from __future__ import annotations
 
 from notebooks_lib.review.notebook_review import CostRise
-from notebooks_lib.review.reviewer import _costs
+from notebooks_lib.review.reviewer import _costs, _only_first
 from notebooks_lib.review.run_comparison import CostChange, RunComparison
 from notebooks_lib.review.run_record import CellCost, RunRecord
 from notebooks_lib.tags import Tag
@@ -40,3 +40,9 @@ def test_memory_counts_where_it_comes_from() -> None:
     assert named(*grown) == [2], "not the kernel's own start, and not the cells after"
     assert named(*grown, kernels=("warm", "cold")) == []
     assert named(((1, None), (1, 500)), ((1, 100), (1, 100))) == []
+
+
+def test_a_side_without_a_seed_has_one_run_that_counts() -> None:
+    assert _only_first(1, 3) == "the base has no parameter `seed`: of 3 runs of the other side the first counts"
+    assert _only_first(3, 1).startswith("the head has no parameter `seed`")
+    assert [_only_first(*numbers) for numbers in ((3, 3), (1, 1), (0, 3))] == [""] * 3

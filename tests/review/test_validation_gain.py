@@ -270,9 +270,7 @@ def test_a_mean_over_seeds_is_called_one() -> None:
     sides = [[logged({"profit": 1.0, "loss": 1.0}), logged({"loss": 2.0})] for _ in range(2)]
     some = ModelComparer(None, *sides).compare()[1]  # type: ignore[arg-type]
     assert (some.base, some.gain) == (None, None)
-    assert some.no_gain_because.startswith(
-        "logged by 1 of 2 runs of the base, logged by 1 of 2 runs of the head; "
-    )
+    assert some.no_gain_because.startswith("logged by 1 of 2 runs of the base, logged by 1 of 2 runs of the head; ")
     (new,) = ModelComparer(None, [], [logged({"profit": value}) for value in (1.0, 3.0)]).compare()  # type: ignore[arg-type]
     assert (new.head, new.no_gain_because) == (2.0, "mean of 2 seeds; the base has no run")
     (new,) = ModelComparer(None, [], [logged({"profit": 1.0})], is_new=True).compare()  # type: ignore[arg-type]
