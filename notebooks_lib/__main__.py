@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -23,6 +25,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # as after `nbops … >&-`
         click.echo("nbops: the standard output is closed; send it to /dev/null if nobody is to read it", err=True)
         return 2
+    if sys.stdin is None:  # as after `nbops … <&-`
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - until the end
     try:
         code = command.main(
             args=None if arguments is None else list(arguments), prog_name="nbops", standalone_mode=False
@@ -49,6 +53,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _unforeseen(error: Exception) -> int:
     fault = errors.machine_fault(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = safe_text.printable(str(error.filename or ""))
+        click.echo(f"nbops: {name[:40]}… has {len(name)} characters, which is too long for a path", err=True)
+        return 2
     if fault:
         click.echo(f"nbops: {fault}", err=True)
     else:

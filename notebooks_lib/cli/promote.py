@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import safe_text
-from notebooks_lib.cli import output, promotion_text
+from notebooks_lib.cli import github_output, output, promotion_text
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
@@ -268,12 +268,9 @@ def _approve(model: str, *, as_json: bool) -> int:
 
 
 def _write_github_output(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
-    """Write values for later steps to the file that GitHub names."""
-    file = os.environ.get("GITHUB_OUTPUT")
-    if file:
-        with Path(file).open("a", encoding="utf-8") as out:
-            values = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
-            out.write("".join(f"{name}={value}\n" for name, value in values.items() if value))
+    """Write values for the later steps of a workflow of GitHub."""
+    values = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
+    github_output.write({name: value for name, value in values.items() if value})
 
 
 def _json(value: Any) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import click
 
 from notebooks_lib import errors, safe_text
+from notebooks_lib.cli import github_output
 
 if TYPE_CHECKING:
     from notebooks_lib.review.notebook_review import Review
@@ -113,11 +114,7 @@ def _link(folder: Path | None, start: Path) -> str:
 
 
 def _tell_github(review: Review) -> None:
-    """Write the outputs of a step, where a workflow of GitHub asks for them."""
-    file = os.environ.get("GITHUB_OUTPUT")
-    if file:
-        content = review.as_json()
-        lines = [f"changed={len(review.notebooks)}"]
-        lines += [f"{name}={str(content[name]).lower()}" for name in ("worse", "failed")]
-        with Path(file).open("a", encoding="utf-8") as outputs:
-            outputs.write("\n".join(lines) + "\n")
+    """Write the outputs of a step of a workflow of GitHub."""
+    content = review.as_json()
+    verdicts = {name: str(content[name]).lower() for name in ("worse", "failed")}
+    github_output.write({"changed": str(len(review.notebooks)), **verdicts})

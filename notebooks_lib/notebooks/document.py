@@ -20,6 +20,8 @@ PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
 """papermill's tag of the cell that holds the values of a run."""
 KEEP_OUTPUT_TAG = "keep_output"
+MOST_NESTED = 200
+"""Lists and tables in one another: outputs of plots have some twenty."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)$")
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
@@ -196,6 +198,8 @@ def parse(path: Path, content: bytes, *, upgrade: bool = True) -> Notebook:
     A notebook in an old format is converted. Without `upgrade`, it is an error.
     """
     raw = _json(path, content)
+    if not _is_flat(raw):
+        raise errors.NotebookError(f"{path}: its JSON is nested more than {MOST_NESTED} deep")
     if not isinstance(raw, dict):
         raise errors.NotebookError(f"{path}: not a notebook: its JSON is a {type(raw).__name__}, not an object")
     version = raw.get("nbformat")
@@ -251,6 +255,17 @@ def _json(path: Path, content: bytes) -> Any:
             ) from error
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise errors.NotebookError(f"{path}: not a notebook: not JSON ({where})") from error
+
+
+def _is_flat(raw: Any) -> bool:
+    """Return whether lists and tables are nested no deeper than all that walks through them can follow."""
+    level: list[Any] = [[raw]]
+    for _ in range(MOST_NESTED + 1):
+        parts = [part.values() if type(part) is dict else part for part in level]
+        level = [child for part in parts for child in part if type(child) in (dict, list)]
+        if not level:
+            return True
+    return False
 
 
 def _upgraded(path: Path, raw: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def test_another_tools_form_is_no_difference(monkeypatch, capfdbinary):
         b'{"cells": [{"source": 1}], "nbformat": 4}',
         b'{"worksheets": [], "nbformat": 3}',
         b"[" * 100_000,
+        b'{"cells": [], "nbformat": 4, "metadata": {"deep": ' + b"[" * 300 + b"]" * 300 + b"}}",
     ],
 )
 def test_what_is_no_notebook_passes_unchanged_and_it_is_said(content, monkeypatch, capfdbinary):

@@ -83,6 +83,21 @@ def test_unexpected_errors_show_their_traceback(
     assert told.endswith("ZeroDivisionError\n")
 
 
+@pytest.mark.parametrize("command", ["check", "clean", "init", "review", "run", "diff", "verify"])
+def test_a_name_that_no_file_can_have_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run([command, "a" * 300]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert len(error) < 300 + 200
+
+
+def test_a_closed_standard_input_is_an_empty_one() -> None:
+    command = f"{sys.executable} -m notebooks_lib clean - <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("nbops clean: left unchanged: not a notebook: not JSON")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
 def test_a_full_or_closed_standard_output_is_one_line() -> None:
     command = f"{sys.executable} -m notebooks_lib check --rules"
