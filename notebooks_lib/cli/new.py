@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def command(question: str, what: str | None, why: str | None, ref: str | None, n
     name = new_notebook.check_name(name) if name is not None else new_notebook.file_name(question)
     root = project_root.find_root(Path.cwd())
     file = root / FOLDER / f"{name}.ipynb"
+    if file.name == TEMPLATE:
+        raise errors.UsageError(f"{FOLDER}/{TEMPLATE} is what new notebooks are made from; choose another --name")
     if file.exists() or file.is_symlink():
         raise errors.UsageError(f"{output.path(file)} exists and is not overwritten; choose another --name")
     content = new_notebook.Content(
@@ -102,6 +105,8 @@ def as_text(raw: dict[str, object]) -> str:
 
 def _write(file: Path, text: str) -> None:
     """Write a notebook to a file that does not exist yet. Raises UsageError."""
+    if not file.parent.is_dir() and os.path.lexists(file.parent):
+        raise errors.UsageError(f"{output.path(file.parent)} is a file, or a link to nothing; a folder is needed there")
     try:
         file.parent.mkdir(exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:

@@ -69,6 +69,18 @@ def test_a_notebook_is_never_overwritten(capsys):
     assert not Path("experimentation/nowhere").exists()
 
 
+def test_no_notebook_takes_the_place_of_the_template_or_of_the_folder(capsys):
+    for question in ("Template", "template?"):
+        assert run(["new", question, *ANSWERS]) == 2
+        assert "template.ipynb is what new notebooks are made from; choose another --name" in capsys.readouterr().err
+    assert not Path("experimentation").exists()
+    for put in (Path("experimentation").touch, lambda: Path("experimentation").symlink_to("nowhere")):
+        put()
+        assert run(["new", "Who?", *ANSWERS]) == 2
+        assert "experimentation is a file, or a link to nothing; a folder is needed" in capsys.readouterr().err
+        Path("experimentation").unlink()
+
+
 def test_the_projects_own_template_comes_first(capsys):
     Path("experimentation").mkdir()
     Path("experimentation/template.ipynb").write_bytes(TEMPLATE.read_bytes().replace(b"StandardScaler", b"MyScaler"))
