@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=notebook_paths.GivenPath(path_type=Path))
 @click.option(
     "--fix", is_flag=True, help="First remove outputs and counts, add missing cell ids, and name the kernel python3."
 )

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from notebooks_lib import errors
-from notebooks_lib.cli import output
+from notebooks_lib.cli import notebook_paths, output
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("paths", nargs=-1, type=notebook_paths.GivenPath(path_type=Path, allow_dash=True))
 @click.option(
     "--setup-git",
     is_flag=True,
@@ -36,8 +36,6 @@ def command(paths: tuple[Path, ...], setup_git: bool) -> int:
         if len(paths) > 1:
             raise errors.UsageError("-: found other paths beside it; name either - or files")
         return _filter()
-    from notebooks_lib.cli import notebook_paths
-
     files = notebook_paths.find_notebooks(paths)
     unreadable = [file for file in files if not _clean_file(file)]
     return 1 if unreadable else 0
@@ -59,7 +57,6 @@ def _filter() -> int:
 def _clean_file(file: Path) -> bool:
     """Write the cleaned notebook in place, if anything changes. Return whether it is a notebook."""
     from notebooks_lib import atomic_private_files
-    from notebooks_lib.cli import notebook_paths
     from notebooks_lib.notebooks import document
 
     try:

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from notebooks_lib import errors
-from notebooks_lib.cli import output
+from notebooks_lib.cli import notebook_paths, output
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=notebook_paths.GivenPath(path_type=Path))
 def command(folder: Path) -> int:
     """Make a project in DIR: folders, a first notebook, settings, tests, a Makefile, workflows.
 
@@ -59,8 +59,6 @@ def _repository(folder: Path) -> Path | None:
 
 
 def _next(folder: Path, repository: Path | None) -> Iterator[str]:
-    from notebooks_lib.cli import notebook_paths
-
     if repository and repository != folder.resolve():
         yield f"left out .github, .ci and .pre-commit-config.yaml: they belong to the repository's root, {repository}"
     ours = [folder.absolute() / name for name in notebook_paths.FOLDERS]
@@ -73,4 +71,6 @@ def _next(folder: Path, repository: Path | None) -> Iterator[str]:
             "nbops check . reports on them"
         )
     git_init = "" if repository else "git init && "
-    yield f"next     cd {shlex.quote(output.path(folder))} && {git_init}make setup run test check"
+    name = output.path(folder)
+    place = f"./{name}" if name.startswith("-") else name
+    yield f"next     cd {shlex.quote(place)} && {git_init}make setup run test check"

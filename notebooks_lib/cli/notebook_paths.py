@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from notebooks_lib import errors, project_root
 
 FOLDERS = ("experimentation", "production")
 _SKIPPED = {".git", ".ipynb_checkpoints", ".nbops", ".venv", "node_modules", "site-packages"}
+
+
+class GivenPath(click.Path):
+    """A path on the command line. An empty one, as of a variable that is not set, does not mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Fails, as a usage error, when it is empty."""
+        if value == "":
+            self.fail("found an empty path; `.` is the current folder", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def find_notebooks(paths: Sequence[Path], *, anywhere: bool = False) -> list[Path]:

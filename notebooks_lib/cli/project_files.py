@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,5 +175,16 @@ def _differing(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, st
         elif path == "Makefile":
             lacking = [name for name in _TARGETS.findall(text) if name not in _TARGETS.findall(there)]
             yield path, f"it has no target {', '.join(lacking)}" if lacking else ""
+        elif path.endswith(".toml"):
+            yield path, _toml_problem(there)
         else:
             yield path, ""
+
+
+def _toml_problem(text: str) -> str:
+    """Return why a text is no TOML, in one line; empty if it is."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return f"it is no TOML: {error}; mend it"
+    return ""

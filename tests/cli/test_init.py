@@ -139,6 +139,24 @@ def test_what_is_in_the_way_is_one_line_and_nothing_is_written(tmp_path, capsys)
     assert files(tmp_path) == before
 
 
+def test_an_empty_path_is_not_the_current_folder(tmp_path, capsys):
+    notebook = write(tmp_path / "n.ipynb", code("x", execution_count=7))
+    before = files(tmp_path)
+    for arguments in (["init"], ["clean"], ["check", "--fix"]):
+        assert run([*arguments, ""]) == 2
+        assert "found an empty path; `.` is the current folder" in capsys.readouterr().err
+    assert files(tmp_path) == before, notebook
+
+
+def test_a_folder_that_looks_like_an_option_and_a_damaged_file(tmp_path, capsys):
+    Path("-x").mkdir()
+    Path("-x/pyproject.toml").write_text("[project\nname = nbops")
+    assert run(["init", "--", "-x"]) == 0
+    printed = capsys.readouterr().out
+    assert "\nnext     cd ./-x && " in printed
+    assert "kept     pyproject.toml, which was there: it is no TOML: Expected ']'" in printed
+
+
 def test_after_a_kill_in_the_middle_a_second_call_completes_it(tmp_path):
     root = tmp_path / "project"
     root.mkdir()
