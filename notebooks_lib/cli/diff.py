@@ -69,7 +69,7 @@ def command(targets: tuple[str, ...], textconv: bool, as_json: bool, differs: bo
         else:
             _print(change)
         unread = unread or bool(change.problem)
-        different = different or bool(change.diff and change.diff.changes)
+        different = different or bool(change.diff and (change.diff.changes or change.diff.notes))
     if as_json:
         sys.stdout.write((start if start == opening else "") + "]}\n")
     return 1 if unread or (differs and different) else 0
@@ -180,7 +180,8 @@ def _print(change: NotebookChange) -> None:
 
 
 def _summary(diff: NotebookDiff) -> str:
-    return safe_text.printable("; ".join((diff.summary, *diff.notes)))
+    cells = [diff.summary] if diff.changes or not diff.notes else []
+    return safe_text.printable("; ".join((*cells, *diff.notes)))
 
 
 def _print_cells(diff: NotebookDiff) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 from notebooks_lib.notebooks.document import Notebook, NotebookCell
 from notebooks_lib.notebooks.notebook_diff import NotebookDiff
 from notebooks_lib.notebooks.parameter_schema import Parameter, Schema, describe, read_schema
 from notebooks_lib.review.notebook_review import ParameterChange
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def find_parameter_changes(diff: NotebookDiff) -> tuple[ParameterChange, ...]:
@@ -63,17 +67,36 @@ def _shown(schema: Schema, parameter: Parameter) -> str:
 def _renamed(diff: NotebookDiff, base: Schema, head: Schema) -> dict[str, str]:
     """Return new name -> old name: at the same place in the cell, and with uses that changed alike.
 
-    Of several at that place it is one with the same default and annotation, else the nearest.
+    Of several at that place it is the one that stands where the old one stood; of equal ones, one with the same default
+    and annotation, else the nearest.
     """
     gone, come = _places(base, head), _places(head, base)
+    before, after = (_surroundings(notebook, {*gone, *come}) for notebook in (diff.base, diff.head))
     renamed: dict[str, str] = {}
     for old, place in gone.items():
-        candidates = (new for new, other in come.items() if other[0] == place[0] and new not in renamed)
-        by_likeness = sorted(candidates, key=lambda new: (not _same_type(diff, old, new), abs(come[new][1] - place[1])))
-        new = next((new for new in by_likeness if _uses_changed_alike(diff, old, new)), None)
+
+        def unlike(new: str, old: str = old, place: tuple[int, int] = place) -> tuple[int, bool, int]:
+            return -(before[old] & after[new]).total(), not _same_type(diff, old, new), abs(come[new][1] - place[1])
+
+        candidates = [new for new, other in come.items() if other[0] == place[0] and new not in renamed]
+        new = next((new for new in sorted(candidates, key=unlike) if _uses_changed_alike(diff, old, new)), None)
         if new is not None:
             renamed[new] = old
     return renamed
+
+
+def _surroundings(notebook: Notebook, names: Collection[str]) -> dict[str, Counter[tuple[str, ...]]]:
+    """Return for each name what stands before and after its uses; the names themselves are left out of that."""
+    surroundings: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in names}
+    for cell in notebook.python_cells:
+        if cell == notebook.parameters_cell:
+            continue
+        tokens = ["", "", *_TOKEN.findall(cell.source), ""]
+        others = ["" if token in names else token for token in tokens]
+        for place, token in enumerate(tokens):
+            if token in names:
+                surroundings[token].update([("before", *others[place - 2 : place]), ("after", others[place + 1])])
+    return surroundings
 
 
 def _places(schema: Schema, other: Schema) -> dict[str, tuple[int, int]]:

@@ -58,6 +58,13 @@ def test_nothing_that_changed_and_what_has_no_source_change(repository, capsys):
     assert capsys.readouterr().out == "q.ipynb: no source change\n"
 
 
+def test_another_language_is_a_change(repository, capsys):
+    commit(repository)
+    write(Path("q.ipynb"), *HEAD, metadata={"kernelspec": {"name": "ir", "language": "R"}})
+    assert run(["diff", "--exit-code"]) == 1
+    assert capsys.readouterr().out == "q.ipynb: language python, now r\n"
+
+
 def test_two_files_need_neither_git_nor_a_repository(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     write(tmp_path / "a.ipynb", *BASE)

@@ -63,6 +63,15 @@ TWO = "alpha: float = 1.0\nbeta: int = 2"
             "fit(strength, new)\nplot(beta)",
             [("added", "new", "", "3"), ("renamed", "strength", "alpha", "strength")],
         ),
+        (  # which is which is told by the uses, and not by equal defaults
+            "two: int = 2\none: float = 1.0",
+            "fit(two)\nplot(one)",
+            [
+                *(("renamed", "two", "alpha", "two"), ("default", "two", "1.0", "2")),
+                *(("annotation", "two", "float", "int"), ("renamed", "one", "beta", "one")),
+                *(("default", "one", "2", "1.0"), ("annotation", "one", "int", "float")),
+            ],
+        ),
         # at another place, or with uses that stayed, it is another parameter
         (
             "beta: int = 2\nstrength: float = 1.0",
