@@ -50,18 +50,24 @@ def _requirements(text: str) -> Iterator[str]:
             yield requirement
 
 
-def find_other_versions(pins: Mapping[str, str]) -> dict[str, str]:
+def find_other_versions(pins: Mapping[str, str], versions: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return name -> installed version of the packages that are installed in another version than the pinned one.
 
-    Packages that are not installed are left out, because no code can have used them.
+    `versions` are those of another environment than this one. Packages that are not installed are left out, because no
+    code can have used them.
     """
-    others = {}
-    for name, pinned in pins.items():
+    installed = _installed(pins) if versions is None else versions
+    return {
+        name: installed[name] for name in pins if name in installed and not _is_version(installed[name], pins[name])
+    }
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    versions = {}
+    for name in names:
         with suppress(importlib.metadata.PackageNotFoundError):
-            installed = importlib.metadata.version(name) or "unknown"
-            if not _is_version(installed, pinned):
-                others[name] = installed
-    return others
+            versions[name] = importlib.metadata.version(name) or "unknown"
+    return versions
 
 
 def _is_version(installed: str, pinned: str) -> bool:

@@ -14,10 +14,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebooks_lib.errors import NbopsError
+from notebooks_lib import regular_file
+from notebooks_lib.errors import NbopsError, NotebookError
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import find_unread_lines, parse_lock
-from notebooks_lib.tracking import provenance, sqlite
+from notebooks_lib.review.affected_notebooks import NotebookSource
+from notebooks_lib.running import kernel_packages
+from notebooks_lib.running.kernel_process import find_kernel
+from notebooks_lib.tracking import sqlite
 
 FOLDER = "review-environments"
 _READY = ".ready"
@@ -52,12 +56,17 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
     return python
 
 
-def has_lock_installed(source: Path, head: Layout) -> bool:
-    """Return whether a run of the work tree `source` has the packages of its lock file, by this Python or one made."""
-    layout = Layout(source)
+def has_lock_installed(source: NotebookSource, head: Layout) -> bool:
+    """Return whether a new run of a notebook has the packages of its lock file, by this Python or by one made."""
+    layout = Layout(source.root)
+    try:
+        kernel = find_kernel(source.notebook)
+    except NotebookError:
+        return False
     if layout.lock.is_file() and _digest(layout.lock) != _digest(head.lock):  # whose environment is made
-        return not find_unread_lines(layout.lock.read_text("utf-8", "replace"))
-    return provenance.lock_installed(layout) in ("true", "")
+        text = regular_file.read_text(layout.lock, "replace")
+        return kernel_packages.has_environment_of_nbops(kernel) and not find_unread_lines(text)
+    return kernel_packages.lock_installed(layout, kernel, source.notebook.opened.parent) in ("true", "")
 
 
 def check_shared_store(base: Path, tracking_uri: str) -> None:

@@ -224,10 +224,12 @@ class Reviewer:
     ) -> SideRuns:
         """Return the runs of one side; with `--run`, without those whose data files or packages a new one mends."""
         commit = self._base_commit if name == "base" else self.repository.commit("HEAD")
-        has_lock = base_environment.has_lock_installed(source.root, request.settings.layout)
+
+        def has_lock() -> bool:
+            return base_environment.has_lock_installed(source, request.settings.layout)
 
         def is_outdated(run: RunInfo) -> bool:
-            return source_proof.is_outdated(run, self._other_files.of(source), commit, has_lock=has_lock)
+            return source_proof.is_outdated(run, self._other_files.of(source), commit, has_lock)
 
         return base_and_head_runs.find_runs_of(request, name, source, values, is_outdated)
 

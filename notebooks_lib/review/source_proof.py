@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from notebooks_lib.errors import NotebookError, UsageError
@@ -55,13 +55,13 @@ def prove_base(
     return tuple(f"the base's run: {line}" for line in differences)
 
 
-def is_outdated(run: RunInfo, other_files: OtherFiles, commit: str, *, has_lock: bool) -> bool:
+def is_outdated(run: RunInfo, other_files: OtherFiles, commit: str, has_lock: Callable[[], bool]) -> bool:
     """Return whether a new run would have other data files than `run`, or the packages of the lock that it lacked.
 
     `commit` is the one under review; `has_lock` says whether a new run has the packages of its lock.
     """
     other_packages = run.tags.get(Tag.LOCK_INSTALLED, "true") != "true"
-    return (has_lock and other_packages) or any(_changed_data(run, other_files, commit))
+    return (other_packages and has_lock()) or any(_changed_data(run, other_files, commit))
 
 
 def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
-from notebooks_lib.running import interruption
+from notebooks_lib.running import interruption, kernel_packages
 from notebooks_lib.running.cell_usage_table import first_line, read_cell_usage
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook, annotate
@@ -70,7 +70,12 @@ def run_notebook(
     with interruption.catch_signals() as interrupted:  # up to the last write: no Ctrl-C leaves the run half written
         owned = None
         if plan.start is not None:
-            owned = OwnedRun.open(store or stores.connect(plan.settings), plan.start)
+            start = plan.start
+            if start.lock_sha256:
+                folder = plan.notebook.opened.parent
+                installed = kernel_packages.lock_installed(plan.settings.layout, kernel_name, folder)
+                start = dataclasses.replace(start, lock_installed=installed)
+            owned = OwnedRun.open(store or stores.connect(plan.settings), start)
             on_open(owned.run_id, owned.url)
         execution = Execution(
             output=ExecutedNotebook(

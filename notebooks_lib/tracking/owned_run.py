@@ -44,6 +44,8 @@ class RunStart:
     experiment_id: str | None = None
     """Given when the notebook names its experiment by id, or the id is known already."""
     lock_sha256: str = ""
+    lock_installed: str = ""
+    """Whether the kernel has the packages of that lock, as `provenance.lock_installed` says it."""
     may_set_store: bool = False
     """True if a cell that sets another store is ignored, not refused: in notebooks of other projects."""
 
@@ -67,7 +69,7 @@ class OwnedRun:
             Tag.PARAMETERS: _text(start.parameters),
             Tag.CODE_SHA256: start.code_sha256,
             Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
-            Tag.LOCK_INSTALLED: provenance.lock_installed(store.settings.layout) if start.lock_sha256 else "",
+            Tag.LOCK_INSTALLED: start.lock_installed,
             **(start.tags or {}),
         }
         tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -79,21 +80,27 @@ def lock_sha256(layout: Layout) -> str:
         return ""
 
 
-def lock_installed(layout: Layout) -> str:
+def lock_installed(layout: Layout, versions: Mapping[str, str] | None = None) -> str:
     """Return "true" if no package is installed in another version than the project's lock file says, else these.
 
     A lock file of which a line names no version to compare with gives `NOT_KNOWN` and the reason. Empty without one.
+    `versions` are those of the packages in another environment than this one.
     """
     try:
-        return _lock_installed(regular_file.read_text(layout.lock, "replace"))
+        lock = regular_file.read_text(layout.lock, "replace")
     except OSError:
         return ""
+    return _in_this_environment(lock) if versions is None else _lock_installed(lock, versions)
 
 
 @lru_cache(maxsize=8)
-def _lock_installed(lock: str) -> str:
+def _in_this_environment(lock: str) -> str:
+    return _lock_installed(lock, None)
+
+
+def _lock_installed(lock: str, versions: Mapping[str, str] | None) -> str:
     pins = parse_lock(lock)
-    others = [f"{name} {version}, locked {pins[name]}" for name, version in find_other_versions(pins).items()]
+    others = [f"{name} {version}, locked {pins[name]}" for name, version in find_other_versions(pins, versions).items()]
     more = f"; {len(others) - MOST_PACKAGES} more" if len(others) > MOST_PACKAGES else ""
     if others:
         return "; ".join(others[:MOST_PACKAGES]) + more
