@@ -1,7 +1,6 @@
-"""Guardrails: what must hold however large the gain is, as the same data, the same interface, and all limits. Pure.
+"""Guardrails: what must hold however large the gain is, such as equal data, the same interface, and all limits. Pure.
 
-To add one, write a function under `@rule`, or `@early` if it needs no holdout row. Its threshold is a field of
-`ModelPolicy` in the settings. It reads figures of the evidence; an unknown figure fails.
+A guardrail reads figures of the evidence; an unknown figure fails. The map in CONTRIBUTING.md names all that one needs.
 """
 
 from __future__ import annotations

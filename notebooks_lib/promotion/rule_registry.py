@@ -1,7 +1,7 @@
 """What a rule is: it reads the evidence, requires what the policy says, and gives a result. Pure.
 
 To add a rule, write a function under `@rule`, or `@early` if it needs no holdout row. It states what it found and what
-it requires. An unknown figure fails. A rule that does not apply returns None.
+it requires. An unknown figure fails. A rule that does not apply returns None. See the map in CONTRIBUTING.md.
 """
 
 from __future__ import annotations

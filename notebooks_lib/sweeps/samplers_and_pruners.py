@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
-def _tpe(seed: int | None, jobs: int) -> BaseSampler:
+def _tpe(seed: int | None, jobs: int, trials: int) -> BaseSampler:
     from optuna.samplers import TPESampler
 
     # Running trials count as bad ones. Otherwise several parallel trials would get the same values.
     return TPESampler(seed=seed, constant_liar=jobs > 1)
 
 
-def _random(seed: int | None, jobs: int) -> BaseSampler:
+def _random(seed: int | None, jobs: int, trials: int) -> BaseSampler:
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: Mapping[str, Callable[[int | None, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
-"""The function of each sampler takes a seed and the number of parallel trials. Options and sweep files allow these
-names."""
+SAMPLERS: Mapping[str, Callable[[int | None, int, int], BaseSampler]] = {"tpe": _tpe, "random": _random}
+"""The function of each sampler takes a seed, the number of parallel trials and the number of trials to come. Options
+and sweep files allow these names."""
 DEFAULT_SAMPLER = "tpe"
 PRUNERS = ("median", "percentile:25", "hyperband")
 
 
-def make_sampler(name: str, seed: int | None, jobs: int) -> BaseSampler:
-    """Return the sampler of that name for `jobs` parallel trials."""
-    return SAMPLERS[name](seed, jobs)
+def make_sampler(name: str, seed: int | None, jobs: int, trials: int) -> BaseSampler:
+    """Return the sampler of that name for `trials` more trials, `jobs` of them in parallel."""
+    return SAMPLERS[name](seed, jobs, trials)
 
 
 def make_pruner(text: str | None) -> BasePruner:

@@ -108,7 +108,8 @@ class StudyProposals:
         # After a resume, the same seed must not propose the same trials again.
         started = len(self._study.get_trials(deepcopy=False))
         mixed = seed if seed is None or not started else zlib.crc32(f"{seed} {started}".encode())
-        self._study.sampler = samplers_and_pruners.make_sampler("random" if self._grid else sampler, mixed, jobs)
+        name = "random" if self._grid else sampler
+        self._study.sampler = samplers_and_pruners.make_sampler(name, mixed, jobs, self._left)
 
     def ask(self) -> Proposal | None:
         """Return the next trial, or None after the requested number. A trial that is killed later counts as well."""

@@ -36,7 +36,7 @@ class SweepFile:
     jobs: int | None = None
     on: str | None = None
     prune: str | None = None
-    """Checked by `samplers.parse_pruner`."""
+    """Checked by `samplers_and_pruners.parse_pruner`."""
     timeout: float | None = None
     cell_timeout: float | None = None
     experiment: str | None = None

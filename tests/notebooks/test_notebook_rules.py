@@ -380,7 +380,7 @@ def test_nothing_is_left_to_do_in_production():
         ("from notebooks_lib.datasets.loader import open_holdout\nopen_holdout('a@1', reader='me')", "NB026"),
     ],
 )
-def test_state_that_others_own_is_left_alone(source, code_found):
+def test_changing_state_that_others_own_is_reported(source, code_found):
     assert body(source) == [(3, code_found)]
     assert body(source, f"nbops-ignore-{code_found}") == []
 

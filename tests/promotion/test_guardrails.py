@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from notebooks_lib.promotion.decision import Policy, Uses, decide
 from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleFunction
+from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy
 from tests.promotion.test_decision import NEW, OLD, evidence, failed, rule
 
 MAE = {"mae": 0.5}
@@ -96,3 +100,10 @@ def test_an_unread_holdout_is_judged_by_the_rules_that_need_none_of_its_rows():
     decision = decide(unread, Policy())
     assert (decision.answer, failed(decision)) == ("keep", ["requirements"])
     assert not {"gain", "rows_same", "metric_finite"} & {each.id for each in decision.rules}
+
+
+@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
+def test_only_thresholds_of_early_rules_leave_the_question_to_the_holdout_as_it_is(check: RuleFunction) -> None:
+    read = set(re.findall(r"\bpolicy\.(\w+)", inspect.getsource(check))) & set(ModelPolicy.model_fields)
+    marked = {name for name in read if NO_ROWS in ModelPolicy.model_fields[name].metadata}
+    assert marked == (read if check in EARLY else set())
