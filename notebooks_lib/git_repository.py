@@ -151,17 +151,21 @@ class GitRepository:
         names = _git(self.root, "ls-files", "--full-name", "-z", "--", f":({magic}){pattern}").split(b"\0")
         return sorted({name.decode("utf-8", "surrogateescape") for name in names if name})
 
-    def tracks(self, path: Path) -> bool:
+    def tracks(self, path: Path, *, beginning: bool = False) -> bool:
         """Return whether git's index holds a path, something below it, or a link by which it is reached.
 
-        Upper case does not matter, because it does not on every disk. Nothing outside the repository is tracked.
+        With `beginning`, files beside it whose names begin with its name count, too. Upper case does not matter,
+        because it does not on every disk. Nothing outside the repository is tracked.
         """
+        end = "" if beginning else "/"
         root = self.root.resolve()
         places = {path.absolute(), path.resolve()}  # a link may be tracked, or what it leads to
         names = {place.relative_to(root).as_posix().casefold() for place in places if place.is_relative_to(root)}
         tracked = [name.casefold() for name in self.tracked_files("**")]
         return any(
-            f"{path}/".startswith(f"{name}/") or f"{name}/".startswith(f"{path}/") for name in names for path in tracked
+            f"{path}/".startswith(f"{name}{end}") or f"{name}/".startswith(f"{path}/")
+            for name in names
+            for path in tracked
         )
 
     def untracked_files(self, pattern: str) -> list[str]:

@@ -77,9 +77,11 @@ def find_distrust(head: Settings, base: Path, repository: GitRepository, where: 
             f"merge that first, or set {variables} yourself"
         )
     if not store.uri_of_variables(head.root):
-        tracked = [place for place in _places(head) if repository.tracks(place)]
+        # SQLite reads pages from NAME-wal and NAME-journal, too.
+        tracked = [place for place in _places(head) if repository.tracks(place, beginning=not place.is_dir())]
         if tracked:
-            name = f"{tracked[0].parent.name}/{tracked[0].name}"
+            more = "" if repository.tracks(tracked[0]) else "*"
+            name = f"{tracked[0].parent.name}/{tracked[0].name}{more}"
             return f"git tracks {name}, so its runs may be made up: no store is asked; set NBOPS_TRACKING_URI yourself"
     return ""
 

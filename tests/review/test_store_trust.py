@@ -122,6 +122,22 @@ def test_runs_that_a_branch_brings_elsewhere_do_not_count(root: Path, monkeypatc
     assert distrust(root, "HEAD") == "", "the reviewer wants it"
 
 
+@pytest.mark.parametrize("name", ["all.db-wal", "ALL.DB-journal", "all.db.ready"])
+def test_a_branch_brings_no_part_of_a_database(root: Path, name: str) -> None:
+    write(root, '[tracking]\nuri = "sqlite:///.runs/all.db"\n')
+    (root / ".gitignore").write_text(".runs/\n")
+    (root / ".runs").mkdir()
+    (root / ".runs" / "all.db").write_text("the reviewer's own")
+    commit(root)
+    assert distrust(root, "HEAD") == ""
+    (root / ".runs" / name).write_text("forged")
+    git(root, "add", "--force", f".runs/{name}")
+    commit(root)
+    assert distrust(root) == (
+        "git tracks .runs/all.db*, so its runs may be made up: no store is asked; set NBOPS_TRACKING_URI yourself"
+    )
+
+
 def test_a_checked_out_branch_gets_no_token_from_commands_that_only_read(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
