@@ -114,12 +114,14 @@ def _fix(file: Path) -> None:
 
 def _check(files: Sequence[Path]) -> list[notebook_rules.RuleViolation]:
     """Return the violations in the order of the files."""
-    from notebooks_lib.notebooks import check_options, document, notebook_rules
+    from notebooks_lib.notebooks import check_options, cleaning, document, format_validity, notebook_rules
 
     notebooks, violations = [], []
     for file in files:
         try:
             notebooks.append(document.read(file))
+            if problem := format_validity.find_problem(cleaning.clean(notebooks[-1])):
+                violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, problem))
         except errors.NotebookError as error:
             message = str(error).removeprefix(f"{file}: ")  # each format names the file itself
             violations.append(notebook_rules.RuleViolation(file, 0, notebook_rules.UNREADABLE, message))

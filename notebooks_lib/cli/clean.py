@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _filter() -> int:
     content = sys.stdin.buffer.read()
     try:
         cleaned = _cleaned(Path("-"), content)
+        if problem := _find_problem(cleaned):
+            click.echo(f"nbops clean: {problem}", err=True)
     except errors.NotebookError as error:
         click.echo(f"nbops clean: left unchanged: {str(error).removeprefix('-: ')}", err=True)
         cleaned = content
@@ -66,6 +69,8 @@ def _clean_file(file: Path) -> bool:
             target = notebook_paths.resolve_to_write(file)
             atomic_private_files.write(target, cleaned.decode(), durable=False, keep_rights=True)
             click.echo(f"{output.path(file)}: cleaned", err=True)
+        if problem := _find_problem(cleaned):
+            click.echo(f"{output.path(file)}: {problem}", err=True)
     except errors.NotebookError as error:
         click.echo(f"left unchanged: {error}", err=True)
         return False
@@ -78,3 +83,11 @@ def _cleaned(path: Path, content: bytes) -> bytes:
     from notebooks_lib.notebooks import cleaning, document
 
     return cleaning.clean_text(document.parse(path, content, upgrade=False)).encode()
+
+
+def _find_problem(cleaned: bytes) -> str:
+    """Return what is still wrong with a cleaned notebook, in one line; empty if it is valid."""
+    from notebooks_lib.notebooks import format_validity
+
+    problem = format_validity.find_problem(json.loads(cleaned))
+    return f"Jupyter still finds a fault, to be mended by hand: {problem}" if problem else ""

@@ -23,6 +23,10 @@ NOISY_IN_FILE = ("widgets", "papermill", "vscode", "ExecuteTime", "varInspector"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
+CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""What Jupyter takes for a cell's id."""
+
+
 def kernel_name(notebook: Notebook) -> str | None:
     """Return the name of the kernel in the notebook's metadata; None if there is none."""
     metadata = notebook.raw.get("metadata")
@@ -59,7 +63,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 def clean(notebook: Notebook) -> dict[str, Any]:
     """Return the notebook's JSON without outputs, counts and noisy metadata, with cell ids and the kernel `python3`.
 
-    Existing ids stay, so that diffs show only what changed; a missing one is made from the cell's index and text. Cells
+    Valid ids stay, so that diffs show only what changed; another one is made from the cell's index and text. Cells
     tagged `keep_output` keep their outputs. A notebook of another language keeps its kernel.
     """
     raw: dict[str, Any] = copy.deepcopy(dict(notebook.raw))
@@ -75,7 +79,7 @@ def clean(notebook: Notebook) -> dict[str, Any]:
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
         _clean_metadata(cell["metadata"])
-        if parsed.id is None or parsed.id in ids:
+        if parsed.id is None or parsed.id in ids or not CELL_ID.fullmatch(parsed.id):
             cell["id"] = make_id(parsed.index, parsed.source)
         ids.add(cell["id"])
     minor = raw.get("nbformat_minor")

@@ -29,7 +29,7 @@ def counts(notebook: Notebook) -> Findings:
 
 
 def missing_ids(notebook: Notebook) -> Findings:
-    """Yield cells without an id, or with the id of another cell."""
+    """Yield cells without an id, with one that Jupyter does not take, or with that of another cell."""
     minor = notebook.raw.get("nbformat_minor")
     if not isinstance(minor, int) or minor < 5:
         yield Finding(0, f"notebook format 4.{minor} has no cell ids, 4.5 is needed")
@@ -40,6 +40,8 @@ def missing_ids(notebook: Notebook) -> Findings:
             yield Finding(cell.index, "no cell id", cause="none")
         elif cell.id in owners:
             yield Finding(cell.index, f"cell id {cell.id!r} is also that of cell {owners[cell.id]}", cause=cell.id)
+        elif not cleaning.CELL_ID.fullmatch(cell.id):
+            yield Finding(cell.index, "a cell id holds 1 to 64 of a-z, A-Z, 0-9, - and _", cause="form")
         else:
             owners[cell.id] = cell.index
 
@@ -93,7 +95,7 @@ x = 3
     ),
     NotebookRule(
         "NB003",
-        "no cell ids, or one id twice",
+        "no cell ids, one id twice, or one that is none",
         "A diff, a merge and nbval follow a cell by its id.",
         "Run `nbops clean`, or save the notebook in a current JupyterLab or VS Code; either gives every cell an id.",
         missing_ids,
