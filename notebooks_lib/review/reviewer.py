@@ -173,7 +173,10 @@ class Reviewer:
             try:
                 request = RunRequest(settings.load(root, os.environ), self.run, self.seeds, self.say)
                 base = self._tree / root.relative_to(self.repository.root.resolve())
-                why = store_trust.find_distrust(request.settings, base, self.repository)
+                name = self.base or self.repository.default_branch()
+                why = store_trust.find_distrust(
+                    request.settings, base, self.repository
+                ) or store_trust.find_distrust_at_tip(request.settings, self.repository, name, self._base_commit)
                 why = why or ("" if request.store else f"no runs are tracked here: {RUN_IT}")
                 self._requests[root] = why or request
             except NbopsError as error:

@@ -51,11 +51,20 @@ def _distrust_of_branch(project: Settings) -> str:
         return ""
     if repository.branch() == name.removeprefix("origin/") or commits[0] == commits[1]:
         return ""
-    files = repository.changed_files(*commits, "**")
+    return find_distrust_at_tip(project, repository, name, commits[1])
+
+
+def find_distrust_at_tip(project: Settings, repository: GitRepository, name: str, since: str) -> str:
+    """Return what `find_distrust` says at the tip of the branch `name`; empty if no file there is new since `since`.
+
+    Without this, a branch that left early chooses a store that was given up since: its merge base has it, too.
+    """
+    tip = repository.commit(name)
+    files = repository.changed_files(tip, since, "**")
     places = _PLACES | {project.layout.state.name}
     if not any(places & set(PurePosixPath(version.path).parts) for file in files for version in file.versions):
         return ""
-    with check_out(repository, commits[0]) as tree:
+    with check_out(repository, tip) as tree:
         base = tree / project.root.relative_to(repository.root.resolve())
         return find_distrust(project, base, repository, f"in {name}")
 

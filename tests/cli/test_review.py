@@ -360,6 +360,28 @@ def test_a_branch_gets_no_token_by_its_settings(
             server.accept()
 
 
+def test_a_branch_gets_no_token_by_settings_that_main_has_given_up(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    settings = root / "production" / "settings.toml"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        git(root, "switch", "--quiet", "main")
+        settings.write_text(f'[tracking]\nuri = "http://127.0.0.1:{server.getsockname()[1]}"\n')
+        commit(root)
+        git(root, "switch", "--quiet", "-C", "change")
+        write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+        commit(root)
+        git(root, "switch", "--quiet", "main")
+        settings.write_text("")
+        commit(root)
+        git(root, "switch", "--quiet", "change")
+        assert review(capsys)["no_runs"].startswith("`[tracking] uri`: not as in main, and a branch must not choose it")
+        with pytest.raises(BlockingIOError):  # nobody asked
+            server.accept()
+
+
 def test_a_branch_does_not_switch_off_the_rules_for_itself(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (root / "production" / "settings.toml").open("a") as settings:
         settings.write('[check]\nselect = ["NB001"]\nbuiltins = ["undefined"]\n')

@@ -14,7 +14,7 @@ from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review import store_trust
 from notebooks_lib.review.base_checkout import check_out
-from notebooks_lib.review.store_trust import find_distrust
+from notebooks_lib.review.store_trust import find_distrust, find_distrust_at_tip
 from notebooks_lib.settings import load
 from tests.git_commands import commit, git, make_repository
 
@@ -68,6 +68,28 @@ def test_settings_that_choose_the_store_are_those_of_the_base(root: Path, base: 
     assert distrust(root).partition(": not as at the base, and a branch must not choose it")[0] == (
         named and f"`{named}`"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "named"),
+    [
+        (SERVER, "[tracking] uri"),
+        (AZURE + WORKSPACE.format("old"), "[azure]"),
+        (TRUSTED, "[promotion] trusted_flavors"),
+    ],
+)
+def test_a_branch_that_left_early_does_not_choose_a_store_of_then(root: Path, old: str, named: str) -> None:
+    write(root, old)
+    left = commit(root)
+    git(root, "switch", "--quiet", "-c", "theirs")
+    settings = load(root, {})
+    assert find_distrust_at_tip(settings, GitRepository.find(root), "main", left) == ""
+    git(root, "switch", "--quiet", "main")
+    write(root, AZURE + WORKSPACE.format("new") if named == "[azure]" else "")
+    commit(root)
+    git(root, "switch", "--quiet", "theirs")
+    says = find_distrust_at_tip(settings, GitRepository.find(root), "main", left)
+    assert says.startswith(f"`{named}`: not as in main, and a branch must not choose it, so no store is asked")
 
 
 def test_a_reviewer_names_the_store_himself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
