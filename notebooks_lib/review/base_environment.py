@@ -104,7 +104,7 @@ def _python(folder: Path) -> str:
 
 def _digest(lock: Path) -> str:
     try:
-        return hashlib.sha256(lock.read_bytes()).hexdigest()
+        return hashlib.sha256(regular_file.read_bytes(lock)).hexdigest()
     except OSError:
         return ""
 

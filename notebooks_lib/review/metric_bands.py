@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import atomic_private_files, errors
+from notebooks_lib import atomic_private_files, errors, regular_file
 from notebooks_lib.statistics import prediction_interval
 
 FORMAT = 1
@@ -99,7 +99,7 @@ def read_bands(path: Path) -> MetricBands | None:
     Raises UsageError for a file that is not a bands file or that a newer nbops wrote. The message says what to do.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(regular_file.read_text(path))
         number = int(content["format"])
         if number <= FORMAT:
             return _bands(content)

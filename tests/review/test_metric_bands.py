@@ -138,3 +138,9 @@ def test_a_metric_that_never_varied_may_differ_by_arithmetic(values, inside, out
 
 def test_the_load_of_the_machine_is_no_metric_of_the_notebook() -> None:
     assert banded({"rmse": 1.0, "system/cpu_utilization_percentage": 50.0, "a": math.nan}).keys() == {"rmse", "a"}
+
+
+def test_a_link_to_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "q.bands.toml").symlink_to("/dev/zero")
+    with pytest.raises(errors.UsageError, match="cannot be read: not a regular file"):
+        read_bands(tmp_path / "q.bands.toml")
