@@ -175,7 +175,7 @@ class NotebookReview:
         cells, notes = (self.diff.summary, self.diff.notes) if self.diff else ("", ())
         parts = [cells if cells != "no source change" else "", *notes, *(change.text for change in self.parameters)]
         if self.helpers:
-            parts.append("changed through " + ", ".join(helper.path for helper in self.helpers))
+            parts.append("changed through " + ", ".join(f"`{helper.path}`" for helper in self.helpers))
         return "; ".join(filter(None, parts)) or "no source change"
 
     @property

@@ -64,6 +64,10 @@ def is_outdated(run: RunInfo, other_files: OtherFiles, commit: str, has_lock: Ca
     return (other_packages and has_lock()) or any(_changed_data(run, other_files, commit))
 
 
+def _listed(paths: Iterable[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
+
+
 def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
     if run.tags.get(Tag.SOURCE_FINGERPRINT) != fingerprint:
         yield "the source changed while it ran"
@@ -92,7 +96,7 @@ def _changed_data(run: RunInfo, other_files: OtherFiles, commit: str) -> Iterato
         yield f"the run's commit {ran[:8]} is not in this clone, so the files that it may read are not compared"
     elif files := other_files.changed(ran, commit):
         more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
-        yield f"since that run {', '.join(files[:MOST_FILES])}{more} changed, which the notebook may read"
+        yield f"since that run {_listed(files[:MOST_FILES])}{more} changed, which the notebook may read"
 
 
 def explain(
@@ -139,7 +143,7 @@ def find_differences(
         yield line
     helpers = _changed_helpers(run, source, repository)
     if helpers:
-        yield f"since that run {', '.join(helpers)} changed"
+        yield f"since that run {_listed(helpers)} changed"
     elif not explained:
         yield "since that run a file that the notebook imports changed, or its data"
 

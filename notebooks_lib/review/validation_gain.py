@@ -117,7 +117,7 @@ class ModelComparer:
         """Return why the models have no rows on which both could be scored."""
         data = data_of(self.head[0])
         if not data:
-            return "the runs recorded no dataset: load it with datasets.load(...)"
+            return "the runs recorded no dataset: load it with `datasets.load(...)`"
         return "" if len(data) == 1 else f"the runs used {len(data)} datasets"
 
     def _as_logged(self, name: str, why: str) -> MetricChange:

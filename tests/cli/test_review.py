@@ -124,7 +124,7 @@ def test_from_change_to_numbers_and_their_proof(
     found_run = again["proof"]["run_id"]  # not that of the base, which was made after it
     helper, lock, notebook_file = "experimentation/helpers.py", "requirements.lock", "experimentation/ridge.ipynb"
     for file, before, after, difference in (
-        (helper, "return Ridge", "return  Ridge", f"since that run {helper} changed"),
+        (helper, "return Ridge", "return  Ridge", f"since that run `{helper}` changed"),
         (lock, "a==1", "a==2", "since that run requirements.lock changed"),
         (notebook_file, "1000.0", "1000.1", "that run had `alpha` 1000.0, here it is 1000.1"),
         (notebook_file, "3 * rmse", "4 * rmse", "since that run a code cell changed"),
@@ -301,7 +301,7 @@ def test_the_bases_numbers_are_proved_too(root: Path, migrated: Path, capsys: py
     record_run(root, NotebookSource.read(root, "experimentation/ridge.ipynb"), {})
     (notebook,) = review(capsys)["notebooks"]
     assert [metric["base"] for metric in notebook["metrics"]] == [1.0]
-    says = "the base's run: since that run data.csv changed, which the notebook may read"
+    says = "the base's run: since that run `data.csv` changed, which the notebook may read"
     assert (notebook["exact_source"], notebook["proof"]["differences"]) == (False, [says])
 
 

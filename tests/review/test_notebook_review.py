@@ -40,7 +40,7 @@ def test_one_sentence_says_what_changed() -> None:
     helper = HelperChange("lib/helpers.py", "edited", "-x\n+y\n")
     assert replace(CHANGED, parameters=(renamed, default), helpers=(helper,)).summary == (
         "1 cell edited, 1 added; parameter `alpha` is now `strength`; parameter `seed` default changed; "
-        "changed through lib/helpers.py"
+        "changed through `lib/helpers.py`"
     )
     assert NotebookReview("q.ipynb", problem="q.ipynb: is no JSON").summary == "q.ipynb: is no JSON"
 

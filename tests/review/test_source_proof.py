@@ -67,7 +67,7 @@ def test_data_that_changed_after_the_run_is_named(files: OtherFiles) -> None:
     (root / "q.sql").write_text("select 1")
     commit(root)
     differences = prove([run(**{COMMIT: before})], ["f"], files, "HEAD", dirty=False).differences
-    assert differences == ("since that run data.csv, q.sql changed, which the notebook may read",)
+    assert differences == ("since that run `data.csv`, `q.sql` changed, which the notebook may read",)
     assert prove([run(**{COMMIT: repository.commit("HEAD")})], ["f"], files, "HEAD", dirty=False).exact
     (difference,) = prove([run(**{COMMIT: "0" * 40})], ["f"], files, "HEAD", dirty=False).differences
     assert difference.startswith("the run's commit 00000000 is not in this clone")
@@ -82,7 +82,7 @@ def test_the_bases_run_is_held_to_the_base(files: OtherFiles) -> None:
     before, base = commits
     old, other = run(**{COMMIT: before}), run(**{COMMIT: base, Tag.LOCK_INSTALLED: "numpy 2.4.6, locked 2.0.0"})
     assert prove_base([old, other], ["f", "f"], files, base) == (
-        "the base's run: since that run data.csv changed, which the notebook may read",
+        "the base's run: since that run `data.csv` changed, which the notebook may read",
         "the base's run: the run had other packages than requirements.lock (numpy 2.4.6, locked 2.0.0)",
     )
     assert prove_base([run(**{COMMIT: base})], ["f"], files, base) == ()
