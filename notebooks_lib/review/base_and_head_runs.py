@@ -55,6 +55,8 @@ class SideRuns:
     runs: tuple[RunInfo, ...] = ()
     problem: RunProblem | None = None
     """Why there is none although it was run."""
+    found: int = 0
+    """Seeds that have a run, where not all have one; then `runs` is empty."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,24 @@ def find_runs_of(
     if store is None:
         return SideRuns()
     cache = RunCache(store, source.notebook)
-    runs = []
+    runs: list[RunInfo] = []
+    missing: list[str] = []
     for parameters in values:
         fingerprint = source.fingerprint(parameters)
         run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **parameters})
         if run and request.makes(source) and is_outdated(run):
             run = None
         if run is None and not request.makes(source):
-            return SideRuns((), _failed(store, name, fingerprint))
+            missing.append(fingerprint)
+            continue
         try:
             run_id = run.run_id if run else _make_run(request, name, source, parameters)
         except _NotRun as error:
             return SideRuns((), error.problem)
         runs.append(query.get_run(store, run_id))
+    if missing:
+        problems = (_failed(store, name, fingerprint) for fingerprint in missing)
+        return SideRuns((), next(filter(None, problems), None), found=len(runs))
     return SideRuns(tuple(runs))
 
 

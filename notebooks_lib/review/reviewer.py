@@ -195,6 +195,8 @@ class Reviewer:
         review = replace(review, run_problems=tuple(side.problem for side in (new, old) if side.problem))
         if new.problem:  # which says enough: no other run explains it
             return review
+        if new.found and not new.runs:
+            return replace(review, no_metrics_because=_some_seeds(new.found, len(values), "this source"))
         if not new.runs:
             of_base = [base.fingerprint(parameters) for parameters in base_values] if base else []
             proof = source_proof.explain(request.store, head, values[0], self.repository, of_base)
@@ -219,7 +221,8 @@ class Reviewer:
         if base is None:
             return replace(review, figures=_new_figures(read_run(request.store, new.runs[0].run_id)))
         if old.problem is None:
-            return replace(review, no_metrics_because=f"the base has no run of its source: {RUN_IT}")
+            some = _some_seeds(old.found, len(base_values), "the base's source") if old.found else ""
+            return replace(review, no_metrics_because=some or f"the base has no run of its source: {RUN_IT}")
         return review
 
     def _runs(
@@ -244,6 +247,10 @@ class Reviewer:
         count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
         policy = Policy.of(request.settings.promotion, "")
         return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy, is_new=is_new).compare()
+
+
+def _some_seeds(found: int, count: int, source: str) -> str:
+    return f"{found} of {count} seeds ha{'s' if found == 1 else 've'} a run of {source}: {RUN_IT}"
 
 
 def _no_run(proof: SourceProof) -> str:

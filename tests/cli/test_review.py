@@ -305,6 +305,24 @@ def test_the_bases_numbers_are_proved_too(root: Path, migrated: Path, capsys: py
     assert (notebook["exact_source"], notebook["proof"]["differences"]) == (False, [says])
 
 
+def test_seeds_of_which_some_have_a_run(root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_store(migrated, root)
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    head = NotebookSource.read(root, "experimentation/ridge.ipynb")
+    record_run(root, head, {"seed": 0})
+    (notebook,) = review(capsys, "--seeds", "2")["notebooks"]
+    says = "1 of 2 seeds has a run of this source: `nbops review --run` makes them"
+    assert (notebook["no_metrics_because"], notebook["proof"]["differences"]) == (says, [])
+    record_run(root, head, {"seed": 1})
+    git(root, "switch", "--quiet", "main")
+    record_run(root, NotebookSource.read(root, "experimentation/ridge.ipynb"), {"seed": 1})
+    git(root, "switch", "--quiet", "change")
+    (notebook,) = review(capsys, "--seeds", "2")["notebooks"]
+    assert notebook["no_metrics_because"] == says.replace("this", "the base's")
+    assert notebook["exact_source"]
+
+
 def test_figures_of_a_new_notebook_are_shown_without_a_base(
     root: Path, migrated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
