@@ -197,8 +197,13 @@ def _experiment_of(
 
 def executed_file(plan: Plan, run_id: str) -> Path:
     """Return the path of a run's executed notebook. Its file name is cut to 255 bytes."""
-    stem = plan.notebook.path.stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+    stem = artifact_stem(plan.notebook).encode()[:LONGEST_STEM].decode(errors="ignore")
     return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
+
+
+def artifact_stem(notebook: Notebook) -> str:
+    """Return the notebook's name without ending, for artifacts: a store may lose one with a line end in its name."""
+    return "".join(character if character.isprintable() else "_" for character in notebook.path.stem)
 
 
 def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:

@@ -25,7 +25,7 @@ from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook, ann
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.running.notebook_page import to_html
-from notebooks_lib.running.plan import Plan, executed_file
+from notebooks_lib.running.plan import Plan, artifact_stem, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
@@ -263,7 +263,7 @@ def _end(
 
 def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:
     """Write the HTML page; None when nbconvert fails, because the run must not depend on a page."""
-    page = folder / f"{plan.notebook.path.stem}.html"
+    page = folder / f"{artifact_stem(plan.notebook)}.html"
     try:
         page.write_text(to_html(notebook, plan.notebook.path.stem), "utf-8")
     except Exception as error:  # noqa: BLE001  # whatever a template or a filter raises

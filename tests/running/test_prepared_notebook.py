@@ -221,3 +221,9 @@ def test_a_long_name_leaves_room_for_the_run(stem: str, project: Settings) -> No
     assert len(file.name.encode()) <= 255
     assert file.name.endswith("-01234567.ipynb")
     assert file.name.startswith(stem[:40])
+
+
+def test_an_artifact_has_no_line_end_in_its_name(project: Settings) -> None:
+    notebook = write(project.root / "new\nline\x1b é.ipynb", USE)
+    file = plan.executed_file(plan.make_plan(notebook, project), "0123456789")
+    assert file.name == "new_line_ é-01234567.ipynb"
