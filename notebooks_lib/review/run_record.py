@@ -7,6 +7,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from notebooks_lib.tracking.store import Store, translate_store_errors
 
 INSERTED = {INJECTED_TAG, SECRETS_TAG, ERROR_TAG}
 """Tags of cells that a runner adds."""
+_PARAMETERS = "nbops/parameters.json"
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,27 @@ def read_run(store: Store, text: str) -> RunRecord:
         files = {
             path: Path(store.client.download_artifacts(info.run_id, path, scratch))
             for path in artifacts
-            if path in ("nbops/cells.json", "nbops/parameters.json") or path.endswith(".ipynb")
+            if path in ("nbops/cells.json", _PARAMETERS) or path.endswith(".ipynb")
         }
         executed = next((file for path, file in files.items() if path.endswith(".ipynb")), None)
         cells = _read_json(files.get("nbops/cells.json")) or []
-        parameters = _read_json(files.get("nbops/parameters.json")) or {}
+        parameters = _read_json(files.get(_PARAMETERS)) or {}
         notebook, costs = _executed(executed, cells) if executed else (None, {})
     packages = _packages(store.settings.layout.lock, info.tags)
     texts = {name: str(value) for name, value in parameters.items()}
     return RunRecord(info, {**texts, **info.params}, notebook, costs, packages)
+
+
+def read_parameters(store: Store, run_id: str) -> dict[str, object]:
+    """Return the parameters of a run as its file has them, uncut; empty if it left none that can be read."""
+    with tempfile.TemporaryDirectory() as scratch, suppress(errors.NbopsError, ValueError):
+        with translate_store_errors(store):
+            if not any(entry.path == _PARAMETERS for entry in store.client.list_artifacts(run_id, "nbops")):
+                return {}
+            file = Path(store.client.download_artifacts(run_id, _PARAMETERS, scratch))
+        content = _read_json(file)
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _executed(path: Path, cells: list[dict[str, Any]]) -> tuple[Notebook | None, dict[int, CellCost]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from notebooks_lib.errors import NotebookError, UsageError
 from notebooks_lib.git_repository import GitRepository
@@ -13,6 +15,7 @@ from notebooks_lib.notebooks.document import PARAMETERS_TAG, Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from notebooks_lib.notebooks.project_modules import module_sha256
+from notebooks_lib.review import run_record
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import SourceProof
 from notebooks_lib.review.other_files import OtherFiles
@@ -26,6 +29,8 @@ from notebooks_lib.tracking.store import Store, translate_store_errors
 MOST_FILES = 5
 """Changed files that are named."""
 COMMIT = "mlflow.source.git.commit"
+MOST_CHARACTERS = 60
+"""Characters of a parameter's value that are shown."""
 NEWEST = 20
 """Runs of a notebook among which the newest that ended well is looked for."""
 
@@ -114,7 +119,8 @@ def explain(
     run = _newest_run(store, path, base_fingerprints)
     if run is None:
         return SourceProof()
-    return _proof(run, find_differences(run, source, values, repository))
+    recorded = run_record.read_parameters(store, run.run_id)
+    return _proof(run, find_differences(run, source, values, repository, recorded))
 
 
 def _proof(run: RunInfo, differences: Iterable[str]) -> SourceProof:
@@ -134,11 +140,18 @@ def _newest_run(store: Store, path: str, base_fingerprints: Collection[str]) -> 
 
 
 def find_differences(
-    run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+    run: RunInfo,
+    source: NotebookSource,
+    values: Mapping[str, object],
+    repository: GitRepository,
+    recorded: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """Yield what differs between a run's source and the one under review, each in one line."""
+    """Yield what differs between a run's source and the one under review, each in one line.
+
+    `recorded` are the run's parameters as its file has them; else those of the store count, which cuts long ones.
+    """
     explained = False
-    for line in _known_differences(run, source, values, repository):
+    for line in _known_differences(run, source, values, repository, recorded):
         explained = True
         yield line
     helpers = _changed_helpers(run, source, repository)
@@ -149,16 +162,16 @@ def find_differences(
 
 
 def _known_differences(
-    run: RunInfo, source: NotebookSource, values: Mapping[str, object], repository: GitRepository
+    run: RunInfo,
+    source: NotebookSource,
+    values: Mapping[str, object],
+    repository: GitRepository,
+    recorded: Mapping[str, object],
 ) -> Iterator[str]:
     old = _notebook_of(run, source.notebook, repository)
     changes = find_parameter_changes(compare_notebooks(old, source.notebook)) if old else ()
     renamed = {change.head: change.base for change in changes if change.kind == "renamed"}
-    other_values = [
-        f"that run had `{before}` {run.params[before]}, here {f'`{name}`' if name in renamed else 'it'} is {value}"
-        for name, value in {**read_schema(source.notebook).defaults, **values}.items()
-        if (before := renamed.get(name, name)) in run.params and run.params[before] != str(value)
-    ]
+    other_values = list(_other_values(run, recorded, {**read_schema(source.notebook).defaults, **values}, renamed))
     other_parameters = [f"since that run: {change.text}" for change in changes if change.kind != "default"]
     same_code = run.tags.get(Tag.CODE_SHA256) == source.notebook.code_sha256
     explained = (other_values or other_parameters) and old and _same_but_for_parameters(old, source.notebook, renamed)
@@ -167,6 +180,34 @@ def _known_differences(
     yield from (*other_parameters, *other_values)
     if run.tags.get(Tag.LOCK_SHA256, "") != source.lock_sha256:
         yield "since that run requirements.lock changed"
+
+
+def _other_values(
+    run: RunInfo, recorded: Mapping[str, object], values: Mapping[str, object], renamed: Mapping[str, str]
+) -> Iterator[str]:
+    for name, value in values.items():
+        before = renamed.get(name, name)
+        if before not in recorded and before not in run.params:
+            continue
+        had = recorded[before] if before in recorded else run.params[before]
+        if before in recorded:
+            same = had == value or _as_json(had) == _as_json(value)
+        else:  # a store cuts long values
+            same = str(value) == had or (str(had).endswith("…") and str(value).startswith(str(had)[:-1]))
+        if not same:
+            yield _other_value(before, str(had), f"`{name}`" if name in renamed else "it", str(value))
+
+
+def _other_value(name: str, had: str, here: str, value: str) -> str:
+    texts = [text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…" for text in (had, value)]
+    if texts[0] == texts[1]:
+        place = next((place for place, (a, b) in enumerate(zip(had, value, strict=False), 1) if a != b), len(texts[0]))
+        return f"that run had another `{name}`, from character {place} on"
+    return f"that run had `{name}` {texts[0]}, here {here} is {texts[1]}"
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, default=str, sort_keys=True)
 
 
 def _notebook_of(run: RunInfo, notebook: Notebook, repository: GitRepository) -> Notebook | None:

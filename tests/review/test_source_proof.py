@@ -133,3 +133,34 @@ def test_parameters_that_changed_after_the_run_are_named(
     tags = {Tag.CODE_SHA256: ran.code_sha256, COMMIT: commit(repository.root), Tag.LOCK_SHA256: ""}
     info = RunInfo("run", "", "", "1", "FINISHED", 0, {}, {"alpha": "1.0"}, tags)
     assert list(find_differences(info, source(parameters, model), {}, repository)) == differences
+
+
+LONG = "x" * 6999
+
+
+@pytest.mark.parametrize(
+    ("recorded", "head", "differences"),
+    [
+        ({"long": LONG + "y", "k": 2}, LONG + "y", ["that run had `k` 2, here it is 3"]),
+        ({}, LONG + "y", ["that run had `k` 2, here it is 3"]),
+        (
+            {"long": LONG + "y", "k": 3},
+            LONG + "z",
+            ["that run had another `long`, from character 7000 on"],
+        ),
+        (
+            {"long": "y" * 70, "k": 3},
+            LONG,
+            [f"that run had `long` {'y' * 59}…, here it is {'x' * 59}…"],
+        ),
+        ({"long": LONG, "k": 3.0}, LONG, ["since that run a file that the notebook imports changed, or its data"]),
+    ],
+)
+def test_parameters_are_compared_uncut_and_shown_cut(
+    repository: GitRepository, recorded: dict[str, object], head: str, differences: list[str]
+) -> None:
+    write(repository.root / "q.ipynb", code(f'long: str = "{head}"\nk: int = 3', "parameters"))
+    source = NotebookSource.read(repository.root, "q.ipynb")
+    tags = {Tag.CODE_SHA256: source.notebook.code_sha256, COMMIT: commit(repository.root)}
+    info = RunInfo("run", "", "", "1", "FINISHED", 0, {}, {"long": LONG[:5999] + "…", "k": "2"}, tags)
+    assert list(find_differences(info, source, {}, repository, recorded)) == differences
