@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,34 @@ _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _MODULES = re.compile(r"(?:\bimport\s|\bfrom\s|-m\s|run_module\(\s*[\"'])\s*([\w.]+)")
 
 
+class NamedFiles:
+    """The files that a notebook's code cells name, whether they are there or not. Its outputs are not kept."""
+
+    def __init__(self, source: NotebookSource) -> None:
+        self._source = replace(source, notebook=replace(source.notebook, raw={}))
+        self._code = "\n".join(cell.source for cell in source.notebook.code_cells)
+
+    @cached_property
+    def covered(self) -> frozenset[str]:
+        """The files that the notebook's source fingerprint covers, from the repository's root."""
+        notebook = self._source.notebook
+        return replace(self._source, notebook=replace(notebook, cells=tuple(map(replace, notebook.cells)))).covered
+
+    @cached_property
+    def _modules(self) -> set[str]:
+        """Names in imports that no search path leads to."""
+        names = {part for name in _MODULES.findall(self._code) for part in name.split(".")}
+        return names - {PurePosixPath(name).stem for name in self.covered}
+
+    def hold(self, path: PurePosixPath) -> bool:
+        """Return whether a code cell names a file, all files of its kind, or a module that no search path leads to."""
+        if f"*{path.suffix}" in self._code:
+            return True
+        if path.name in self._code and re.search(rf"(?<![\w-]){re.escape(path.name)}(?!\w)", self._code):
+            return True
+        return path.suffix == ".py" and path.stem in self._modules
+
+
 class WorkTreeNotebooks:
     """The notebooks of a repository's work tree, each read once, when it is needed."""
 
@@ -26,14 +55,14 @@ class WorkTreeNotebooks:
         self.repository = repository
 
     @cached_property
-    def sources(self) -> tuple[NotebookSource, ...]:
-        """All that can be read."""
-        return tuple(self._read())
+    def named(self) -> tuple[NamedFiles, ...]:
+        """What each of those names that can be read."""
+        return tuple(NamedFiles(source) for source in self._read())
 
     @cached_property
     def covered(self) -> frozenset[str]:
         """The files that the source fingerprint of any of them covers, from the repository's root."""
-        return frozenset(path for source in self.sources for path in source.covered)
+        return frozenset(path for named in self.named for path in named.covered)
 
     def _read(self) -> Iterator[NotebookSource]:
         for path in written_notebooks(self.repository):
@@ -73,27 +102,17 @@ class OtherFiles:
         if path.suffix == ".ipynb" or name.endswith(metric_bands.SUFFIX):
             return False
         if path.suffix in PROSE:
-            return any(_names(source, path) for source in self._sources)
+            return any(named.hold(path) for named in self._named)
         if path.suffix != ".py":
             return True
-        others = [source for source in self._sources if name not in source.covered]
-        if any(_names(source, path) for source in others):
+        others = [named for named in self._named if name not in named.covered]
+        if any(named.hold(path) for named in others):
             return True
         return bool(others) and not gone and not _is_test(path) and name not in self._notebooks.covered
 
-    @property
-    def _sources(self) -> Iterable[NotebookSource]:
-        return self._notebooks.sources if self._source is None else (self._source,)
-
-
-def _names(source: NotebookSource, path: PurePosixPath) -> bool:
-    """Return whether a code cell names a file, all files of its kind, or a module that no search path leads to."""
-    code = "\n".join(cell.source for cell in source.notebook.code_cells)
-    if path.name in code or f"*{path.suffix}" in code:
-        return True
-    found = {PurePosixPath(name).stem for name in source.covered}
-    modules = {part for name in _MODULES.findall(code) for part in name.split(".")}
-    return path.suffix == ".py" and path.stem in modules - found
+    @cached_property
+    def _named(self) -> tuple[NamedFiles, ...]:
+        return self._notebooks.named if self._source is None else (NamedFiles(self._source),)
 
 
 def _is_test(path: PurePosixPath) -> bool:

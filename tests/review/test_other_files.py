@@ -35,6 +35,7 @@ def root(tmp_path: Path) -> Path:
         ("import sys\nsys.path.insert(0, 'work')\nfrom helpers import fit", SCRIPTS | HELPER),
         ("text = open('prompt.md').read()", {*SCRIPTS, "prompt.md"}),
         ("texts = [*Path('docs').glob('*.rst')]", {*SCRIPTS, "docs/a.rst"}),
+        ("text = open('my-prompt.md').read() + open('prompt.mdx').read()", SCRIPTS),
         ("!pytest tests/test_a.py", {*SCRIPTS, "tests/test_a.py"}),
     ],
 )
