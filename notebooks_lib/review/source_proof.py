@@ -87,7 +87,7 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
             yield f"the run had other packages than requirements.lock ({installed})"
     if dirty:
         yield "the work tree has uncommitted changes: its source is in no commit"
-    elif Tag.GIT_DIRTY not in run.tags:
+    elif Tag.GIT_DIRTY not in run.tags or not run.tags.get(COMMIT):
         yield "the run recorded no commit"
     elif run.tags[Tag.GIT_DIRTY] != "false":
         yield "the run began with uncommitted changes in its work tree"
@@ -95,7 +95,7 @@ def _doubts(run: RunInfo, fingerprint: str, *, dirty: bool) -> Iterator[str]:
 
 def _changed_data(run: RunInfo, other_files: OtherFiles, commit: str) -> Iterator[str]:
     ran = run.tags.get(COMMIT, "")
-    if ran in ("", commit):
+    if ran in ("", commit):  # without one, it recorded none
         return
     if not other_files.repository.has(ran):
         yield f"the run's commit {ran[:8]} is not in this clone, so the files that it may read are not compared"

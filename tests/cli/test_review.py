@@ -176,8 +176,17 @@ def test_a_side_that_fails_and_seeds(root: Path, migrated: Path, capsys: pytest.
     (notebook,) = seeds["notebooks"]
     rmse = next(metric for metric in notebook["metrics"] if metric["name"] == "rmse")
     assert rmse["gain"]["of"].endswith("validation rows"), "no seed changes a ridge: rows tell more"
-    runs = query.find_runs(connect(load(root, {})), "sample")
+    store = connect(load(root, {}))
+    runs = query.find_runs(store, "sample")
     assert sorted(run.params["seed"] for run in runs) == ["0", "0", "1", "1", "2", "2"]
+
+    store.client.set_tag(notebook["base_run"], Tag.LOCK_INSTALLED, "a 2, locked 1")
+    (doubted,) = review(capsys, "main", "--seeds", "3")["notebooks"]
+    says = "the base's run: the run had other packages than requirements.lock (a 2, locked 1)"
+    assert doubted["proof"]["differences"] == [says]
+    (anew,) = review(capsys, "main", "--seeds", "3", "--run")["notebooks"]
+    assert (anew["exact_source"], anew["base_run"] == notebook["base_run"]) == (True, False)
+    assert len(query.find_runs(store, "sample")) == 7
 
 
 @pytest.mark.notebooks

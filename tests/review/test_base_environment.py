@@ -12,7 +12,9 @@ import pytest
 
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.paths import Layout
-from notebooks_lib.review.base_environment import FOLDER, check_shared_store, find_python
+from notebooks_lib.review.affected_notebooks import NotebookSource
+from notebooks_lib.review.base_environment import FOLDER, check_shared_store, find_python, has_lock_installed
+from tests.notebooks.building import code, write
 
 
 @pytest.fixture
@@ -62,6 +64,22 @@ def test_a_lock_that_does_not_install_is_one_line_and_leaves_nothing(folders: tu
         assert "\n" not in str(caught.value)
     assert len(lines) == 1, "it is tried once"
     assert [path.suffix for path in (head.state / FOLDER).iterdir()] == [".lock"]
+
+
+def test_a_new_run_has_the_packages_of_its_lock_unless_lines_of_it_cannot_be_read(
+    folders: tuple[Path, Layout],
+) -> None:
+    base, head = folders
+    write(base / "q.ipynb", code("pass"))
+    source = NotebookSource.read(base, "q.ipynb")
+    for lock, has in (("numpy==1.0.0", True), ("numpy>=1", False), (head.lock.read_text(), True)):
+        (base / "requirements.lock").write_text(lock)
+        assert has_lock_installed(source, head) == has, lock
+    for lock in (base / "requirements.lock", head.lock):
+        lock.write_text("numpy==1.0.0")
+    assert not has_lock_installed(source, head), "this environment has another version"
+    write(base / "q.ipynb", code("1"), metadata={"kernelspec": {"name": "none", "language": "julia"}})
+    assert not has_lock_installed(NotebookSource.read(base, "q.ipynb"), head), "no kernel runs it"
 
 
 def test_two_versions_of_mlflow_never_share_a_database(folders: tuple[Path, Layout]) -> None:

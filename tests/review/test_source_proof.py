@@ -15,7 +15,13 @@ from notebooks_lib.tracking.query import RunInfo
 from tests.git_commands import commit, make_repository
 from tests.notebooks.building import code, write
 
-SOUND = {Tag.SOURCE_FINGERPRINT: "f", Tag.GIT_DIRTY: "false", Tag.LOCK_SHA256: "l", Tag.LOCK_INSTALLED: "true"}
+SOUND = {
+    Tag.SOURCE_FINGERPRINT: "f",
+    COMMIT: "HEAD",
+    Tag.GIT_DIRTY: "false",
+    Tag.LOCK_SHA256: "l",
+    Tag.LOCK_INSTALLED: "true",
+}
 
 
 @pytest.fixture
@@ -39,6 +45,7 @@ def run(**tags: str) -> RunInfo:
     ("tags", "differences"),
     [
         ({}, ()),
+        ({COMMIT: ""}, ("the run recorded no commit",)),
         ({Tag.SOURCE_FINGERPRINT: "g"}, ("the source changed while it ran",)),
         (
             {Tag.LOCK_INSTALLED: "numpy 2.4.6, locked 2.0.0"},
