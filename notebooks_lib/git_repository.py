@@ -216,9 +216,16 @@ class GitRepository:
 
     def files(self, commit: str) -> dict[str, str]:
         """Return the files of a commit: path -> the object's name."""
+        return {path: name for path, (_, name) in self._entries(commit).items()}
+
+    def submodules(self, commit: str) -> dict[str, str]:
+        """Return the submodules of a commit: path -> their own commit."""
+        return {path: name for path, (kind, name) in self._entries(commit).items() if kind == "commit"}
+
+    def _entries(self, commit: str) -> dict[str, tuple[str, str]]:
         entries = _git(self.root, "ls-tree", "-r", "-z", "--full-tree", commit).decode("utf-8", "surrogateescape")
         pairs = (entry.partition("\t") for entry in entries.split("\0") if entry)
-        return {path: about.split()[2] for about, _, path in pairs}
+        return {path: (about.split()[1], about.split()[2]) for about, _, path in pairs}
 
     def _commit(self, revision: str) -> str | None:
         if not revision or "\0" in revision:

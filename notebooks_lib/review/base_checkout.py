@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,7 @@ _NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 _NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")
 """Files of Git LFS stay pointers."""
 _FETCH_LFS = "git lfs fetch --all"
+_FETCH_SUBMODULES = "git submodule foreach git fetch"
 
 OnMissing = Callable[[Sequence[str], str], None]
 """Takes the files that this clone lacks, and git's reason with the command that gets them."""
@@ -48,12 +49,18 @@ def check_out(
         scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
         try:
             (scratch / _OWNER).write_text(process_identity.birth())
-            problem = _git(repository, *_add(scratch / _TREE, commit))
-            if problem:
+            missing: list[str] = []
+            reasons: list[str] = []
+            if problem := _git(repository, *_add(scratch / _TREE, commit)):
                 missing, mend = _write_what_is_here(repository, commit, scratch / _TREE, problem)
                 if not missing:
                     raise NbopsError(f"commit {commit[:8]} cannot be checked out: {problem}")
-                on_missing(missing, f"{problem}; `{mend}` gets them")
+                reasons.append(f"{problem}; `{mend}` gets them")
+            if absent := _write_submodules(repository, commit, scratch):
+                missing = [*missing, *absent]
+                reasons.append(f"the commits of submodules are not here; `{_FETCH_SUBMODULES}` gets them")
+            if missing:
+                on_missing(missing, "; ".join(reasons))
             yield scratch / _TREE
         finally:
             _remove(repository, scratch)
@@ -81,6 +88,24 @@ def _write_what_is_here(repository: GitRepository, commit: str, tree: Path, prob
     names = "\0".join(here).encode("utf-8", "surrogateescape")
     failed = _git(inside, "read-tree", commit) or _git(inside, *_NO_LFS, "checkout-index", "-z", "--stdin", stdin=names)
     return ([] if failed else missing), FETCH_CONTENT
+
+
+def _write_submodules(repository: GitRepository, commit: str, scratch: Path) -> list[str]:
+    """Write the submodules that are checked out here, as they were at `commit`; return those that cannot be written.
+
+    Their own submodules are left out.
+    """
+    index = {"GIT_INDEX_FILE": str(scratch / "index")}
+    absent = []
+    for path, inner_commit in repository.submodules(commit).items():
+        submodule, place = GitRepository(repository.root / path), f"{scratch / _TREE / path}{os.sep}"
+        if not (submodule.root / ".git").exists():  # neither has it the head
+            continue
+        if _git(submodule, "read-tree", inner_commit, environment=index) or _git(
+            submodule, *_NO_LFS, "checkout-index", "--all", "--quiet", f"--prefix={place}", environment=index
+        ):
+            absent.append(path)
+    return absent
 
 
 def remove_left_behind(repository: GitRepository) -> None:
@@ -137,10 +162,12 @@ def _remove(repository: GitRepository, scratch: Path) -> None:
         shutil.rmtree(scratch)
 
 
-def _git(repository: GitRepository, *arguments: str, stdin: bytes = b"") -> str:
+def _git(
+    repository: GitRepository, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+) -> str:
     """Run git; return the last line of what went wrong, empty if nothing did."""
     command = ["git", "-C", str(repository.root), *arguments]
-    environment = {**os.environ, "LC_ALL": "C"}
+    environment = {**os.environ, "LC_ALL": "C", **(environment or {})}
     done = subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     ended = f"git ended with {done.returncode}"  # below zero: it was killed by a signal

@@ -56,6 +56,38 @@ def test_the_base_is_there_and_then_gone(repository: GitRepository) -> None:
     assert left(repository) == []
 
 
+def test_submodules_are_as_the_base_has_them(repository: GitRepository, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library")
+    (library / "deep").mkdir()
+    (library / "deep" / "mod.py").write_text("x = 1")
+    commit(library)
+    for name in ("lib", "not checked out"):
+        git(repository.root, "submodule", "--quiet", "add", str(library), name)
+    git(repository.root, "submodule", "--quiet", "deinit", "--force", "not checked out")
+    base = commit(repository.root)
+    inside = repository.root / "lib"
+    (inside / "deep" / "mod.py").write_text("x = 2")
+    head = commit(inside)
+    commit(repository.root)
+    (inside / "deep" / "mod.py").write_text("x = 3")
+    with check_out(repository, base) as tree:
+        assert (tree / "lib" / "deep" / "mod.py").read_text() == "x = 1"
+        assert git(tree, "status", "--short") == "", "so that its runs are not of a changed work tree"
+        assert [*(tree / "not checked out").iterdir()] == []
+    with check_out(repository, "HEAD") as tree:
+        assert (tree / "lib" / "deep" / "mod.py").read_text() == "x = 2"
+    assert left(repository) == []
+    assert git(inside, "status", "--short") == "M deep/mod.py"
+    git(inside, "checkout", "--quiet", "--force", "HEAD~1")
+    git(inside, "reflog", "expire", "--expire=now", "--all")
+    git(inside, "update-ref", "-d", "refs/heads/main")
+    git(inside, "gc", "--quiet", "--prune=now")
+    told: list[tuple[object, str]] = []
+    with check_out(repository, "HEAD", lambda *missing: told.append(missing)):
+        reason = "the commits of submodules are not here; `git submodule foreach git fetch` gets them"
+        assert told == [(["lib"], reason)], head
+
+
 def test_what_git_lfs_cannot_get_stays_a_pointer_and_is_named(repository: GitRepository) -> None:
     (repository.root / ".gitattributes").write_text("*.csv filter=lfs\n")
     (repository.root / "data.csv").write_text("version https://git-lfs.github.com/spec/v1\n")
