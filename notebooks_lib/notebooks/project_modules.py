@@ -30,6 +30,9 @@ _IMPORT = re.compile(
 _RUN = re.compile(r"\s*%run\s+(?:-\w+\s+)*(?:\"([^\"]+)\"|'([^']+)'|([^\s\"']+))")
 
 
+_RUN_MODULE = re.compile(r"\s*%run\s+(?:-\w+\s+)*-m\s+([\w.]+)")
+
+
 _COMMENT = re.compile(r"#[^\n]*")
 
 
@@ -124,8 +127,10 @@ class ProjectModules:
 
 def _run_and_imported(notebook: Notebook, folder: Path) -> tuple[list[Path], list[str]]:
     """Return the files that the cells run in `folder`, and the dotted names that they import."""
-    files = [(folder / name).resolve() for cell in notebook.python_cells for name in _scripts(cell)]
+    runs = [text for cell in notebook.python_cells for text in _run_lines(cell)]
+    files = [(folder / name).resolve() for text in runs for name in _scripts(text)]
     names = [name for cell in notebook.python_cells if cell.code.tree for name in _imported(cell.code.tree)]
+    names += [module[1] for text in runs if (module := _RUN_MODULE.match(text))]
     return files, names
 
 
@@ -142,15 +147,16 @@ def _imported(tree: ast.Module) -> Iterator[str]:
                     yield name
 
 
-def _scripts(cell: NotebookCell) -> Iterator[str]:
-    """Yield the files that `%run` runs in the notebook's own namespace, also by `run_line_magic("run", "FILE")`."""
-    for text in (*(text for _, text in cell.code.magics), *_run_line_magics(cell)):
-        if script := _RUN.match(text):
-            name = script[1] or script[2] or script[3]
-            yield name if name.endswith((".py", ".ipynb")) else f"{name}.py"
+def _scripts(text: str) -> Iterator[str]:
+    """Yield the file that a `%run` runs in the notebook's own namespace."""
+    if (script := _RUN.match(text)) and not _RUN_MODULE.match(text):
+        name = script[1] or script[2] or script[3]
+        yield name if name.endswith((".py", ".ipynb")) else f"{name}.py"
 
 
-def _run_line_magics(cell: NotebookCell) -> Iterator[str]:
+def _run_lines(cell: NotebookCell) -> Iterator[str]:
+    """Yield the line magics of a cell, also those written as `run_line_magic("run", "FILE")`."""
+    yield from (text for _, text in cell.code.magics)
     for node in cell.nodes:
         match node:
             case ast.Call(

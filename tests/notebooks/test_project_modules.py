@@ -35,6 +35,8 @@ A = {"pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/sub/__init__.py", "pkg/sub/
         ("%run ../top", A),
         ('%run -i "beside.py" x', {"work/beside.py", "pkg/__init__.py", "pkg/plain.py"}),
         ("%run '../top.py'", A),
+        ("%run -m pkg.plain", {"pkg/__init__.py", "pkg/plain.py"}),
+        ("%run -i -m top", A),
         ("get_ipython().run_line_magic('run', '../top')", A),
         ("ip.magic('%run ../top.py')", A),
         ("ip.run_line_magic('run', name)\nip.run_line_magic('time', '../top.py')", set()),
