@@ -128,8 +128,8 @@ def test_an_unreadable_file_is_named(empty_project: Settings, monkeypatch: pytes
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    read = document.read(notebook)
+    read, settings = document.read(notebook), load(empty_project.root, {})
     monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.setattr(source_fingerprint, "find_modules", lambda notebook, root: [])
     with pytest.raises(errors.UsageError, match=r"cannot be sent to the cluster: .*Permission denied.*n\.ipynb"):
-        bundle.pack_project(read, load(empty_project.root, {}))
+        bundle.pack_project(read, settings)
