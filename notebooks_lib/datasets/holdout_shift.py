@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.datasets import loader
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.settings import Settings
@@ -31,18 +32,36 @@ SIGMAS = 4.0
 def holdout_faults(ref: str, settings: Settings) -> tuple[str, ...]:
     """Return a line for each way in which the holdout differs from the training rows.
 
-    Checked are missing values, values out of range and new categories. Columns whose kind differs from the previous
-    version are listed too.
+    Checked are missing values, values out of range and new categories.
     """
     opened = loader.open_table(ref, settings)
     apart = {opened.metadata.key, opened.metadata.group}
     frame = opened.table.to_pandas()
     train, held = frame[opened.masks["train"]], frame[opened.masks["holdout"]]
-    lines = list(_changed_kinds(opened, settings))
+    lines: list[str] = []
     for name, kind in opened.metadata.columns.items():
         if name not in apart:
             lines += [f"column {name!r}: {line}" for line in _unlike(train[name], held[name], kind)]
     return tuple(lines)
+
+
+def changed_kinds(ref: str, trained_on: str, settings: Settings) -> str:
+    """Return which columns of a dataset version have another kind than in the version that a model was trained on.
+
+    `trained_on` is the value of a run's tag. Empty when none has, or it names another dataset.
+    """
+    try:
+        name, version = DatasetTag.parse(trained_on).version()
+        if f"{name}@{version}" == ref or name != ref.partition("@")[0]:
+            return ""
+        old = loader.project_store(settings).metadata(name, version).columns
+    except DatasetError:
+        return ""  # an unreadable tag, or a damaged version, which is reported elsewhere
+    return ", ".join(
+        f"{column}: {old[column]} -> {kind}"
+        for column, kind in loader.open_table(ref, settings).metadata.columns.items()
+        if column in old and old[column] != kind and {old[column], kind} != {"integer", "number"}
+    )
 
 
 def _unlike(train: pd.Series[Any], held: pd.Series[Any], kind: str) -> Iterator[str]:
@@ -70,17 +89,3 @@ def _beyond(share: float, held: int, train: int) -> float:
     """Return the largest share that chance and the tolerance together allow."""
     share = min(share, 1.0)
     return ALLOWED + share + SIGMAS * math.sqrt(max(share * (1 - share), 1 / train) * (1 / held + 1 / train))
-
-
-def _changed_kinds(opened: loader.Opened, settings: Settings) -> Iterator[str]:
-    store = loader.project_store(settings)
-    before = [version for version in store.versions(opened.name) if version < opened.version]
-    if not before:
-        return
-    try:
-        old = store.metadata(opened.name, before[-1]).columns
-    except DatasetError:
-        return  # the earlier version is damaged, which is reported elsewhere
-    for name, kind in opened.metadata.columns.items():
-        if name in old and old[name] != kind and {old[name], kind} != {"integer", "number"}:
-            yield f"column {name!r} was {old[name]} in {opened.name}@{before[-1]} and is {kind} now"

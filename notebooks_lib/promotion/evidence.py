@@ -187,6 +187,8 @@ class Evidence:
     """True if the holdout was not read because an early rule failed."""
     data_faults: tuple[str, ...] | None = None
     """How the holdout differs from the training rows; None when that was not tested."""
+    changed_kinds: str = ""
+    """Columns of another kind than in the champion's training data; empty when none is, or that was not tested."""
     slices: tuple[Slice, ...] = ()
     """Both models on slices of the holdout."""
     rivals: tuple[Evidence, ...] = ()

@@ -71,6 +71,7 @@ def gather_evidence(
         first=champion is None,
         withdrawn=candidates.withdrawn_note,
         data_faults=holdout_shift.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
+        changed_kinds=holdout_shift.changed_kinds(data.ref, old.dataset, store.settings) if policy.data_tests else "",
     )
     if not candidates.ranked:
         return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)

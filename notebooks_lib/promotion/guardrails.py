@@ -216,18 +216,23 @@ def fingerprint_again(evidence: Evidence, policy: Policy) -> RuleResult | None:
 
 @early_for_all
 def data_tests(evidence: Evidence, policy: Policy) -> RuleResult | None:
-    """Require that the holdout looks like the training rows."""
+    """Require that the holdout looks like the training rows, and columns have the kinds that the champion knows."""
     if not policy.data_tests:
         return None
     if evidence.data_faults is None:
         return RuleResult("data_tests", False, None, 0, "the data were not tested", "undecided")
-    faults = evidence.data_faults
-    reason = (
-        f"the holdout is unlike train: {'; '.join(faults[:3])}"
-        if faults
-        else "kinds, missing values and ranges of the holdout are as in train"
-    )
-    return RuleResult("data_tests", not faults, len(faults), 0, reason, "undecided")
+    faults, changed, reasons = evidence.data_faults, evidence.changed_kinds, []
+    if changed:
+        trained_on = DatasetTag.parse(evidence.champion.dataset).ref
+        reasons.append(
+            f"kinds of columns changed since {trained_on}, on which the champion was trained ({changed}): if that is "
+            "meant, promote under another name, -p model_name=NAME, for callers send the new kind; if not, mend the "
+            "file and add it again"
+        )
+    if faults:
+        reasons.append(f"the holdout is unlike train: {'; '.join(faults[:3])}")
+    reason = "; ".join(reasons) or "kinds, missing values and ranges of the holdout are as in train"
+    return RuleResult("data_tests", not reasons, len(faults) + bool(changed), 0, reason, "undecided")
 
 
 @rule

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import data_quality, holdout_shift
+from notebooks_lib.datasets import data_quality, holdout_shift, run_datasets
 from notebooks_lib.settings import Settings
 from tests.datasets.tables import csv, frame
 
@@ -42,11 +42,19 @@ def test_a_holdout_that_is_unlike_train_is_noticed(empty_project: Settings) -> N
     assert "column 'x': 100% is missing in the holdout, 0% in train" in holdout_shift.holdout_faults(
         "gaps", empty_project
     )
-    rows.assign(kind=rows["id"] / 8).to_csv(empty_project.root / "t.csv", index=False)
-    datasets.add(
-        empty_project.root / "t.csv", "fine", empty_project, target="price", key="id", kinds={"kind": "number"}
-    )
-    assert "column 'kind' was text in fine@1 and is number now" in holdout_shift.holdout_faults("fine", empty_project)
+
+
+def test_kinds_are_compared_with_those_of_the_version_that_a_model_was_trained_on(empty_project: Settings) -> None:
+    texts = frame(60).assign(kind=["1,5", "2,5"] * 30)
+    old = datasets.add(csv(empty_project.root, texts), "t", empty_project, key="id")
+    mended = csv(empty_project.root, texts.assign(kind=[1.5, 2.5] * 30))
+    new = datasets.add(mended, "t", empty_project, kinds={"kind": "number"})
+    assert holdout_shift.holdout_faults(new.ref, empty_project) == ()
+    tags = [run_datasets.tag_value(version) for version in (old, new)]
+    told = [
+        holdout_shift.changed_kinds(new.ref, tag, empty_project) for tag in (*tags, "", "u@1", "iris@1#" + "0" * 64)
+    ]
+    assert told == ["kind: text -> number", "", "", "", ""]
 
 
 def test_the_tables_that_ship_are_alike(empty_project: Settings) -> None:

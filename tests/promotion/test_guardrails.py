@@ -68,6 +68,14 @@ def test_data_that_are_unlike_train_or_untested_are_undecided(faults, on, answer
     assert decide(evidence(data_faults=faults), Policy(data_tests=on)).answer == answer
 
 
+def test_kinds_that_the_champion_does_not_know_are_undecided_and_said_truly():
+    decision = decide(evidence(changed_kinds="charge: text -> number"), Policy())
+    (failed,) = [rule for rule in decision.rules if not rule.ok]
+    assert (failed.id, decision.answer) == ("data_tests", "undecided")
+    assert "on which the champion was trained (charge: text -> number): if that is meant" in failed.reason
+    assert "unlike train" not in failed.reason
+
+
 def test_a_champion_with_unknown_data_passes_when_the_settings_trust_it():
     unknown = evidence(old=replace(OLD, seen_rows=None))
     assert decide(unknown, Policy()).answer == "undecided"
