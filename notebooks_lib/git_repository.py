@@ -174,6 +174,12 @@ class GitRepository:
         names = _git(self.root, "ls-files", *options, "--", f":(top,glob){pattern}").split(b"\0")
         return sorted(name.decode("utf-8", "surrogateescape") for name in names if name)
 
+    def ignores(self, path: Path) -> bool:
+        """Return whether git leaves an untracked file or folder out, so that `git add .` does not add it."""
+        place = self.inside(path)
+        command = ("ls-files", "--others", "--ignored", "--exclude-standard", "-z")
+        return bool(_git(self.root, *command, "--", f":(top,literal){place}"))
+
     def blobs(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """Yield the content of the git objects `names`, or None for one that this clone lacks.
 

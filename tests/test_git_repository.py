@@ -141,3 +141,13 @@ def test_paths_count_from_the_root_and_a_link_is_where_it_stands(root, tmp_path)
     assert repository.inside(root / "out.ipynb") == "out.ipynb"
     with pytest.raises(errors.UsageError, match="outside the repository"):
         repository.inside(tmp_path / "elsewhere")
+
+
+def test_a_file_is_ignored_if_git_would_not_add_it(root):
+    (root / ".gitignore").write_text("data/\n*.ipynb\n")
+    (root / "data").mkdir()
+    (root / "data" / "rows.csv").touch()
+    (root / "rows.csv").touch()
+    repository = GitRepository(root)
+    ignored = [repository.ignores(root / name) for name in ("data/rows.csv", "rows.csv", "same.ipynb")]
+    assert ignored == [True, False, False], "same.ipynb is tracked, whatever .gitignore says"

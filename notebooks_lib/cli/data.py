@@ -15,8 +15,9 @@ from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
+    from notebooks_lib.settings import Settings
 
-KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, date, boolean …"
+KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, time, boolean …"
 SHORT = 12
 """Digits of a fingerprint that are shown."""
 MOST_SHARES = 10
@@ -62,7 +63,10 @@ def show_(ref: str) -> None:
     """Show the columns, parts and fingerprint of a dataset, after checking its content against its metadata."""
     from notebooks_lib import datasets, settings
 
-    _print(datasets.read(ref, settings.here()))
+    project = settings.here()
+    dataset = datasets.read(ref, project)
+    _print(dataset)
+    _print_remarks(dataset, project)
 
 
 @command.command()
@@ -90,7 +94,7 @@ def add(
     or holdout by its group, else by its key, else by its whole content, so the parts are the same on every machine.
     """
     from notebooks_lib import datasets, settings
-    from notebooks_lib.datasets import data_quality, loader
+    from notebooks_lib.datasets import loader
 
     project = settings.here()
     refs_before = {f"{entry.name}@{version}" for entry in loader.own(project) for version in entry.versions}
@@ -107,8 +111,9 @@ def add(
     )
     click.echo(f"{added.ref} {'has this content already; nothing added' if added.ref in refs_before else 'added'}")
     _print(added)
-    for remark in data_quality.remarks(added, project):
-        click.echo(f"note: {remark}")
+    _print_remarks(added, project)
+    if _may_be_committed(file):
+        click.echo(f"note: git does not ignore {file.name} itself: move it out of here, or `git add .` takes its rows")
 
 
 @command.command()
@@ -176,6 +181,23 @@ def models(ref: str, as_json: bool) -> None:
         click.echo(f"No model was trained on {ref}.")
     if len(runs) > len(trained):
         click.echo(f"{len(runs) - len(trained)} more run(s) used {ref} and left no model.")
+
+
+def _print_remarks(dataset: Dataset, project: Settings) -> None:
+    from notebooks_lib.datasets import data_quality
+
+    for remark in data_quality.remarks(dataset, project):
+        click.echo(f"note: {safe_text.printable_lines(remark)}")
+
+
+def _may_be_committed(file: Path) -> bool:
+    """Return whether a file lies in a repository whose git does not ignore it."""
+    from notebooks_lib.git_repository import GitRepository
+
+    try:
+        return not GitRepository.find(file.parent).ignores(file)
+    except UsageError:
+        return False  # no repository, or no git
 
 
 def _parts_by(dataset: Dataset) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.settings import Settings
+from tests.git_commands import make_repository
 
 
 @pytest.fixture
@@ -68,6 +69,25 @@ def test_wrong_input_is_reported_without_a_traceback(
     told = capsys.readouterr()
     assert reason in told.err
     assert told.out == ""
+
+
+def test_show_repeats_the_notes_of_add(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("id,size\n" + "".join(f"{i},'{i},5'\n".replace("'", '"') for i in range(60)))
+    assert nbops(["data", "add", str(file), "--name", "sales", "--key", "id"]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert notes
+    assert nbops(["data", "show", "sales"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")] == notes
+
+
+def test_add_warns_of_a_file_that_git_add_would_take(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_repository(file.parent)
+    (file.parent / ".gitignore").write_text("data/\n")
+    assert nbops(["data", "add", str(file), "--name", "sales", "--key", "id"]) == 0
+    assert "note: git does not ignore sales.csv itself: " in capsys.readouterr().out
+    (file.parent / ".gitignore").write_text("*.csv\n")
+    assert nbops(["data", "add", str(file), "--name", "sales"]) == 0
+    assert "git does not ignore" not in capsys.readouterr().out
 
 
 def test_add_shows_the_shares_of_the_targets_classes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
