@@ -108,6 +108,15 @@ def test_text_that_looks_like_something_else_is_remarked_on(
     assert words in remark
 
 
+@pytest.mark.parametrize(("text", "kind"), [("2026-12-31", "time"), ("2026-12-31T10:00Z", "instant")])
+def test_dates_that_stay_text_are_remarked_on(empty_project: Settings, tmp_path: Path, text: str, kind: str) -> None:
+    for value in ("31.12.2026", text):
+        added = datasets.add(csv(tmp_path, frame(60).assign(c=value)), "t", empty_project, key="id")
+    assert data_quality.remarks(added, empty_project) == [
+        f"column 'c' is text: all values are dates; if it is one, say --kind c={kind}"
+    ]
+
+
 def test_free_text_is_remarked_on_and_repeated_text_and_keys_are_not(empty_project: Settings, tmp_path: Path) -> None:
     table = frame(100).assign(note=[f"called on day {i}" for i in range(100)], city=["Köln", "Ulm"] * 50)
     added = datasets.add(csv(tmp_path, table.assign(who=table["note"])), "t", empty_project, key="who")
