@@ -140,9 +140,11 @@ def _read_text(file: Path, separator: str) -> pa.Table:
             raise DatasetError(f"{file}: is UTF-16; save the file as UTF-8")
     other = _separator(file, separator)
     if other:
+        decimal = ", decimal=','" if other == ";" else ""
         raise DatasetError(
             f"{file}: its line of names looks separated by {other!r}, not {separator!r}: save it with {separator!r}, "
-            "with a point in numbers (12.50) and dates as 2026-12-31"
+            "with a point in numbers (12.50) and dates as 2026-12-31, as by "
+            f"pandas.read_csv({file.name!r}, sep={other!r}{decimal}).to_csv('mended.csv', index=False)"
         )
     _check_quotes(file, separator)
     try:

@@ -83,6 +83,7 @@ def test_formats_agree_on_categories_small_floats_missing_values_and_zones(tmp_p
         ("a.csv", "\u00e9,e\u0301\n1,2\n".encode(), "used more than once: '\u00e9'"),
         ("a.csv", b"a,b\n1,2,3\n", "Expected 2 columns, got 3"),
         ("a.csv", b"a;b\n1;2\n", "looks separated by ';'"),
+        ("a.csv", b"a;b\n1;2\n", "pandas.read_csv('a.csv', sep=';', decimal=',').to_csv('mended.csv', index=False)"),
         ("a.csv", b",b\n0,2\n", "column 1 has no name"),
         ("a.csv", "a,b\n1,é\n".encode("latin-1"), "column 'b' is not UTF-8"),
         ("a.csv", "é,b\n1,2\n".encode("latin-1"), "the line of column names is not UTF-8"),
