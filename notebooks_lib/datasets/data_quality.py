@@ -101,9 +101,8 @@ def _looks_like(column: str, values: pd.Series[str]) -> str:
     """Return which other kind the texts of a column resemble, and what to do; empty for texts that do not."""
     times = [column_kinds.parse_time(value) for value in values]
     if all(times):
-        zoned = {time.tzinfo is not None for time in times if time}
-        kind = {(False,): "time", (True,): "instant"}.get(tuple(zoned))
-        return f"all values are dates; if it is one, say --kind {column}={kind}" if kind else ""
+        kinds = {"instant" if time and time.tzinfo else "time" for time in times}
+        return f"all values are dates; if it is one, say --kind {column}={kinds.pop()}" if len(kinds) == 1 else ""
     odd = values[[not _is_number(value) for value in values]]
     if odd.empty:
         lossy = next((value for value in values if column_kinds.parse_number(value) is None), None)
