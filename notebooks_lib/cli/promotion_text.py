@@ -50,7 +50,7 @@ def print_decision(
         click.echo(f"  endpoint   {status.address} ({status.state}, version {status.version})")
         if status.curl:
             click.echo(f"  try it     {status.curl}")
-    if decision.answer == "undecided" and {rule.id for rule in decision.rules if not rule.ok} <= ROWS_SETTLE:
+    if decision.answer == "undecided" and _rows_settle(decision):
         name = safe_text.printable(DatasetTag.parse(decision.dataset).ref.partition("@")[0])
         click.echo(f"  next       add rows: nbops data add FILE --name {name}; then run the notebook on that version")
     if release.next:
@@ -58,6 +58,12 @@ def print_decision(
     elif not release.dry_run:
         stages = release.passed if release.promoted else ()
         click.echo(f"  undo       {release.undo or no_undo(decision.model, stages, project)}")
+
+
+def _rows_settle(decision: RecordedDecision) -> bool:
+    """Return whether more rows may settle it: not where both models give the same answers on all of these."""
+    failed = {rule.id: rule.figure for rule in decision.rules if not rule.ok}
+    return failed.keys() <= ROWS_SETTLE and failed.get("rows_differ") != 0
 
 
 def print_steps(steps: Sequence[RolloutStep]) -> None:

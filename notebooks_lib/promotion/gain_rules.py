@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from notebooks_lib.promotion.evidence import Evidence
@@ -32,11 +33,12 @@ def error_known(evidence: Evidence, policy: Policy) -> RuleResult:
 @rule
 def one_row(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Require that no single row dominates the gain: with one dominant row, an interval is not valid."""
-    if evidence.paired is None or not evidence.paired.sound:
-        return None
+    if evidence.paired is None or not evidence.paired.sound or evidence.paired.differing == 0:
+        return None  # where no row differs, none dominates: the rule `rows_differ` reports it
     share, most = evidence.paired.largest_share, policy.max_share
     carried, allowed = distinct_percents(share, most)
     reason = f"one holdout row carries {carried} of what the gain rests on, at most {allowed} may"
+    reason = reason if math.isfinite(share) else "how much of the gain rests on one holdout row cannot be computed"
     return RuleResult("one_row", share <= most, share, most, reason, "undecided", fault=False)
 
 
@@ -62,7 +64,7 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     else:
         says = "surely more than" if ok else "surely not more than" if worse else "not told from"
         reason = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
-    if not (ok or worse):
+    if not (ok or worse or paired.differing == 0):
         reason += f". {_reach_of_these_rows(paired, policy, level)}"
     figure = bound if evidence.shows_estimates else None
     return RuleResult("gain", ok, figure, policy.min_gain, reason, "keep" if worse else "undecided", fault=False)

@@ -50,6 +50,8 @@ def rows_differ(evidence: Evidence, policy: Policy) -> RuleResult | None:
         return None
     units, least = evidence.paired.differing, policy.min_differing
     reason = f"the two differ on {units} holdout {units_of(evidence.paired)}, at least {least} wanted"
+    if units == 0:
+        reason = f"both models give the same answers on all {evidence.paired.rows} holdout rows"
     return _floor("rows_differ", units, least, reason)
 
 

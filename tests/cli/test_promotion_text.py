@@ -51,3 +51,6 @@ def test_an_undecided_promotion_names_the_next_step(project: Settings, capsys: p
     spent = decide_use(evidence(paired=paired(gain=0.3), uses=Uses(10, 11)), Policy())
     promotion_text.print_decision(RecordedDecision.from_json(spent.as_json()), release, None, project)
     assert "add rows" not in capsys.readouterr().out, "the rule says what to do with a holdout that is used up"
+    alike = decide_use(evidence(paired=paired(gain=0.0, rarer=50, differing=0)), Policy())
+    promotion_text.print_decision(RecordedDecision.from_json(alike.as_json()), release, None, project)
+    assert "add rows" not in capsys.readouterr().out, "models that answer alike are no matter of rows"

@@ -104,6 +104,15 @@ def test_an_undecided_decision_shows_the_detectable_gain_and_the_rows_needed():
     assert "not more than min_gain" in decide(compared, Policy(min_gain=0.1, worthwhile_gain=0.1)).summary
 
 
+def test_models_that_answer_alike_are_called_that_and_no_share_of_a_row_is_named():
+    alike = paired(gain=0.0, rarer=50, differing=0, largest_share=math.nan)
+    decision = decide(evidence(paired=alike), Policy())
+    assert failed(decision) == ["gain", "rows_differ"]
+    assert "both models give the same answers on all 100 holdout rows" in decision.summary
+    assert "nan" not in decision.summary
+    assert "100 rows find" not in decision.summary
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
