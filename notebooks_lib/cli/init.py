@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from notebooks_lib import errors
 from notebooks_lib.cli import notebook_paths, output
+from notebooks_lib.cli.wheel_command import WHEELS, wheel_command
 
 
 @click.command()
@@ -70,7 +72,15 @@ def _next(folder: Path, repository: Path | None) -> Iterator[str]:
             f"{number} elsewhere: make run, test and check leave them alone until they are in experimentation/; "
             "nbops check . reports on them"
         )
-    git_init = "" if repository else "git init && "
     name = output.path(folder)
     place = f"./{name}" if name.startswith("-") else name
-    yield f"next     cd {shlex.quote(place)} && {git_init}make setup run test check"
+    commands = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(place)}"]
+    commands += [] if repository else ["git init"]
+    build = wheel_command(importlib.metadata.distribution("nbops"))
+    if build and not [*(folder / WHEELS).glob("nbops-*.whl")]:
+        yield (
+            f"this nbops came from no index: the next line puts its wheel into {WHEELS}/, where make finds it; "
+            "commit it, so that CI finds it too"
+        )
+        commands.append(build)
+    yield f"next     {' && '.join([*commands, 'make setup run test check'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 import notebooks_lib
 from notebooks_lib.__main__ import run
 from notebooks_lib.cli import project_files
+from notebooks_lib.cli.wheel_command import wheel_command
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.parameter_schema import read_schema
 from tests.git_commands import commit, git, make_repository
@@ -45,7 +47,9 @@ def test_a_fresh_project_passes_its_check_and_names_no_machine(tmp_path, capsys,
     project = tmp_path / "My Churn!"
     made = files(project)
     assert set(made) == MADE == {line.split(maxsplit=1)[1] for line in printed if line.startswith("made")}
-    assert printed[-1] == "next     cd 'My Churn!' && git init && make setup run test check"
+    build = wheel_command(importlib.metadata.distribution("nbops"))
+    commands = ["cd 'My Churn!'", "git init", *([build] if build else []), "make setup run test check"]
+    assert printed[-1] == f"next     {' && '.join(commands)}"
     text = b"\n".join(made.values()).decode()
     assert str(tmp_path) not in text
     assert "{{" not in text.replace("${{", "")
@@ -59,8 +63,13 @@ def test_a_fresh_project_passes_its_check_and_names_no_machine(tmp_path, capsys,
     assert run(["check"]) == 0
     defaults = {one.name: one.default for one in read_schema(document.read("production/promote.ipynb")).parameters}
     assert (defaults["experiment"], defaults["metric"]) == ("first_question", "brier")
+    Path("wheels").mkdir()
+    Path("wheels/nbops-1-py3-none-any.whl").touch()
     assert run(["init", "."]) == 0
-    assert "nothing to do: all files are there" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "nothing to do: all files are there" in printed
+    assert printed.endswith("\nnext     git init && make setup run test check\n"), "what is done is not asked for again"
+    shutil.rmtree("wheels")
     assert files(project) == made
 
 
@@ -102,7 +111,7 @@ def test_what_a_repository_has_stays_and_is_listed(tmp_path, capsys):
         "kept     Makefile, which was there: it has no target help, setup, notebooks, test, check, review, lock, clean\n",
         "kept     pyproject.toml, which was there\n",
         "1 notebook is elsewhere: make run, test and check leave them alone",
-        "next     cd theirs && make setup",
+        "next     cd theirs && ",
     ):
         assert line in printed
 
@@ -197,12 +206,12 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("place", ["empty", "repository"])
-def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
+def test_a_project_made_by_an_installed_nbops_runs_tests_and_checks(place, tmp_path):
     uv = shutil.which("uv", path=os.fspath(Path(sys.executable).parent)) or "uv"
-    ours = {"VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "JUPYTER_PATH", "IPYTHONDIR"}
+    ours = {"VIRTUAL_ENV", "UV_FIND_LINKS", "PYTHONDONTWRITEBYTECODE", "JUPYTER_PATH", "IPYTHONDIR"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     path = os.pathsep.join(part for part in kept["PATH"].split(os.pathsep) if Path(part) != Path(sys.executable).parent)
-    environment = {**kept, "PATH": path, "UV_FIND_LINKS": str(tmp_path / "wheels")}
+    environment = {**kept, "PATH": path}
 
     def do(*command: object, cwd: Path = tmp_path) -> str:
         done = subprocess.run(
@@ -211,22 +220,29 @@ def test_a_project_made_from_the_wheel_runs_tests_and_checks(place, tmp_path):
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
-    (tmp_path / "wheels").mkdir()
-    do(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", "wheels", ROOT)
-    do(uv, "venv", "--quiet", "--python", sys.executable, "fresh")
-    do(uv, "pip", "install", "--quiet", "--python", "fresh/bin/python", f"nbops=={notebooks_lib.__version__}")
-    project = make_repository(tmp_path / "project")
-    if place == "repository":
+    do(uv, "venv", "--quiet", "--seed", "--python", sys.executable, "fresh")
+    install = (uv, "pip", "install", "--quiet", "--python", "fresh/bin/python")
+    project = tmp_path / "project"
+    if place == "empty":  # nbops from a clone: the last line that is printed works as it stands
+        do(*install, ROOT)
+        last = do("fresh/bin/nbops", "init", "project").splitlines()[-1]
+        do("bash", "-c", last.removeprefix("next "))
+        commit(project)
+    else:
+        environment["UV_FIND_LINKS"] = str(tmp_path / "links")
+        do(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", "links", ROOT)
+        do(*install, f"nbops=={notebooks_lib.__version__}")
+        make_repository(project)
         output = {"output_type": "stream", "name": "stdout", "text": "1"}
         write(project / "lessons" / "one.ipynb", code("print(1)", outputs=[output], execution_count=1))
         (project / "README.md").write_text("mine")
         (project / "pyproject.toml").write_text("[tool.theirs]\n")
         commit(project)
-    do("fresh/bin/nbops", "init", "project")
-    commit(project)
-    for target in ("setup", "run", "test", "check"):
-        do("make", target, cwd=project)
-    assert git(project, "status", "--porcelain").strip() == "?? requirements.lock"
+        do("fresh/bin/nbops", "init", "project")
+        commit(project)
+        for target in ("setup", "run", "test", "check"):
+            do("make", target, cwd=project)
+    assert git(project, "status", "--porcelain").strip() == ("" if place == "empty" else "?? requirements.lock")
     lock = (project / "requirements.lock").read_text()
     assert str(tmp_path) not in lock
     assert not re.search(r"https?://|--find-links|--index", lock)
