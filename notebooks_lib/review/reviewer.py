@@ -285,15 +285,16 @@ def _costs(comparison: RunComparison) -> Iterator[CostRise]:
     """Yield the cells that take much more, or much less, than before.
 
     Memory is what a kernel held at most so far: what counts is by how much a cell moved the difference of the two.
-    Warm and cold kernels cannot be compared.
+    Warm and cold kernels cannot be compared: a cold one imports and reads in its cells what a warm one has.
     """
-    kernels = {run.info.tags.get(Tag.KERNEL) for run in (comparison.base, comparison.head)}
+    if len({run.info.tags.get(Tag.KERNEL) for run in (comparison.base, comparison.head)}) > 1:
+        return
     shift: float | None = None
     for cost in sorted(comparison.costs, key=lambda cost: cost.head_cell):
         measured = cost.base.peak_memory_mb is not None and cost.head.peak_memory_mb is not None
         moved = cost.more_memory_mb - shift if measured and shift is not None else 0.0
         shift = cost.more_memory_mb if measured else shift
-        more_memory = len(kernels) == 1 and abs(moved) > MORE_MEMORY_MB
+        more_memory = abs(moved) > MORE_MEMORY_MB
         if _takes_longer(cost) or more_memory:
             memory = (cost.base.peak_memory_mb, cost.head.peak_memory_mb) if more_memory else (None, None)
             yield CostRise(cost.head_cell, cost.name, cost.base.seconds, cost.head.seconds, *memory)

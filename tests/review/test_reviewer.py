@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from notebooks_lib.review.notebook_review import CostRise
 from notebooks_lib.review.reviewer import _costs, _only_first
 from notebooks_lib.review.run_comparison import CostChange, RunComparison
 from notebooks_lib.review.run_record import CellCost, RunRecord
@@ -12,17 +11,13 @@ from notebooks_lib.tracking.query import RunInfo
 Figures = tuple[float, float | None]
 
 
-def costs_of(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[CostRise]:
+def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
     costs = [CostChange(i, i, "", CellCost(*base), CellCost(*head)) for i, (base, head) in enumerate(cells)]
     base, head = (
         RunRecord(RunInfo("", "", "", "", "FINISHED", 0, {}, {}, {Tag.KERNEL: kernel}), {}) for kernel in kernels
     )
     comparison = RunComparison(base, head, (), (), (), "", (), (), tuple(costs), None)
-    return list(_costs(comparison))
-
-
-def named(*cells: tuple[Figures, Figures], kernels: tuple[str, str] = ("warm", "warm")) -> list[int]:
-    return [cost.cell for cost in costs_of(*cells, kernels=kernels)]
+    return [cost.cell for cost in _costs(comparison)]
 
 
 def test_more_than_half_as_long_again_and_a_second() -> None:
@@ -30,15 +25,15 @@ def test_more_than_half_as_long_again_and_a_second() -> None:
     assert named(((9.0, None), (1.0, None))) == [0], "much less, too"
 
 
-def test_memory_is_shown_only_where_it_can_be_compared() -> None:
-    (cost,) = costs_of(((1.0, 367), (16.0, 300)), kernels=("warm", "cold"))
-    assert (cost.head_seconds, cost.base_memory_mb, cost.head_memory_mb) == (16.0, None, None)
+def test_a_warm_and_a_cold_kernel_are_not_compared() -> None:
+    started = ((6.2, 367), (0.1, 300))
+    assert named(started) == named(started, kernels=("cold", "cold")) == [0]
+    assert named(started, kernels=("cold", "warm")) == named(started, kernels=("warm", "cold")) == []
 
 
 def test_memory_counts_where_it_comes_from() -> None:
     grown = (((1, 100), (1, 160)), ((1, 200), (1, 260)), ((1, 210), (1, 370)), ((1, 220), (1, 380)))
     assert named(*grown) == [2], "not the kernel's own start, and not the cells after"
-    assert named(*grown, kernels=("warm", "cold")) == []
     assert named(((1, None), (1, 500)), ((1, 100), (1, 100))) == []
 
 
