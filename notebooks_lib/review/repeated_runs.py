@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,9 @@ from notebooks_lib.tracking.store import Store
 SEED = "seed"
 POOL = 1000
 """Seeds that are considered: learned ones come first, the rest are for verifications."""
+
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+"""Where Python shows an object that has no repr of its own, as in "<make_column_selector object at 0x7f…>"."""
 
 RunPlan = Callable[[Plan, Store], RunResult]
 """Runs a planned notebook, with whatever limits and progress the caller wants."""
@@ -94,7 +98,7 @@ class CellText:
 
 
 def cell_texts(result: RunResult) -> tuple[CellText, ...]:
-    """Return the text outputs of each code cell, without the run's id.
+    """Return the text outputs of each code cell, without the run's id and addresses of objects.
 
     Cells are counted as in the author's notebook.
     """
@@ -103,7 +107,7 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
     texts = []
     for index, cell in enumerate(own_cells):
         if cell.kind == "code":
-            text = read_text(executed, cell)
+            text = _ADDRESS.sub("at …", read_text(executed, cell))
             if result.run_id:
                 text = text.replace(result.run_id, "")
             texts.append(CellText(f"cell {index} ({cell.name})", text))

@@ -71,8 +71,9 @@ def executed(path: Path, run_id: str, text: str) -> RunResult:
 
 
 def test_cells_whose_text_differs_between_equal_runs_are_unsteady(tmp_path: Path) -> None:
-    one, two = executed(tmp_path / "a.ipynb", "r1", "0.5"), executed(tmp_path / "b.ipynb", "r2", "0.5")
-    other = executed(tmp_path / "c.ipynb", "r3", "0.6")
+    first, second = (f"0.5 of <selector object at 0x{address}>" for address in ("7f3a", "7f3b10"))
+    one, two = executed(tmp_path / "a.ipynb", "r1", first), executed(tmp_path / "b.ipynb", "r2", second)
+    other = executed(tmp_path / "c.ipynb", "r3", first.replace("0.5", "0.6"))
     assert [text.cell for text in cell_texts(one)] == ["cell 1 (cell-2)", "cell 2 (setup)", "cell 3 (model)"]
     assert unsteady_cells([one, two]) == ()
     assert unsteady_cells([one, two, other]) == ("cell 3 (model)",)
