@@ -88,6 +88,8 @@ class Notebook:
     kernel: str = "python3"
     language: str = "python"
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    start: Path = field(default=Path(), repr=False, compare=False)
+    """Where a relative path starts: the current folder, or a repository's root."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields without cached properties, as for a cell."""
@@ -96,7 +98,7 @@ class Notebook:
     @cached_property
     def opened(self) -> Path:
         """The path with its folder resolved. The file's name is kept, even if the file is a symbolic link."""
-        return self.path.parent.resolve() / self.path.name
+        return (self.start / self.path).parent.resolve() / self.path.name
 
     @property
     def is_python(self) -> bool:

@@ -128,7 +128,7 @@ def _read(target: FileTarget | RevisionTarget, folder: Path) -> Notebook:
     if isinstance(target, FileTarget):
         if str(target.path) == os.devnull:  # as git calls its tools for a file that one side lacks
             return Notebook(target.path, ())
-        return replace(document.read(folder / target.path), path=target.path)
+        return replace(document.read(folder / target.path), path=target.path, start=folder)
     repository = find_repository(folder)
     version = repository.find_file(target.revision, target.path)
     if version.is_link:
@@ -154,7 +154,7 @@ def _changed_notebook(
         elif file.head.blob:
             after = _version(repository, file.head, head)
         else:
-            after = replace(document.read(repository.root / path), path=Path(path))
+            after = replace(document.read(repository.root / path), path=Path(path), start=repository.root)
     except errors.NotebookError as error:
         problem = str(error).removeprefix(f"{repository.root}{os.sep}")
         return NotebookChange(path, file.state, old_path, problem=problem)
@@ -179,4 +179,4 @@ def _version(repository: GitRepository, version: FileVersion, content: bytes | N
         raise errors.NotebookError(
             f"{version.path}: git holds a pointer of Git LFS in place of it, so nothing to compare"
         )
-    return document.parse(Path(version.path), content)
+    return replace(document.parse(Path(version.path), content), start=repository.root)

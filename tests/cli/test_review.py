@@ -421,7 +421,9 @@ def test_a_branch_does_not_switch_off_the_rules_for_itself(root: Path, capsys: p
     assert changed in capsys.readouterr().out
 
 
-def test_a_finding_without_a_change_of_source_is_new_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finding_without_a_change_of_source_is_new_too(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = code("print(1)", "keep_output", id="kept")
     write(root / "experimentation" / "shows.ipynb", md("# A"), kept)
     write(root / "experimentation" / "moves.ipynb", md("# B"), code("print(1)  # TODO: all rows"))
@@ -431,13 +433,16 @@ def test_a_finding_without_a_change_of_source_is_new_too(root: Path, capsys: pyt
     key = [{"output_type": "stream", "name": "stdout", "text": "AKIA" + "QZ7XW3RT5YP2LKMN"}]
     write(root / "experimentation" / "shows.ipynb", md("# A"), {**kept, "outputs": key})
     write(root / "experimentation" / "reruns.ipynb", md("# C"), {**kept, "execution_count": 7})
+    write(root / "at_root.ipynb", md("# D"), code("print(1)  # TODO: more"))
     git(root, "mv", "experimentation/moves.ipynb", "production/moves.ipynb")
+    monkeypatch.chdir(root / "production")  # paths count from the repository's root all the same
     found = review(capsys, "--select", "NB030,NB027", code=1)
     assert {one["path"]: [finding["code"] for finding in one["new_findings"]] for one in found["notebooks"]} == {
         "experimentation/shows.ipynb": ["NB030"],
         "production/moves.ipynb": ["NB027"],
+        "at_root.ipynb": [],
     }
-    assert {one["no_metrics_because"] for one in found["notebooks"]} == {
+    assert {one["no_metrics_because"] for one in found["notebooks"] if one["state"] != "added"} == {
         "the source did not change, so a run gives the same numbers"
     }
     assert (found["only_outputs"], found["renamed"]) == (["experimentation/reruns.ipynb"], {}), "each once"
