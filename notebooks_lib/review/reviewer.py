@@ -15,6 +15,7 @@ from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
+from notebooks_lib.project_root import is_project
 from notebooks_lib.promotion.decision import Policy
 from notebooks_lib.review import base_and_head_runs, base_environment, source_proof, store_trust
 from notebooks_lib.review.affected_notebooks import (
@@ -48,6 +49,7 @@ from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.query import RunInfo
 
 RUN_IT = "`nbops review --run` makes them"
+NEEDS_PROJECT = "runs need a project, which `nbops init` makes"
 _NOT_RUN = "a notebook under production/ acts on registries and endpoints: a review does not run it"
 MORE_SECONDS = 1.0
 MORE_MEMORY_MB = 50.0
@@ -177,7 +179,8 @@ class Reviewer:
                 why = store_trust.find_distrust(
                     request.settings, base, self.repository
                 ) or store_trust.find_distrust_at_tip(request.settings, self.repository, name, self._base_commit)
-                why = why or ("" if request.store else f"no runs are tracked here: {RUN_IT}")
+                how = RUN_IT if is_project(root) else NEEDS_PROJECT
+                why = why or ("" if request.store else f"no runs are tracked here: {how}")
                 self._requests[root] = why or request
             except NbopsError as error:
                 self._requests[root] = reason(error)

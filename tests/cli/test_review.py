@@ -254,7 +254,7 @@ def test_a_repository_without_anything_of_ours(
     printed = capsys.readouterr().out
     assert "1 cell edited" in printed
     assert "findings: faults only; `--select ALL` adds the conventions of a project" in printed
-    assert printed.count("no runs are tracked here") == 1
+    assert printed.count("no runs are tracked here: runs need a project, which `nbops init` makes") == 1
     content = review(capsys, "--select", "ALL", code=1)
     assert {finding["code"] for finding in content["notebooks"][0]["new_findings"]} == {"NB005", "NB009", "NB019"}
     write(root / "new.ipynb", code("y = z"))
