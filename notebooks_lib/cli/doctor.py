@@ -17,6 +17,7 @@ import click
 
 from notebooks_lib import errors, pinned_versions, safe_text
 from notebooks_lib.errors import SettingsError
+from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
@@ -174,7 +175,9 @@ def _left_open(settings: Settings) -> HealthCheck:
 def in_force(settings: Settings) -> dict[str, str]:
     """Return all settings as section.key -> value, and the paths of the project and its settings file."""
     flat = {"root": str(settings.root), "settings file": _or_none(settings.layout.settings_file)}
-    for section, values in settings.model_dump(exclude={"root": True, "promotion": {"models"}}).items():
+    sections = settings.model_dump(exclude={"root": True, "promotion": {"models"}})
+    sections |= {f"stages.{name}": sections["stages"].pop(name) for name in STAGES}
+    for section, values in sections.items():
         flat |= {f"{section}.{key}": str(value) for key, value in values.items()}
     for name, overrides in settings.promotion.models.items():
         overridden = overrides.model_dump(exclude_unset=True)

@@ -30,6 +30,12 @@ def test_a_state_folder_that_is_none_is_to_be_made_one(empty_project: Settings) 
     assert advice(empty_project).startswith(f"make {empty_project.layout.state} a writable folder")
 
 
+def test_each_setting_of_a_stage_is_a_line_of_its_own(empty_project: Settings) -> None:
+    in_force = doctor.in_force(empty_project)
+    assert in_force["stages.prod.wait_minutes"] == "30.0"
+    assert [key for key, value in in_force.items() if value.startswith("{'")] == []
+
+
 @pytest.mark.notebooks
 def test_doctor_passes_and_gives_a_remedy_for_a_fault(
     project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
