@@ -65,7 +65,7 @@ def _settings() -> Iterator[tuple[str, str, str]]:
         f"if test -x {nbops}; then exec {nbops} clean -; else exec cat; fi",
         "outputs and noisy metadata stay out of commits",
     )
-    yield "filter.nbops.required", "false", "a filter that fails does not stop `git add`"
+    yield "filter.nbops.required", "false", "`git add` works also without nbops, and then adds notebooks as they are"
     yield (
         "diff.nbops.textconv",
         f'f() {{ {nbops} diff --textconv "$1" 2>/dev/null || cat "$1"; }}; f',
