@@ -20,7 +20,8 @@ def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
         )
     fresh = f"the holdout of {evidence.ref} is used up ({uses.budget} of {uses.budget} uses); "
     fresh += f"make a new one: nbops data holdout {evidence.ref} --fresh"
-    reason = fresh if uses.exhausted else f"use {uses.number} of {uses.budget} of these holdout rows"
+    which = "would be use" if evidence.unread and not uses.asked else "use"
+    reason = fresh if uses.exhausted else f"{which} {uses.number} of {uses.budget} of these holdout rows"
     if uses.asked:
         reason += f", the answer of {uses.asked} to the same question"
     return RuleResult("holdout_uses", not uses.exhausted, uses.number, uses.budget, reason, "undecided", fault=False)

@@ -313,6 +313,11 @@ def test_a_challenger_that_another_rule_refuses_hands_no_level_on(refused):
     assert [each.level for each in kept] == pytest.approx([0.005 / 3] * 3)
 
 
+def test_a_use_that_was_not_spent_is_not_called_one():
+    reasons = [rule(decide(evidence(unread=unread), Policy()), "holdout_uses").reason for unread in (True, False)]
+    assert reasons == ["would be use 1 of 10 of these holdout rows", "use 1 of 10 of these holdout rows"]
+
+
 def test_a_challenger_that_is_not_evaluated_has_no_share_of_the_level():
     out = replace(challenger("a", 0, paired=None), unread=True, data_faults=("a column is empty",))
     left, alone = decide_each([out, challenger("b", 0.53)], Policy())
