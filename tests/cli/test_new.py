@@ -121,6 +121,7 @@ def test_the_cells_of_the_template_take_free_text_a_rare_class_and_missing_numbe
     table = pd.DataFrame({"age": random.normal(size=400), "note": [f"Müller rief an, {i}" for i in range(400)]})
     table["fraud"] = np.where(table["age"] + random.normal(size=400) > 2.2, "yes", "no")
     table.loc[::7, "age"] = np.nan
+    table["since"] = pd.Timestamp("2024-01-01")
     parts = (SimpleNamespace(X=rows.drop(columns="fraud"), y=rows["fraud"]) for rows in (table[:250], table[250:]))
     names = dict(zip(("train", "validation"), parts, strict=True)) | {"C": 1.0}
     cells = {cell.id: cell.source for cell in document.read(TEMPLATE).code_cells}
@@ -134,3 +135,11 @@ def test_the_cells_of_the_template_take_free_text_a_rare_class_and_missing_numbe
     answers = Answers(model.predict(X), model.predict_proba(X))
     for name in ("brier", "roc_auc", "log_loss", "accuracy"):  # what promotion computes, so that no run is refused
         assert metrics[name] == pytest.approx(METRICS[name].score(Truth(y.to_numpy(), model.classes_), answers)), name
+    examples = []
+    others = dict.fromkeys(("log_params", "log_dataset", "log", "log_figure"), lambda *_: None)
+    names |= {name: name for name in ("dataset", "data", "figure")}
+    names["run"] = SimpleNamespace(**others, log_model=lambda _, example: examples.append(example))
+    exec(cells["record"], names)
+    (example,) = examples
+    assert list(example) == ["age", "note"], "dates are left out, so a request need not name them"
+    assert (model.predict(example) == model.predict(names["train"].X)).all()
