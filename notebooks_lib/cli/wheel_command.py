@@ -34,5 +34,6 @@ def wheel_command(distribution: importlib.metadata.Distribution) -> str:
     if part := origin.get("subdirectory"):
         source += f"#subdirectory={part}"
     if "dir_info" in origin and not importlib.util.find_spec("pip"):
-        return shlex.join([shutil.which("uv") or "uv", "build", "--quiet", "--wheel", "--out-dir", WHEELS, source])
+        build = shlex.join([shutil.which("uv") or "uv", "build", "--quiet", "--wheel", "--out-dir", WHEELS, source])
+        return f"{build} && rm -f {WHEELS}/.gitignore"  # with which uv keeps the folder out of git
     return shlex.join([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", WHEELS, source])

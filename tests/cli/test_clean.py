@@ -228,6 +228,7 @@ def test_git_cleans_compares_and_says_what_it_was_told(tmp_path, monkeypatch, ca
     assert run(["clean", "--setup-git"]) == 0
     told = capfd.readouterr().out
     assert "filter.nbops.clean" in told
+    assert "filter.nbops.required: `git add` works also without nbops" in told
     assert "merge.jupyternotebook.driver" in told
     assert run(["clean", "--setup-git"]) == 0
     assert capfd.readouterr().out == "", "it is set already"
