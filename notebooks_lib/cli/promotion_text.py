@@ -10,6 +10,7 @@ import click
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 from notebooks_lib.dataset_tag import DatasetTag
+from notebooks_lib.errors import NbopsError
 
 if TYPE_CHECKING:
     from notebooks_lib.promotion.rule_registry import RuleResult
@@ -51,8 +52,12 @@ def print_decision(
         if status.curl:
             click.echo(f"  try it     {status.curl}")
     if decision.answer == "undecided" and _rows_settle(decision):
-        name = safe_text.printable(DatasetTag.parse(decision.dataset).ref.partition("@")[0])
+        ref = DatasetTag.parse(decision.dataset).ref
+        name = safe_text.printable(ref.partition("@")[0])
         click.echo(f"  next       add rows: nbops data add FILE --name {name}; then run the notebook on that version")
+        odd = _odd_features(ref, project)
+        if odd:
+            click.echo(f"  or         look at text that may be numbers or dates ({odd}): nbops data show {ref}")
     if release.next:
         click.echo(f"  continue   {release.next}")
     elif not release.dry_run:
@@ -64,6 +69,19 @@ def _rows_settle(decision: RecordedDecision) -> bool:
     """Return whether more rows may settle it: not where both models give the same answers on all of these."""
     failed = {rule.id: rule.figure for rule in decision.rules if not rule.ok}
     return failed.keys() <= ROWS_SETTLE and failed.get("rows_differ") != 0
+
+
+def _odd_features(ref: str, project: Settings) -> str:
+    """Return the features that are text and look like numbers or dates; empty where the dataset is not at hand."""
+    from notebooks_lib import datasets
+    from notebooks_lib.datasets import data_quality
+
+    try:
+        dataset = datasets.read(ref, project)
+    except NbopsError:
+        return ""
+    odd = [column for column in data_quality.look_alikes(dataset) if column in dataset.train.features]
+    return safe_text.printable(", ".join(odd))
 
 
 def print_steps(steps: Sequence[RolloutStep]) -> None:

@@ -53,14 +53,12 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
     """
     texts = []
     settings = settings or here()
-    for column, kind in dataset.columns.items():
-        if kind == "text":
-            values = dataset.train.frame[column].dropna().astype(str)
-            resemblance = _looks_like(column, values) if len(values) else ""
-            if resemblance:
-                texts.append(f"column {column!r} is text: {resemblance}")
-            elif column in dataset.train.features and len(values) > MOST_CLASSES < values.nunique():
-                texts += _free_text(dataset, column, settings)
+    resemblances = look_alikes(dataset)
+    for column in (column for column, kind in dataset.columns.items() if kind == "text"):
+        if column in resemblances:
+            texts.append(f"column {column!r} is text: {resemblances[column]}")
+        elif column in dataset.train.features and dataset.train.frame[column].nunique() > MOST_CLASSES:
+            texts += _free_text(dataset, column, settings)
     texts += _rare_class(dataset, settings.promotion.min_class_rows)
     alike = 0.0 if dataset.group or dataset.key or dataset.time else share_seen_in_training(dataset.ref, settings)
     if alike > ALIKE:
@@ -69,6 +67,14 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
             "together (of one customer, one day) want --group COLUMN under another --name, or a model knows the answers"
         )
     return texts
+
+
+def look_alikes(dataset: Dataset) -> dict[str, str]:
+    """Return for each column of text that looks like numbers or dates what it looks like, and what to do."""
+    texts = [column for column, kind in dataset.columns.items() if kind == "text"]
+    values = {column: dataset.train.frame[column].dropna().astype(str) for column in texts}
+    alike = {column: _looks_like(column, present) for column, present in values.items() if len(present)}
+    return {column: resemblance for column, resemblance in alike.items() if resemblance}
 
 
 def _free_text(dataset: Dataset, column: str, settings: Settings) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from notebooks_lib import datasets
 from notebooks_lib.cli import promotion_text
 from notebooks_lib.promotion.decision import Policy, Uses, decide_use
 from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
@@ -48,6 +49,11 @@ def test_an_undecided_promotion_names_the_next_step(project: Settings, capsys: p
     open_question = decide_use(evidence(paired=paired(gain=0.3)), Policy())
     promotion_text.print_decision(RecordedDecision.from_json(open_question.as_json()), release, None, project)
     assert "  next       add rows: nbops data add FILE --name cats; then run" in capsys.readouterr().out
+    rows = "".join(f'{i},"{i},5"\n' for i in range(60))
+    (project.root / "cats.csv").write_text(f"id,weight\n{rows}")
+    datasets.add(project.root / "cats.csv", "cats", project, key="id")
+    promotion_text.print_decision(RecordedDecision.from_json(open_question.as_json()), release, None, project)
+    assert "may be numbers or dates (weight): nbops data show cats@1" in capsys.readouterr().out
     spent = decide_use(evidence(paired=paired(gain=0.3), uses=Uses(10, 11)), Policy())
     promotion_text.print_decision(RecordedDecision.from_json(spent.as_json()), release, None, project)
     assert "add rows" not in capsys.readouterr().out, "the rule says what to do with a holdout that is used up"
