@@ -76,7 +76,7 @@ def _next(folder: Path, repository: Path | None) -> Iterator[str]:
     place = f"./{name}" if name.startswith("-") else name
     commands = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(place)}"]
     commands += [] if repository else ["git init"]
-    build = wheel_command(importlib.metadata.distribution("nbops"))
+    build = wheel_command(next(iter(importlib.metadata.distributions(name="nbops")), None))
     if build and not [*(folder / WHEELS).glob("nbops-*.whl")]:
         yield (
             f"this nbops came from no index: the next line puts its wheel into {WHEELS}/, where make finds it; "

@@ -18,12 +18,12 @@ WHEELS = "wheels"
 """The folder of a project in which its Makefile looks for wheels."""
 
 
-def wheel_command(distribution: importlib.metadata.Distribution) -> str:
+def wheel_command(distribution: importlib.metadata.Distribution | None) -> str:
     """Return the command that puts a wheel of an installed package into `wheels`; empty if it came from an index.
 
-    Installers note where a package came from in direct_url.json (PEP 610).
+    None is a package that is on Python's path without being installed. Installers note where a package came from in direct_url.json (PEP 610).
     """
-    noted = distribution.read_text("direct_url.json")
+    noted = distribution.read_text("direct_url.json") if distribution else None
     if not noted:
         return ""
     origin = json.loads(noted)

@@ -43,5 +43,5 @@ def test_the_command_names_where_it_came_from(origin, source, tmp_path):
     assert shlex.split(wheel_command(installed(tmp_path, origin))) == expected
 
 
-def test_a_package_of_an_index_needs_no_wheel(tmp_path):
-    assert wheel_command(installed(tmp_path, None)) == ""
+def test_a_package_of_an_index_or_without_an_installer_needs_no_wheel(tmp_path):
+    assert wheel_command(installed(tmp_path, None)) == wheel_command(None) == ""
