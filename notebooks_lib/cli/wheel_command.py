@@ -21,7 +21,8 @@ WHEELS = "wheels"
 def wheel_command(distribution: importlib.metadata.Distribution | None) -> str:
     """Return the command that puts a wheel of an installed package into `wheels`; empty if it came from an index.
 
-    None is a package that is on Python's path without being installed. Installers note where a package came from in direct_url.json (PEP 610).
+    None is a package that is on Python's path without being installed. Installers note in direct_url.json where a
+    package came from (PEP 610).
     """
     noted = distribution.read_text("direct_url.json") if distribution else None
     if not noted:
