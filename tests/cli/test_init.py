@@ -230,6 +230,7 @@ def test_a_project_made_by_an_installed_nbops_runs_tests_and_checks(place, tmp_p
         commit(project)
         assert git(project, "ls-files", "wheels").endswith("-none-any.whl"), "CI has the wheel too"
     else:
+        (tmp_path / "links").mkdir()
         environment["UV_FIND_LINKS"] = str(tmp_path / "links")
         do(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", "links", ROOT)
         do(*install, f"nbops=={notebooks_lib.__version__}")
