@@ -175,6 +175,7 @@ TESTED_IN = {
     "running/orphan_processes": "running/test_ends",
     "running/output_widget": "running/test_output_limits",
     "running/plan": "running/test_runner",
+    "secret_forms": "notebooks/test_secret_rules",
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
     "serving/body_complexity": "serving/test_attacks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from notebooks_lib import secret_forms
 from notebooks_lib.notebooks import secret_rules
 from tests.notebooks.building import code, md, notebook
 
@@ -34,7 +35,7 @@ def kinds(*cells: object) -> list[tuple[int, str]]:
 
 
 def test_every_form_is_tried() -> None:
-    assert list(TOKENS) == list(secret_rules._FORMS)
+    assert list(TOKENS) == list(secret_forms.FORMS)
 
 
 @pytest.mark.parametrize("kind", TOKENS)
