@@ -111,6 +111,8 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "azure/file_faults": "azure/test_file_check",
+    "azure/file_kinds": "azure/test_file_check",
     "cli/ci_plan": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
     "cli/notebook_paths": "cli/test_check",

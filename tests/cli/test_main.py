@@ -35,6 +35,7 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
         ["promote", "-x"],
         ["profile", "any", "--cpu", "0"],
         ["profile", "--help"],
+        ["azure", "check", "--help"],
     ):
         code = (
             f"import sys\nfrom notebooks_lib.__main__ import run\nrun({arguments!r})\n"

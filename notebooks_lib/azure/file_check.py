@@ -1,0 +1,134 @@
+"""Checks all files under production/azure at once, without network and sign-in: YAML, secrets, schema, then the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.azure import file_kinds, file_loading, file_schema, file_secrets, yaml_file
+from notebooks_lib.azure.file_faults import FileFault, KeyPath
+from notebooks_lib.azure.file_kinds import FileKind
+from notebooks_lib.azure.yaml_file import YamlFile
+
+FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB}
+COMPUTES = "compute"
+"""The folder with a file for each compute."""
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file, or the default that stands for one that is missing."""
+
+    path: Path
+    kind: FileKind
+    exists: bool
+    values: Mapping[str, Any]
+    """As written, with each `${NAME}` left as it is: fit to be shown."""
+    faults: tuple[FileFault, ...] = ()
+
+    @property
+    def completed(self) -> dict[str, Any]:
+        """The values and what nbops fills in: what `az ml … create --file` would take."""
+        return {**self.kind.filled_in(self.path), **self.values}
+
+
+@dataclass(frozen=True)
+class CheckedFolder:
+    """All files of the folder, their faults in the order of the lines, and the YAML files that nbops does not read."""
+
+    files: tuple[CheckedFile, ...]
+    faults: tuple[FileFault, ...]
+    unread: tuple[Path, ...]
+
+
+def folder(root: Path) -> Path:
+    """Return the folder of a project in which the files lie."""
+    return root / "production" / "azure"
+
+
+def check(root: Path, environ: Mapping[str, str]) -> CheckedFolder:
+    """Return the files with all of their faults. The SDK judges only files that have no fault without it."""
+    known = dict(_known_files(folder(root)))
+    misnamed, unread = _other_files(folder(root), known)
+    files = tuple(check_file(path, kind, environ) for path, kind in known.items())
+    faults = sorted([*misnamed, *(fault for file in files for fault in file.faults)])
+    conda_files = [file.path.parent / str(file.values.get("conda_file")) for file in files]
+    return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files))
+
+
+def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
+    """Yield the files that are read, whether they exist or not."""
+    yield from ((place / name, kind) for name, kind in FILES.items())
+    yield from ((path, file_kinds.COMPUTE) for path in sorted((place / COMPUTES).glob("*.yml")))
+
+
+def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[FileFault], list[Path]]:
+    """Return faults of files whose names are nearly right, and the paths of other YAML files."""
+    faults, unread = [], []
+    paths = [path for path in sorted((*place.glob("*"), *(place / COMPUTES).glob("*"))) if path not in known]
+    for path in paths:
+        if path.is_dir() and path.name != COMPUTES and errors.nearest(path.name, [COMPUTES]):
+            faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {COMPUTES}"))
+        elif path.is_file() and path.suffix.lower() in (".yml", ".yaml"):
+            near = path.stem if path.parent != place else errors.nearest(path.stem, [Path(name).stem for name in FILES])
+            if near:
+                faults.append(FileFault(path, 1, "", f"this file is not read: rename it to {near}.yml"))
+            else:
+                unread.append(path)
+    return faults, unread
+
+
+def check_file(path: Path, kind: FileKind, environ: Mapping[str, str]) -> CheckedFile:
+    """Return one file with all of its faults, or the default of its kind if there is no such file."""
+    if not path.exists() and not path.is_symlink():
+        return CheckedFile(path, kind, exists=False, values=kind.default or {})
+    file, faults = yaml_file.read(path)
+    if file is None:
+        return CheckedFile(path, kind, exists=True, values={}, faults=tuple(faults))
+    filled = file_secrets.filled(file.values, environ)
+    faults += [*file_secrets.faults(file, environ), *_own_faults(file, kind, filled, environ)]
+    if not faults:
+        faults += (
+            file.fault(key_path, file_secrets.hidden(f"Azure's SDK refuses it: {text}", file, environ))
+            for key_path, text in _refused_by_sdk(path, kind, filled)
+        )
+    return CheckedFile(path, kind, exists=True, values=file.values, faults=tuple(dict.fromkeys(faults)))
+
+
+def _own_faults(
+    file: YamlFile, kind: FileKind, filled: dict[str, Any], environ: Mapping[str, str]
+) -> Iterator[FileFault]:
+    """Yield what is wrong with the values of a file, as far as that is known without the SDK."""
+    if wrong := file_kinds.wrong_content(kind, filled):
+        yield file.fault(*wrong)
+        return
+    for key, reason in kind.decided.items():
+        if key in filled:
+            yield file.fault((key,), f"nbops decides it: {reason}; take it out")
+    free = {key: value for key, value in filled.items() if key not in kind.decided}
+    misfits = list(file_schema.faults(kind.name, {**kind.filled_in(file.path), **free}, file.values))
+    misfit_paths = {path for path, _ in misfits}
+    rules = kind.rules(file.path, _without(free, misfit_paths))
+    broken = [(path, file_secrets.hidden(text, file, environ)) for path, text in rules if path not in misfit_paths]
+    yield from (file.fault(path, text) for path, text in (*misfits, *file_kinds.tag_faults(filled), *broken))
+
+
+def _without(values: Any, misfits: set[KeyPath], path: KeyPath = ()) -> Any:
+    """Return the values without those that do not fit the schema, so that rules need not look at types."""
+    if isinstance(values, dict):
+        return {
+            key: _without(value, misfits, (*path, key)) for key, value in values.items() if (*path, key) not in misfits
+        }
+    return values
+
+
+def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[tuple[KeyPath, str]]:
+    """Return what only the SDK finds. It raises errors of many classes, and what it does not foresee, too."""
+    try:
+        file_loading.load(kind.name, path, filled, kind.filled_in(path))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of this file
+        return list(file_loading.refusals(error))
+    return []

@@ -1,0 +1,72 @@
+"""Makes the SDK's own objects out of files, by `azure.ai.ml.load_*`. What it prints and warns is held back."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from notebooks_lib import errors
+from notebooks_lib.azure.file_faults import KeyPath
+from notebooks_lib.azure.file_schema import Kind
+
+
+def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, Any]) -> Any:
+    """Return the SDK's object for the values of a file, with what nbops fills in. Raises what the SDK raises."""
+    with _silent():
+        from azure.ai import ml
+    with _silent():  # again, for the import sets the level of the SDK's logger
+        loaders = {"environment": ml.load_environment, "compute": ml.load_compute, "job": ml.load_job}
+        source = io.StringIO(yaml.safe_dump(values))
+        override = [{key: value} for key, value in filled_in.items()]
+        return loaders[kind](source, relative_origin=str(path), params_override=override)
+
+
+def refusals(error: Exception) -> Iterator[tuple[KeyPath, str]]:
+    """Yield key and text of what the SDK refuses: its messages are JSON in prose, at times in JSON again."""
+    text = str(error)
+    for _ in range(3):
+        try:
+            content, _end = json.JSONDecoder().raw_decode(text[max(text.find("{"), 0) :])
+        except ValueError:
+            break
+        if not isinstance(content, dict):
+            break
+        inner = content.get("errors")
+        if not (isinstance(inner, list) and inner and isinstance(inner[0], dict) and "message" in inner[0]):
+            yield from _messages(content, ())
+            return
+        text = str(inner[0]["message"])
+    yield (), errors.reason(error, 300)
+
+
+def _messages(content: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _messages(value, path if key == "_schema" else (*path, key))
+    elif isinstance(content, list):
+        for value in content:
+            yield from _messages(value, path)
+    else:
+        yield path, " ".join(str(content).split())
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Hold back stdout, which belongs to the command's answer, and the warnings about experimental classes."""
+    logger = logging.getLogger("azure.ai.ml")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

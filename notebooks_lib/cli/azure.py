@@ -1,0 +1,80 @@
+"""`nbops azure`: what describes Azure Machine Learning for this project."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib import safe_text
+from notebooks_lib.cli import output
+
+if TYPE_CHECKING:
+    from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
+
+
+@click.group()
+def command() -> None:
+    """Check what describes Azure Machine Learning for this project."""
+
+
+@command.command()
+@click.option("--show", is_flag=True, help="Also print each file completed, as it would be sent, and the defaults.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def check(show: bool, as_json: bool) -> int:
+    """Check the files under production/azure, without network and sign-in.
+
+    Prints `file:line: key: what is wrong and what to write` for each fault of all files. A file that is missing is no
+    fault: a default stands for it. Exit code: 0 no faults, 1 faults.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.azure import file_check
+
+    root = settings.here().root
+    checked = file_check.check(root, os.environ)
+    if as_json:
+        click.echo(json.dumps(_as_json(checked, show)))
+        return int(bool(checked.faults))
+    for fault in checked.faults:
+        click.echo(safe_text.printable(fault.shown(root)))
+    for file in checked.files if show else ():
+        if not file.faults:
+            click.echo(_shown(file))
+    for path in checked.unread:
+        click.echo(f"{output.path(path)}: not read by nbops", err=True)
+    click.echo(_summary(checked), err=True)
+    return int(bool(checked.faults))
+
+
+def _summary(checked: CheckedFolder) -> str:
+    found, faults = sum(file.exists for file in checked.files), len(checked.faults)
+    if not found and not faults:
+        return "no files under production/azure: the defaults hold (nbops azure check --show)"
+    return f"{found} file{'' if found == 1 else 's'}, {faults or 'no'} fault{'' if faults == 1 else 's'}"
+
+
+def _shown(file: CheckedFile) -> str:
+    import yaml
+
+    title = output.path(file.path) + ("" if file.exists else " (does not exist; the default)")
+    content = yaml.safe_dump(file.completed, sort_keys=False, allow_unicode=True)
+    return f"# {title}\n{safe_text.printable_lines(content)}"
+
+
+def _as_json(checked: CheckedFolder, show: bool) -> dict[str, object]:
+    return {
+        "ok": not checked.faults,
+        "faults": [{**vars(fault), "file": str(fault.file)} for fault in checked.faults],
+        "files": [
+            {
+                "file": str(file.path),
+                "kind": file.kind.name,
+                "exists": file.exists,
+                **({"completed": file.completed} if show and not file.faults else {}),
+            }
+            for file in checked.files
+        ],
+        "unread": [str(path) for path in checked.unread],
+    }

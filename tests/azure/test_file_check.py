@@ -1,0 +1,311 @@
+"""All files of production/azure are checked at once: each fault is a line with file, line, key and what to write."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from notebooks_lib.azure import file_check, file_kinds, file_loading
+
+MACHINE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/m"
+VALID = {
+    "environment.yml": """\
+image: registry.example.com/base:3
+conda_file: conda.yaml
+os_type: Linux
+tags: {team: sales}
+inference_config:
+  liveness_route: {port: 5001, path: /live}
+  readiness_route: {port: 5001, path: /ready}
+  scoring_route: {port: 5001, path: /score}
+""",
+    "job.yml": """\
+$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json
+description: a job on several machines
+resources:
+  instance_type: Standard_NC6s_v3
+  instance_count: 2
+  shm_size: 2g
+  locations: [westeurope]
+distribution:
+  type: PyTorch
+  process_count_per_instance: 1
+identity: {type: UserIdentity}
+limits: {timeout: 3600}
+queue_settings: {job_tier: Spot}
+environment_variables:
+  OMP_NUM_THREADS: 4
+  DB_PASSWORD: ${DB_PASSWORD}
+  LOG_LEVEL: "debug"
+tags: {team: sales}
+""",
+    "compute/cpu.yml": """\
+type: amlcompute
+size: STANDARD_DS3_V2
+tier: low_priority
+min_instances: 0
+max_instances: 4
+idle_time_before_scale_down: 120
+ssh_public_access_enabled: false
+identity:
+  type: user_assigned
+  user_assigned_identities:
+    - resource_id: /subscriptions/s/resourceGroups/g/providers/x
+""",
+    "compute/k8s.yml": f"type: kubernetes\nresource_id: {MACHINE}\nnamespace: default\n",
+    "compute/vm.yml": f"""\
+type: VirtualMachine
+resource_id: {MACHINE}
+ssh_settings:
+  admin_username: me
+  admin_password: ${{DB_PASSWORD}}
+  ssh_port: 22
+""",
+}
+ENVIRON = {"DB_PASSWORD": "s3cret"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder production/azure with a conda file beside."""
+    place = file_check.folder(tmp_path)
+    (place / "compute").mkdir(parents=True)
+    (place / "conda.yaml").write_text("dependencies: [python=3.11]\n")
+    return place
+
+
+def _write(place: Path, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        (place / name).write_text(content)
+
+
+def _faults(place: Path) -> list[str]:
+    root = place.parent.parent
+    return [fault.shown(root).removeprefix("production/azure/") for fault in file_check.check(root, ENVIRON).faults]
+
+
+def test_valid_files_of_each_kind_pass_and_are_completed(place: Path) -> None:
+    _write(place, VALID)
+    checked = file_check.check(place.parent.parent, ENVIRON)
+    assert [fault.text for fault in checked.faults] == []
+    completed = {file.path.relative_to(place).as_posix(): file.completed for file in checked.files}
+    assert completed.keys() == VALID.keys()
+    assert completed["compute/cpu.yml"]["name"] == "cpu"
+    assert completed["job.yml"]["command"] == "nbops run NOTEBOOK"
+    assert completed["job.yml"]["environment_variables"]["DB_PASSWORD"] == "${DB_PASSWORD}", "it is not shown"
+    assert not checked.unread
+
+
+@pytest.mark.proof
+def test_the_sdks_own_words_are_held_back(place: Path) -> None:
+    """In a process of its own, for it says them once."""
+    _write(place, VALID)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom notebooks_lib.azure import file_check\n"
+        "assert not file_check.check(Path(sys.argv[1]), {'DB_PASSWORD': 'x'}).faults\nassert 'azure.ai.ml' in sys.modules\n"
+    )
+    command = [sys.executable, "-c", code, str(place.parent.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
+    """As they are shown, they are complete: what az ml reads."""
+    _write(place, VALID)
+    made = {
+        file.path.stem: file_loading.load(file.kind.name, file.path, file.completed, {})
+        for file in file_check.check(place.parent.parent, ENVIRON).files
+    }
+    assert {name: type(entity).__name__ for name, entity in made.items()} == {
+        "environment": "Environment",
+        "job": "Command",
+        "cpu": "AmlCompute",
+        "k8s": "KubernetesCompute",
+        "vm": "VirtualMachineCompute",
+    }
+    assert (made["cpu"].tier, made["job"].limits.timeout, made["job"].resources.instance_count) == (
+        "low_priority",
+        3600,
+        2,
+    )
+
+
+def test_without_files_defaults_hold_that_have_no_fault_themselves(place: Path) -> None:
+    (place.parent.parent / "environment.yml").write_text("dependencies: [python=3.11]\n")
+    checked = file_check.check(place.parent.parent, {})
+    assert [(file.path.name, file.exists) for file in checked.files] == [("environment.yml", False), ("job.yml", False)]
+    for file in checked.files:
+        (place / file.path.name).write_text(yaml.safe_dump(dict(file.values)))
+    (place / "job.yml").write_text("tags: {}\n")  # an empty file would be a fault
+    assert _faults(place) == []
+
+
+def test_all_faults_of_all_files_are_named_at_once(place: Path) -> None:
+    files = {
+        "environment.yml": "image: a\nbuild: {path: .}\n",
+        "job.yml": "resources:\n  instance_typ: a\n  instance_count: 0\nname: x\n",
+        "compute/cpu.yml": "type: amlcompute\n  size: x\n",
+    }
+    _write(place, files)
+    assert _faults(place) == [
+        "compute/cpu.yml:2: is no YAML here (mapping values are not allowed here): check indentation, quotes and colons",
+        "environment.yml:2: build: stands beside image: keep image (with conda_file), or build (with your own Dockerfile)",
+        "job.yml:2: instance_typ: unknown key, did you mean instance_type?",
+        "job.yml:3: instance_count: 0 is too few: write 1 or more",
+        "job.yml:4: name: nbops decides it: each run has a name of its own; take it out",
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", [file_kinds.ENVIRONMENT, file_kinds.COMPUTE, file_kinds.JOB], ids=lambda kind: kind.name
+)
+def test_what_nbops_decides_is_refused_with_the_reason(place: Path, kind: file_kinds.FileKind) -> None:
+    name = {"environment": "environment.yml", "compute": "compute/cpu.yml", "job": "job.yml"}[kind.name]
+    decided = [*kind.decided]
+    content = "".join(f"{key}: x\n" for key in decided) + VALID[name].replace("tags: {", "tags: {nbops.x: a, ")
+    _write(place, {name: content})
+    expected = [
+        f"{name}:{n}: {key}: nbops decides it: {kind.decided[key]}; take it out" for n, key in enumerate(decided, 1)
+    ]
+    assert _faults(place)[: len(expected)] == expected
+    tags = [fault for fault in _faults(place) if "nbops.x: tags that begin with nbops. are written by nbops" in fault]
+    assert len(tags) == ("tags" in content)
+
+
+RULES = [
+    ("environment.yml", "os_type: linux\n", "1: image: is missing: write image: mcr.microsoft.com/"),
+    ("environment.yml", "image: a\nconda_file: gone.yml\n", "2: conda_file: no file gone.yml beside this one"),
+    ("environment.yml", "image: a\nconda_file: bad.yaml\n", "2: conda_file: bad.yaml:2: is no YAML here"),
+    ("environment.yml", "image: a\nconda_file: no.yaml\n", "2: conda_file: no.yaml has no key `dependencies`"),
+    ("environment.yml", f"image: a\nconda_file: {'x' * 3000}\n", "2: conda_file: no file xxx"),
+    ("environment.yml", "build: {}\n", "1: path: is missing: write the path of the folder with the Dockerfile"),
+    ("environment.yml", "build: {path: gone}\n", "1: path: no folder gone beside this file"),
+    ("environment.yml", "build:\n  path: compute\n", "2: path: no file Dockerfile in compute"),
+    ("environment.yml", "name: x\ndependencies: [a]\n", "2: dependencies: this is a conda file: keep it elsewhere"),
+    ("compute/a_b.yml", "type: amlcompute\n", "1: is no name of a compute: rename the file; a letter, then"),
+    ("compute/cpu.yml", "size: a\n", "1: type: is missing: write type: amlcompute or kubernetes or virtualmachine"),
+    (
+        "compute/cpu.yml",
+        "type: amlcompute\nmin_instances: 5\nmax_instances: 2\n",
+        "2: min_instances: 5 is more than max",
+    ),
+    ("compute/cpu.yml", "type: amlcompute\nmax_instances: 0\n", "2: max_instances: 0 is too few: write 1 or more"),
+    ("compute/k.yml", "type: kubernetes\nnamespace: a\n", "1: is no name of a compute"),
+    ("compute/k8s.yml", "type: kubernetes\nnamespace: a\n", "1: resource_id: is missing: write the id of the cluster"),
+    ("compute/vm.yml", "type: virtualmachine\nresource_id: vm\n", "2: resource_id: is no id of a resource"),
+    ("job.yml", "type: pipeline\njobs: {}\n", "1: type: describes a pipeline job, and a command job is wanted"),
+    ("job.yml", "jobs:\n  a: {}\n", "1: jobs: describes a pipeline job, and a command job is wanted"),
+    (
+        "job.yml",
+        "limits: {}\nsearch_space: {}\n",
+        "2: search_space: describes a sweep job, and a command job is wanted",
+    ),
+    ("job.yml", "type: comand\n", "1: type: 'comand' is none of command, did you mean command?"),
+    ("job.yml", "limits: {timeout: 0}\n", "1: timeout: 0 s is too short: write seconds, 1 or more"),
+    ("job.yml", "environment_variables: {A: yes}\n", '1: A: is no text: write it in quotes, as in A: "true"'),
+    ("job.yml", "environment_variables: {MLFLOW_RUN_ID: a}\n", "1: MLFLOW_RUN_ID: nbops and the service set this"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "fault"), RULES, ids=range(len(RULES)))
+def test_what_azure_would_refuse_only_later_is_a_fault(place: Path, name: str, content: str, fault: str) -> None:
+    (place / "bad.yaml").write_text("dependencies: []\n  - a\n")
+    (place / "no.yaml").write_text("packages: []\n")
+    _write(place, {name: content})
+    assert fault in "\n".join(f"{line}\n" for line in _faults(place) if line.startswith(name))
+    assert len([line for line in _faults(place) if line.startswith(f"{name}:{fault[0]}: ")]) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "resources: {instance_count: '${SECRET}'}\n",
+        "identity: {type: '${SECRET}'}\n",
+        "tags: '${SECRET}'\n",
+        "services: {a: {port: '${SECRET}'}}\n",
+    ],
+)
+def test_no_fault_shows_what_was_filled_in(place: Path, content: str) -> None:
+    secret = 'it\'s a\nvery "long" one ' * 5
+    _write(place, {"job.yml": content})
+    checked = file_check.check(place.parent.parent, {"SECRET": secret})
+    assert checked.faults
+    for fault in checked.faults:
+        assert "very" not in fault.text
+        assert fault.text.startswith(("'${SECRET}' is", "Azure's SDK"))
+
+
+def test_files_of_nearly_the_right_name_are_faults_and_others_are_named(place: Path) -> None:
+    (place / "computes").mkdir()
+    _write(place, {"jobs.yml": "a: 1", "compute/cpu.yaml": "a: 1", "computes/x.yml": "a: 1", "mine.yml": "a: 1"})
+    checked = file_check.check(place.parent.parent, {})
+    assert _faults(place) == [
+        "compute/cpu.yaml:1: this file is not read: rename it to cpu.yml",
+        "computes:1: this folder is not read: rename it to compute",
+        "jobs.yml:1: this file is not read: rename it to job.yml",
+    ]
+    assert [path.name for path in checked.unread] == ["conda.yaml", "mine.yml"]
+
+
+def test_a_fault_that_only_the_sdk_finds_names_the_key_too(place: Path) -> None:
+    _write(place, {"job.yml": "limits: {}\nservices:\n  mine: {port: many}\n"})
+    faults = _faults(place)
+    assert faults
+    assert all(fault.startswith("job.yml:") and ": Azure's SDK refuses it: " in fault for fault in faults)
+    assert any(re.match(r"job\.yml:[23]: (services|mine|port|value): ", fault) for fault in faults)
+
+
+def _mutated(content: str, chance: random.Random) -> tuple[str, str]:
+    """Return a file with one change, and what the change was."""
+    lines = content.splitlines()
+    numbers = [number for number, line in enumerate(lines) if ":" in line and not line.startswith("$")]
+    number = chance.choice(numbers)
+    line = lines[number]
+    key, _, value = line.partition(":")
+    change = chance.choice(["key", "type", "dropped", "indented", "outdented", "tab", "quote", "twice", "colon"])
+    letter = chance.randrange(len(key.strip()) - 1) + len(key) - len(key.strip())
+    lines[number] = {
+        "key": f"{key[:letter]}{key[letter + 1 :]}:{value}",
+        "type": f"{key}: {chance.choice(['[1, 2]', '{a: b}', '12', 'true', 'some text', '2026-01-31', '1.5'])}",
+        "dropped": f"{key}:",
+        "indented": f"   {line}",
+        "outdented": line[2:] if line.startswith("  ") else f" {line}",
+        "tab": f"\t{line}",
+        "quote": f'{key}: "{value.strip()}',
+        "twice": f"{line}\n{line}",
+        "colon": f"{key}{value}",
+    }[change]
+    return "\n".join(lines) + "\n", f"{change} in line {number + 1}: {lines[number]!r}"
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", VALID)
+def test_mutated_files_give_lines_that_name_the_fault(place: Path, name: str) -> None:
+    """A hundred of each file, by a seed. One that is still valid must be so for the SDK, too: it gives no fault."""
+    chance = random.Random(f"{name} 20261129")
+    line_form = re.compile(rf"{re.escape(name)}:(\d+): (?:[\w$.<>\[\] -]+: )?\S.{{8,}}")
+    still_valid = 0
+    for _ in range(100):
+        content, change = _mutated(VALID[name], chance)
+        _write(place, {name: content})
+        faults = _faults(place)
+        still_valid += not faults
+        for fault in faults:
+            match = line_form.fullmatch(fault)
+            assert match, (change, fault)
+            assert 1 <= int(match[1]) <= content.count("\n") + 1, (change, fault)
+            assert "Traceback" not in fault
+            assert "Azure's SDK refuses it" not in fault, (change, fault)
+            assert re.search(
+                r"did you mean|write|take|indent|check|quotes|spaces|keep|is none of|as in|rename|export|move|make",
+                fault,
+            ), (change, fault)
+    assert still_valid < 40
+    print(f"{name}: {still_valid} of 100 still valid", file=sys.stderr)
