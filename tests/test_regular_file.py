@@ -60,10 +60,15 @@ def test_a_review_passes_by(
 ) -> None:
     root = make_repository(tmp_path / "project")
     write(root / "a.ipynb", code("import own"))
-    for name in ("z.ipynb", "own.py", "requirements.lock", "pyproject.toml"):
+    for name in ("z.ipynb", "own.py", "requirements.lock", "pyproject.toml", "config.json"):
         make_endless(root / name, "device")
+    (root / "production").mkdir()
+    (root / "production/settings.toml").write_text('[tracking]\nuri = "azureml"\n')
     commit(root)
     (root / "data.csv").write_text("1")
+    write(root / "a.ipynb", code("import own\nown"))
     monkeypatch.chdir(root)
     assert run(["review", "HEAD"]) == 0
-    assert "`data.csv`" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "`data.csv`" in printed
+    assert "no workspace is named" in printed

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib import atomic_private_files, errors
+from notebooks_lib import atomic_private_files, errors, regular_file
 from notebooks_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
 def _from_file(file: Path) -> Workspace | None:
     """Return the workspace in a config.json of Azure's own form; None for another file of that name."""
     try:
-        content: Any = json.loads(file.read_text("utf-8"))
+        content: Any = json.loads(regular_file.read_text(file))
     except (OSError, ValueError):
         return None
     if not isinstance(content, dict):

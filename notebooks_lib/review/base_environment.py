@@ -77,7 +77,8 @@ def check_shared_store(base: Path, tracking_uri: str) -> None:
     lock = Layout(base).lock
     if not lock.is_file() or not sqlite.is_sqlite(tracking_uri):
         return
-    pinned, ours = parse_lock(lock.read_text("utf-8", "replace")).get("mlflow"), importlib.metadata.version("mlflow")
+    text = regular_file.read_text(lock, "replace")
+    pinned, ours = parse_lock(text).get("mlflow"), importlib.metadata.version("mlflow")
     if pinned not in (None, ours):
         raise NbopsError(
             f"the base pins mlflow {pinned}, and {ours} is here: two versions cannot share the database of the runs; "

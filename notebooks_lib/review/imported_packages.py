@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from notebooks_lib import regular_file
 from notebooks_lib.models.requirements import distributions_of
 from notebooks_lib.notebooks import expressions, project_modules
 from notebooks_lib.notebooks.document import Notebook
@@ -32,4 +33,4 @@ def _trees(notebook: Notebook, root: Path) -> Iterator[ast.Module]:
         path = root / name
         if not path.is_relative_to(LIBRARY):
             with suppress(OSError, SyntaxError, ValueError):
-                yield ast.parse(path.read_bytes())
+                yield ast.parse(regular_file.read_bytes(path))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import errors
+from notebooks_lib import errors, regular_file
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.document import INJECTED_TAG, Notebook
@@ -121,7 +121,7 @@ def _packages(lock: Path, tags: Mapping[str, str]) -> dict[str, str] | None:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return regular_file.read_bytes(path)
     except OSError:
         return None
 

@@ -50,6 +50,13 @@ def test_a_config_json_of_something_else_is_passed_over(empty_project: Settings)
     assert workspace.find_workspace(empty_project).name == "ws"
 
 
+def test_a_config_json_that_leads_to_a_device_is_passed_over(empty_project: Settings) -> None:
+    (empty_project.root / "config.json").symlink_to("/dev/zero")
+    write(empty_project.root.parent / "config.json", NAMES)
+
+    assert workspace.find_workspace(empty_project).name == "ws"
+
+
 def test_without_any_the_keys_to_fill_are_named(empty_project: Settings) -> None:
     with pytest.raises(
         errors.SettingsError, match=r"subscription, resource_group and workspace under \[azure\] in .*toml"
