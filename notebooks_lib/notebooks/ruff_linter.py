@@ -37,7 +37,8 @@ _CANARY_CODE = "F507"
 """Each notebook gets a last cell with this fault: if ruff does not report it, then ruff has not read the notebook."""
 _PATIENCE = 300
 """Seconds; for a thousand notebooks ruff takes one."""
-_SILENCED = re.compile(r"#\s*(?:ruff|flake8)\s*:", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"(#[^\S\n]*)(?:ruff|flake8)(?=[^\S\n]*:)", re.IGNORECASE)
+"""All cells are one file for ruff: `# ruff: noqa` in one of them would silence it for the whole notebook."""
 
 
 RuffAnswer = tuple[str, Finding]
@@ -103,7 +104,10 @@ def _as_python(notebook: Notebook) -> str:
 
 
 def _python_lines(cell: NotebookCell) -> str:
-    """Return the code of a cell for ruff, empty if it cannot be read. A magic is no statement."""
+    """Return the code of a cell for ruff, empty if it cannot be read. A magic is no statement.
+
+    Comments that ruff obeys in more than their own line become ordinary ones; `# noqa` stays.
+    """
     code = cell.code
     if cell.kind != "code" or code.tree is None:
         return ""
@@ -111,7 +115,7 @@ def _python_lines(cell: NotebookCell) -> str:
     for number, _ in code.magics:
         if lines[number - 1] == "pass" or lines[number - 1].startswith("import os; os.environ["):
             lines[number - 1] = ""
-    return _HALF.sub("\ufffd", "\n".join(lines))
+    return _HALF.sub("\ufffd", _DIRECTIVE.sub(r"\1not-ruff", "\n".join(lines)))
 
 
 def _run(executable: str, folder: str) -> list[dict[str, Any]]:
@@ -150,9 +154,8 @@ def _certain(notebook: Notebook, answers: list[RuffAnswer], predefined_names: Pr
     if not notebook.is_python:
         return
     canary = len(notebook.cells)
-    silenced = any(_SILENCED.search(cell.source) for cell in notebook.code_cells)
     was_read = any(code == SYNTAX or (finding.cell == canary and code == _CANARY_CODE) for code, finding in answers)
-    if not (was_read or silenced):
+    if not was_read:
         raise _unreliable(f"{notebook.path.name} was not read")
     answers = [answer for answer in answers if answer[1].cell < canary]
     if not answers:

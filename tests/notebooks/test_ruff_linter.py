@@ -99,11 +99,35 @@ def test_many_notebooks_are_one_call_and_other_languages_are_left_out() -> None:
         notebook(code("frame")),
         notebook(code("frame <- 1"), metadata=r),
         notebook(),
-        notebook(code("# ruff: noqa\nframe")),
+        notebook(code("# one\nframe")),
     ]
     answers = ruff_linter.lint(notebooks)
-    assert [[code for code, _ in findings] for findings in answers] == [["F821"], [], [], []]
+    assert [[code for code, _ in findings] for findings in answers] == [["F821"], [], [], ["F821"]]
     assert ruff_linter.lint([]) == []
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# ruff: noqa",
+        "# ruff: noqa: F821",
+        "# flake8: noqa",
+        "#ruff:noqa",
+        "# flake8 : NOQA",
+        "x = 1  # noqa: F401 # ruff: noqa",
+        "# ruff: disable[F821]",
+        "# ruff: file-ignore[F821]",
+        "# ruff: isort: skip_file",
+    ],
+)
+def test_no_comment_silences_more_than_its_own_line(comment: str) -> None:
+    """A pull request would hide its findings with one comment, and the old ones would count as mended."""
+    cells = (code(comment), code("print(frame)\nprint(frame)  # noqa: F821\nprint(other)"))
+    assert found(*cells) == [(1, 1, "F821"), (1, 3, "F821")]
+
+
+def test_a_name_after_an_empty_comment_stays_as_it_is() -> None:
+    assert found(code("#\nruff: int = 1\nprint(ruff)")) == []
 
 
 def test_rules_of_ruff_are_reported_in_order_with_our_own_and_can_be_excused() -> None:
