@@ -92,7 +92,7 @@ def check_file(path: Path, kind: FileKind, environ: Mapping[str, str]) -> Checke
     faults += [*file_secrets.faults(file, environ), *_own_faults(file, kind, filled, environ)]
     if not faults:
         faults += (
-            file.fault(key_path, file_secrets.hidden(f"Azure's SDK refuses it: {text}", file, environ))
+            file.fault(_of_file(key_path, file), file_secrets.hidden(f"Azure's SDK refuses it: {text}", file, environ))
             for key_path, text in _refused_by_sdk(path, kind, filled)
         )
     return CheckedFile(path, kind, exists=True, values=file.values, faults=tuple(dict.fromkeys(faults)))
@@ -109,7 +109,8 @@ def _own_faults(
         if key in filled:
             yield file.fault((key,), f"nbops decides it: {reason}; take it out")
     free = {key: value for key, value in filled.items() if key not in kind.decided}
-    misfits = list(file_schema.faults(kind.name, {**kind.filled_in(file.path), **free}, file.values))
+    completed = {**kind.filled_in(file.path), **free}
+    misfits = list(file_schema.faults(kind.name, completed, written=file.values, decided=kind.decided))
     misfit_paths = {path for path, _ in misfits}
     rules = kind.rules(file.path, _without(free, misfit_paths))
     broken = [(path, file_secrets.hidden(text, file, environ)) for path, text in rules if path not in misfit_paths]
@@ -117,12 +118,21 @@ def _own_faults(
 
 
 def _without(values: Any, misfits: set[KeyPath], path: KeyPath = ()) -> Any:
-    """Return the values without those that do not fit the schema, so that rules need not look at types."""
+    """Return the values with None for those that do not fit the schema, so that rules need not look at types."""
+    if path in misfits:
+        return None
     if isinstance(values, dict):
-        return {
-            key: _without(value, misfits, (*path, key)) for key, value in values.items() if (*path, key) not in misfits
-        }
+        return {key: _without(value, misfits, (*path, key)) for key, value in values.items()}
     return values
+
+
+def _of_file(path: KeyPath, file: YamlFile) -> KeyPath:
+    """Return the path of a key as in the file: the SDK puts `value` between a dictionary's key and what is below."""
+    found: KeyPath = ()
+    for step in path:
+        if step != "value" or (*found, step) in file.lines:
+            found = (*found, step)
+    return found
 
 
 def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[tuple[KeyPath, str]]:
@@ -130,5 +140,5 @@ def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[
     try:
         file_loading.load(kind.name, path, filled, kind.filled_in(path))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of this file
-        return list(file_loading.refusals(error))
+        return file_loading.refusals(error)
     return []

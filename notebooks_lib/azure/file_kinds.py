@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from notebooks_lib import secret_forms
 from notebooks_lib.azure import yaml_file
 from notebooks_lib.azure.file_faults import KeyPath
 from notebooks_lib.azure.file_schema import Kind
@@ -69,11 +70,13 @@ def _environment_rules(path: Path, values: dict[str, Any]) -> Faults:
     if image is not None and build is not None:
         yield ("build",), "stands beside image: keep image (with conda_file), or build (with your own Dockerfile)"
         return
-    if image is None and build is None:
+    if "image" not in values and "build" not in values:
         yield ("image",), f"is missing: write image: {BASE_IMAGE}, or build: with the path of a Dockerfile's folder"
     if conda is not None and build is not None:
         yield ("conda_file",), "goes with image only: with build, let the Dockerfile install the packages"
-    if isinstance(conda, str) and not conda.startswith("http"):
+    if image == "":
+        yield ("image",), f"is empty: write {BASE_IMAGE}, or another"
+    if isinstance(conda, str):
         yield from _conda_file(path, conda)
     if isinstance(build, dict) and not str(build.get("path", "")).startswith("http"):
         yield from _build_folder(path, build)
@@ -89,6 +92,8 @@ def _conda_file(path: Path, conda: str) -> Faults:
         yield ("conda_file",), f"{conda}:{faults[0].line}: {faults[0].text}"
     elif "dependencies" not in content.values:
         yield ("conda_file",), f"{conda} has no key `dependencies`: is it a conda environment?"
+    for line, kind, _ in secret_forms.find_secrets(content.text) if content else ():
+        yield ("conda_file",), f"{conda}:{line}: {kind} stands in the file: revoke it, and take it out"
 
 
 def _build_folder(path: Path, build: dict[str, Any]) -> Faults:
@@ -118,6 +123,12 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
             yield (key,), f"{number} is too few: write {int(key == 'max_instances')} or more"
     if least is not None and least > (4 if most is None else most):
         yield ("min_instances",), f"{least} is more than max_instances ({4 if most is None else most}): make one fit"
+    identity = values.get("identity")
+    if isinstance(identity, dict) and "type" not in identity:
+        yield ("identity", "type"), "is missing: write type: system_assigned or user_assigned"
+    ssh = values.get("ssh_settings")
+    if isinstance(ssh, dict) and "admin_username" not in ssh:
+        yield ("ssh_settings", "admin_username"), "is missing: write the name of the administrator"
     if str(values.get("type")).lower() in ("kubernetes", "virtualmachine"):
         resource = values.get("resource_id")
         if resource is None:

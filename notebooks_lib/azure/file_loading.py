@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,20 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
         return loaders[kind](source, relative_origin=str(path), params_override=override)
 
 
-def refusals(error: Exception) -> Iterator[tuple[KeyPath, str]]:
-    """Yield key and text of what the SDK refuses: its messages are JSON in prose, at times in JSON again."""
+def refusals(error: Exception) -> list[tuple[KeyPath, str]]:
+    """Return key and text of what the SDK refuses.
+
+    Where several forms are allowed, it complains of each that a value is not; the schema has settled which one it is.
+    """
+    found = list(_found(error))
+    return [(path, text) for path, text in found if not _OTHER_FORM.search(text)] or found
+
+
+_OTHER_FORM = re.compile(r"passed is not in set|^Unknown field\.$")
+
+
+def _found(error: Exception) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the messages in an exception of the SDK: JSON in prose, at times in JSON again."""
     text = str(error)
     for _ in range(3):
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -17,20 +17,27 @@ from notebooks_lib.azure.file_faults import KeyPath, unknown_key
 
 Kind = Literal["environment", "compute", "job"]
 _KINDS = {
-    "integer": ("a whole number", "write {key}: 2, for example"),
-    "number": ("a number", "write {key}: 0.5, for example"),
-    "boolean": ("true or false", "write {key}: true, for example"),
-    "string": ("a text", 'write {key}: "{text}"'),
+    "integer": ("a whole number", "write {begin}{number}, for example"),
+    "number": ("a number", "write {begin}0.5, for example"),
+    "boolean": ("true or false", "write {begin}true, for example"),
+    "string": ("a text", 'write {begin}"{text}"'),
     "object": ("a mapping", "write keys and values below {key}:, each indented by two spaces"),
     "array": ("a list", "write each item below {key}:, in a line that begins with `- `"),
 }
+_NUMBERS = {"timeout": 3600, "idle_time_before_scale_down": 120, "port": 8080, "ssh_port": 22, "dashboard_port": 8265}
+"""Numbers for an example, where 2 makes no sense."""
 
 
-def faults(kind: Kind, values: dict[str, Any], written: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yield the path and the text of each fault. A text shows a value as it is `written`, not what was filled in."""
+def faults(
+    kind: Kind, values: dict[str, Any], *, written: dict[str, Any], decided: Collection[str] = ()
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the path and the text of each fault.
+
+    A text shows a value as it is `written`, not what was filled in, and proposes no key that nbops has `decided`.
+    """
     for error in _validator(kind).iter_errors(values):
         path: KeyPath = tuple(error.absolute_path)
-        yield from _explained(path, error, _at(path, written, error.instance))
+        yield from _explained(path, error, _at(path, written, error.instance), decided)
 
 
 def _at(path: KeyPath, values: Any, default: object) -> object:
@@ -42,13 +49,14 @@ def _at(path: KeyPath, values: Any, default: object) -> object:
     return values
 
 
-def _explained(path: KeyPath, error: Any, written: object) -> Iterator[tuple[KeyPath, str]]:
+def _explained(path: KeyPath, error: Any, written: object, decided: Collection[str]) -> Iterator[tuple[KeyPath, str]]:
     value, schema = error.instance, error.schema
     if error.validator == "additionalProperties":
         for key in value.keys() - schema["properties"].keys():
             known = [
-                name for name, rule in schema["properties"].items() if not rule.get("readOnly") and name != "$schema"
+                name for name, rule in schema["properties"].items() if name != "$schema" and not rule.get("readOnly")
             ]
+            known = known if path else [name for name in known if name not in decided]
             yield (*path, key), unknown_key(key, known, set() if path else _parents(schema, key))
     elif error.validator == "readOnly":
         yield path, "is what Azure answers, not what it is told: take it out"
@@ -64,6 +72,8 @@ def _explained(path: KeyPath, error: Any, written: object) -> Iterator[tuple[Key
 
 
 def _out_of_set(value: object, allowed: list[str]) -> str:
+    if value is None:
+        return f"has no value: write {' or '.join(allowed)}, or take the line out"
     nearest = errors.nearest(value, allowed) if isinstance(value, str) else None
     hint = f", did you mean {nearest}?" if nearest else ""
     return f"{_named(value)} is none of {', '.join(allowed)}{hint}"
@@ -73,7 +83,9 @@ def _wrong_type(path: KeyPath, value: object, wanted: str | list[str]) -> str:
     kinds = [_KINDS[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted) if kind != "null"]
     key = next((step for step in reversed(path) if isinstance(step, str)), "key")
     text = _named(value) if isinstance(value, int | float) else "…"
-    what, how = " or ".join(kind for kind, _ in kinds), kinds[0][1].format(key=key, text=text)
+    begin = "- " if path and isinstance(path[-1], int) else f"{key}: "
+    what = " or ".join(kind for kind, _ in kinds)
+    how = kinds[0][1].format(key=key, begin=begin, text=text, number=_NUMBERS.get(key, 2))
     if value is None:
         return f"has no value: {how}, or take the line out"
     return f"{_named(value)} is not {what}: {how}"

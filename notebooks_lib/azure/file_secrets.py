@@ -46,7 +46,7 @@ def hidden(text: str, file: YamlFile, environ: Mapping[str, str]) -> str:
     for _, value in _texts(file.values):
         for match in _VARIABLE.finditer(value):
             secret = environ.get(match["name"], "")
-            for spelled in {secret, repr(secret)[1:-1]}:
+            for spelled in {secret, repr(secret)[1:-1], " ".join(secret.split())}:
                 text = text.replace(spelled, match[0]) if len(spelled) > 2 else text
     return text
 

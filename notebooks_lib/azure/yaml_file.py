@@ -148,6 +148,8 @@ class _Reader:
         except (yaml.YAMLError, ValueError, OverflowError):
             self._fault(path, line, f"YAML cannot read this value as {_kind(node.tag)}: {quoted}")
             return str(node.value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and str(value) != node.value:
+            self._fault(path, line, f'is {value} to YAML: write {value}, or "{node.value}" in quotes')
         if value is None or isinstance(value, str | int | float):
             return value
         self._fault(path, line, f"is {_kind(node.tag)} to YAML: {quoted}")

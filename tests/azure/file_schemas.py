@@ -15,8 +15,8 @@ from typing import Any
 from notebooks_lib import azure
 
 FILE = Path(azure.__file__).with_name("file_schemas.json")
-LEFT_TO_THE_SDK = {"inputs", "outputs", "services", "environment", "code", "compute"}
-"""Keys of a job that nbops decides, or whose form is only known to the SDK."""
+LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute"}
+"""Keys of a job that nbops decides, so that no file has them."""
 
 
 def derive() -> dict[str, Any]:
@@ -73,6 +73,8 @@ def _form(field: Any) -> dict[str, Any]:
     if inner := getattr(field, "_experimental_field", None):
         return _value(inner)
     if isinstance(field, azure_fields.UnionField):
+        if all(each.dump_only for each in field.union_fields):
+            return {"readOnly": True}
         return _union([_value(each) for each in field.union_fields])
     if isinstance(field, azure_fields.StringTransformedEnum):
         snake = field.casing_transform("LowPriority") == "low_priority"
@@ -108,7 +110,12 @@ def _union(forms: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _one_of(forms: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a schema in which the key `type` says which of the forms holds, so that faults name one form's keys."""
-    names = [name for form in forms for name in form["properties"]["type"]["enum"]]
+    names: list[str] = []
+    distinct = []
+    for form in forms:
+        if new := [name for name in form["properties"]["type"]["enum"] if name not in names]:
+            names += new
+            distinct.append(form)  # a form for all that others have not claimed comes last
     camel = {"camelCase": True} if any("camelCase" in form["properties"]["type"] for form in forms) else {}
     return {
         "type": "object",
@@ -116,7 +123,7 @@ def _one_of(forms: list[dict[str, Any]]) -> dict[str, Any]:
         "required": ["type"],
         "allOf": [
             {"if": {"properties": {"type": form["properties"]["type"]}, "required": ["type"]}, "then": form}
-            for form in forms
+            for form in distinct
         ],
     }
 

@@ -13,7 +13,7 @@ def test_messages_are_found_by_key_however_deep_they_lie() -> None:
     )
     outer = "Validation failed:\n\n " + json.dumps({"result": "Failed", "errors": [{"message": f"{inner} \n\n Visit"}]})
     for text in (inner, outer):
-        assert list(file_loading.refusals(ValueError(text))) == [
+        assert file_loading.refusals(ValueError(text)) == [
             (("limits", "timeout"), "Not a valid integer."),
             (("size",), "Not a valid string."),
         ]
@@ -21,4 +21,11 @@ def test_messages_are_found_by_key_however_deep_they_lie() -> None:
 
 def test_any_other_exception_is_its_reason() -> None:
     for text in ("Unsupported job type: x", "{'not': 'JSON'}", "3 things"):
-        assert list(file_loading.refusals(ValueError(text))) == [((), text)]
+        assert file_loading.refusals(ValueError(text)) == [((), text)]
+
+
+def test_complaints_about_the_forms_that_a_value_is_not_are_left_out() -> None:
+    content = {"mine": {"value": ["nodes is wrong", {"type": ["Value 'ssh' passed is not in set ['vs_code']"]}]}}
+    assert file_loading.refusals(ValueError(json.dumps(content))) == [(("mine", "value"), "nodes is wrong")]
+    del content["mine"]["value"][0]
+    assert len(file_loading.refusals(ValueError(json.dumps(content)))) == 1

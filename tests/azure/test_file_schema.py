@@ -21,7 +21,7 @@ def test_the_schema_is_that_of_the_pinned_sdk() -> None:
 
 
 def _faults(kind: file_schema.Kind, values: dict[str, Any]) -> list[str]:
-    return [f"{'.'.join(map(str, path))}: {text}" for path, text in file_schema.faults(kind, values, values)]
+    return [f"{'.'.join(map(str, path))}: {text}" for path, text in file_schema.faults(kind, values, written=values)]
 
 
 FAULTS: list[tuple[file_schema.Kind, dict[str, Any], str]] = [
@@ -76,6 +76,18 @@ FAULTS: list[tuple[file_schema.Kind, dict[str, Any], str]] = [
         {"ssh_public_access_enabled": 7},
         "ssh_public_access_enabled: 7 is not true or false: write ssh_public_access_enabled: true, for example",
     ),
+    (
+        "job",
+        {"queue_settings": {"job_tier": None}},
+        "queue_settings.job_tier: has no value: write spot or basic or standard or premium or null, or take the line out",
+    ),
+    (
+        "job",
+        {"limits": {"timeout": "PT1H"}},
+        "limits.timeout: 'PT1H' is not a whole number: write timeout: 3600, for example",
+    ),
+    ("job", {"resources": {"locations": [1]}}, 'resources.locations.0: 1 is not a text: write - "1"'),
+    ("environment", {"id": "azureml:x:1"}, "id: is what Azure answers, not what it is told: take it out"),
     ("environment", {"build": {"path": ["a"]}}, 'build.path: a list is not a text: write path: "…"'),
 ]
 

@@ -82,6 +82,9 @@ READABLE = {
     "a: 2026-01-31\n": '1: a: is a date to YAML: write it in quotes: "2026-01-31"',
     "a: 2026-99-99\n": '1: a: YAML cannot read this value as a date: write it in quotes: "2026-99-99"',
     "a: !!python/object:os.system x\n": '1: a: YAML cannot read this value as `os.system`: write it in quotes: "x"',
+    "a: 22:30\n": '1: a: is 1350 to YAML: write 1350, or "22:30" in quotes',
+    "a: 1.10\n": '1: a: is 1.1 to YAML: write 1.1, or "1.10" in quotes',
+    "a: 012\n": '1: a: is 10 to YAML: write 10, or "012" in quotes',
     "a: !!binary aGk=\n": '1: a: is binary to YAML: write it in quotes: "aGk="',
 }
 
