@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_FOLDER = "nbops"
-_MOST_ROWS = 1_000_000
-"""Rows of an example that are kept at most."""
 _used: dict[str, str] = {}
 _noted: set[tuple[str, str]] = set()
 _log = logging.getLogger(__name__)

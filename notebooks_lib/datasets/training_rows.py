@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
 
     Array = np.ndarray[Any, Any]
-from notebooks_lib.datasets.run_datasets import _FOLDER, _MOST_ROWS
+
+_FOLDER = "nbops"
+_MOST_ROWS = 1_000_000
+"""Rows of an example that are kept at most."""
 
 
 @dataclass(frozen=True, eq=False)

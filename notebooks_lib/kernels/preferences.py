@@ -13,7 +13,10 @@ from pathlib import Path
 from notebooks_lib.kernels.safe_packages import SafePackages, read_table
 
 SETTINGS = ("production/settings.toml", "pyproject.toml", ".git")
-"""Each marks a project's root, as for the rest of nbops; a folder without one is a project of its own."""
+"""Each marks the root of a project, the surest one first; a folder below none of them is a project of its own.
+
+`project_root` asks for more, production/settings.toml or [tool.nbops]: a project without nbops has warm kernels too.
+"""
 
 FALSE = ("false", "0", "no", "off", "f", "n")
 """Words for false, as pydantic reads them."""

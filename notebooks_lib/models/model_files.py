@@ -13,8 +13,11 @@ from pathlib import Path
 
 from notebooks_lib import errors
 from notebooks_lib.errors import ModelError
-from notebooks_lib.models.model_folder import _SCHEME, MLMODEL, check_folder
+from notebooks_lib.models.model_folder import MLMODEL, check_folder
 from notebooks_lib.models.trusted_flavors import check_folder_trusted, code_in
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
+"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
 
 
 def download(source: str | Path, folder: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -11,14 +10,7 @@ from typing import Any
 from notebooks_lib.errors import ModelError
 
 MLMODEL = "MLmodel"
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|runs:|models:")
-"""Of an address, as in "mlflow-artifacts:/5/x"; one letter is a drive of Windows."""
-
-
 PYFUNC = "python_function"
-
 
 _NO_PATHS = frozenset(("uri", "env", "python_version", "sklearn_version"))
 """Keys of MLmodel whose values are not paths in the folder."""
