@@ -16,7 +16,7 @@ def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
     VS Code a name in the notebook. For papermill and nbconvert it is read from the command line that started them.
     """
     environ = os.environ if environ is None else environ
-    shell = _shell()
+    shell = running_shell()
     candidates = (
         shell.user_ns.get("__vsc_ipynb_file__") if shell is not None else None,
         environ.get("JPY_SESSION_NAME"),
@@ -28,7 +28,7 @@ def notebook(environ: Mapping[str, str] | None = None) -> Path | None:
     return _of_parent() if shell is not None else None
 
 
-def _shell() -> Any:
+def running_shell() -> Any:
     """Return the IPython shell that runs here, in a kernel or a terminal; None in plain Python."""
     interactive = sys.modules.get("IPython")
     return interactive.get_ipython() if interactive else None

@@ -14,7 +14,7 @@ from notebooks_lib import errors
 from notebooks_lib.review import metric_bands
 from notebooks_lib.review.imported_packages import used_packages
 from notebooks_lib.review.metric_bands import ABSOLUTE, RELATIVE, MetricBand, MetricBands
-from notebooks_lib.review.repeated_runs import RepeatedNotebook, unsteady_cells
+from notebooks_lib.review.repeated_runs import RepeatedNotebook, first_failed, unsteady_cells
 from notebooks_lib.run_result import RunResult, finite
 
 
@@ -36,7 +36,7 @@ class BandLearning:
     @property
     def failed(self) -> RunResult | None:
         """The first run that did not finish; None if all did."""
-        return next((run for run in self.runs if run.status != "FINISHED"), None)
+        return first_failed(self.runs)
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `nbops verify --learn --json` prints."""

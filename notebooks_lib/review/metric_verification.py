@@ -14,7 +14,7 @@ from typing import Any, Literal
 from notebooks_lib import errors
 from notebooks_lib.review import metric_bands
 from notebooks_lib.review.metric_bands import MetricBands
-from notebooks_lib.review.repeated_runs import RepeatedNotebook
+from notebooks_lib.review.repeated_runs import RepeatedNotebook, first_failed
 from notebooks_lib.run_result import RunResult, finite
 
 MetricOutcome = Literal["inside", "outside", "missing", "new", "not finite"]
@@ -54,7 +54,7 @@ class Verification:
     @property
     def failed(self) -> RunResult | None:
         """The first run that did not finish; None if all did."""
-        return next((run for run in self.runs if run.status != "FINISHED"), None)
+        return first_failed(self.runs)
 
     @property
     def status(self) -> VerificationStatus:

@@ -88,6 +88,11 @@ def seeds_of(schema: parameter_schema.Schema) -> tuple[int, ...]:
     return tuple(itertools.islice(allowed, POOL))
 
 
+def first_failed(runs: Sequence[RunResult]) -> RunResult | None:
+    """Return the first run that did not finish; None if all did."""
+    return next((run for run in runs if run.status != "FINISHED"), None)
+
+
 @dataclass(frozen=True)
 class CellText:
     """The text outputs of one cell."""

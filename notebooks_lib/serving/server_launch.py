@@ -69,7 +69,7 @@ class StartingServer:
         self._answers: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True)
         self._reader.start()
-        self._tell(config.to_json())
+        send_line(self._process, config.to_json())
 
     def __enter__(self) -> StartingServer:
         return self
@@ -95,7 +95,7 @@ class StartingServer:
 
     def go(self) -> None:
         """Tell the loaded server to begin serving, and wait until it does. Raises StartError when it does not."""
-        self._tell("go")
+        send_line(self._process, "go")
         self._hear("serving")
         self._gone = True
 
@@ -125,17 +125,19 @@ class StartingServer:
             raise self.fault(f"the server process said {line.strip()!r}, expected {expected!r}")
         return dict(answer)
 
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):  # the server has died; `_hear` reports why
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-
     def _abandon(self) -> None:
         with suppress(psutil.Error):
             if self._pid is not None and self._pid.is_running():
                 self._pid.kill()
                 wait_for_end(self._pid, GRACE)
+
+
+def send_line(process: subprocess.Popen[bytes], line: str) -> None:
+    """Send a line to a child process. If the process has ended, nothing is sent: the missing answer shows it."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()
 
 
 def server_environment() -> dict[str, str]:

@@ -66,7 +66,7 @@ class InteractiveRun:
             return
         self._watching = True
         atexit.register(self.end)
-        shell = _shell()
+        shell = current_notebook.running_shell()
         if shell is not None:
             shell.events.register("post_run_cell", self._cell_done)
         else:
@@ -91,16 +91,11 @@ def open_run(store: Store, experiment: str, name: str | None) -> Any:
     return _session.open(store, experiment, name)
 
 
-def _shell() -> Any:
-    interactive = sys.modules.get("IPython")
-    return interactive.get_ipython() if interactive else None
-
-
 def _name(store: Store) -> tuple[str, str]:
     """Return the run's name and source: the notebook's path from the project root, if it is known."""
     path = current_notebook.notebook()
     if path is None:
-        script = Path(sys.argv[0]).name if sys.argv and _shell() is None else ""
+        script = Path(sys.argv[0]).name if sys.argv and current_notebook.running_shell() is None else ""
         return (Path(script).stem or "notebook", script or "notebook")
     if not path.is_absolute():
         return path.stem, path.name

@@ -58,10 +58,7 @@ class ProfileProcess:
 
     def tell(self, line: str) -> None:
         """Send a configuration to the process as a line of JSON. If the process has ended, the next `hear` shows it."""
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+        server_launch.send_line(self._process, line)
 
     def hear(self, timeout: float) -> dict[str, Any] | None:
         """Return the next line of the process as JSON; None if it ended without one.
