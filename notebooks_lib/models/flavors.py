@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
+from notebooks_lib.log_levels import quiet_loggers
 from notebooks_lib.models import requirements, trusted_flavors
-from notebooks_lib.tracking.sqlite import quiet_loggers as quiet_logs
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -106,7 +106,7 @@ def save(model: Any, folder: Path, *, flavor: str | None, example: Any, lock: Pa
 @contextmanager
 def quiet() -> Iterator[None]:
     """Suppress MLflow's warnings about how a model is saved or loaded, within the block."""
-    with quiet_logs(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
+    with quiet_loggers(*_NOISY, level=logging.ERROR), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
         warnings.filterwarnings("ignore", message=".*[Tt]ype hint")
         yield

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import loader, run_datasets
+from notebooks_lib.log_levels import quiet_loggers
 from notebooks_lib.models import input_schema, serving_skew
 from notebooks_lib.models.logged_models import load, model_of_run
 from notebooks_lib.old_names import forwarding
@@ -21,7 +22,6 @@ from notebooks_lib.settings import Settings, here
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
-from notebooks_lib.tracking.sqlite import quiet_loggers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

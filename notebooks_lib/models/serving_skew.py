@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import ModelError, reason
+from notebooks_lib.log_levels import quiet_loggers
 from notebooks_lib.models.input_schema import BITS, Column, takes_table
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ def check_servable(model: Any, example: Any, schema: Any, columns: Sequence[Colu
     request.
     """
     import pandas as pd
-
-    from notebooks_lib.tracking.sqlite import quiet_loggers
 
     if not isinstance(example, pd.DataFrame):
         return

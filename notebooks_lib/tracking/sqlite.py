@@ -7,16 +7,15 @@ https://www.sqlite.org/pragma.html#pragma_synchronous
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from notebooks_lib import atomic_private_files, errors
+from notebooks_lib.log_levels import quiet_loggers
 
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """Tells MLflow where artifacts of its own experiments go; unset, `mlruns` under the current folder."""
@@ -160,16 +159,3 @@ def _migrate(uri: str) -> None:
 def artifact_root(uri: str) -> Path:
     """Return the folder of a SQLite store's artifacts: beside its database."""
     return database_file(uri).parent / "artifacts"
-
-
-@contextmanager
-def quiet_loggers(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
-    """Suppress log messages of other libraries below `level`, within the block."""
-    before = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            logging.getLogger(name).setLevel(old)
