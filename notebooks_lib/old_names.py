@@ -43,14 +43,14 @@ PACKAGES = {"promotion.deciding", "running.sweeps", "tracking.datasets"}
 MEMBERS: Mapping[str, Mapping[str, str]] = {
     "datasets": {
         "Entry": "datasets.loader.CatalogEntry",
-        "Trained": "models.registry.Trained",
+        "Trained": "models.dataset_lineage.Trained",
         "log_input": "datasets.run_datasets.log_input",
         "mlflow_dataset": "datasets.run_datasets.mlflow_dataset",
         "own": "datasets.loader.own",
         "parse_tag": "datasets.run_datasets.parse_tag",
         "remarks": "datasets.data_quality.remarks",
         "tag_value": "datasets.run_datasets.tag_value",
-        "trained_on": "models.registry.trained_on",
+        "trained_on": "models.dataset_lineage.trained_on",
     },
     "models.logged_models": {"local": "models.model_files.local_model_folder"},
     "models.registry": {

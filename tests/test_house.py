@@ -132,6 +132,7 @@ TESTED_IN = {
     "kernels/kernel_app": "kernels/test_conformance",
     "kernels/kernelspec_install": "kernels/test_kernelspec_managers",
     "kernels/preload_placeholders": "kernels/test_conformance",
+    "models/dataset_lineage": "datasets/test_run_datasets",
     "models/flavors": "models/test_logged_models",
     "models/model_folder": "models/test_model_files",
     "models/predict_method": "models/test_fast_scorer",

@@ -157,7 +157,7 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def models(ref: str, as_json: bool) -> None:
     """Show which models were trained on a version of a dataset."""
-    from notebooks_lib.models.registry import trained_on
+    from notebooks_lib.models.dataset_lineage import trained_on
 
     runs = trained_on(ref)
     if as_json:

@@ -11,7 +11,7 @@ from notebooks_lib import datasets
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.datasets import loader, run_datasets
 from notebooks_lib.errors import DatasetError, UnknownNameError
-from notebooks_lib.models.registry import trained_on
+from notebooks_lib.models.dataset_lineage import trained_on
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import store
