@@ -15,9 +15,10 @@ from scipy import stats
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of, mean_method
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, log_losses, own_metric
-from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.decision import decide
 from notebooks_lib.promotion.holdout_power import holdout_power
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.selftest import planted_evidence, tables
 from notebooks_lib.statistics.leave_one_out import Leaver
 from notebooks_lib.statistics.simulated_population import Population, planted_population

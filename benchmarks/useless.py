@@ -15,8 +15,9 @@ import numpy as np
 from benchmarks.planted import ONCE
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.metric import Answers, Truth
-from notebooks_lib.promotion.decision import Policy, decide, decide_each
+from notebooks_lib.promotion.decision import decide, decide_each
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.selftest import planted_evidence, tables
 
 Array = np.ndarray[Any, Any]

@@ -58,6 +58,7 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         for name in ("champion", "mark_champion", "previous", "was_champion", "withdraw")
     },
     "notebooks.parameter_schema": {"schema": "notebooks.parameter_schema.read_schema"},
+    "promotion.decision": {"Uses": "promotion.evidence.Uses", "rule": "promotion.rule_registry.rule"},
     "promotion.model_scoring": {
         "score": "promotion.model_scoring.score_model",
         "truth": "promotion.model_scoring.truth_of",

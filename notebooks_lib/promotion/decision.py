@@ -2,7 +2,8 @@
 
 With several challengers in one use of the holdout, `decide_use` says which of them, if any, is promoted.
 
-The rules stand in `guardrails.py` and `holdout_rules.py`; `rule_registry.py` says what a rule is.
+The rules stand in `guardrails.py`, `gain_rules.py` and `holdout_rules.py`; `rule_registry.py` says what a rule is.
+Whatever applies the rules does it through this module, which imports all of theirs.
 """
 
 from __future__ import annotations
@@ -13,33 +14,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from notebooks_lib.promotion import gain_rules, guardrails, holdout_rules
-from notebooks_lib.promotion.evidence import Evidence, Side, Uses, json_value
+from notebooks_lib.old_names import forwarding
+
+# To import these three modules registers their rules. The rules are shown in the order of the imports.
+from notebooks_lib.promotion import gain_rules, guardrails, holdout_rules  # noqa: F401
+from notebooks_lib.promotion.evidence import Evidence, Side, json_value
 from notebooks_lib.promotion.holdout_power import HoldoutPower, holdout_power
 from notebooks_lib.promotion.policy import Policy
-from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleResult, rule
+from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleFunction, RuleResult
 from notebooks_lib.promotion.table_formatting import ReportTable, percent
 from notebooks_lib.statistics.paired_jackknife import holm
 
-__all__ = [
-    "EARLY",
-    "RULES",
-    "Answer",
-    "Decision",
-    "Evidence",
-    "Policy",
-    "RuleResult",
-    "Side",
-    "Uses",
-    "decide",
-    "decide_each",
-    "decide_use",
-    "rule",
-]
-
 Answer = Literal["promote", "keep", "undecided"]
-RULE_MODULES = (guardrails, holdout_rules)
-"""Importing a module registers its rules; they are shown in this order."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +189,12 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     return Decision(answer, results, evidence, policy, _summary(answer, evidence, results))
 
 
+def early_refusals(evidence: Evidence, policy: Policy, checks: Sequence[RuleFunction] = EARLY) -> list[RuleResult]:
+    """Return the results of the rules `checks` that fail. If an early rule fails, the holdout is not read."""
+    results = (check(evidence, policy) for check in checks)
+    return [result for result in results if result is not None and not result.ok]
+
+
 def decide_use(evidence: Evidence, policy: Policy) -> Decision:
     """Decide on all challengers in one use of the holdout; return the decision on one, with the outcomes of the others.
 
@@ -265,3 +257,6 @@ def _summary(answer: Answer, evidence: Evidence, results: Sequence[RuleResult]) 
     outcome = "no model is promoted" if evidence.first else f"{evidence.champion.label} stays"
     reasons = [result.reason for result in results if not result.ok]
     return f"{outcome}: " + "; ".join(filter(None, (*reasons, evidence.withdrawn)))
+
+
+__getattr__ = forwarding(__name__)

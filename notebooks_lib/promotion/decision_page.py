@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.promotion.decision import Decision, Evidence, Uses
-from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.decision import Decision
+from notebooks_lib.promotion.evidence import Evidence, Slice, Uses
 from notebooks_lib.promotion.gain_rules import KEEP
 from notebooks_lib.promotion.model_facts import ModelCard
 from notebooks_lib.promotion.table_formatting import HIDDEN, few, percent, shown

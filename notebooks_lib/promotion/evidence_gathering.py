@@ -12,9 +12,11 @@ from notebooks_lib.datasets import data_quality, holdout_shift, run_datasets
 from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.promotion import model_facts, model_scoring
 from notebooks_lib.promotion.candidate_screening import Candidates
-from notebooks_lib.promotion.decision import Evidence, Policy, Side
+from notebooks_lib.promotion.decision import early_refusals
+from notebooks_lib.promotion.evidence import Evidence, Side
 from notebooks_lib.promotion.holdout_comparison import Challenge, HoldoutEvaluation, check_slices
-from notebooks_lib.promotion.rule_registry import EARLY_FOR_ALL, early_refusals
+from notebooks_lib.promotion.policy import Policy
+from notebooks_lib.promotion.rule_registry import EARLY_FOR_ALL
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset

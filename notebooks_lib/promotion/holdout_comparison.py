@@ -18,11 +18,11 @@ from notebooks_lib.errors import HoldoutError, ModelError, UnknownNameError, rea
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth, gain
 from notebooks_lib.promotion import model_scoring
-from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses
-from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
+from notebooks_lib.promotion.decision import early_refusals
+from notebooks_lib.promotion.evidence import Evidence, HoldoutFigures, Side, Slice, Uses
 from notebooks_lib.promotion.model_scoring import Scores
 from notebooks_lib.promotion.paired_gain import paired_gain
-from notebooks_lib.promotion.rule_registry import early_refusals
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.statistics.holdout_resampling import Draws
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 

@@ -6,7 +6,7 @@ it requires. An unknown figure fails. A rule that does not apply returns None. S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,9 +68,3 @@ def early_for_all(check: RuleFunction) -> RuleFunction:
     """
     EARLY_FOR_ALL.append(check)
     return early(check)
-
-
-def early_refusals(evidence: Evidence, policy: Policy, checks: Sequence[RuleFunction] = EARLY) -> list[RuleResult]:
-    """Return the results of the rules `checks` that fail. If an early rule fails, the holdout is not read."""
-    results = (check(evidence, policy) for check in checks)
-    return [result for result in results if result is not None and not result.ok]

@@ -17,8 +17,10 @@ from scipy import stats
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import Answers, Metric, Truth
-from notebooks_lib.promotion.decision import Answer, Evidence, Policy, Side, Uses, decide
+from notebooks_lib.promotion.decision import Answer, decide
+from notebooks_lib.promotion.evidence import Evidence, Side, Uses
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 from notebooks_lib.statistics.simulated_population import Population, planted_population
 

@@ -19,7 +19,9 @@ from notebooks_lib.errors import PromotionError, reason
 from notebooks_lib.models import registry
 from notebooks_lib.promotion import decision_page, model_facts
 from notebooks_lib.promotion.candidate_screening import Candidates
-from notebooks_lib.promotion.decision import Answer, OtherChallenger, RuleResult, Uses
+from notebooks_lib.promotion.decision import Answer, OtherChallenger
+from notebooks_lib.promotion.evidence import Uses
+from notebooks_lib.promotion.rule_registry import RuleResult
 from notebooks_lib.release.promotion_pipeline import Release
 from notebooks_lib.release.rollout_progress import RolloutStep
 from notebooks_lib.tags import Tag

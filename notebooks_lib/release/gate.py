@@ -17,7 +17,9 @@ from notebooks_lib.promotion import decision as decisions
 from notebooks_lib.promotion import evidence_gathering as evidence_module
 from notebooks_lib.promotion import guardrails, scores_figure, table_formatting
 from notebooks_lib.promotion.candidate_screening import Candidates
-from notebooks_lib.promotion.decision import Decision, Evidence, Policy
+from notebooks_lib.promotion.decision import Decision
+from notebooks_lib.promotion.evidence import Evidence
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.table_formatting import ReportTable
 from notebooks_lib.release import decision_record, journal, recovery, stage_lock_and_journals, version_deployment
 from notebooks_lib.release.promotion_pipeline import Release

@@ -16,7 +16,7 @@ from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.notebooks.document import Notebook
 from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.project_root import is_project
-from notebooks_lib.promotion.decision import Policy
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.review import base_and_head_runs, base_environment, source_proof, store_trust
 from notebooks_lib.review.affected_notebooks import (
     FingerprintChange,

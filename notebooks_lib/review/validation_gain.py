@@ -21,9 +21,10 @@ from notebooks_lib.metrics.metric import Answers, Direction, Metric, Task, Truth
 from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.promotion import gain_rules, holdout_rules, model_scoring
 from notebooks_lib.promotion.candidate_screening import ROUNDING
-from notebooks_lib.promotion.decision import Evidence, Policy, Side
+from notebooks_lib.promotion.evidence import Evidence, Side
 from notebooks_lib.promotion.model_scoring import Scores
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.run_ranking import data_of
 from notebooks_lib.review.notebook_review import Gain, MetricChange, Verdict
 from notebooks_lib.statistics.paired_jackknife import PairedGain, holm

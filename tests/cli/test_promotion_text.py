@@ -8,7 +8,9 @@ import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.cli import promotion_text
-from notebooks_lib.promotion.decision import Policy, Uses, decide_use
+from notebooks_lib.promotion.decision import decide_use
+from notebooks_lib.promotion.evidence import Uses
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
 from notebooks_lib.settings import Settings
 from tests.promotion.test_decision import NEW, evidence, paired

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from notebooks_lib.promotion.decision import Evidence, Policy, Side, Uses, decide, decide_each, decide_use
+from notebooks_lib.promotion.decision import decide, decide_each, decide_use
+from notebooks_lib.promotion.evidence import Evidence, Side, Uses
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 DATA = "cats@1#" + "a" * 64

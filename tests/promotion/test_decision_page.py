@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from notebooks_lib.promotion import decision_page
-from notebooks_lib.promotion.decision import Policy, Uses, decide_use
-from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.decision import decide_use
+from notebooks_lib.promotion.evidence import Slice, Uses
 from notebooks_lib.promotion.holdout_power import holdout_power
 from notebooks_lib.promotion.model_facts import ModelCard
+from notebooks_lib.promotion.policy import Policy
 from tests.promotion.test_decision import NEW, OLD, challenger, evidence, paired, together
 
 ABOUT = ModelCard(

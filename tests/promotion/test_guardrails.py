@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from notebooks_lib.promotion.decision import Policy, Uses, decide
-from notebooks_lib.promotion.evidence import Slice
+from notebooks_lib.promotion.decision import decide
+from notebooks_lib.promotion.evidence import Slice, Uses
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.rule_registry import EARLY, RULES, RuleFunction
 from notebooks_lib.settings.sections import NO_ROWS, ModelPolicy
 from tests.promotion.test_decision import NEW, OLD, evidence, failed, rule

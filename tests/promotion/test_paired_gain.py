@@ -16,9 +16,10 @@ from notebooks_lib.metrics import builtin
 from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.leave_one_out_methods import METHODS
 from notebooks_lib.metrics.metric import Answers, Truth, own_metric
-from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.decision import decide
 from notebooks_lib.promotion.holdout_power import holdout_power
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.selftest import planted_evidence
 from tests.metrics.models import answers
 from tests.promotion.test_decision import evidence, paired

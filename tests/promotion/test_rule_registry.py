@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from notebooks_lib.promotion import rule_registry
-from notebooks_lib.promotion.decision import EARLY, RULES
 from notebooks_lib.promotion.policy import Policy
+from notebooks_lib.promotion.rule_registry import EARLY, RULES
 from notebooks_lib.settings.sections import ModelPolicy, Promotion
 
 
@@ -25,6 +26,7 @@ def test_every_threshold_of_a_model_is_read_where_it_decides():
 
 
 def test_guardrails_are_shown_before_what_the_holdout_says():
+    importlib.import_module("notebooks_lib.promotion.decision")  # which registers them
     names = [rule.__module__.rpartition(".")[2] for rule in RULES]
     assert names == sorted(names)
     assert [rule for rule in RULES if rule in EARLY] == EARLY

@@ -15,8 +15,9 @@ from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.metrics.leave_one_out_methods import leaver_of
 from notebooks_lib.metrics.metric import gain
 from notebooks_lib.promotion import selftest
-from notebooks_lib.promotion.decision import Policy, decide
+from notebooks_lib.promotion.decision import decide
 from notebooks_lib.promotion.paired_gain import paired_gain
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.selftest import CASES, EQUAL, LIMIT, planted_evidence, population, real_gate, tables
 from notebooks_lib.statistics import blocks, paired_jackknife, simulated_population
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.promotion.decision import Policy, Uses, decide_use
-from notebooks_lib.promotion.evidence import HoldoutFigures, Slice
+from notebooks_lib.promotion.decision import decide_use
+from notebooks_lib.promotion.evidence import HoldoutFigures, Slice, Uses
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.release import decision_record
 from notebooks_lib.release.decision_record import PromotionRecord
 from notebooks_lib.tags import Tag
