@@ -15,9 +15,7 @@ class Tag:
     NOTEBOOK = "nbops.notebook"
     CODE_SHA256 = "nbops.code.sha256"
     LOCK_SHA256 = "nbops.lock.sha256"
-    LOCK_INSTALLED = (
-        "nbops.lock.installed"  # "true", or packages of another version than the lock's, or "not known: ..."
-    )
+    LOCK_INSTALLED = "nbops.lock.installed"  # "true", the packages of another version, or "not known: ..."
     SOURCE_FINGERPRINT = "nbops.fingerprint.source"
     RUN_FINGERPRINT = "nbops.fingerprint.run"
     GIT_DIRTY = "nbops.git.dirty"
@@ -39,17 +37,22 @@ class Tag:
     MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
     OWN_READS = "nbops.own_reads"  # where the notebook read a table by itself, as "cell 3: read_csv"
     DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
-    READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nobody sees it
+    READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nothing shows it
     MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds
     BEFORE_PREFIX = "nbops.before."  # + stage, on a model version: which was champion there before it, or "none"
     WITHDRAWN_PREFIX = "nbops.withdrawn."  # + stage, on a model version that was taken back there: "true", or "" again
-    WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once somebody says so
+    WAITING = "nbops.waiting"  # on a model version: JSON of the stages that it may enter once it is approved
     GOLDEN = "nbops.golden"  # on a model version: artifact of its run that holds its golden predictions, "#", digest
     VERIFY = "nbops.verify"  # on a run of `nbops verify`: "learn" or "verify"; it is neither ranked nor promoted
     LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
     LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
     REASON = "nbops.reason"
     DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
+    DECISION_MODEL = "nbops.decision.model"
+    DECISION_VERSION = "nbops.decision.version"  # what it promotes, or would promote
+    DECISION_PREVIOUS = "nbops.decision.previous"  # the champion before it
+    DECISION_WAITING = "nbops.decision.waiting"  # the stage that needs an approval
+    DECISION_RELEASE = "nbops.decision.release"  # artifact of the run that holds what the stages did afterwards
     PROMOTED = "nbops.promoted"  # on a run of promotion: whether another version is champion because of it
     DECISION_RUN = "nbops.decision.run"  # on a model version: the run of promotion that chose it
     PROFILE_RUN = "nbops.profile.run"  # on a model version: the run of its newest profile
@@ -71,13 +74,13 @@ class Tag:
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
-    SWEEP_SECONDS = "nbops.sweep.seconds"  # that all its sessions took
+    SWEEP_SECONDS = "nbops.sweep.seconds"  # of all its sessions
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
-    STOP_VALUE = "nbops.stop.value"  # and that value
+    STOP_VALUE = "nbops.stop.value"  # the value of that step
 
 
 class Env:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -28,12 +29,55 @@ imported before it is used. The page is made from the docstrings: `make api`.
 """
 
 
+RETURNED = {
+    "Candidates": "promotion.candidate_screening",
+    "Decision": "promotion.decision",
+    "Direction": "metrics.metric",
+    "Evidence": "promotion.evidence",
+    "LeaveOutMethod": "metrics.metric",
+    "Losses": "metrics.metric",
+    "ModelInfo": "models.logged_models",
+    "Release": "release.promotion_pipeline",
+    "ReportTable": "promotion.table_formatting",
+    "Score": "metrics.metric",
+    "Settings": "settings.project",
+    "Store": "tracking.store",
+    "Task": "metrics.metric",
+    "Version": "models.registry",
+}
+"""Types that signatures name and the front door does not offer -> their modules."""
+FOREIGN = {"Any", "DataFrame", "Figure", "Mapping", "None", "Path", "Sequence", "True"}
+
+
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
     for name in sorted(notebooks_lib.__all__, key=str.lower):
         parts += _described(name, getattr(notebooks_lib, name), level=2)
-    return prose.wrapped("\n".join(parts))
+    text = "\n".join(parts)
+    undescribed = sorted(_types_in(text) - FOREIGN - set(re.findall(r"^#+ (?:\w+\.)*(\w+)$", text, re.MULTILINE)))
+    assert undescribed == sorted(RETURNED)
+    lines = [f"- `{name}`: {_in_one_line(name, RETURNED[name])}" for name in undescribed]
+    return prose.wrapped("\n".join((text, "## Types that the signatures name\n", *lines)) + "\n")
+
+
+def _types_in(text: str) -> set[str]:
+    """Return the names of types in the signatures and fields on the page."""
+    signatures = re.findall(r"^```python\n(.*?)^```$|^- `(\w+: [^`]*)`", text.removeprefix(INTRODUCTION), re.M | re.S)
+    return set(re.findall(r"\b[A-Z]\w+", " ".join(map("".join, signatures))))
+
+
+def _in_one_line(name: str, module: str) -> str:
+    """Return the first sentence of the docstring of a class, or of the text below the alias of a type."""
+    tree = ast.parse(Path(notebooks_lib.__file__).parent.joinpath(f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    for node, note in pairwise([*tree.body, ast.Pass()]):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n\n")[0]
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            assert isinstance(note, ast.Expr)
+            assert isinstance(note.value, ast.Constant)
+            return str(note.value.value)
+    raise AssertionError(f"{module} has no {name}")
 
 
 def _described(name: str, value: Any, level: int) -> Iterator[str]:
@@ -43,6 +87,9 @@ def _described(name: str, value: Any, level: int) -> Iterator[str]:
         yield f"```python\n{name.rpartition('.')[2]}{_signature(value)}\n```\n"
     if text := inspect.getdoc(value):
         yield text + "\n"
+    if inspect.isclass(value) and _is_called(value) and (text := vars(value)["__init__"].__doc__):
+        yield inspect.cleandoc(text) + "\n"
+    yield from _constants(value)
     if dataclasses.is_dataclass(value):
         notes = _field_notes(value)  # type: ignore[arg-type]
         for field in dataclasses.fields(value):
@@ -53,8 +100,21 @@ def _described(name: str, value: Any, level: int) -> Iterator[str]:
         function = part.__func__ if isinstance(part, classmethod | staticmethod) else part
         if isinstance(function, property):
             yield f"{'#' * (level + 1)} {name}.{key}\n\n{inspect.getdoc(function) or ''}\n"
+        elif inspect.isclass(function) and key in notebooks_lib.__all__:
+            yield f"{'#' * (level + 1)} {name}.{key}\n\nSee [{key}](#{key.lower()}).\n"
         elif inspect.isroutine(function) or (level == 2 and inspect.isclass(function)):
             yield from _described(f"{name}.{key}", function, level + 1)
+
+
+def _constants(value: Any) -> Iterator[str]:
+    """Yield a line for each text that a class names, with the comment that stands beside it."""
+    members = vars(value) if inspect.isclass(value) else {}
+    names = [key for key, part in members.items() if key.isupper() and isinstance(part, str)]
+    for key in names:
+        note = re.search(rf"^    {key} = [^#\n]*# (.*)$", inspect.getsource(value), re.MULTILINE)
+        yield f'- `{key} = "{getattr(value, key)}"`' + (f": {note[1]}" if note else "")
+    if names:
+        yield ""
 
 
 def _is_called(value: type) -> bool:

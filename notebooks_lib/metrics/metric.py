@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 Direction = Literal["min", "max"]
+"""`"min"` if lower values of a metric are better, `"max"` if higher ones are."""
 Task = Literal["regression", "classification"]
+"""`"regression"` if a model predicts numbers, `"classification"` if it predicts classes."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ class Truth:
 
 
 Score = Callable[[Truth, Answers], float]
+"""A function of the true values and a model's answers that returns the metric."""
 Losses = Callable[[Truth, Answers], "Array"]
+"""A function of the true values and a model's answers that returns one loss for each row."""
 LeaveOutMethod = Callable[[Truth, Answers], "Leaver"]
+"""A function of the true values and a model's answers that returns how the metric changes when rows are left out."""
 
 
 @dataclass(frozen=True)

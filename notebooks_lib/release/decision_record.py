@@ -34,7 +34,6 @@ FOLDER = "promotion"
 FILE = "decision.json"
 LATER = "release.json"
 """What the stages did after the decision was recorded: a workspace lets no file be written twice."""
-_LATER_TAG = "nbops.decision.release"
 CARD = f"{FOLDER}/card.html"
 FORMAT = 1
 """Format of both files; those of an nbops before 0.2 do not name it."""
@@ -164,7 +163,7 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
     released = ReleaseRecord.of(release).as_json()
     if Tag.DECISION in run.data.tags:
         client.log_dict(run_id, {"format": FORMAT, "release": released}, f"{FOLDER}/{LATER}")
-        client.set_tag(run_id, _LATER_TAG, f"{FOLDER}/{LATER}")
+        client.set_tag(run_id, Tag.DECISION_RELEASE, f"{FOLDER}/{LATER}")
     else:
         content = {
             "format": FORMAT,
@@ -175,11 +174,11 @@ def write_decision(store: Store, run_id: str, release: Release, candidates: Cand
         }
         _first(store, run_id, release, candidates, content)
     tags = {
-        "nbops.decision.model": release.model,
-        "nbops.decision.version": release.version.version if release.version else "",
-        "nbops.decision.previous": release.before.version if release.before else "",
+        Tag.DECISION_MODEL: release.model,
+        Tag.DECISION_VERSION: release.version.version if release.version else "",
+        Tag.DECISION_PREVIOUS: release.before.version if release.before else "",
         Tag.REASON: release.reason,
-        "nbops.decision.waiting": release.rollout.waiting,
+        Tag.DECISION_WAITING: release.rollout.waiting,
         Tag.PROMOTED: str(release.promoted).lower(),
         Tag.DECISION: decision.answer,
     }
@@ -234,7 +233,7 @@ def read_decision(store: Store, run_id: str) -> PromotionRecord:
     if Tag.DECISION not in tags:
         raise PromotionError(f"run {run_id} recorded no decision; its notebook must end with gate.record(...)")
     content = _read_file(store, run_id, f"{FOLDER}/{FILE}")
-    later = tags.get(_LATER_TAG)
+    later = tags.get(Tag.DECISION_RELEASE)
     if later:
         content |= _read_file(store, run_id, later)
     with _as_promotion_error(run_id, f"{FOLDER}/{FILE}" + (f" with {later}" if later else "")):
