@@ -45,7 +45,7 @@ def _section(notebook: NotebookReview, images: Sequence[FigureChange], folder: s
     essentials = (
         f"### {code(notebook.path)}",
         *_problems(notebook),
-        prose(report_text.summary(notebook), 2 * MOST_TEXT),
+        _counted(report_text.summary(notebook), elsewhere),
         *_numbers(notebook, elsewhere, figures),
         *_findings(notebook, elsewhere),
     )
@@ -68,10 +68,19 @@ def _section(notebook: NotebookReview, images: Sequence[FigureChange], folder: s
 
 def _brief(notebook: NotebookReview) -> str:
     failed = "failed" if notebook.failed else ""
-    cells = notebook.diff.summary if notebook.diff else notebook.summary
-    numbers = report_text.brief_numbers(notebook.metrics[:MOST_ROWS])
-    parts = filter(None, (failed, cells[:100], report_text.finding_counts(notebook), *numbers))
-    return f"- {code(notebook.path, 120)}: {prose('; '.join(parts), 2 * MOST_TEXT)}"
+    cells = prose(notebook.diff.summary if notebook.diff else notebook.summary, 100)
+    unproven = f"⚠ {report_text.NOT_PROVEN}" if notebook.metrics and notebook.proof.differences else ""
+    numbers = prose(report_text.brief_numbers(notebook.metrics, MOST_ROWS, MOST_TEXT), 2 * MOST_TEXT)
+    parts = filter(None, (failed, cells, report_text.finding_counts(notebook), unproven, numbers))
+    return f"- {code(notebook.path, 120)}: {'; '.join(parts)}"
+
+
+def _counted(text: str, elsewhere: str) -> str:
+    """Return a text of which so much is shown as fits; what is cut is counted."""
+    more = len(text) - 2 * MOST_TEXT
+    return prose(text, 2 * MOST_TEXT) + (
+        f" {report_text.count(more, 'more character')} ({elsewhere})" if more > 0 else ""
+    )
 
 
 def _problems(notebook: NotebookReview) -> Iterator[str]:
@@ -94,7 +103,7 @@ def _numbers(notebook: NotebookReview, elsewhere: str, where_figures: str) -> It
         yield table(shown[0], shown[1:], elsewhere)
     yield bullets(report_text.remarks(notebook.metrics), elsewhere)
     yield prose(notebook.no_metrics_because)
-    proof = prose(report_text.proof(notebook), 2 * MOST_TEXT)
+    proof = _counted(report_text.proof(notebook), elsewhere)
     figures = report_text.figure_counts(notebook.figures)
     warned = f"⚠ {proof}" if proof and not notebook.proof.exact else proof
     yield " · ".join(filter(None, (warned, f"{figures} ({where_figures})" if figures else "")))

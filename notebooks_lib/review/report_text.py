@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from notebooks_lib.notebooks.notebook_diff import CellChange
 from notebooks_lib.notebooks.notebook_rules import RuleViolation
@@ -26,6 +26,7 @@ from notebooks_lib.run_result import Failure
 
 _VERDICTS: tuple[Verdict, ...] = ("worse", "better", "higher", "lower", "no difference found")
 """From what matters most to what matters least."""
+NOT_PROVEN = "not shown to be from this source"
 NAME = re.compile(r"`([^`]+)`")
 """A name in backticks; splitting a text by it gives plain words and names in turn."""
 
@@ -60,7 +61,7 @@ def headline(review: Review) -> list[str]:
         "worse": sum("worse" in names for names in verdicts),
         "better": sum("better" in names for names in verdicts),
         "no difference found": sum(names == {"no difference found"} for names in verdicts),
-        "not shown to be from this source": len(unproven),
+        NOT_PROVEN: len(unproven),
         f"new finding{'s' * (findings != 1)}": findings,
     }
     return [f"{number} {kind}" for kind, number in counts.items() if number]
@@ -135,9 +136,11 @@ def error(failure: Failure) -> str:
 
 def by_verdict(metrics: Iterable[MetricChange]) -> list[MetricChange]:
     """Return the metrics sorted: worse ones first, those without a gain last. Without those of `equal_metrics`."""
-    verdicts = [*_VERDICTS, ""]
-    shown = [metric for metric in metrics if not _equal(metric)]
-    return sorted(shown, key=lambda metric: verdicts.index(metric.gain.verdict if metric.gain else ""))
+    return sorted((metric for metric in metrics if not _equal(metric)), key=_rank)
+
+
+def _rank(metric: MetricChange) -> tuple[int, bool]:
+    return _VERDICTS.index(metric.gain.verdict) if metric.gain else len(_VERDICTS), _equal(metric)
 
 
 def equal_metrics(metrics: Iterable[MetricChange]) -> str:
@@ -179,16 +182,26 @@ def figures(metric: MetricChange) -> tuple[str, str, str, str]:
     return base, head, f"{sizes[0]} ({sizes[1]} … {sizes[2]})", gain.verdict
 
 
-def brief_numbers(metrics: Iterable[MetricChange]) -> list[str]:
-    """Return a line for each verdict, with base and head of its metrics."""
-    by_verdict: dict[str, list[str]] = {}
-    for metric in metrics:
+def brief_numbers(metrics: Iterable[MetricChange], most: int, room: int) -> str:
+    """Return the metrics by verdict, worse ones first, with base and head of the first `most`; others are counted.
+
+    So many of them are counted only that the text has no more than `room` characters.
+    """
+    groups: dict[str, list[str]] = {}
+    for metric in sorted(metrics, key=_rank):
         base, head, *_ = figures(metric)
         verdict = metric.gain.verdict if metric.gain else "no interval"
-        by_verdict.setdefault(verdict, []).append(
-            f"`{metric.name}` {head if metric.base is None else f'{base} → {head}'}"
-        )
-    return [f"{verdict}: {', '.join(texts)}" for verdict, texts in by_verdict.items()]
+        groups.setdefault(verdict, []).append(f"`{metric.name}` {head if metric.base is None else f'{base} → {head}'}")
+    texts = (_first_numbers(groups, shown) for shown in range(most, 0, -1))
+    return next((text for text in texts if len(text) <= room), _first_numbers(groups, 0))
+
+
+def _first_numbers(groups: Mapping[str, Sequence[str]], most: int) -> str:
+    parts = []
+    for verdict, texts in groups.items():
+        parts.append(f"{verdict}: {listed(texts, most) if most else count(len(texts), 'metric')}")
+        most = max(0, most - len(texts))
+    return "; ".join(parts)
 
 
 def logged(metrics: Iterable[MetricChange]) -> list[str]:
@@ -215,7 +228,7 @@ def proof(notebook: NotebookReview) -> str:
         parts = [f"{name} `{digest[:8]}`" for name, digest in names.items() if digest]
         return f"from exactly this source ({', '.join([*parts, 'clean'])}){parameters}"
     differences = "; ".join(origin.differences)
-    return f"not shown to be from this source: {differences}{parameters}" if differences else ""
+    return f"{NOT_PROVEN}: {differences}{parameters}" if differences else ""
 
 
 def figure_counts(changes: Sequence[FigureChange]) -> str:

@@ -15,7 +15,14 @@ from notebooks_lib.notebooks.notebook_diff import compare_notebooks
 from notebooks_lib.review.figure_files import file_name, write_figures
 from notebooks_lib.review.markdown_report import LIMIT, MARKER, MOST_FIGURES, to_markdown
 from notebooks_lib.review.markdown_text import code, prose
-from notebooks_lib.review.notebook_review import Gain, MetricChange, NotebookReview, RunProblem
+from notebooks_lib.review.notebook_review import (
+    Gain,
+    MetricChange,
+    NotebookReview,
+    ParameterChange,
+    RunProblem,
+    SourceProof,
+)
 from notebooks_lib.review.review_page import to_page
 from tests.notebooks import building
 from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, PIXEL, RIDGE, hostile_review, many, read, review
@@ -291,6 +298,29 @@ def test_a_thousand_metrics_do_not_hide_the_first() -> None:
     metrics = tuple(MetricChange(f"metric_{place}", 1.0, 2.0) for place in range(1_000))
     text = to_markdown(review(replace(RIDGE, metrics=metrics)))
     assert "975 more (in the page)" in text
+
+
+def test_one_line_of_a_notebook_keeps_what_is_worse_and_the_warning() -> None:
+    """Names in the order of the alphabet put the worst last."""
+    same = [MetricChange(f"a_{place:02}", 1.0, 2.0, no_gain_because="own") for place in range(40)]
+    equal = MetricChange("a_equal", 3.0, 3.0)
+    better = MetricChange("y", 1.0, 2.0, Gain(1.0, 0.5, 1.5, "better", "79 validation rows"))
+    worse = MetricChange("z", 2.0, 1.0, Gain(-1.0, -1.5, -0.5, "worse", "79 validation rows"))
+    proof = SourceProof("77aa01c2", differences=("the tree was not clean",))
+    notebook = replace(RIDGE, metrics=(equal, *same, better, worse), proof=proof)
+    text = to_markdown(review(*(replace(notebook, path=f"{place}.ipynb") for place in range(80))))
+    (last,) = (line for line in text.splitlines() if line.startswith("- `79.ipynb`: "))
+    assert "; ⚠ not shown to be from this source; worse: `z` 2.000 → 1.000; better: `y` 1.000 → 2.000; " in last
+    shown = len(re.findall(r"`a_\d\d`", last))
+    assert 5 < shown < 25
+    assert last.endswith(f" and {41 - shown} more")
+
+
+def test_what_is_cut_of_a_summary_and_of_a_proof_is_counted() -> None:
+    parameters = tuple(ParameterChange("added", f"name_{place}", "", "1") for place in range(99))
+    proof = SourceProof("77aa01c2", differences=("d" * 1_000,))
+    text = to_markdown(review(replace(RIDGE, parameters=parameters, proof=proof)))
+    assert len(re.findall(r"…`? \d+ more characters \(in the page\)", text)) == 2
 
 
 def test_figures_are_shown_where_their_files_were_written(tmp_path: Path) -> None:
