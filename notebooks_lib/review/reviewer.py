@@ -231,14 +231,19 @@ class Reviewer:
     def _runs(
         self, request: RunRequest, name: SideName, source: NotebookSource, values: Sequence[Mapping[str, object]]
     ) -> SideRuns:
-        """Return the runs of one side; with `--run`, without those whose data files or packages a new one mends."""
+        """Return the runs of one side; with `--run`, without those whose doubts a new run mends."""
         commit = self._base_commit if name == "base" else self.repository.commit("HEAD")
 
         def has_lock() -> bool:
             return base_environment.has_lock_installed(source, request.settings.layout)
 
+        def is_clean() -> bool:
+            state = provenance.git_state(source.root)
+            return state is not None and not state.dirty
+
         def is_outdated(run: RunInfo) -> bool:
-            return source_proof.is_outdated(run, self._other_files.of(source), commit, has_lock)
+            files = self._other_files.of(source)
+            return source_proof.is_outdated(run, files, commit, has_lock=has_lock, is_clean=is_clean)
 
         return base_and_head_runs.find_runs_of(request, name, source, values, is_outdated)
 

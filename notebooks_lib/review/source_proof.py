@@ -60,13 +60,23 @@ def prove_base(
     return tuple(f"the base's run: {line}" for line in differences)
 
 
-def is_outdated(run: RunInfo, other_files: OtherFiles, commit: str, has_lock: Callable[[], bool]) -> bool:
-    """Return whether a new run would have other data files than `run`, or the packages of the lock that it lacked.
+def is_outdated(
+    run: RunInfo,
+    other_files: OtherFiles,
+    commit: str,
+    *,
+    has_lock: Callable[[], bool],
+    is_clean: Callable[[], bool],
+) -> bool:
+    """Return whether a new run would have other data files than `run`, or mend what is held against it.
 
-    `commit` is the one under review; `has_lock` says whether a new run has the packages of its lock.
+    `commit` is the one under review. `has_lock` says whether a new run has the packages of its lock, and `is_clean`
+    whether it begins at a commit without changes.
     """
-    other_packages = run.tags.get(Tag.LOCK_INSTALLED, "true") != "true"
-    return (other_packages and has_lock()) or any(_changed_data(run, other_files, commit))
+    other_packages = Tag.LOCK_SHA256 in run.tags and run.tags.get(Tag.LOCK_INSTALLED) != "true"
+    in_no_commit = not run.tags.get(COMMIT) or run.tags.get(Tag.GIT_DIRTY) != "false"
+    mended = (other_packages and has_lock()) or (in_no_commit and is_clean())
+    return mended or any(_changed_data(run, other_files, commit))
 
 
 def _listed(paths: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,28 @@ def test_the_bases_run_is_held_to_the_base(files: OtherFiles) -> None:
     )
     assert prove_base([run(**{COMMIT: base})], ["f"], files, base) == ()
     assert prove_base([], [], files, base) == ()
-    assert is_outdated(old, files, base, lambda: False)
-    assert is_outdated(other, files, base, lambda: True)
-    assert not is_outdated(other, files, base, lambda: False)
-    assert not is_outdated(run(**{COMMIT: base}), files, base, lambda: True)
+    assert is_outdated(old, files, base, has_lock=lambda: False, is_clean=lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("tags", "mended_by"),
+    [
+        ({}, None),
+        ({Tag.LOCK_INSTALLED: "numpy 2.4.6, locked 2.0.0"}, "lock"),
+        ({Tag.LOCK_INSTALLED: None}, "lock"),
+        ({Tag.LOCK_INSTALLED: None, Tag.LOCK_SHA256: None}, None),
+        ({Tag.GIT_DIRTY: "true"}, "clean tree"),
+        ({Tag.GIT_DIRTY: None, COMMIT: None}, "clean tree"),
+    ],
+)
+def test_a_run_is_made_anew_where_a_new_one_mends_what_is_held_against_it(
+    files: OtherFiles, tags: dict[str, str | None], mended_by: str | None
+) -> None:
+    found = run()
+    old = RunInfo(**vars(found) | {"tags": {name: tag for name, tag in (found.tags | tags).items() if tag}})
+    for able in ({}, {"lock"}, {"clean tree"}, {"lock", "clean tree"}):
+        has_lock, is_clean = partial(able.__contains__, "lock"), partial(able.__contains__, "clean tree")
+        assert is_outdated(old, files, "HEAD", has_lock=has_lock, is_clean=is_clean) == (mended_by in able)
 
 
 def test_a_run_that_did_not_record_its_packages_proves_nothing(files: OtherFiles) -> None:
