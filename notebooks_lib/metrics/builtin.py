@@ -137,7 +137,7 @@ def _table() -> dict[str, Metric]:
         Metric("rmse", "min", "regression", _of_sklearn("root_mean_squared_error"), squared_errors),
         Metric("mse", "min", "regression", _of_sklearn("mean_squared_error"), squared_errors),
         Metric("mae", "min", "regression", _of_sklearn("mean_absolute_error"), absolute_errors),
-        Metric("median_ae", "min", "regression", _of_sklearn("median_absolute_error")),
+        Metric("median_ae", "min", "regression", _of_sklearn("median_absolute_error"), fewest_rows=100),
         Metric("mape", "min", "regression", _of_sklearn("mean_absolute_percentage_error")),
         Metric("r2", "max", "regression", _of_sklearn("r2_score")),
     ]
@@ -149,8 +149,8 @@ def _table() -> dict[str, Metric]:
         Metric("precision", "max", "classification", _by_class("precision_score"), note=LAST),
         Metric("recall", "max", "classification", _by_class("recall_score"), note=LAST),
         Metric("mcc", "max", "classification", _of_sklearn("matthews_corrcoef")),
-        Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True),
-        Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True),
+        Metric("auc", "max", "classification", _roc_auc, needs_probabilities=True, fewest_groups=60.0),
+        Metric("roc_auc", "max", "classification", _roc_auc, needs_probabilities=True, fewest_groups=60.0),
         Metric(
             "log_loss",
             "min",

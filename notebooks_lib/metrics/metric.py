@@ -83,6 +83,10 @@ class Metric:
     """Of two classes the one for f1, precision, recall and auc; empty for the last by name."""
     code: str = ""
     """Digest of a user's function: with other code it is another metric."""
+    fewest_rows: int = 0
+    """With fewer holdout rows a promotion stays undecided, because the interval would be too narrow."""
+    fewest_groups: float = 0.0
+    """With fewer groups, counted as groups of equal size, it does so as well."""
 
     def gain(self, challenger: float, champion: float) -> float:
         """Return by how much the challenger is better; positive is better whatever the direction."""

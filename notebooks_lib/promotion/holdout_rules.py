@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from notebooks_lib.metrics.builtin import METRICS
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.gain_rules import units_of
 from notebooks_lib.promotion.policy import Policy
@@ -29,9 +30,12 @@ def holdout_uses(evidence: Evidence, policy: Policy) -> RuleResult:
 
 @rule
 def holdout_rows(evidence: Evidence, policy: Policy) -> RuleResult:
-    """Require a minimum number of holdout rows."""
-    rows = evidence.challenger.rows
-    return _floor("holdout_rows", rows, policy.min_rows, f"{rows} holdout rows, at least {policy.min_rows} wanted")
+    """Require a minimum number of holdout rows; some metrics need more than others."""
+    metric = METRICS.get(evidence.metric)
+    rows, own = evidence.challenger.rows, metric.fewest_rows if metric else 0
+    least = max(policy.min_rows, own)
+    wanted = f"at least {least} wanted{f' for {evidence.metric}' if own > policy.min_rows else ''}"
+    return _floor("holdout_rows", rows, least, f"{rows} holdout rows, {wanted}")
 
 
 @rule
@@ -61,9 +65,12 @@ def groups_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
     """Require enough groups, because rows of one group are not independent. Groups of unequal size count as fewer."""
     if evidence.paired is None or evidence.paired.by != "groups":
         return None
-    groups, least = round(evidence.paired.effective, 1), policy.min_groups
+    metric = METRICS.get(evidence.metric)
+    groups, own = round(evidence.paired.effective, 1), metric.fewest_groups if metric else 0.0
+    least = max(policy.min_groups, own)
     reason = (
         f"{evidence.paired.blocks} groups in the holdout that say as much as {groups:g} equal ones, {least:g} wanted"
+        f"{f' for {evidence.metric}' if own > policy.min_groups else ''}"
     )
     return _floor("groups", groups, least, reason)
 

@@ -362,3 +362,25 @@ def test_when_none_of_several_is_promoted_the_best_by_validation_is_shown():
 
 def test_a_single_challenger_is_decided_at_the_whole_level_of_the_use():
     assert decide_use(evidence(), Policy()) == decide(evidence(), Policy())
+
+
+@pytest.mark.parametrize(
+    ("metric", "change", "reason"),
+    [
+        ("median_ae", {"rows": 99}, "99 holdout rows, at least 100 wanted for median_ae"),
+        (
+            "roc_auc",
+            {"by": "groups", "effective": 59.9, "blocks": 80},
+            "80 groups in the holdout that say as much as 59.9 equal ones, 60 wanted for roc_auc",
+        ),
+    ],
+)
+def test_metrics_whose_interval_is_too_narrow_on_few_rows_or_groups_want_more_of_them(metric, change, reason):
+    known = evidence(paired=replace(paired(), **change))
+    if "rows" in change:
+        sides = {side: replace(getattr(known, side), **change) for side in ("challenger", "champion")}
+        known = replace(known, **sides)
+    decision = decide(replace(known, metric=metric), Policy())
+    assert decision.answer == "undecided"
+    assert reason in decision.summary
+    assert decide(known, Policy()).answer == "promote", "any other metric"
