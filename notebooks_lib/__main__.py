@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. An unexpected error shows its traceback."""
     if sys.stdout is None:  # as after `nbops … >&-`
-        click.echo("nbops: the standard output is closed; send it to /dev/null if nobody is to read it", err=True)
+        click.echo("nbops: the standard output is closed; send it to /dev/null if it is not needed", err=True)
         return 2
     if sys.stdin is None:  # as after `nbops … <&-`
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - until the end
@@ -72,7 +72,7 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _drop_output() -> None:
-    """Discard output that nobody reads, or Python complains about it again at its end."""
+    """Discard output that has no reader, or Python complains about it again at its end."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -23,7 +23,7 @@ class DatasetTag:
     """
 
     ref: str
-    """"name@version"; any other text where somebody else wrote the tag."""
+    """"name@version"; any other text if another tool wrote the tag."""
     fingerprint: str
     """Empty where the tag has none."""
 

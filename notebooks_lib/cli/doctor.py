@@ -58,7 +58,7 @@ def command(as_json: bool) -> int:
             click.echo(f"       -> {finding.advice}")
     for change in stage_lock_and_journals.unfinished_changes(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
-        click.echo("       -> if nobody is at it: the next nbops promote --live or nbops rollback mends it")
+        click.echo("       -> unless it is still running: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)
 

@@ -17,7 +17,7 @@ COMMANDS = {
     "compare": "Rank the runs of an experiment by a metric.",
     "promote": "Compare the best run with the champion, and deploy the winner.",
     "rollback": "Go back to the version that was champion before.",
-    "history": "What moved when, who moved it and why.",
+    "history": "Show each change of a model's champion and traffic: when, by whom and why.",
     "gate": "Let the gate of promotion test itself.",
     "endpoint": "Start, stop and call the endpoint that serves a model.",
     "profile": "Measure a model under CPU and memory limits, and recommend a size.",

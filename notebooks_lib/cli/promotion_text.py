@@ -30,7 +30,7 @@ def print_decision(
     """Print a decision with its rules, what its release did or would do, and how to continue or undo it."""
     from notebooks_lib.promotion.table_formatting import shown
 
-    first = safe_text.printable(headline(decision, release))  # anybody may have named the run that it names
+    first = safe_text.printable(headline(decision, release))  # it holds the name of a run, which is any text
     click.echo(click.style(first, fg=_COLOURS[decision.answer], bold=True))
     click.echo(f"  {safe_text.printable(decision.summary)}\n")
     rows = [

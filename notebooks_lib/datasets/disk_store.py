@@ -37,7 +37,7 @@ _STALE_SECONDS = 24 * 3600.0
 
 
 class DiskStore:
-    """A `DatasetStore` in a folder. Anybody who may write there can add versions; git or a backup keeps them."""
+    """A `DatasetStore` in a folder. Every user with write access can add versions; git or a backup keeps them."""
 
     def __init__(self, folder: Path, label: str = "") -> None:
         self._folder = folder

@@ -6,7 +6,7 @@ digest; and by value, in versions on this machine that have other columns. See d
 
     rows      listed once for each holdout
     use       one write before a row is read: a process that dies after it has spent the use
-    answer    stored on the use before anybody sees it; the same question finds it there and spends nothing
+    answer    stored on the use before it is shown; the same question finds it there and spends nothing
 
 A model can never be judged by rows that it was trained on. So a fresh holdout can only come from rows that arrived
 later and whose digests place them in the holdout. Rows that decided before are retired: from that version on they are
@@ -81,7 +81,7 @@ class Use:
         return loader.open_holdout(question.data.ref, question.store.settings, reader=question.reader)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Store the answer to the question, before it is shown to anybody. Call `open` first."""
+        """Store the answer to the question, before it is shown. Call `open` first."""
         assert self._question is not None
         assert self._run_id
         self._question.ledger.add_answer(self._run_id, HoldoutAnswer(self.number, utc_now(), content))

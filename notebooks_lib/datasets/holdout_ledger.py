@@ -1,7 +1,7 @@
 """The ledger of holdouts in the tracking store: lists of rows, their uses, the answers. It opens no holdout.
 
-It is an experiment of its own, so that everybody who shares the store shares the count. One run lists the rows of a
-holdout as digests, without values; one run is one use. Without its last tag nobody reads a list or an answer.
+It is an experiment of its own, so that all users of a store share the count. One run lists the rows of a
+holdout as digests, without values; one run is one use. A list or an answer without its last tag is ignored.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class HoldoutLedger:
             else:
                 raise TrackingError(
                     f"experiment {EXPERIMENT!r} counts uses of rows that it does not list any more (digest "
-                    f"{sha256[:12]}): restore its run; without it nobody can count how often these rows have decided"
+                    f"{sha256[:12]}): restore its run; without it the uses of these rows cannot be counted"
                 )
         return decided
 

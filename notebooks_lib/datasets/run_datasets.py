@@ -69,7 +69,7 @@ def log_input(store: Store, run_id: str, dataset: Dataset) -> None:
 
     try:
         store.client.log_inputs(run_id, [DatasetInput(mlflow_dataset(dataset)._to_mlflow_entity())])
-    except Exception as error:  # noqa: BLE001 - nobody has shown that an Azure ML workspace keeps inputs
+    except Exception as error:  # noqa: BLE001 - an Azure ML workspace may not keep inputs
         _log.warning("%s is not shown among the run's inputs: %s", dataset.ref, error)
 
 

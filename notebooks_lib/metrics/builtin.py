@@ -47,7 +47,7 @@ def find(name: str, *, positive: str = "") -> Metric:
 
 
 def with_class_named(metric: Metric, classes: Sequence[object]) -> Metric:
-    """Return the metric with a note that names the class it is about, if nobody chose one."""
+    """Return the metric with a note that names the class it is about, unless a class was chosen."""
     if metric.note != LAST:
         return metric
     if len(classes) != 2:

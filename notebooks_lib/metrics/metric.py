@@ -179,7 +179,7 @@ def import_metric(text: str) -> Metric:
     module, function, direction, *rest = text.split(":")
     try:
         imported = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a module can run anybody's code
+    except Exception as error:  # a module can run any code
         raise UsageError(f"metric {text!r}: it cannot be imported: {reason(error)}") from error
     if not callable(imported):
         raise UsageError(f"metric {text!r}: {function} is no function")

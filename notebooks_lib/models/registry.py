@@ -1,6 +1,6 @@
 """Versions of registered models, on any registry: one for each run, announced once it loads and predicts.
 
-Nobody sees a version until it carries Tag.READY, which is written once it has loaded and predicted its example.
+A version stays hidden until it carries Tag.READY, which is written once it has loaded and predicted its example.
 """
 
 from __future__ import annotations

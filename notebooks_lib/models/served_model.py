@@ -190,7 +190,7 @@ class ServedModel:
             if not self._answers_example():
                 raise PredictionError(f"the model raised {_named(error)}") from error
             raise InputError(f"the model refused these rows{_missing(data)}: {reason(error)}") from error
-        except (Exception, SystemExit) as error:  # a model can run anybody's code
+        except (Exception, SystemExit) as error:  # a model can run any code
             raise PredictionError(f"the model raised {_named(error)}") from error
         return _as_json(answer)
 
@@ -202,7 +202,7 @@ class ServedModel:
             try:
                 if self.answer_quickly(candidate) is None:
                     self._answer(candidate)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below; a model is anybody's code
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below; a model is foreign code
                 fault = error
             else:
                 self.example = candidate

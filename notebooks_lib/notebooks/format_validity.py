@@ -33,7 +33,7 @@ def find_problem(raw: Mapping[str, Any]) -> str:
 
 
 def _is_valid(raw: Mapping[str, Any]) -> bool:
-    """Return whether a notebook is as the newest format that nbformat knows has it; True for a newer one."""
+    """Return whether a notebook follows the newest format that nbformat knows; True for a newer one."""
     import fastjsonschema
 
     if raw["nbformat_minor"] > MINOR:

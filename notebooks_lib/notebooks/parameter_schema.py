@@ -79,20 +79,20 @@ class Schema:
         return {parameter.name: str(parameter.default) for parameter in secrets}
 
     def check(
-        self, given: Mapping[str, object], *, notebook: str = "", environ: Mapping[str, str] | None = None
+        self, overrides: Mapping[str, object], *, notebook: str = "", environ: Mapping[str, str] | None = None
     ) -> dict[str, object]:
-        """Return the values `given`, each converted to its parameter's type. Raises ParameterError with all problems.
+        """Return the `overrides`, each converted to its parameter's type. Raises ParameterError with all problems.
 
         If `environ` is given, it must hold the secrets. `notebook` is the name in the message.
         """
-        values, problems = self.examine(given)
+        values, problems = self.examine(overrides)
         problems += missing_secrets(self, environ) if environ is not None else []
         if problems:
             raise errors.ParameterError(notebook or self.notebook or "notebook", problems)
         return values
 
     def examine(
-        self, given: Mapping[str, object], *, refused: Collection[str] = ()
+        self, overrides: Mapping[str, object], *, refused: Collection[str] = ()
     ) -> tuple[dict[str, object], list[str]]:
         """Return the values that are valid, and a line for each problem.
 
@@ -100,10 +100,10 @@ class Schema:
         """
         values: dict[str, object] = {}
         problems: list[str] = []
-        if self.problem and given:
-            return {}, [f"{', '.join(map(str, given))}: {self.problem}"]
+        if self.problem and overrides:
+            return {}, [f"{', '.join(map(str, overrides))}: {self.problem}"]
         names = [parameter.name for parameter in self.parameters]
-        for name, value in given.items():
+        for name, value in overrides.items():
             parameter = self.find(name)
             if parameter is None:
                 problems.append(errors.unknown("parameter", str(name), names))
@@ -118,7 +118,7 @@ class Schema:
                 except parameter_types.Mismatch as mismatch:
                     problems.append(f"{name}{mismatch.path}: {mismatch}")
         for parameter in self.parameters:
-            if parameter.required and parameter.name not in (*given, *refused):
+            if parameter.required and parameter.name not in (*overrides, *refused):
                 problems.append(
                     f"{parameter.name}: found no value, allowed {parameter.kind.allowed}; it has no default"
                 )
@@ -175,8 +175,8 @@ def read_injected(notebook: Notebook) -> dict[str, object]:
     return injected
 
 
-def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
-    """Return a message for each parameter in `given` that a later cell always overwrites, so that its value is lost.
+def find_reassigned(notebook: Notebook, overridden: Collection[str]) -> list[str]:
+    """Return a message for each of the `overridden` parameters that a later cell always overwrites.
 
     Allowed are values computed from the old one (`path = Path(path)`), and assignments in branches, loops or functions.
     """
@@ -188,7 +188,7 @@ def find_reassigned(notebook: Notebook, given: Collection[str]) -> list[str]:
         if cell.index > start and INJECTED_TAG not in cell.tags
         for statement in cell_code.unconditional_statements(cell.code)
         for name in cell_code.replaced_names(statement)
-        if name in given
+        if name in overridden
     ]
 
 

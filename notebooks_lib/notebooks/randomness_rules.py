@@ -1,4 +1,4 @@
-"""The rule about randomness that nobody can repeat: NumPy, the standard library, scikit-learn, pandas."""
+"""The rule about randomness that cannot be repeated: NumPy, the standard library, scikit-learn, pandas."""
 
 from __future__ import annotations
 

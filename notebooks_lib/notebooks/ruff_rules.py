@@ -107,7 +107,7 @@ for name in [1]:
     RuffRule(
         "F403",
         "`from module import *`",
-        "Nobody can tell where a name comes from, and undefined names stay unseen.",
+        "A reader cannot tell where a name comes from, and undefined names stay unseen.",
         "Import the names that are used.",
         bad="from math import *",
         good="""\

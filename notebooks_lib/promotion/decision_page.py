@@ -1,6 +1,6 @@
 """Write the decision as one self-contained HTML page, for a reviewer who has seen nothing else. Pure.
 
-`decision_page.html` is its template, for Jinja2 with every value escaped: names and notes on the page are anybody's.
+`decision_page.html` is its template, for Jinja2 with every value escaped: names and notes on it may be any text.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from notebooks_lib.promotion.table_formatting import distinct_percents, percent,
 from notebooks_lib.statistics.paired_jackknife import PairedGain
 
 KEEP = 0.05
-"""Level of the upper bound. Keeping the champion harms nobody, so it needs no correction for many uses."""
+"""Level of the upper bound. Keeping the champion does no harm, so it needs no correction for many uses."""
 
 
 @rule

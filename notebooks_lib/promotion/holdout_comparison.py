@@ -145,7 +145,7 @@ class HoldoutEvaluation:
                 evidence,
                 paired=paired_gain(metric, truth, challenger_answers, champion_answers, groups=groups, times=times),
             )
-        except Exception as error:  # noqa: BLE001 - a metric may be anybody's code
+        except Exception as error:  # noqa: BLE001 - a metric may be foreign code
             return replace(evidence, unpaired=f"no error of the gain can be computed: {reason(error)}")
 
 

@@ -216,7 +216,7 @@ def _predicted(model: Any, rows: Any, task: Task, name: str) -> Array:
         answers = model.predict(_served(model, rows))
         kind = float if task == "regression" else None
         values = np.asarray(answers.to_numpy() if hasattr(answers, "to_numpy") else answers, dtype=kind)
-    except Exception as error:  # a model is anybody's code
+    except Exception as error:  # a model is foreign code
         raise ModelError(f"it does not predict the {name} rows: {_error_text(error)}") from error
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 

@@ -25,7 +25,7 @@ from notebooks_lib.review.notebook_review import HelperChange
 from notebooks_lib.tracking import provenance
 
 COPIES = {".nbops", ".ipynb_checkpoints"}
-"""Folders of notebooks that nobody wrote."""
+"""Folders of copies, which tools write."""
 
 
 @dataclass(frozen=True)

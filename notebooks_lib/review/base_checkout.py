@@ -23,7 +23,7 @@ PREFIX = "nbops-review-"
 _OWNER = "owner"
 _TREE = "base"
 _NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
-"""A hook of the repository must not run because somebody reviews it."""
+"""A review must not run the hooks of the repository."""
 
 
 _NO_LFS = ("-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false")

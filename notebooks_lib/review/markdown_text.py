@@ -72,13 +72,13 @@ def folded(title: str, block: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], elsewhere: str) -> str:
-    """Return a table of cells that are Markdown; `elsewhere` says where the rows are that are too many."""
+    """Return a table of cells that are Markdown; `elsewhere` says where to find the rows beyond MOST_ROWS."""
     shown = [header, ["---"] * len(header), *rows[:MOST_ROWS]]
     return "\n".join(["| " + " | ".join(map(_in_table, row)) + " |" for row in shown] + _more(len(rows), elsewhere))
 
 
 def bullets(texts: Iterable[str], elsewhere: str) -> str:
-    """Return a list of texts; `elsewhere` says where those are that are too many."""
+    """Return a list of texts; `elsewhere` says where to find those beyond MOST_ROWS."""
     every = list(texts)
     return "\n".join([f"- {prose(text)}" for text in every[:MOST_ROWS]] + _more(len(every), elsewhere))
 

@@ -194,7 +194,7 @@ def _first_lines(lines: Sequence[str], most: int) -> list[int]:
 
 
 def _with_gaps(lines: Sequence[str], shown: Sequence[int]) -> list[str]:
-    """Return the lines that are shown; where some between them are not, a line says how many."""
+    """Return the shown lines. Each gap between them becomes a line with the number of lines left out."""
     texts = []
     for before, place in zip([*shown[:1], *shown], shown, strict=False):
         if place - before > 1:

@@ -32,8 +32,8 @@ _PLACES = {"production", "settings.toml", "config.json", ".azureml", "aml_config
 def connect_unless_chosen_by_branch(project: Settings, *, loads_models: bool = False) -> Store:
     """Connect the store for a command that only reads. Raises UsageError if the branch under it chose a remote store.
 
-    Such a command is what a reviewer runs on a branch of somebody else: it must not send a token where that branch
-    wants it. With `loads_models`, a store on this machine must not be the branch's choice either.
+    A reviewer runs such a command on the branch of another author: it must not send a token where that branch wants
+    it. With `loads_models`, a store on this machine must not be the branch's choice either.
     """
     on_this_machine = not project.tracking.uri or any(_places(project))
     if (loads_models or not on_this_machine) and (why := _distrust_of_branch(project)):

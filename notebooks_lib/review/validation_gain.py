@@ -274,7 +274,7 @@ def _gain(comparison: _Comparison, paired: PairedGain, level: float) -> Gain:
 
 
 def _dependent_rows(data: Dataset) -> tuple[Array | None, Array | None]:
-    """Return what says which rows are not independent: the group of each, or its time."""
+    """Return each row's group, or else its time: rows of one group, or close in time, are not independent."""
     import pandas as pd
 
     frame = data.validation.frame

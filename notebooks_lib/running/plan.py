@@ -39,8 +39,8 @@ class Plan:
 
     notebook: Notebook
     settings: Settings
-    given: Mapping[str, object]
-    """The given parameter values, which are injected."""
+    overrides: Mapping[str, object]
+    """The parameter values that replace the notebook's own; they are injected."""
     secrets: Mapping[str, str] = field(repr=False)
     """Parameter name -> environment variable that holds its value."""
     start: RunStart | None
@@ -117,20 +117,20 @@ class NotebookPlanner:
         Raises UsageError when the notebook cannot be run with these values.
         """
         notebook, root = self.notebook, self.settings.root
-        given = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
-        if reassigned := parameter_schema.find_reassigned(notebook, given):
+        overrides = self.schema.check(values or {}, notebook=notebook.path.name, environ=os.environ)
+        if reassigned := parameter_schema.find_reassigned(notebook, overrides):
             raise errors.ParameterError(notebook.path.name, reassigned)
         if not self.tracked:
-            return Plan(notebook, self.settings, given, self.schema.secrets, None, self._cold_because)
-        # Values that an earlier run has injected count, until given values replace its cell.
-        all_values = {**self.schema.defaults, **({} if given else parameter_schema.read_injected(notebook)), **given}
+            return Plan(notebook, self.settings, overrides, self.schema.secrets, None, self._cold_because)
+        # Values that an earlier run has injected count, until overrides replace its cell.
+        all_values = self.schema.defaults | (overrides or parameter_schema.read_injected(notebook))
         start = dataclasses.replace(
-            self.common(all_values, name=name or run_name(notebook, given), tags=tags),
+            self.common(all_values, name=name or run_name(notebook, overrides), tags=tags),
             source_fingerprint=source_fingerprint.source_fingerprint(
                 notebook, all_values, self._lock, root, self._modules.digests()
             ),
         )
-        return Plan(notebook, self.settings, given, self.schema.secrets, start, self._cold_because)
+        return Plan(notebook, self.settings, overrides, self.schema.secrets, start, self._cold_because)
 
     def common(self, parameters: Mapping[str, object], *, name: str, tags: Mapping[str, str] | None = None) -> RunStart:
         """Return the description of a run with these parameters, name and tags.
@@ -206,9 +206,9 @@ def artifact_stem(notebook: Notebook) -> str:
     return "".join(character if character.isprintable() else "_" for character in notebook.path.stem)
 
 
-def run_name(notebook: Notebook, given: Mapping[str, object]) -> str:
-    """Return the name of a run: the notebook's name and the given parameters."""
-    shown = ",".join(f"{key}={value}" for key, value in given.items())
+def run_name(notebook: Notebook, overrides: Mapping[str, object]) -> str:
+    """Return the name of a run: the notebook's name and the overridden parameters."""
+    shown = ",".join(f"{key}={value}" for key, value in overrides.items())
     return " ".join(f"{notebook.path.stem} {shown}".split())[:100]
 
 

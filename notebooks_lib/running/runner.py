@@ -65,7 +65,7 @@ def run_notebook(
     started = time.monotonic()
     kernel_name = find_kernel(plan.notebook, kernel)
     stores.make_state(plan.settings.layout)
-    prepared = prepare(plan.notebook, plan.given, plan.secrets)
+    prepared = prepare(plan.notebook, plan.overrides, plan.secrets)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
     with interruption.catch_signals() as interrupted:  # up to the last write: no Ctrl-C leaves the run half written
         owned = None
@@ -93,7 +93,7 @@ def run_notebook(
         status: RunStatus = "KILLED"
         failure: Failure | None = Failure("error", "RunnerError", "the runner itself failed; please report it")
         try:
-            execute(prepared.notebook, plan.given, execution, kernel_name)
+            execute(prepared.notebook, plan.overrides, execution, kernel_name)
             status, failure = decide_outcome(execution)
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
@@ -169,7 +169,7 @@ def decide_outcome(execution: Execution) -> tuple[RunStatus, Failure | None]:
                 return "FINISHED", None
             return "FAILED", Failure("exit", name, code, cell, line)
         if name == "StdinNotImplementedError":
-            message = "nobody can answer input() while a notebook is run: make the answer a parameter"
+            message = "input() gets no answer while a notebook is run: make the answer a parameter"
         return "FAILED", Failure("error", name, message, cell, line)
     return "FINISHED", None
 

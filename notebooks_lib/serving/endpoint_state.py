@@ -4,7 +4,7 @@ state.json      EndpointState: what is meant to be: slots, traffic, mirror, host
 server.json     ServerRecord: what the server process wrote of itself before it served
 serving.json    FollowReport: how far the running server has followed the state
 
-A reader is strict with state.json, which nobody can make up again; the other two are rewritten by each server.
+A reader is strict with state.json, which cannot be made again; the other two are rewritten by each server.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def stop_server(server: ServerProcess) -> None:
         return
     except psutil.AccessDenied as error:
         raise EndpointError(
-            f"process {server.process.pid} belongs to somebody else; ask its owner to stop the endpoint"
+            f"process {server.process.pid} belongs to another user; ask its owner to stop the endpoint"
         ) from error
 
 

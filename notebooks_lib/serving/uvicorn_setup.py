@@ -63,7 +63,7 @@ def uvicorn_config(app: App) -> uvicorn.Config:
         app,
         http=connection_limits.bounded(bounds),
         backlog=connection_limits.backlog(bounds.connections),
-        proxy_headers=False,  # anybody can send them
+        proxy_headers=False,  # any client can send them
         log_config=None,
         access_log=False,  # ours says more
         server_header=False,

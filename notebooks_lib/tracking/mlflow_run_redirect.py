@@ -37,7 +37,7 @@ def install(tags: dict[str, str]) -> None:
     create = TrackingServiceClient.create_run
 
     def create_run(client: Any, *arguments: Any, **named: Any) -> Any:
-        # MLflow asks no context provider for a run made by a client; without the tags nobody would end it.
+        # MLflow asks no context provider for a run made by a client; without the tags it would never be ended.
         run = create(client, *arguments, **named)
         if client.tracking_uri == os.environ.get(Env.OWNER_STORE):
             for key, value in tags.items():

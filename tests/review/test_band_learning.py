@@ -53,7 +53,7 @@ class Runner:
         if number == self._failing:
             failure = Failure("interrupt", "Interrupted", "the runner was asked to stop")
             return RunResult(None, "KILLED", plan.notebook.path, failure=failure)
-        metrics = self._metrics(int(str(plan.given.get("seed", -1))), number)
+        metrics = self._metrics(int(str(plan.overrides.get("seed", -1))), number)
         return RunResult(None, "FINISHED", plan.notebook.path, metrics, seconds=2.0, peak_memory_mb=100.0 + number)
 
 
@@ -68,7 +68,7 @@ pytestmark = pytest.mark.tracking
 def test_each_run_has_another_seed_and_the_first_is_run_twice(project: Settings) -> None:
     runner = Runner(lambda seed, number: {"rmse": 50.0 + seed, "n": 4.0, "luck": float(number)})
     learned = learn_bands(repeated(project, runner), repeats=4)
-    assert [plan.given["seed"] for plan in runner.plans] == [3, 3, 4, 5, 6]
+    assert [plan.overrides["seed"] for plan in runner.plans] == [3, 3, 4, 5, 6]
     assert {(plan.start.tags or {})[Tag.VERIFY] for plan in runner.plans if plan.start} == {"learn"}
     assert learned.unsettled == ("luck",)
     bands = read_bands(learned.file)
@@ -87,7 +87,7 @@ def test_each_run_has_another_seed_and_the_first_is_run_twice(project: Settings)
 def test_without_a_seed_it_is_run_as_often(project: Settings) -> None:
     runner = Runner(lambda seed, number: {"rmse": 50.0 + number})
     learned = learn_bands(repeated(project, runner, "alpha: float = 1.0"), repeats=3)
-    assert [plan.given for plan in runner.plans] == [{}] * 3
+    assert [plan.overrides for plan in runner.plans] == [{}] * 3
     assert learned.bands is not None
     assert learned.bands.metrics == {"rmse": MetricBand(51.0, 1.0, 3)}
 

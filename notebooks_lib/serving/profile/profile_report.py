@@ -35,7 +35,7 @@ def profile_notes(trials: Sequence[LimitTrial], machine: Machine, advised: Seque
         *_shared(trials),
         *_busy(trials, machine),
         *_few(trials),
-        "each client of a closed loop waits for its answer before it asks again; arrivals wait for nobody, and their "
+        "each client of a closed loop waits for its answer before it asks again; arrivals do not wait, and their "
         "times count from when they were due",
         f"a CPU is a core of this machine ({machine.processor}); another processor is faster or slower",
         *_azure(advised),
