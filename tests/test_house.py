@@ -230,6 +230,29 @@ def test_each_other_test_file_stands_where_its_module_does() -> None:
     assert {Path(name) for name in ACROSS} <= files
 
 
+def test_the_picture_shows_which_package_imports_which() -> None:
+    """Each arrow is an import, and each import is an arrow or a chain of them."""
+    page = (LIBRARY.parent / "CONTRIBUTING.md").read_text("utf-8")
+    picture = re.sub(r'\["[^"]*"\]', "", page.partition("flowchart TB\n")[2].partition("```")[0])
+    sides = [[side.strip().split(" & ") for side in line.split(" --> ")] for line in picture.strip().splitlines()]
+    arrows = {(start, end) for starts, ends in sides for start in starts for end in ends if end != "ground"}
+    packages = {name for arrow in arrows for name in arrow}
+    files = defaultdict(set)
+    for module, path in MODULES.items():
+        for name in re.findall(r"^ *from notebooks_lib(?:\.| import )(\w+)", path.read_text("utf-8"), re.MULTILINE):
+            if {module.parts[0], name} <= packages and name != module.parts[0]:
+                files[module.parts[0], name].add(path)
+    assert arrows <= files.keys()
+    reached = set(arrows)
+    for middle in packages:
+        reached |= {(start, end) for start, at in reached for begin, end in reached if at == middle == begin}
+    for start, end in files.keys() - reached:
+        for path in files[start, end]:  # it may be a text, as of a new notebook's cell
+            nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+            modules = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+            assert not [name for name in modules if name.split(".")[:2] == ["notebooks_lib", end]], path
+
+
 def programs(content: str) -> Iterator[tuple[int, str]]:
     """Yield the line and text of each Python program that a test file hands to another process."""
     for node in ast.walk(ast.parse(content)) if "sys.argv" in content else ():
