@@ -1,16 +1,18 @@
-"""The rules by which a review reports findings: `[check]` of the base, because a branch must not choose its own."""
+"""What a review takes from the base's settings, because a branch must not choose its own rules and conditions."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from notebooks_lib import project_root
-from notebooks_lib.errors import NbopsError
+from notebooks_lib import project_root, settings
+from notebooks_lib.errors import NbopsError, SettingsError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import check_options
 from notebooks_lib.notebooks.check_options import CheckOptions
 from notebooks_lib.paths import Layout
+from notebooks_lib.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,27 @@ def find_base_rules(repository: GitRepository, tree: Path, folder: Path) -> Base
     """
     root = repository.root.resolve()
     head, base = _options(root / folder, root), _options(tree / folder, tree)
-    settings = Layout(project_root.find_root(root / folder)).settings_file
-    own = settings.is_file() and not repository.tracks(settings)
-    if own and head is not None and not _at_base(settings, root, tree).exists():
+    file = Layout(project_root.find_root(root / folder)).settings_file
+    own = file.is_file() and not repository.tracks(file)
+    if own and head is not None and not _at_base(file, root, tree).exists():
         return BaseRules(head)
     base = base or CheckOptions()
     names = (field.name for field in fields(CheckOptions))
     differing = (name for name in names if head is None or set(getattr(head, name)) != set(getattr(base, name)))
     return BaseRules(base, tuple(differing))
+
+
+def find_base_settings(head: Settings, base: Path, repository: GitRepository) -> Settings:
+    """Return the settings of a project at the base, whose root in a checkout is `base`; variables count, too.
+
+    A settings file that git does not track is the reviewer's own choice: then they are those of the head.
+    """
+    if not repository.tracks(head.layout.settings_file):
+        return head
+    try:
+        return settings.load(base, os.environ)
+    except SettingsError:  # what cannot be read decides nothing, the variables do
+        return settings.load(base / "nothing", os.environ)
 
 
 def _at_base(file: Path, root: Path, tree: Path) -> Path:

@@ -26,7 +26,7 @@ from notebooks_lib.review.affected_notebooks import (
 )
 from notebooks_lib.review.base_and_head_runs import RunRequest, SideName, SideRuns
 from notebooks_lib.review.base_checkout import check_out
-from notebooks_lib.review.base_rules import BaseRules, find_base_rules
+from notebooks_lib.review.base_rules import BaseRules, find_base_rules, find_base_settings
 from notebooks_lib.review.figure_changes import find_figure_changes
 from notebooks_lib.review.new_findings import FindingChanges, find_new_findings
 from notebooks_lib.review.notebook_review import (
@@ -174,7 +174,7 @@ class Reviewer:
         if root not in self._requests:
             try:
                 request = RunRequest(settings.load(root, os.environ), self.run, self.seeds, self.say)
-                base = self._tree / root.relative_to(self.repository.root.resolve())
+                base = self._at_base(root)
                 name = self.base or self.repository.default_branch()
                 why = store_trust.find_distrust(
                     request.settings, base, self.repository
@@ -185,6 +185,10 @@ class Reviewer:
             except NbopsError as error:
                 self._requests[root] = reason(error)
         return self._requests[root]
+
+    def _at_base(self, root: Path) -> Path:
+        """Return the root of a project in the checkout of the base."""
+        return self._tree / root.relative_to(self.repository.root.resolve())
 
     def _with_runs(
         self, review: NotebookReview, head: NotebookSource, base: NotebookSource | None, request: RunRequest
@@ -253,7 +257,8 @@ class Reviewer:
         """Return the metrics of both sides; where only one has a seed to vary, of the first run of each."""
         assert request.store is not None
         count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
-        policy = Policy.of(request.settings.promotion, "")
+        at_base = find_base_settings(request.settings, self._at_base(request.settings.root), self.repository)
+        policy = Policy.of(at_base.promotion, "")
         return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy, is_new=is_new).compare()
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from notebooks_lib import settings
 from notebooks_lib.azure import workspace
-from notebooks_lib.errors import SettingsError, UsageError
+from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review.base_checkout import check_out
+from notebooks_lib.review.base_rules import find_base_settings
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import sqlite, store
 from notebooks_lib.tracking.store import Store
@@ -96,11 +95,7 @@ def find_distrust(head: Settings, base: Path, repository: GitRepository, where: 
 
 
 def _differing(head: Settings, base: Path, repository: GitRepository) -> Iterator[str]:
-    own = not repository.tracks(head.layout.settings_file)  # no branch brought it
-    try:
-        old = head if own else settings.load(base, os.environ)
-    except SettingsError:  # what cannot be read decides nothing, the variables do
-        old = settings.load(base / "nothing", os.environ)
+    old = find_base_settings(head, base, repository)
     uri = store.uri_of_variables(head.root) or head.tracking.uri
     if uri != (store.uri_of_variables(head.root) or old.tracking.uri):
         yield "[tracking] uri"

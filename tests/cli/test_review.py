@@ -89,6 +89,8 @@ def test_from_change_to_numbers_and_their_proof(
     root: Path, migrated: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    with (root / "production" / "settings.toml").open("a") as settings:
+        settings.write("[promotion]\nmin_rows = 1_000_000\n")  # by which no verdict would be possible
     commit(root)
     found = review(capsys)
     assert found["no_runs"] == "no runs are tracked here: `nbops review --run` makes them"

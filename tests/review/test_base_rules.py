@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.notebooks import check_options
 from notebooks_lib.review.base_checkout import check_out
-from notebooks_lib.review.base_rules import BaseRules, find_base_rules
+from notebooks_lib.review.base_rules import BaseRules, find_base_rules, find_base_settings
+from notebooks_lib.settings import Settings, load
 from tests.git_commands import commit, git, make_repository
 
 SILENT = '[check]\nselect = ["NB001"]\nbuiltins = ["spark"]\n'
@@ -35,6 +37,12 @@ def rules(root: Path, base: str = "HEAD") -> BaseRules:
         return find_base_rules(repository, tree, Path("experimentation"))
 
 
+def base_settings(root: Path, base: str = "HEAD") -> Settings:
+    repository = GitRepository.find(root)
+    with check_out(repository, repository.commit(base)) as tree:
+        return find_base_settings(load(root, os.environ), tree, repository)
+
+
 def test_the_rules_are_those_of_the_base_and_a_change_of_them_is_named(root: Path) -> None:
     write(root, SILENT)
     found = rules(root)
@@ -56,6 +64,16 @@ def test_a_project_that_a_branch_unmakes_or_makes_stays_what_it_was(root: Path) 
     assert (rules(root).options.select, rules(root).changed) == (("FAULTS",), ("select",))
 
 
+def test_conditions_of_a_verdict_are_those_of_the_base(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, "[promotion]\nmin_rows = 1\nmax_share = 1.0\n")
+    found = base_settings(root).promotion
+    assert (found.min_rows, found.max_share) == (30, 0.25)
+    commit(root)
+    assert base_settings(root).promotion.min_rows == 1, "once it is merged"
+    monkeypatch.setenv("NBOPS_PROMOTION_MIN_ROWS", "7")
+    assert base_settings(root, "HEAD~1").promotion.min_rows == 7, "a variable is the reviewer's own"
+
+
 def test_a_settings_file_that_git_does_not_track_is_the_reviewers(root: Path) -> None:
     git(root, "rm", "--quiet", "-r", "production")
     (root / ".gitignore").write_text("production\n")
@@ -63,6 +81,8 @@ def test_a_settings_file_that_git_does_not_track_is_the_reviewers(root: Path) ->
     write(root, SILENT)
     assert rules(root).options.select == ("NB001",)
     assert rules(root).changed == ()
+    write(root, "[promotion]\nmin_rows = 1\n")
+    assert base_settings(root).promotion.min_rows == 1
 
 
 def test_base_settings_that_cannot_be_read_select_every_rule(root: Path) -> None:
