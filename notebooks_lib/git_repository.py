@@ -104,6 +104,10 @@ class GitRepository:
         except errors.UsageError:
             return ""
 
+    def has_remotes(self) -> bool:
+        """Return whether the repository has a remote, whatever was fetched from it."""
+        return bool(_git(self.root, "remote").strip())
+
     def is_shallow(self) -> bool:
         """Return whether the clone holds only a part of the history."""
         return _git(self.root, "rev-parse", "--is-shallow-repository").strip() == b"true"

@@ -27,6 +27,8 @@ _VARIABLES = {
 _PLACES = {"production", "settings.toml", "config.json", ".azureml", "aml_config"}
 """Names of files and folders, or of links to them, that can decide which store is asked."""
 
+_FETCH = "fetch it: git fetch origin '+refs/heads/*:refs/remotes/origin/*'"
+
 
 def connect_unless_chosen_by_branch(project: Settings, *, loads_models: bool = False) -> Store:
     """Connect the store for a command that only reads. Raises UsageError if the branch under it chose a remote store.
@@ -41,16 +43,26 @@ def connect_unless_chosen_by_branch(project: Settings, *, loads_models: bool = F
 
 
 def _distrust_of_branch(project: Settings) -> str:
-    """Return why the store of a checked-out branch may not be asked; empty on the default branch and without git."""
+    """Return why the store of a checked-out branch may not be asked; empty at the default branch and without git.
+
+    The default branch is that of the remote, as anybody may call his own one `main`. Where a remote has none that is
+    known here, nothing that is committed chooses a store. Without a remote the branch is the user's own.
+    """
     try:
         repository = GitRepository.find(project.root)
-        name = repository.default_branch()
-        commits = repository.commit(name), repository.commit("HEAD")
+        head = repository.commit("HEAD")
     except UsageError:
         return ""
-    if repository.branch() == name.removeprefix("origin/") or commits[0] == commits[1]:
+    try:
+        name = repository.default_branch()
+    except UsageError:
+        name = "HEAD"
+    if repository.commit(name) != head:
+        return find_distrust_at_tip(project, repository, name, head)
+    if name.startswith("origin/") or not repository.has_remotes():
         return ""
-    return find_distrust_at_tip(project, repository, name, commits[1])
+    nothing = Path(project.root.anchor) / "no-default-branch"
+    return find_distrust(project, nothing, repository, "in the default branch, which is not known here", _FETCH)
 
 
 def find_distrust_at_tip(project: Settings, repository: GitRepository, name: str, since: str) -> str:
@@ -68,10 +80,17 @@ def find_distrust_at_tip(project: Settings, repository: GitRepository, name: str
         return find_distrust(project, base, repository, f"in {name}")
 
 
-def find_distrust(head: Settings, base: Path, repository: GitRepository, where: str = "at the base") -> str:
+def find_distrust(
+    head: Settings,
+    base: Path,
+    repository: GitRepository,
+    where: str = "at the base",
+    way_out: str = "merge that first",
+) -> str:
     """Return why no store may be asked for the runs of a project, in one line with the way out; empty if one may be.
 
-    `base` is the root of the same project in a checkout of the base.
+    `base` is the root of the same project in a checkout of the base. `where` says what that is, and `way_out` what to
+    do where its settings are others.
     """
     if repository.tracks(head.layout.state):
         folder = repository.inside(head.layout.state)
@@ -82,7 +101,7 @@ def find_distrust(head: Settings, base: Path, repository: GitRepository, where: 
         names = " and ".join(f"`{name}`" for name in differing)
         return (
             f"{names}: not as {where}, and a branch must not choose it, so no store is asked; "
-            f"merge that first, or set {variables} yourself"
+            f"{way_out}, or set {variables} yourself"
         )
     if not store.uri_of_variables(head.root):
         # SQLite reads pages from NAME-wal and NAME-journal, too.

@@ -194,6 +194,55 @@ def test_a_branch_may_choose_a_store_on_this_machine_for_commands_that_load_no_m
         store_trust.connect_unless_chosen_by_branch(project, loads_models=True)
 
 
+def test_a_branch_does_not_trust_itself_by_its_name(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "clone", "--quiet", str(root), "clone")
+    clone = tmp_path / "clone"
+    assert store_trust._distrust_of_branch(load(clone, {})) == ""
+    write(clone, SERVER)
+    assert store_trust._distrust_of_branch(load(clone, {})) == "", "not committed, so the user's own"
+    commit(clone)  # on `main`, which is not where the remote's is
+    why = store_trust._distrust_of_branch(load(clone, {}))
+    assert why.startswith("`[tracking] uri`: not as in origin/main, and a branch must not choose it")
+    monkeypatch.setenv("NBOPS_TRACKING_URI", "https://runs.example.org")
+    assert store_trust._distrust_of_branch(load(clone, os.environ)) == ""
+
+
+@pytest.mark.parametrize("place", ["settings", "config.json"])
+def test_where_no_default_branch_is_known_nothing_committed_chooses_a_store(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    git(root, "switch", "--quiet", "-c", "theirs")
+    write(root, SERVER if place == "settings" else AZURE)
+    if place == "config.json":
+        write_workspace(root / "config.json", "theirs")
+    commit(root)
+    git(root, "switch", "--quiet", "main")  # the remote's default branch
+    git(tmp_path, "clone", "--quiet", "--single-branch", "--branch", "theirs", f"file://{root}", "clone")
+    clone = tmp_path / "clone"
+    why = store_trust._distrust_of_branch(load(clone, {}))
+    assert why.startswith("`[tracking] uri`")
+    assert "not as in the default branch, which is not known here" in why
+    assert why.endswith(
+        "; fetch it: git fetch origin '+refs/heads/*:refs/remotes/origin/*', or set NBOPS_TRACKING_URI yourself"
+    )
+    git(clone, "switch", "--quiet", "-c", "main")
+    assert store_trust._distrust_of_branch(load(clone, {})) == why, "whatever it is called"
+    git(clone, "fetch", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*")
+    assert "not as in origin/main" in store_trust._distrust_of_branch(load(clone, {}))
+    git(clone, "reset", "--quiet", "--hard", "origin/main")
+    assert store_trust._distrust_of_branch(load(clone, {})) == ""
+
+
+@pytest.mark.parametrize("name", ["main", "trunk"])
+def test_a_repository_without_a_remote_is_the_users_own(root: Path, name: str) -> None:
+    git(root, "branch", "--move", name)
+    write(root, SERVER)
+    commit(root)
+    assert store_trust._distrust_of_branch(load(root, {})) == ""
+
+
 def test_own_settings_and_other_changes_of_a_branch_choose_the_store_as_ever(root: Path) -> None:
     write(root, '[tracking]\nuri = "https://runs.example.org"\n')  # on main, not committed
     assert store_trust._distrust_of_branch(load(root, {})) == ""
