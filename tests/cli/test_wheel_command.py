@@ -22,7 +22,7 @@ def installed(folder: Path, origin: dict[str, object] | None) -> importlib.metad
     return importlib.metadata.Distribution.at(noted)
 
 
-@pytest.mark.parametrize(
+ORIGINS = pytest.mark.parametrize(
     ("origin", "source"),
     [
         ({"url": "file:///my%20clones/nbops", "dir_info": {"editable": True}}, "/my clones/nbops"),
@@ -38,8 +38,33 @@ def installed(folder: Path, origin: dict[str, object] | None) -> importlib.metad
         ),
     ],
 )
-def test_the_command_names_where_it_came_from(origin, source, tmp_path):
-    expected = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "wheels", source]
+WHEEL = ["wheel", "--quiet", "--no-deps", "--wheel-dir", "wheels"]
+PIP = [sys.executable, "-m", "pip", *WHEEL]
+
+
+@ORIGINS
+def test_the_command_names_where_it_came_from(origin, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "pip")
+    assert shlex.split(wheel_command(installed(tmp_path, origin))) == [*PIP, source]
+
+
+@ORIGINS
+def test_uv_is_used_where_there_is_no_pip(origin, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: f"/bin/{name}")
+    if "dir_info" in origin:
+        expected = ["/bin/uv", "build", "--quiet", "--wheel", "--out-dir", "wheels", source]
+        expected += ["&&", "rm", "-f", "wheels/.gitignore"]
+    else:
+        expected = ["/bin/uv", "tool", "run", "--python", sys.executable, "pip", *WHEEL, source]
+    assert shlex.split(wheel_command(installed(tmp_path, origin))) == expected
+
+
+@ORIGINS
+def test_without_uv_pip_is_installed_first(origin, source, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    expected = [sys.executable, "-m", "ensurepip", "&&", *PIP, source]
     assert shlex.split(wheel_command(installed(tmp_path, origin))) == expected
 
 
