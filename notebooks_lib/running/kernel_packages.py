@@ -17,6 +17,7 @@ from notebooks_lib.kernels.forkable_command import split_command
 from notebooks_lib.kernels.kernelspec_managers import NAME
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import parse_lock
+from notebooks_lib.running.kernel_process import BROKEN_SPEC
 from notebooks_lib.tracking import provenance
 
 SECONDS = 30.0
@@ -25,7 +26,9 @@ _LOCAL = (None, NAME, "local-provisioner")
 _THIS = {"python", "python3", f"python3.{sys.version_info[1]}"}
 """Names for which jupyter_client starts the Python of this process."""
 _QUESTION = """
-import importlib.metadata, json, sys
+import sys
+sys.path[:] = filter(None, sys.path)  # a json.py may lie in this folder
+import importlib.metadata, json
 versions = {}
 for name in json.load(sys.stdin):
     try:
@@ -67,7 +70,7 @@ def has_environment_of_nbops(kernel_name: str) -> bool:
 def _find_spec(kernel_name: str) -> KernelSpec:
     try:
         return KernelSpecManager().get_kernel_spec(kernel_name)
-    except NoSuchKernel:  # or its provisioner is not installed: no kernel will start
+    except (NoSuchKernel, *BROKEN_SPEC):  # or its provisioner is not installed: no kernel will start
         return KernelSpec()
 
 

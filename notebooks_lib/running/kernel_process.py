@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
+from traitlets import TraitError
 
 from notebooks_lib import errors
 from notebooks_lib.kernels.kernelspec_managers import ColdSpecs, WarmSpecs
@@ -28,6 +29,8 @@ from notebooks_lib.tags import Env
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; the path of a Unix socket has room for 107 on Linux and 103 on macOS."""
+BROKEN_SPEC = (OSError, ValueError, TypeError, TraitError)
+"""What jupyter_client raises for a kernel.json that is no JSON, or no kernelspec."""
 SHUTDOWN = 5.0
 """Seconds that an idle kernel has to shut down."""
 
@@ -177,11 +180,22 @@ def find_kernel(notebook: Notebook, requested: str | None = None) -> str:
     """Return the name of an installed kernel: `requested`, the notebook's own, or `python3` for a Python notebook.
 
     Notebooks often name a kernel that exists only on the machine where they were written, such as a conda
-    environment's. Raises NotebookError, listing the installed kernels, when none of these is installed.
+    environment's. Raises NotebookError, listing the installed kernels, when none of these is installed, and for one
+    whose kernel.json cannot be read.
     """
-    installed = set(KernelSpecManager().find_kernel_specs())
+    specs = KernelSpecManager()
+    installed = specs.find_kernel_specs()
     name = requested or notebook.kernel
     if name in installed:
+        try:
+            specs.get_kernel_spec(name)
+        except NoSuchKernel:  # its provisioner is not installed, which its start reports
+            pass
+        except BROKEN_SPEC as error:
+            raise errors.NotebookError(
+                f"{notebook.path.name}: kernel {name!r} is damaged, {Path(installed[name]) / 'kernel.json'} cannot be "
+                f"read ({errors.reason(error)}): mend it, or name another kernel with --kernel"
+            ) from error
         return name
     if requested is None and notebook.is_python and "python3" in installed:
         logging.getLogger(__name__).warning("kernel %r is not installed here: python3 runs the notebook", name)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib.errors import NotebookError
 from notebooks_lib.paths import Layout
 from notebooks_lib.running.kernel_packages import has_environment_of_nbops, lock_installed
+from notebooks_lib.running.kernel_process import find_kernel
+from tests.notebooks.building import code, notebook
 
 NUMPY = importlib.metadata.version("numpy")
 IPYKERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -47,6 +50,24 @@ def test_a_kernel_of_another_environment_is_asked(layout: Layout) -> None:
     assert [has_environment_of_nbops(name) for name in ("python3", "other")] == [True, False]
     layout.lock.write_text("numpy==1.0.0\n")
     assert lock_installed(layout, "other", layout.root) == "true"
+
+
+def test_a_file_beside_the_notebook_is_not_what_python_imports(layout: Layout) -> None:
+    (layout.root / "json.py").write_text("raise SystemExit('imported')")
+    write_kernel(layout, [sys.executable, *IPYKERNEL], env={"PYTHONHASHSEED": "0"})
+    assert lock_installed(layout, "other", layout.root) == "true"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"argv": 1}', "\xff"])
+def test_a_damaged_kernel_is_one_line(layout: Layout, content: str) -> None:
+    write_kernel(layout, [sys.executable, *IPYKERNEL])
+    (layout.root / "jupyter" / "kernels" / "other" / "kernel.json").write_text(content, "latin-1")
+    with pytest.raises(
+        NotebookError, match=r"kernel 'other' is damaged, .*kernel.json cannot be read \(.+\): mend"
+    ) as raised:
+        find_kernel(notebook(code("1")), "other")
+    assert "\n" not in str(raised.value)
+    assert lock_installed(layout, "other", layout.root).startswith("not known: ")
 
 
 @pytest.mark.parametrize(
