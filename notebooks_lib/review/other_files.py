@@ -14,8 +14,8 @@ from notebooks_lib.paths import Layout
 from notebooks_lib.review import metric_bands
 from notebooks_lib.review.affected_notebooks import NotebookSource, written_notebooks
 
-PROSE = {".md", ".rst"}
-"""Endings of files that count only if a code cell names them."""
+NAMED = {".md", ".rst", ".ipynb"}
+"""Endings of files that count only if a code cell names them, as hidden files do."""
 _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _MODULES = re.compile(r"(?:\bimport\s|\bfrom\s|-m\s|run_module\(\s*[\"'])\s*([\w.]+)")
 
@@ -40,8 +40,14 @@ class NamedFiles:
         return names - {PurePosixPath(name).stem for name in self.covered}
 
     def hold(self, path: PurePosixPath) -> bool:
-        """Return whether a code cell names a file, all files of its kind, or a module that no search path leads to."""
-        if f"*{path.suffix}" in self._code:
+        """Return whether a code cell names a file, all files of its kind, or a module that no search path leads to.
+
+        Of the path to a hidden file, it names the hidden folders, too. A notebook is none of its own files.
+        """
+        is_own = self._source.notebook.path.as_posix().endswith(f"/{path}")
+        if is_own or not all(part in self._code for part in _hidden(path)):
+            return False
+        if path.suffix and f"*{path.suffix}" in self._code:
             return True
         if path.name in self._code and re.search(rf"(?<![\w-]){re.escape(path.name)}(?!\w)", self._code):
             return True
@@ -97,12 +103,10 @@ class OtherFiles:
 
     def _may_be_read(self, name: str, *, gone: bool) -> bool:
         path = PurePosixPath(name)
-        if any(part.startswith(".") for part in path.parts) or path.name in (Layout(Path()).lock.name, "LICENSE"):
+        if path.name in (Layout(Path()).lock.name, "LICENSE") or name.endswith(metric_bands.SUFFIX):
             return False
-        if path.suffix == ".ipynb" or name.endswith(metric_bands.SUFFIX):
-            return False
-        if path.suffix in PROSE:
-            return any(named.hold(path) for named in self._named)
+        if path.suffix in NAMED or _hidden(path):
+            return any(named.hold(path) and name not in named.covered for named in self._named)
         if path.suffix != ".py":
             return True
         others = [named for named in self._named if name not in named.covered]
@@ -113,6 +117,10 @@ class OtherFiles:
     @cached_property
     def _named(self) -> tuple[NamedFiles, ...]:
         return self._notebooks.named if self._source is None else (NamedFiles(self._source),)
+
+
+def _hidden(path: PurePosixPath) -> list[str]:
+    return [part for part in path.parts if part.startswith(".")]
 
 
 def _is_test(path: PurePosixPath) -> bool:

@@ -201,7 +201,8 @@ def _other_values(
             continue
         had = recorded[before] if before in recorded else run.params[before]
         if before in recorded:
-            same = had == value or _as_json(had) == _as_json(value)
+            same_kind = isinstance(had, bool) == isinstance(value, bool)  # True == 1
+            same = (same_kind and had == value) or _as_json(had) == _as_json(value)
         else:  # a store cuts long values
             same = str(value) == had or (str(had).endswith("…") and str(value).startswith(str(had)[:-1]))
         if not same:

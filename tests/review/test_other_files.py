@@ -36,6 +36,13 @@ def root(tmp_path: Path) -> Path:
         ("text = open('prompt.md').read()", {*SCRIPTS, "prompt.md"}),
         ("texts = [*Path('docs').glob('*.rst')]", {*SCRIPTS, "docs/a.rst"}),
         ("text = open('my-prompt.md').read() + open('prompt.mdx').read()", SCRIPTS),
+        ("table = read_csv('.data/a.csv')", {*SCRIPTS, ".data/a.csv"}),
+        ("tables = [*Path('.data').glob('*.csv')]", {*SCRIPTS, ".data/a.csv"}),
+        ("table = read_csv('a.csv')", SCRIPTS),
+        ("print(2 * 3)\nload_dotenv('.env')", {*SCRIPTS, ".env"}),
+        ("cells = nbformat.read('made.ipynb', 4)", {*SCRIPTS, "made.ipynb"}),
+        ("%run made.ipynb", SCRIPTS),
+        ("name = 'q.ipynb'", SCRIPTS),
         ("!pytest tests/test_a.py", {*SCRIPTS, "tests/test_a.py"}),
     ],
 )
@@ -43,9 +50,10 @@ def test_scripts_and_prose(root: Path, cell: str, read: set[str]) -> None:
     """A module that another notebook imports counts only where it is named, and is not found by the import."""
     write(root / ("work" if "import helpers" in cell else ".") / "q.ipynb", code(cell))
     names = ("work/helpers.py", "lib/deep.py", "prep.py", "prompt.md", "docs/a.rst", "tests/test_a.py", ".hidden/x.py")
-    for name in (*names, "q.bands.toml", "requirements.lock"):
+    for name in (*names, "q.bands.toml", "requirements.lock", ".data/a.csv", ".env"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("a = 1\n")
+    write(root / "made.ipynb", code("a = 1"))
     path = next(root.rglob("q.ipynb")).relative_to(root).as_posix()
     others = OtherFiles(WorkTreeNotebooks(GitRepository(root)))
     source = NotebookSource.read(root, path)

@@ -190,3 +190,11 @@ def test_parameters_are_compared_uncut_and_shown_cut(
     tags = {Tag.CODE_SHA256: source.notebook.code_sha256, COMMIT: commit(repository.root)}
     info = RunInfo("run", "", "", "1", "FINISHED", 0, {}, {"long": LONG[:5999] + "…", "k": "2"}, tags)
     assert list(find_differences(info, source, {}, repository, recorded)) == differences
+
+
+def test_a_truth_value_is_not_the_number_that_is_equal_to_it(repository: GitRepository) -> None:
+    write(repository.root / "q.ipynb", code("k: int = 1", "parameters"))
+    source = NotebookSource.read(repository.root, "q.ipynb")
+    tags = {Tag.CODE_SHA256: source.notebook.code_sha256, COMMIT: commit(repository.root)}
+    info = RunInfo("run", "", "", "1", "FINISHED", 0, {}, {}, tags)
+    assert list(find_differences(info, source, {}, repository, {"k": True})) == ["that run had `k` True, here it is 1"]
