@@ -30,7 +30,7 @@ def is_project(folder: Path) -> bool:
 def _has_tool_table(folder: Path) -> bool:
     try:
         content = tomllib.loads(regular_file.read_text(folder / "pyproject.toml"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError):
         return False
     tool = content.get("tool", {})
     return isinstance(tool, dict) and "nbops" in tool

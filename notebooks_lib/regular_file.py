@@ -25,5 +25,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, on_error: str = "strict") -> str:
-    """Return the content of a file as UTF-8 text, with line ends as \\n. Raises OSError as `read_bytes` does."""
+    """Return the content of a file as UTF-8 text, with line ends as \\n. Raises OSError as `read_bytes` does.
+
+    Raises UnicodeDecodeError for other text, if `on_error` is "strict".
+    """
     return read_bytes(path).decode("utf-8", on_error).replace("\r\n", "\n").replace("\r", "\n")

@@ -40,6 +40,9 @@ def test_a_file_and_a_link_to_one_are_read(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     assert regular_file.read_bytes(tmp_path / "b") == b"\xc3\xa4\r\nb\n"
     assert regular_file.read_text(tmp_path / "b") == (tmp_path / "b").read_text("utf-8")
+    (tmp_path / "c").write_bytes(b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        regular_file.read_text(tmp_path / "c")
     with pytest.raises(IsADirectoryError):
         regular_file.read_bytes(tmp_path)
 

@@ -171,7 +171,7 @@ def _from_file(file: Path) -> Workspace | None:
     """Return the workspace in a config.json of Azure's own form; None for another file of that name."""
     try:
         content: Any = json.loads(regular_file.read_text(file))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None

@@ -107,7 +107,13 @@ def read_bands(path: Path) -> MetricBands | None:
         return None
     except OSError as error:
         raise errors.UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # TOML's and Unicode's errors are ValueErrors
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # TOML's and Unicode's errors are ValueErrors
         reason = f"it lacks {error}" if isinstance(error, KeyError) else errors.reason(error)
         raise errors.UsageError(
             f"{path}: not the bands of a notebook ({reason}): restore it from git, or delete it and learn again with "

@@ -87,7 +87,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
         content = tomllib.loads(regular_file.read_text(layout.settings_file))
     except FileNotFoundError:
         content = {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise errors.SettingsError(f"{layout.settings_file}: cannot be read: {error}") from error
     for variable, value in environ.items():
         if variable.startswith(PREFIX) and variable not in _OURS:

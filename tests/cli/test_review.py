@@ -493,6 +493,19 @@ def test_damaged_notebooks_do_not_stop_the_others(root: Path, capsys: pytest.Cap
     assert problems["two.ipynb"] == problems["r.ipynb"] == ""
 
 
+def test_files_nested_too_deeply_do_not_stop_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "config.json").write_text("[" * 100_000)
+    (root / "pyproject.toml").write_text(f"a = {'[' * 100_000}")
+    settings = root / "production" / "settings.toml"
+    settings.write_text('[tracking]\nuri = "azureml"\n')
+    write_notebook(root, PARAMETERS.replace("0.1", "1000.0"))
+    commit(root)
+    (notebook,) = review(capsys, "HEAD~1")["notebooks"]
+    assert notebook["summary"]
+    settings.write_text(f"a = {'[' * 100_000}")
+    assert "settings.toml: cannot be read: maximum recursion depth" in review(capsys, "HEAD~1")["no_runs"]
+
+
 def test_a_clone_that_lacks_content_of_the_base_reviews_the_rest(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,12 @@ def test_the_load_of_the_machine_is_no_metric_of_the_notebook() -> None:
     assert banded({"rmse": 1.0, "system/cpu_utilization_percentage": 50.0, "a": math.nan}).keys() == {"rmse", "a"}
 
 
+def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "q.bands.toml").write_text(f"a = {'[' * 100_000}")
+    with pytest.raises(errors.UsageError, match="not the bands of a notebook"):
+        read_bands(tmp_path / "q.bands.toml")
+
+
 def test_a_link_to_a_device_is_refused(tmp_path: Path) -> None:
     (tmp_path / "q.bands.toml").symlink_to("/dev/zero")
     with pytest.raises(errors.UsageError, match="cannot be read: not a regular file"):
