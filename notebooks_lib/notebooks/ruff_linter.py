@@ -37,7 +37,7 @@ _CANARY_CODE = "F507"
 """Each notebook gets a last cell with this fault: if ruff does not report it, then ruff has not read the notebook."""
 _PATIENCE = 300
 """Seconds; for a thousand notebooks ruff takes one."""
-_DIRECTIVE = re.compile(r"(#[^\S\n]*)(?:ruff|flake8)(?=[^\S\n]*:)", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"(#[^\S\r\n]*)(?:ruff|flake8)(?=[^\S\r\n]*:)", re.IGNORECASE)
 """All cells are one file for ruff: `# ruff: noqa` in one of them would silence it for the whole notebook."""
 
 
