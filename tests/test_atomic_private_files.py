@@ -20,7 +20,7 @@ def test_a_full_disk_leaves_the_old_content(tmp_path: Path) -> None:
     write = f"atomic_private_files.write(Path({str(target)!r}), 'x' * 100_000)"
     code = f"from pathlib import Path; from notebooks_lib import atomic_private_files; {write}"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-B", "-c", code],  # bytecode that is cut would stay in this tree
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
         capture_output=True,
         text=True,

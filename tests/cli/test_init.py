@@ -195,7 +195,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))\n"
         "from notebooks_lib.__main__ import main; main(['init', 'project'])"
     )
-    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-B", "-c", limited]  # bytecode that is cut would stay in this tree
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.endswith("cannot be written: File too large; what was there is as it was")

@@ -586,7 +586,7 @@ def test_a_disk_that_has_no_room_for_the_base(root: Path) -> None:
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
     limited += "from notebooks_lib.__main__ import main; main(['review'])"
     scratch = {**os.environ, "TMPDIR": tempfile.gettempdir()}
-    command = [sys.executable, "-c", limited]
+    command = [sys.executable, "-B", "-c", limited]  # bytecode that is cut would stay in this tree
     done = subprocess.run(command, cwd=root, env=scratch, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -62,8 +62,11 @@ def test_what_a_killed_process_left_is_swept_up_when_it_is_old(empty_project: Se
     assert (old.exists(), fresh.exists()) == (False, True)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(empty_project: Settings, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    empty_project: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resource = pytest.importorskip("resource")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # bytecode that is cut would stay in this tree
     file = csv(tmp_path, frame(2000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
