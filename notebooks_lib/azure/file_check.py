@@ -89,7 +89,10 @@ def check_file(path: Path, kind: FileKind, environ: Mapping[str, str]) -> Checke
     if file is None:
         return CheckedFile(path, kind, exists=True, values={}, faults=tuple(faults))
     filled = file_secrets.filled(file.values, environ)
-    faults += [*file_secrets.faults(file, environ), *_own_faults(file, kind, filled, environ)]
+    secrets = list(file_secrets.faults(file, environ))
+    lines = {fault.line for fault in secrets}
+    others = [*faults, *_own_faults(file, kind, filled, environ)]
+    faults = secrets + [fault for fault in others if fault.line not in lines]  # which would show the secret
     if not faults:
         faults += (
             file.fault(_of_file(key_path, file), file_secrets.hidden(f"Azure's SDK refuses it: {text}", file, environ))
@@ -114,7 +117,14 @@ def _own_faults(
     misfit_paths = {path for path, _ in misfits}
     rules = kind.rules(file.path, _without(free, misfit_paths))
     broken = [(path, file_secrets.hidden(text, file, environ)) for path, text in rules if path not in misfit_paths]
-    yield from (file.fault(path, text) for path, text in (*misfits, *file_kinds.tag_faults(filled), *broken))
+    found = [*misfits, *file_kinds.tag_faults(filled), *broken]
+    yield from (file.fault(path, text) for path, text in found if not _is_misspelt(path, text, found))
+
+
+def _is_misspelt(path: KeyPath, text: str, found: list[tuple[KeyPath, str]]) -> bool:
+    """Return whether a key is missing because it stands there misspelt, which is a fault of its own."""
+    proposals = [(other[:-1], proposed) for other, proposed in found]
+    return text.startswith("is missing") and (path[:-1], f"unknown key, did you mean {path[-1]}?") in proposals
 
 
 def _without(values: Any, misfits: set[KeyPath], path: KeyPath = ()) -> Any:

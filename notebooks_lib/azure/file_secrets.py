@@ -33,8 +33,7 @@ def faults(file: YamlFile, environ: Mapping[str, str]) -> Iterator[FileFault]:
         path = max(above, key=lambda path: (file.lines[path], len(path)), default=())
         yield FileFault(file.path, number, last_key(path), f"{kind} stands in the file: {_advice(path)}")
     for path, value in _texts(file.values):
-        name = str(path[-1])
-        if not list(secret_forms.find_secrets(value)) and secret_forms.is_secret(name, value):
+        if not list(secret_forms.find_secrets(value)) and secret_forms.is_secret(str(path[-1]), value):
             yield file.fault(path, f"a secret stands in the file: {_advice(path)}")
         for match in _VARIABLE.finditer(value):
             if text := _problem(match, environ):
@@ -68,8 +67,8 @@ def _advice(path: KeyPath) -> str:
 
 
 def _texts(values: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(values, str):
-        yield path, values
+    if isinstance(values, str | int | float) and not isinstance(values, bool):
+        yield path, str(values)
     items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for key, value in items:
         yield from _texts(value, (*path, key))

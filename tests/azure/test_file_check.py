@@ -236,6 +236,29 @@ def test_what_azure_would_refuse_only_later_is_a_fault(place: Path, name: str, c
 @pytest.mark.parametrize(
     "content",
     [
+        "type: amlcompute\nssh_settings:\n  admin_username: me\n  admin_password: 20261129\n",
+        "type: amlcompute\nssh_settings:\n  admin_username: me\n  admin_password: 2026-11-29\n",
+        f"type: amlcompute\ntier: ghp_{'aB3dE5gH7j' * 4}\n",
+    ],
+)
+def test_no_other_fault_shows_a_secret_of_its_line(place: Path, content: str) -> None:
+    _write(place, {"compute/cpu.yml": content})
+    (fault,) = _faults(place)
+    assert "stands in the file: revoke it" in fault
+    assert content.split()[-1] not in fault
+
+
+def test_a_misspelt_key_is_not_missing_too(place: Path) -> None:
+    _write(place, {"environment.yml": "imag: a\n", "compute/cpu.yml": "tpe: amlcompute\n"})
+    assert _faults(place) == [
+        "compute/cpu.yml:1: type: is missing: write type: amlcompute or kubernetes or virtualmachine",
+        "environment.yml:1: imag: unknown key, did you mean image?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
         "resources: {instance_count: '${SECRET}'}\n",
         "identity: {type: '${SECRET}'}\n",
         "tags: '${SECRET}'\n",

@@ -52,6 +52,11 @@ def test_variables_are_filled_in_everywhere_and_azures_own_expressions_are_left(
             " variable ADMIN_PASSWORD",
         ),
         (
+            "ssh_settings:\n  admin_password: 20261129\n",
+            "admin_password: a secret stands in the file: revoke it, write ${ADMIN_PASSWORD} and set the environment"
+            " variable ADMIN_PASSWORD",
+        ),
+        (
             f"environment_variables:\n  GH: {TOKEN}\n",
             "GH: a GitHub token stands in the file: revoke it, write ${GH} and set the environment variable GH",
         ),
