@@ -32,14 +32,20 @@ def azure_server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def azure_workspace(
     azure_server: emulator.Emulated, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> AzureProject:
-    """A fresh project on the emulated workspace, with an experiment of its own; this process can reach it too."""
+) -> Iterator[AzureProject]:
+    """A fresh project on the emulated workspace, with an experiment of its own; this process can reach it too.
+
+    A host that is not Azure's fails the test that asked for it.
+    """
+    for name in ("HTTPS_PROXY", "NO_PROXY"):  # of the machine, in small letters, they would be preferred
+        monkeypatch.delenv(name.lower(), raising=False)
     for name, value in azure_server.environment.items():
         monkeypatch.setenv(name, value)
     # Every test shares the workspace, so nothing in it may bear the same name twice.
     text = f'[project]\nname = "sample-{uuid.uuid4().hex[:8]}"\n\n{azure_server.settings}'
     empty_project.layout.settings_file.write_text(text)
-    return AzureProject(load(empty_project.root, {}), azure_server.environment)
+    with azure_server.only_azure():
+        yield AzureProject(load(empty_project.root, {}), azure_server.environment)
 
 
 @pytest.fixture(params=["sqlite", "azureml"])

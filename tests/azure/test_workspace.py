@@ -85,7 +85,7 @@ def test_azure_is_asked_once_and_the_answer_is_kept(
 ) -> None:
     uri = workspace.tracking_uri(azure_workspace.settings)
 
-    assert uri.startswith("azureml://localhost:")
+    assert uri.startswith("azureml://westeurope.api.azureml.ms/")
     assert uri.endswith("/workspaces/workspace")
     for name in azure_workspace.environment:
         monkeypatch.delenv(name)  # nobody can be asked now
@@ -114,7 +114,7 @@ def test_an_unknown_workspace_is_told_by_name(azure_workspace: AzureProject) -> 
 
 @pytest.mark.tracking
 def test_no_way_to_sign_in_ends_with_how_to(azure_workspace: AzureProject, capfd: pytest.CaptureFixture[str]) -> None:
-    message = asked(azure_workspace, IDENTITY_HEADER="wrong")
+    message = asked(azure_workspace, AZURE_CLIENT_SECRET="wrong")
 
     assert message.startswith("cannot sign in to Azure: ")
     assert "az login" in message
@@ -123,7 +123,7 @@ def test_no_way_to_sign_in_ends_with_how_to(azure_workspace: AzureProject, capfd
 
 @pytest.mark.tracking
 def test_no_network_is_told_soon(azure_workspace: AzureProject) -> None:
-    assert "Azure does not answer" in asked(azure_workspace, AZUREML_DEV_URL_MFE="https://localhost:9")
+    assert "Azure does not answer" in asked(azure_workspace, HTTPS_PROXY="http://localhost:9")
 
 
 @pytest.mark.tracking

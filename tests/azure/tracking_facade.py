@@ -1,28 +1,28 @@
-"""What an Azure ML workspace answers, in front of a real MLflow server: it refuses what Azure ML refuses.
+"""What a workspace's tracking answers, in front of a real MLflow server: it refuses what Azure ML refuses.
 
-One TLS port plays Azure Resource Manager (workspaces.get), the managed-identity endpoint, the workspace's MLflow
-facade, its run-history artifact service and its blob storage. Every rule here names where it was seen; docs/azure.md has the
-rest. It is a test's stand-in and proves nothing about the real service beyond these rules.
+Every rule here names where it was seen; docs/azure.md has the rest. It is a test's stand-in and proves nothing about
+the real service beyond these rules.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+
+from tests.azure.blobs import ACCOUNT, SIGNED
 
 SCOPE = "subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
 API = "api/2.0"
+CONTAINER = "azureml"
+"""Where the artifacts of runs are kept."""
 
 KNOWN = re.compile(
     r"mlflow/(experiments/|runs/(?!log-inputs|outputs|link)|metrics/|registered-models/(?!alias)|model-versions/)"
@@ -35,77 +35,32 @@ MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 100, 1000  # resource-limits-capacity
 MAX_VALUES_OF_A_METRIC = 250  # per batch: mlflow#11462
 
 
-class Facade:
-    """The ASGI application; `base` is its own address, known once it listens."""
+class TrackingFacade:
+    """The workspace's tracking and registry, and the artifacts of its run history."""
 
     def __init__(self, backend: str, blobs: Path) -> None:
-        self.backend = httpx.AsyncClient(base_url=backend, timeout=60)
-        self.blobs = blobs
-        self.blocks: dict[str, bytes] = {}
-        self.base = ""
-        self.identity = "emulated-identity"
-        self.token = _jwt()
-        every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        self._backend = httpx.AsyncClient(base_url=backend, timeout=60, trust_env=False)
+        self._blobs = blobs / CONTAINER
         scope = "/" + SCOPE
         artifacts = f"/history/v1.0{scope}/experiments/{{experiment}}/runs/{{run}}/artifacts"
-        self.app = Starlette(
-            routes=[
-                Route("/msi/token", self.managed_identity),
-                Route(scope, self.workspace),
-                Route(f"/mlflow/v2.0{scope}/{{call:path}}", self.mlflow, methods=every),
-                Route(f"{artifacts}/batch/metadata", self.create_artifacts, methods=["POST"]),
-                Route(f"{artifacts}/contentinfo", self.content_info),
-                Route(artifacts, self.list_artifacts),
-                Route("/account.blob.core.windows.net/azureml/{path:path}", self.blob, methods=["GET", "PUT", "HEAD"]),
-            ]
-        )
-
-    # -- Azure itself
-
-    async def managed_identity(self, request: Request) -> Response:
-        """App Service's managed identity (2019-08-01), which DefaultAzureCredential asks."""
-        if request.headers.get("X-IDENTITY-HEADER") != self.identity:
-            return JSONResponse({"error": "invalid_client"}, 401)
-        answer = {"access_token": self.token, "expires_on": str(int(time.time()) + 3600), "token_type": "Bearer"}
-        return JSONResponse(answer | {"resource": request.query_params.get("resource", "")})
-
-    async def workspace(self, request: Request) -> Response:
-        """Azure Resource Manager's answer to workspaces.get."""
-        if refusal := self._unauthorised(request):
-            return refusal
-        name = request.path_params["workspace"]
-        if name.startswith("missing"):
-            message = f"The Resource 'Microsoft.MachineLearningServices/workspaces/{name}' was not found."
-            return JSONResponse({"error": {"code": "ResourceNotFound", "message": message}}, 404)
-        scope = "/" + SCOPE.format(**request.path_params)
-        host = self.base.removeprefix("https://")
-        return JSONResponse(
-            {
-                "id": scope,
-                "name": name,
-                "type": "Microsoft.MachineLearningServices/workspaces",
-                "location": "westeurope",
-                "properties": {
-                    "friendlyName": name,
-                    "workspaceId": "00000000-0000-0000-0000-000000000001",
-                    "discoveryUrl": f"{self.base}/discovery",
-                    "mlFlowTrackingUri": f"azureml://{host}/mlflow/v1.0{scope}",
-                    "provisioningState": "Succeeded",
-                },
-            }
-        )
+        every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        routes = [
+            Route(f"/mlflow/v2.0{scope}/{{call:path}}", self.mlflow, methods=every),
+            Route(f"{artifacts}/batch/metadata", self.create_artifacts, methods=["POST"]),
+            Route(f"{artifacts}/contentinfo", self.content_info),
+            Route(artifacts, self.list_artifacts),
+        ]
+        self.router = Router(routes)
 
     # -- MLflow
 
     async def mlflow(self, request: Request) -> Response:
         """Refuse what the workspace refuses, else ask the MLflow server and put Azure's locations in its answer."""
-        if refusal := self._unauthorised(request):
-            return refusal
         call = request.path_params["call"]
         body = await request.body()
         given = json.loads(body) if body else dict(request.query_params)
         if call == f"{API}/preview/mlflow/runs/log-batch-async":  # the plugin's own, for asynchronous logging
-            answered = await self.backend.post(f"/{API}/mlflow/runs/log-batch", content=body, headers=_JSON)
+            answered = await self._backend.post(f"/{API}/mlflow/runs/log-batch", content=body, headers=_JSON)
             return (
                 JSONResponse({"batch_tracking_id": ""}) if answered.is_success else _passed(answered, answered.content)
             )
@@ -119,7 +74,7 @@ class Facade:
         if short == "mlflow/experiments/create":
             given.pop("artifact_location", None)
             body = json.dumps(given).encode()
-        answered = await self.backend.request(
+        answered = await self._backend.request(
             request.method, f"/{call}", content=body, params=request.query_params, headers=_JSON if body else None
         )
         return _passed(answered, self._relocated(answered, request))
@@ -128,7 +83,7 @@ class Facade:
         if not answered.is_success or b"artifact_" not in answered.content:
             return answered.content
         scope = SCOPE.format(**request.path_params)
-        host = self.base.removeprefix("https://")
+        host = request.url.hostname
 
         def visit(value: Any) -> Any:
             if isinstance(value, list):
@@ -165,7 +120,7 @@ class Facade:
         params = [*given.get("params", [])] + ([given] if call.endswith("/log-parameter") else [])
         if not params and not tags:
             return None
-        there = await self.backend.get(f"/{API}/mlflow/runs/get", params={"run_id": given.get("run_id", "")})
+        there = await self._backend.get(f"/{API}/mlflow/runs/get", params={"run_id": given.get("run_id", "")})
         data = there.json().get("run", {}).get("data", {}) if there.is_success else {}
         for kind, new, limit in (("Parameters", params, MAX_PARAMS), ("Tags", tags, MAX_TAGS)):
             keys = {item["key"] for item in [*data.get(kind.lower().replace("parameters", "params"), []), *new]}
@@ -177,8 +132,6 @@ class Facade:
 
     async def create_artifacts(self, request: Request) -> Response:
         """Empty artifacts with an address to upload to; a path that exists is a conflict (lightly-train#256)."""
-        if refusal := self._unauthorised(request):
-            return refusal
         run = request.path_params["run"]
         answer: dict[str, dict[str, Any]] = {"artifacts": {}, "artifactContentInformation": {}, "errors": {}}
         for path in [item["path"] for item in (await request.json())["paths"]]:
@@ -192,8 +145,6 @@ class Facade:
 
     async def content_info(self, request: Request) -> Response:
         """Where to read an artifact."""
-        if refusal := self._unauthorised(request):
-            return refusal
         run, path = request.path_params["run"], request.query_params["path"]
         if not self._file(run, path).is_file():
             return JSONResponse({"error": {"code": "UserError", "message": f"Artifact {path} not found"}}, 404)
@@ -201,67 +152,21 @@ class Facade:
 
     async def list_artifacts(self, request: Request) -> Response:
         """All paths of a run: the service knows no folders."""
-        if refusal := self._unauthorised(request):
-            return refusal
         run = request.path_params["run"]
         root = self._file(run, "")
         paths = sorted(str(file.relative_to(root)) for file in root.rglob("*") if file.is_file())
         return JSONResponse({"value": [self._artifact(run, path) for path in paths], "continuationToken": None})
 
-    async def blob(self, request: Request) -> Response:
-        """Block blobs: put at once or in blocks, never over an existing one; get in ranges."""
-        if request.query_params.get("sig") != "signed":
-            return Response(status_code=403)
-        file = self.blobs / request.path_params["path"]
-        stamp = {"ETag": '"1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "x-ms-blob-type": "BlockBlob"}
-        if request.method == "PUT":
-            part = request.query_params.get("comp")
-            body = await request.body()
-            if part == "block":
-                self.blocks[f"{file}?{request.query_params['blockid']}"] = body
-                return Response(status_code=201)
-            if file.exists() and request.headers.get("If-None-Match") == "*":
-                return Response(status_code=409, headers={"x-ms-error-code": "BlobAlreadyExists"})
-            if part == "blocklist":
-                ids = re.findall(r"<Latest>(.*?)</Latest>", body.decode())
-                body = b"".join(self.blocks.pop(f"{file}?{each}") for each in ids)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(body)
-            return Response(status_code=201, headers=stamp)
-        if not file.is_file():
-            return Response(status_code=404, headers={"x-ms-error-code": "BlobNotFound"})
-        content = file.read_bytes()
-        wanted = re.match(r"bytes=(\d+)-(\d*)", request.headers.get("x-ms-range", request.headers.get("Range", "")))
-        if not wanted:
-            return Response(content, headers=stamp)
-        start = int(wanted[1])
-        if start >= len(content):
-            return Response(status_code=416, headers={"x-ms-error-code": "InvalidRange"})
-        some = content[start : int(wanted[2]) + 1 if wanted[2] else None]
-        stamp["Content-Range"] = f"bytes {start}-{start + len(some) - 1}/{len(content)}"
-        return Response(some, 206, headers=stamp)
-
     def _file(self, run: str, path: str) -> Path:
-        return self.blobs / "ExperimentRun" / f"dcid.{run}" / path
+        return self._blobs / "ExperimentRun" / f"dcid.{run}" / path
 
     def _artifact(self, run: str, path: str) -> dict[str, str]:
-        container = f"dcid.{run}"
-        return {
-            "artifactId": f"ExperimentRun/{container}/{path}",
-            "origin": "ExperimentRun",
-            "container": container,
-            "path": path,
-        }
+        where = {"origin": "ExperimentRun", "container": f"dcid.{run}", "path": path}
+        return {"artifactId": "/".join(where.values()), **where}
 
     def _content(self, run: str, path: str) -> dict[str, str]:
-        # This form passes both of the plugin's tests for a blob address, with no DNS of ours (docs/azure.md).
-        where = f"{self.base}/account.blob.core.windows.net/azureml/ExperimentRun/dcid.{run}/{path}?sig=signed"
+        where = f"https://{ACCOUNT}/{CONTAINER}/ExperimentRun/dcid.{run}/{path}?{SIGNED}"
         return {"contentUri": where, "origin": "ExperimentRun", "container": f"dcid.{run}", "path": path}
-
-    def _unauthorised(self, request: Request) -> Response | None:
-        if request.headers.get("Authorization") == f"Bearer {self.token}":
-            return None
-        return JSONResponse({"error": {"code": "AuthenticationFailed", "message": "Authentication failed."}}, 401)
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -300,9 +205,3 @@ def _unsupported_search(call: str, given: dict[str, Any]) -> Response | None:
 
 def _passed(answered: httpx.Response, content: bytes) -> Response:
     return Response(content, answered.status_code, media_type=answered.headers.get("Content-Type"))
-
-
-def _jwt() -> str:
-    claims = {"exp": int(time.time()) + 86400, "aud": "https://management.azure.com/", "tid": "emulated"}
-    parts = ({"alg": "none", "typ": "JWT"}, claims)
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".x"

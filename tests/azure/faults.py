@@ -1,0 +1,80 @@
+"""Faults that a test switches on: what the service does on a bad day, to requests that match."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+ANSWERS = {
+    "too_many_requests": (429, "TooManyRequests", "Too many requests. Please retry after a while."),
+    "server_error": (500, "InternalServerError", "An internal error has occurred."),
+    "expired_token": (401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."),
+    "forbidden": (403, "AuthorizationFailed", "The client does not have authorization to perform the action."),
+}
+"""Faults that answer in place of the service."""
+KINDS = (*ANSWERS, "cut", "operation_fails", "operation_never_ends")
+
+
+@dataclass
+class Fault:
+    """One switch: it strikes `times` requests that match (0: all of them), after it has let `skip` of them pass."""
+
+    kind: str
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    """A regular expression, as `host`; both are searched for."""
+    times: int = 1
+    skip: int = 0
+    retry_after: int = 1
+    """Seconds, for `too_many_requests`."""
+    code: str = "InternalServerError"
+    message: str = "The operation failed."
+    """What an operation says that fails."""
+    struck: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}: {', '.join(KINDS)}")
+
+
+class Faults:
+    """The switches that a test has set."""
+
+    def __init__(self) -> None:
+        self.on: list[Fault] = []
+
+    def clear(self) -> list[str]:
+        """Switch all off and return the kinds of those that struck nothing."""
+        unused = [fault.kind for fault in self.on if not fault.struck]
+        self.on.clear()
+        return unused
+
+    def take(self, request: Request, *kinds: str) -> Fault | None:
+        """Return the fault of `kinds` that strikes this request, and count it as used."""
+        for fault in self.on:
+            if fault.kind not in kinds or fault.method not in ("", request.method):
+                continue
+            if not re.search(fault.host, request.url.hostname or "") or not re.search(fault.path, request.url.path):
+                continue
+            if fault.skip or fault.times < 0:
+                fault.skip -= fault.skip > 0
+                continue
+            fault.struck = True
+            fault.times = fault.times and (fault.times - 1 or -1)
+            return fault
+        return None
+
+    def answer(self, request: Request) -> Response | None:
+        """Return what a fault answers in place of the service; None when the service may answer."""
+        fault = self.take(request, *ANSWERS)
+        if fault is None:
+            return None
+        status, code, message = ANSWERS[fault.kind]
+        headers = {"Retry-After": str(fault.retry_after)} if status == 429 else {}
+        if status == 401:
+            headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

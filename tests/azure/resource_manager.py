@@ -1,0 +1,230 @@
+"""Azure Resource Manager: one store of documents, with pages, long operations and versions that never change."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from tests.azure.blobs import ACCOUNT, SIGNED
+from tests.azure.certificates import MANAGEMENT, REGIONS
+from tests.azure.faults import Fault, Faults
+
+PAGE = 3
+"""Documents of a list in one answer: few, so that every client meets a second page."""
+POLLS = 3
+"""How often an operation is asked after before it ends."""
+RETRY = {"retry-after-ms": "30"}
+LONG = ("workspaces", "computes", "onlineEndpoints", "deployments", "batchEndpoints", "schedules", "registries")
+"""What takes long to make, change or delete."""
+PARENT = re.compile(r"/(workspaces|registries|onlineEndpoints|batchEndpoints)/[^/]+(?=/)", re.I)
+"""What must be there before anything below it can be."""
+VERSION = re.compile(r"/(data|models|environments|codes|components)/[^/]+/versions/[^/]+$", re.I)
+"""Assets that never change, but for these keys."""
+MAY_CHANGE = ("tags", "description", "isArchived", "properties", "provisioningState")
+
+Document = dict[str, Any]
+
+
+@dataclass
+class Operation:
+    """A long operation on the document at `path`."""
+
+    path: str
+    deletes: bool
+    fault: Fault | None
+    polls: int = POLLS
+
+    @property
+    def status(self) -> str:
+        """The word of the service."""
+        if self.polls > 0:
+            return "InProgress"
+        return "Failed" if self.fault else "Succeeded"
+
+
+class ResourceManager:
+    """The documents by their path in small letters, and what is going on with them."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._documents: dict[str, Document] = {}
+        self._operations: dict[str, Operation] = {}
+        methods = ["GET", "PUT", "PATCH", "POST", "DELETE"]
+        self.router = Router([Route("/{path:path}", self.answer, methods=methods)])
+
+    def put(self, path: str, document: Document) -> Document:
+        """Keep a document, with what the service adds to each."""
+        now = datetime.now(UTC).isoformat()
+        before = self._documents.get(path.lower(), {"systemData": {"createdAt": now}})
+        provider, *names = path.split("/providers/")[-1].split("/")
+        stamp = {"id": path, "name": path.rsplit("/", 1)[-1], "type": "/".join((provider, *names[::2]))}
+        stamp["systemData"] = before["systemData"] | {"lastModifiedAt": now}
+        self._documents[path.lower()] = {"properties": {}, **document, **stamp}
+        return self._documents[path.lower()]
+
+    def put_workspace(self, path: str, location: str = REGIONS[0]) -> Document:
+        """Make a workspace with its default datastore."""
+        host, providers = f"{location}.api.azureml.ms", f"{path.partition('/providers/')[0]}/providers"
+        account = ACCOUNT.partition(".")[0]
+        properties = {
+            "friendlyName": path.rsplit("/", 1)[-1],
+            "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, path)),
+            "discoveryUrl": f"https://{host}/discovery",
+            "mlFlowTrackingUri": f"azureml://{host}/mlflow/v1.0{path}",
+            "storageAccount": f"{providers}/Microsoft.Storage/storageAccounts/{account}",
+            "keyVault": f"{providers}/Microsoft.KeyVault/vaults/vault",
+            "applicationInsights": f"{providers}/Microsoft.Insights/components/insights",
+            "provisioningState": "Succeeded",
+        }
+        store = {"datastoreType": "AzureBlob", "accountName": account, "containerName": "blobstore", "isDefault": True}
+        store |= {"endpoint": "core.windows.net", "protocol": "https"}
+        self.put(f"{path}/datastores/workspaceblobstore", {"properties": store})
+        return self.put(path, {"location": location, "tags": {}, "properties": properties})
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request as the service does."""
+        path = request.url.path.rstrip("/")
+        if "api-version" not in request.query_params:
+            return failed(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
+        if operation := re.search(r"/\w+OperationsStatus/([^/]+)$", path):
+            return self._poll(operation[1])
+        for parent in (path[: match.end()] for match in PARENT.finditer(path)):
+            if parent.lower() not in self._documents:
+                return not_found(parent)
+        one = len(path.split("/providers/")[-1].split("/")) % 2 == 1
+        if request.method == "GET":
+            return self._get(path) if one else self._list(path, request)
+        if request.method == "POST":
+            return self._post(path)
+        if request.method == "DELETE":
+            return self._delete(path, request)
+        try:
+            return self._put(path, json.loads(await request.body()), request)
+        except ValueError:
+            return failed(400, "InvalidRequestContent", "The request content could not be deserialized.")
+
+    def _get(self, path: str) -> Response:
+        for operation in self._operations.values():
+            if operation.path.lower() == path.lower():
+                self._step(operation)
+        versions = self._below(f"{path}/versions")
+        if versions and path.lower() not in self._documents:  # an asset is there when a version of it is
+            latest = {"latestVersion": versions[-1]["name"], "isArchived": False}
+            return JSONResponse({"id": path, "name": path.rsplit("/", 1)[-1], "properties": latest})
+        return JSONResponse(self._documents[path.lower()]) if path.lower() in self._documents else not_found(path)
+
+    def _list(self, path: str, request: Request) -> Response:
+        if path.lower() in self._documents:
+            return JSONResponse(self._documents[path.lower()]["list"])
+        asked, found = dict(request.query_params), self._below(path)
+        if asked.get("listViewType", "ActiveOnly") == "ActiveOnly":
+            found = [each for each in found if not each["properties"].get("isArchived")]
+        if "isDefault" in asked:
+            found = [each for each in found if each["properties"].get("isDefault")]
+        if "desc" in asked.get("$orderBy", ""):
+            found.reverse()
+        begin = int(asked.get("$skipToken", 0))
+        end = begin + min(PAGE, int(asked.get("$top", PAGE)))
+        answer: Document = {"value": found[begin:end]}
+        if end < len(found):
+            answer["nextLink"] = f"https://{MANAGEMENT}{path}?{urlencode(asked | {'$skipToken': end})}"
+        return JSONResponse(answer)
+
+    def _put(self, path: str, body: Document, request: Request) -> Response:
+        before = self._documents.get(path.lower())
+        kind, properties = path.split("/")[-2], body.get("properties") or {}
+        if request.method == "PATCH" and before is None:
+            return not_found(path)
+        if kind == "workspaces" and before is None:
+            properties |= self.put_workspace(path, body.get("location", REGIONS[0]))["properties"]
+        if before and (kind == "workspaces" or request.method == "PATCH"):
+            body, properties = before | body, before["properties"] | properties
+        if before and VERSION.search(path) and _content(before["properties"]) != _content(properties):
+            return failed(409, "UserError", f"{path} already exists with other content, which cannot be changed.")
+        document = self.put(path, body | {"properties": properties | {"provisioningState": "Succeeded"}})
+        headers: dict[str, str] = {}
+        if kind in LONG:
+            document["properties"]["provisioningState"] = "Updating" if before else "Creating"
+            headers = self._begin(path, request)
+        return JSONResponse(document, 200 if before else 201, headers)
+
+    def _delete(self, path: str, request: Request) -> Response:
+        document = self._documents.get(path.lower())
+        if document is None:
+            return Response(status_code=204)
+        if path.split("/")[-2] not in LONG:
+            self._remove(path)
+            return Response(status_code=200)
+        document["properties"]["provisioningState"] = "Deleting"
+        return Response(status_code=202, headers=self._begin(path, request))
+
+    def _post(self, path: str) -> Response:
+        parent, _, action = path.rpartition("/")
+        if parent.lower() not in self._documents:
+            return not_found(parent)
+        if action == "listSecrets":
+            return JSONResponse({"secretsType": "Sas", "sasToken": SIGNED})
+        return failed(404, "InvalidResourceType", f"The action {action} could not be found.")
+
+    # -- long operations
+
+    def _begin(self, path: str, request: Request) -> dict[str, str]:
+        name, fault = uuid.uuid4().hex, self._faults.take(request, "operation_fails", "operation_never_ends")
+        self._operations[name] = Operation(path, request.method == "DELETE", fault)
+        kind = "computeOperationsStatus" if "/computes/" in path else "mfeOperationsStatus"
+        provider = f"providers/Microsoft.MachineLearningServices/locations/{REGIONS[0]}"
+        status = f"https://{MANAGEMENT}/subscriptions/{path.split('/')[2]}/{provider}/{kind}/{name}"
+        status += "?api-version=2024-01-01-preview"
+        return {"Azure-AsyncOperation": status, "x-ms-async-operation-timeout": "PT30M", **RETRY}
+
+    def _poll(self, name: str) -> Response:
+        operation = self._operations.get(name)
+        if operation is None:
+            return failed(404, "NotFound", f"The operation {name} was not found.")
+        answer: Document = {"status": operation.status}
+        if operation.status == "Failed" and operation.fault:
+            answer["error"] = {"code": operation.fault.code, "message": operation.fault.message}
+        self._step(operation)
+        return JSONResponse(answer, headers=RETRY if answer["status"] == "InProgress" else {})
+
+    def _step(self, operation: Operation) -> None:
+        """Bring an operation nearer to its end, as often as somebody looks."""
+        if operation.status != "InProgress" or (operation.fault and operation.fault.kind == "operation_never_ends"):
+            return
+        operation.polls -= 1
+        if operation.status == "Succeeded" and operation.deletes:
+            self._remove(operation.path)
+        elif operation.status != "InProgress" and operation.path.lower() in self._documents:
+            self._documents[operation.path.lower()]["properties"]["provisioningState"] = operation.status
+
+    def _below(self, path: str) -> list[Document]:
+        """The documents right below a path, in the order in which they were made."""
+        return [one for key, one in self._documents.items() if key.rpartition("/")[0] == path.lower()]
+
+    def _remove(self, path: str) -> None:
+        for key in [key for key in self._documents if f"{key}/".startswith(f"{path.lower()}/")]:
+            del self._documents[key]
+
+
+def failed(status: int, code: str, message: str) -> Response:
+    """Return an error in the service's form."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
+
+
+def not_found(path: str) -> Response:
+    """Return the service's answer for a resource that is not there."""
+    kind, group = path.split("/providers/")[-1], "/".join(path.split("/")[4:5])
+    return failed(404, "ResourceNotFound", f"The Resource '{kind}' under resource group '{group}' was not found.")
+
+
+def _content(properties: Document) -> Document:
+    return {key: value for key, value in properties.items() if key not in MAY_CHANGE}
