@@ -33,6 +33,8 @@ _AUTHORITIES = {
 _REMEMBERED = "workspaces.json"
 _LIMITS = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 2, "retry_connect": 1, "retry_backoff_max": 2}
 """Without them the SDK would retry for many minutes before it reports that there is no network."""
+_NO_NETWORK = ("Failed to establish a new connection", "Failed to resolve", "timed out")
+"""What a failed sign-in says when the network is the reason."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def _as_tracking_error(workspace: Workspace) -> Iterator[None]:
     except Exception as error:
         # By name, so that the SDK's exception classes are not imported before they are needed.
         kinds = {kind.__name__ for kind in type(error).__mro__}
+        if any(words in str(error) for words in _NO_NETWORK):
+            kinds = {"ServiceRequestError"}
         if "ClientAuthenticationError" in kinds or getattr(error, "status_code", None) == 401:
             problem, step = (
                 "cannot sign in to Azure",

@@ -63,7 +63,8 @@ class Azure:
         if self.faults.take(request, "cut"):
             await receive()  # some of the body has arrived
             write_down(NO_ANSWER)
-            return self.proxy.cut(scope["client"][1])
+            self.proxy.cut(scope["client"][1])
+            return
         needs_token = host == MANAGEMENT or host.endswith(API_HOSTS)
         refusal = self.faults.answer(request) or (self.sign_in.refuse(request) if needs_token else None)
         await (refusal or self.hosts)(scope, receive, send if host == "localhost" else send_noted)

@@ -24,12 +24,14 @@ class Proxy:
         try:
             method, target, *_ = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split()
         except (asyncio.IncompleteReadError, ValueError):
-            return writer.close()
+            writer.close()
+            return
         host, _, port = target.rpartition(":")
         if method != "CONNECT" or port != "443" or not known_host(host):
             self.record.add(Seen(method, host if method == "CONNECT" else target, "", "", REFUSED_HOST))
             writer.write(b"HTTP/1.1 403 Not a host of Azure\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            return writer.close()
+            writer.close()
+            return
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.port)
         own = up_writer.get_extra_info("sockname")[1]
         self._clients[own] = writer

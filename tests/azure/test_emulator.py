@@ -275,7 +275,9 @@ def test_a_workspace_that_is_made_is_one_that_can_be_tracked_to(ask: Ask) -> Non
 
 
 def test_a_test_puts_what_the_service_alone_decides(azure_server: Emulated, ask: Ask) -> None:
-    usages = f"/subscriptions/{emulator.SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{name()}/usages"
+    usages = (
+        f"/subscriptions/{emulator.SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{name()}/usages"
+    )
     azure_server.put(usages, {"list": {"value": [{"currentValue": 3, "limit": 8}]}})
 
     assert ask("GET", f"{MANAGEMENT}{usages}?{VERSION}").json()["value"][0]["limit"] == 8
@@ -289,7 +291,11 @@ def test_the_sdk_makes_lists_and_deletes(azure_workspace: Any) -> None:
     from azure.identity import DefaultAzureCredential
 
     client = MLClient(
-        DefaultAzureCredential(), emulator.SUBSCRIPTION, emulator.RESOURCE_GROUP, emulator.WORKSPACE, show_progress=False
+        DefaultAzureCredential(),
+        emulator.SUBSCRIPTION,
+        emulator.RESOURCE_GROUP,
+        emulator.WORKSPACE,
+        show_progress=False,
     )
     cpu, asset = f"c{uuid.uuid4().hex[:10]}", name()
     made = client.compute.begin_create_or_update(AmlCompute(name=cpu, size="Standard_DS3_v2", max_instances=2)).result()
