@@ -84,15 +84,18 @@ def _promote(
     from notebooks_lib.running import plan
     from notebooks_lib.running.runner import run_notebook
 
-    _check_subject({**schema.defaults, **values}, project)
+    subject = {**schema.defaults, **values}
+    _check_subject(subject, project)
     _check_stages(values.get("stages"), project)
-    if not as_json and (note := _unlogged_note({**schema.defaults, **values}, project)):
-        click.echo(f"note: {note}", err=True)
+    if not as_json:
+        for note in (*_unfinished_notes(project, _model(subject), live=live), _unlogged_note(subject, project)):
+            if note:
+                click.echo(f"note: {note}", err=True)
     planned = plan.make_plan(path, project, {**values, "dry_run": not live})
     with output.CellProgress(path.stem, silent=as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        return _report_failed(project, result, _model({**schema.defaults, **values}), as_json=as_json)
+        return _report_failed(project, result, _model(subject), as_json=as_json)
     return _report_finished(project, result, result.run_id, as_json=as_json)
 
 
@@ -152,6 +155,15 @@ def _print_unfinished(project: Settings, model: str) -> None:
 
     for change in stage_lock_and_journals.unfinished_changes(project, model):
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
+
+
+def _unfinished_notes(project: Settings, model: str, *, live: bool) -> list[str]:
+    """Return a warning for each change of the model that has not ended: a live promotion settles it first."""
+    from notebooks_lib.release import journal, stage_lock_and_journals
+
+    settles = "it is finished or undone first" if live else "--live finishes or undoes it first"
+    changes = stage_lock_and_journals.unfinished_changes(project, model)
+    return [f"{journal.describe(change)}, is still running or was cut short: {settles}" for change in changes]
 
 
 def _record(project: Settings, run_id: str | None) -> PromotionRecord | None:

@@ -9,6 +9,8 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.cli import promote
+from notebooks_lib.release.journal import ChangeRecord
+from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
@@ -51,3 +53,18 @@ def test_a_metric_that_no_run_logged_is_named_before_the_notebook_starts(
     assert promote._unlogged_note({**shop, "dataset": "shop@2"}, project) == ""
     trials.store.client.log_metric(runs[0], "brier", 0.2)
     assert promote._unlogged_note(shop, project) == ""
+
+
+def test_a_change_that_was_cut_short_is_named_before_the_notebook_starts(tmp_path: Path) -> None:
+    project = Settings(root=tmp_path)
+    assert promote._unfinished_notes(project, "houses", live=True) == []
+    change = StageLock(project, "houses", "prod")
+    change.take()
+    change.begin(ChangeRecord("promotion", "houses", "prod", "2", "ada@home"))
+    change.release()
+    (note,) = promote._unfinished_notes(project, "houses", live=True)
+    assert note.startswith("the promotion of version 2 to prod")
+    assert note.endswith("was cut short: it is finished or undone first")
+    (note,) = promote._unfinished_notes(project, "houses", live=False)
+    assert note.endswith(": --live finishes or undoes it first")
+    assert promote._unfinished_notes(project, "flats", live=True) == []
