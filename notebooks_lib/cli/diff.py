@@ -120,7 +120,7 @@ def _print_runs(comparison: RunComparison) -> None:
         click.echo(f"\nsource: {_summary(comparison.diff)}")
         _print_cells(comparison.diff)
     else:
-        click.echo("\nsource: one of the runs keeps no notebook; only runs of `nbops run` and `nbops sweep` do")
+        click.echo("\nsource: one of the runs keeps no notebook; only runs that nbops made and ended do")
 
 
 def _print_metrics(metrics: Sequence[MetricChange]) -> None:

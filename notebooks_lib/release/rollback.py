@@ -96,9 +96,11 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
         target = champions.previous(store, before.model, stage)
         if target is None:
             name = store.settings.stages.endpoint(stage, before.model)
+            withdrawn = [other.version for other in registry.versions(store, before.model) if stage in other.withdrawn]
             raise UsageError(
                 f"there is nothing to go back to: no version of {before.model!r} was champion in {stage} before "
-                f"version {before.version}; to stop serving it: nbops endpoint stop {name}"
+                f"version {before.version}{_except_withdrawn(before.model, stage, withdrawn)}; "
+                f"to stop serving it: nbops endpoint stop {name}"
             )
         return target
     target = registry.get(store, before.model, to)
@@ -113,6 +115,14 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
             f"through all that {stage} asks for: {on}"
         )
     return target
+
+
+def _except_withdrawn(model: str, stage: str, numbers: list[str]) -> str:
+    """Return the part of a refusal that names the versions which a rollback withdrew, and how to bring one back."""
+    if not numbers:
+        return ""
+    command = champions.rollback_command(model, stage, max(numbers, key=int))
+    return f", except withdrawn ones ({', '.join(sorted(numbers, key=int))}); to bring one back all the same: {command}"
 
 
 def _check(store: Store, version: Version) -> int:

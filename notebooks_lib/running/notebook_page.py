@@ -62,7 +62,7 @@ def fetch_page(store: Store, run_id: str) -> Path:
             if any(artifact.path == SWEEP for artifact in store.client.list_artifacts(run_id, Path(SWEEP).parent.name)):
                 folder.mkdir(parents=True, exist_ok=True)
                 return Path(store.client.download_artifacts(run_id, SWEEP, str(folder)))
-            raise errors.UsageError(f"run {run_id} keeps no notebook: only runs of `nbops run` and `nbops sweep` do")
+            raise errors.UsageError(f"run {run_id} keeps no notebook: only runs that nbops made and ended do")
         folder.mkdir(parents=True, exist_ok=True)
         file = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))
         if html is None:

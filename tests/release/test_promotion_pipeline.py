@@ -98,7 +98,8 @@ def test_there_and_back(journey, trials, houses, capsys):
     assert again.withdrawn_note.startswith(f"run {good[:8]}")
     gate = journey.gate()
     assert note in gate.decide(gate.holdout(again)).summary
-    with pytest.raises(UsageError, match="nothing to go back to"):
+    way = r"nothing to go back to: .* except withdrawn ones \(2\); to bring one back all the same: nbops rollback houses --to 2"
+    with pytest.raises(UsageError, match=way):
         rollback(journey.settings, "houses")
 
     # What was registered and what is there to be loaded part ways, as after a mix-up of files or an upgrade.
