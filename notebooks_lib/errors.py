@@ -9,6 +9,7 @@
     │   └── UnknownNameError (LookupError)   no such dataset, model, experiment, endpoint, ...
     ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
     │   └── RunNotWrittenError         a notebook ran, and the store did not take its end
+    ├── AzureError (RuntimeError)      Azure cannot be reached, refuses, or an operation in it failed
     ├── DatasetError (ValueError)      a dataset is not what its record says
     │   └── HoldoutError (PermissionError)   the holdout may not be read
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
@@ -89,6 +90,20 @@ class RunNotWrittenError(TrackingError):
     def __init__(self, message: str, result: object) -> None:
         self.result = result
         super().__init__(message)
+
+
+class AzureError(NbopsError, RuntimeError):
+    """Azure cannot be reached, refuses a request, or an operation in it failed.
+
+    `cause` and `step` are the two halves of the message; `status` and `code` are Azure's, if it answered.
+    """
+
+    def __init__(self, cause: str, step: str = "", *, status: int | None = None, code: str = "") -> None:
+        self.cause = safe_text.masked(cause)
+        self.step = step
+        self.status = status
+        self.code = code
+        super().__init__(f"{cause}; {step}" if step else cause)
 
 
 class DatasetError(NbopsError, ValueError):

@@ -75,11 +75,15 @@ class HealthCheck:
 
 
 def examine(settings: Settings) -> Iterator[HealthCheck]:
-    """Check Python, packages, disk, kernel, tracking store and runs left open, one after the other."""
+    """Check Python, packages, disk, kernel, Azure, tracking store and runs left open, one after the other."""
     yield _python()
     yield _packages(settings)
     yield _disk(settings)
     yield _kernel(settings)
+    azure = list(_azure(settings))
+    yield from azure
+    if not all(check.ok for check in azure):
+        return  # MLflow would only fail in more words
     tracking = _tracking(settings)
     yield tracking
     if tracking.ok:
@@ -141,6 +145,24 @@ def _kernel(settings: Settings) -> HealthCheck:
     return HealthCheck("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
 
 
+def _azure(settings: Settings) -> Iterator[HealthCheck]:
+    """Check the way to an Azure ML workspace; nothing for another store."""
+    from notebooks_lib.azure import workspace
+    from notebooks_lib.tracking import store
+
+    try:
+        uri = store.uri_of_variables(settings.root) or settings.tracking.uri
+        if not uri.startswith("azureml"):
+            return
+        chosen = workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
+    except SettingsError:
+        return  # `_tracking` tells it
+    from notebooks_lib.azure import workspace_checks
+
+    for check in workspace_checks.examine(chosen):
+        yield HealthCheck(check.what, check.ok, check.detail, check.advice)
+
+
 def _tracking(settings: Settings) -> HealthCheck:
     from notebooks_lib.tracking import query, store
 
@@ -149,14 +171,20 @@ def _tracking(settings: Settings) -> HealthCheck:
         count = len(query.experiments(connected))
         models = "with" if connected.has_logged_models else "without"
     except Exception as error:  # noqa: BLE001  # a server, a database, a sign-in or a network: shown as it is
-        return HealthCheck("tracking", False, safe_text.masked(str(error)), _tracking_advice(settings, error))
+        return HealthCheck("tracking", False, safe_text.masked(_cause(error)), _tracking_advice(settings, error))
     return HealthCheck("tracking", True, f"{connected.shown}: {count} experiments, {models} MLflow 3's logged models")
+
+
+def _cause(error: Exception) -> str:
+    return error.cause if isinstance(error, errors.AzureError) else str(error)
 
 
 def _tracking_advice(settings: Settings, error: Exception) -> str:
     """Return what to do about a store that does not answer: about its database file, or about the way to it."""
     from notebooks_lib.tracking import sqlite, store
 
+    if isinstance(error, errors.AzureError):
+        return error.step
     if isinstance(error, SettingsError) or not sqlite.is_sqlite(store.tracking_uri(settings)):
         return "check [tracking] uri in production/settings.toml, the network and your sign-in"
     if fault := errors.machine_fault(error):  # "what is wrong: what to do"

@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from notebooks_lib import atomic_private_files, errors, safe_text
 from notebooks_lib import settings as settings_module
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure import clouds, workspace
 from notebooks_lib.paths import Layout
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env
-from notebooks_lib.tracking import sqlite
+from notebooks_lib.tracking import azure_plugin, sqlite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -122,8 +120,8 @@ class Store:
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """Return the address of a run's page. For SQLite the page is there while `nbops ui` runs."""
         if self.uri.startswith("azureml:"):
-            workspace = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
-            return f"https://ml.azure.com/runs/{run_id}?wsid={workspace}"
+            scope = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
+            return f"{clouds.current().studio}/runs/{run_id}?wsid={scope}"
         # Without the user and password of the URI, for which a browser asks.
         bare = safe_text.masked(self.uri).replace(f"://{safe_text.MASK}@", "://").rstrip("/")
         base = bare if self.uri.startswith("http") else UI_ADDRESS
@@ -134,10 +132,11 @@ def connect(settings: Settings | None = None) -> Store:
     """Return the store of runs and models, ready for use, and make it MLflow's default in this process.
 
     `settings` are by default those of the project of the current folder. For a new project, the SQLite database is
-    created. Raises TrackingError when the store does not answer, SettingsError when two variables name different
-    stores.
+    created. Raises TrackingError when the store does not answer, AzureError when a workspace does not, SettingsError
+    when two variables name different stores.
     """
     settings = settings or settings_module.here()
+    azure_plugin.defer()
     # Before MLflow is imported (Azure's SDK may do so): its telemetry client starts at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Neither may appear in cell outputs, or beside the one object that `--json` prints.
@@ -151,7 +150,7 @@ def connect(settings: Settings | None = None) -> Store:
         sqlite.relax_flushing(uri)
         sqlite.prepare_schema(uri)
     if uri.startswith("azureml:"):
-        sign_in_to_azure(uri)
+        azure_plugin.sign_in(uri)
     if uri.startswith("http"):
         _greet(uri)
     import mlflow
@@ -181,8 +180,6 @@ def tracking_uri(settings: Settings) -> str:
     if not chosen:
         return sqlite.sqlite_url(settings.layout.database)
     if chosen == "azureml":
-        from notebooks_lib.azure import workspace
-
         return workspace.tracking_uri(settings)
     return absolute_uri(chosen, settings.root)
 
@@ -240,7 +237,7 @@ def _greet(uri: str) -> None:
 
 @contextmanager
 def translate_store_errors(store: Store) -> Iterator[None]:
-    """Turn an MLflow error within the block, about a store that refuses or cannot be reached, into a TrackingError."""
+    """Turn an error of MLflow or Azure within the block, from a store that refuses or is gone, into a TrackingError."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
@@ -252,6 +249,8 @@ def translate_store_errors(store: Store) -> Iterator[None]:
             f"{store.uri}: no store has such an address; it begins with one of {schemes}: change [tracking] uri, or "
             "the variable MLFLOW_TRACKING_URI"
         ) from error
+    except errors.AzureError as error:
+        raise errors.TrackingError(f"{store.uri}: {error}") from error
     except MlflowException as error:
         why = errors.machine_fault(error) or f"{errors.reason(error)}; `nbops doctor` looks closer"
         raise errors.TrackingError(f"{store.uri}: {why}") from error
@@ -263,31 +262,3 @@ def _slug(name: str) -> str:
 
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def sign_in_to_azure(uri: str) -> None:
-    """Make MLflow's Azure plugin use `workspace.credential` for a workspace's tracking URI, once per process.
-
-    By default the plugin falls back to a browser and a device code, for which a headless process would wait for
-    minutes. In an Azure ML job, which has a token, nothing is done.
-    """
-    if "MLFLOW_TRACKING_TOKEN" in os.environ:
-        return
-    workspace.set_azure_cloud(os.environ)
-    from azureml.mlflow import get_mlflow_tracking_uri_v2
-    from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader
-
-    if _AzureMLServiceContextLoader.has_service_context(uri):
-        return
-    parts = urlsplit(uri)
-    scope = parts.path[parts.path.index("/subscriptions/") :].split("/")
-    get_mlflow_tracking_uri_v2(
-        SimpleNamespace(ml_flow_tracking_uri=uri),
-        {
-            "subscription_id": scope[2],
-            "resource_group_name": scope[4],
-            "workspace_name": scope[8],
-            "auth": workspace.credential(),
-            "host_url": f"https://{parts.netloc}",
-        },
-    )

@@ -25,7 +25,8 @@ class SignIn:
         self.lifetimes = dict(LIFETIMES)
         self.managed_identity = Route("/msi/token", self._managed_identity)
         configuration = Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration)
-        self.login = Router([configuration, Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"])])
+        token = Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"])
+        self.login = Router([configuration, token, Route("/common/discovery/instance", self._instances)])
         self.github = Router([Route("/{path:path}", self._job_token)])
         self.pipelines = Router([Route("/{path:path}", self._job_token, methods=["POST"])])
 
@@ -61,6 +62,11 @@ class SignIn:
         answer = {"issuer": f"{base}/v2.0", "jwks_uri": f"{base}/discovery/v2.0/keys"}
         answer |= {f"{what}_endpoint": f"{base}/oauth2/v2.0/{what}" for what in ("authorization", "token")}
         return JSONResponse(answer)
+
+    async def _instances(self, request: Request) -> Response:
+        """The names of the login, which a client asks for after a refusal."""
+        names = {"preferred_network": LOGIN, "preferred_cache": "login.windows.net", "aliases": [LOGIN]}
+        return JSONResponse({"api-version": "1.1", "metadata": [names]})
 
     async def _token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))

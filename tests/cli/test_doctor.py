@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.azure import workspace
 from notebooks_lib.cli import doctor
-from notebooks_lib.settings import Settings
+from notebooks_lib.settings import Settings, load
+from tests.azure.fixtures import AzureProject
 
 pytestmark = pytest.mark.tracking
 
@@ -34,6 +37,36 @@ def test_each_setting_of_a_stage_is_a_line_of_its_own(empty_project: Settings) -
     in_force = doctor.in_force(empty_project)
     assert in_force["stages.prod.wait_minutes"] == "30.0"
     assert [key for key, value in in_force.items() if value.startswith("{'")] == []
+
+
+def test_a_local_project_reads_nothing_of_azure(empty_project: Settings) -> None:
+    assert list(doctor._azure(empty_project)) == []
+
+
+def test_a_workspace_is_checked_before_mlflow_asks_it(
+    azure_workspace: AzureProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_kernel", doctor._disk)  # a kernel has nothing to do with it
+    monkeypatch.setenv("NBOPS_AZURE_WORKSPACE", "missing")
+    checks = {check.what: check for check in doctor.examine(load(azure_workspace.settings.root, os.environ))}
+
+    assert [what for what in checks if what.startswith("azure")] == [
+        "azure sign-in",
+        "azure workspace",
+        "azure provider",
+    ]
+    assert checks["azure workspace"].advice == "check the three names under [azure], or `az ml workspace list`"
+    assert "tracking" not in checks
+
+
+def test_a_tracking_uri_in_a_variable_names_the_workspace_too(
+    azure_workspace: AzureProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.tracking_uri(azure_workspace.settings))
+    checks = list(doctor._azure(azure_workspace.settings))
+
+    named = workspace.find_workspace(azure_workspace.settings)
+    assert checks[1].detail == f"{named} in westeurope: Succeeded"
 
 
 @pytest.mark.notebooks
