@@ -284,6 +284,7 @@ def test_a_test_puts_what_the_service_alone_decides(azure_server: Emulated, ask:
 
 
 @pytest.mark.proof  # the SDK alone takes ten seconds to import
+@pytest.mark.filterwarnings("ignore")  # it warns about itself
 def test_the_sdk_makes_lists_and_deletes(azure_workspace: Any) -> None:
     from azure.ai.ml import MLClient
     from azure.ai.ml.entities import AmlCompute, Environment
