@@ -90,6 +90,7 @@ ACROSS = {
     "kernels/test_kills",
     "release/test_notebook",
     "release/test_under_load",
+    "review/test_whole_review",
     "running/test_chaos",
     "running/test_ends",
     "running/test_papermill_parity",

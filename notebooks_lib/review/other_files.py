@@ -105,6 +105,8 @@ class OtherFiles:
         path = PurePosixPath(name)
         if path.name in (Layout(Path()).lock.name, "LICENSE") or name.endswith(metric_bands.SUFFIX):
             return False
+        if "__pycache__" in path.parts:
+            return False
         if path.suffix in NAMED or _hidden(path):
             return any(named.hold(path) and name not in named.covered for named in self._named)
         if path.suffix != ".py":

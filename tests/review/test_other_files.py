@@ -14,6 +14,7 @@ from tests.notebooks.building import code, write
 
 HELPER = {"work/helpers.py"}
 SCRIPTS = {"lib/deep.py", "prep.py"}
+BYTECODE = "lib/__pycache__/deep.cpython-311.pyc"
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_scripts_and_prose(root: Path, cell: str, read: set[str]) -> None:
     """A module that another notebook imports counts only where it is named, and is not found by the import."""
     write(root / ("work" if "import helpers" in cell else ".") / "q.ipynb", code(cell))
     names = ("work/helpers.py", "lib/deep.py", "prep.py", "prompt.md", "docs/a.rst", "tests/test_a.py", ".hidden/x.py")
-    for name in (*names, "q.bands.toml", "requirements.lock", ".data/a.csv", ".env"):
+    for name in (*names, "q.bands.toml", "requirements.lock", ".data/a.csv", ".env", BYTECODE):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("a = 1\n")
     write(root / "made.ipynb", code("a = 1"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -13,13 +12,9 @@ from typing import Any
 import pytest
 
 from notebooks_lib.review.review_page import to_page
+from tests import chromium
 from tests.review.reviews import EXAMPLE, HOSTILE, RIDGE, hostile_notebook, hostile_review, many, review
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 ATTRIBUTES = {"class", "id", "href", "src", "alt", "lang", "charset", "name", "content", "http-equiv"}
 EMPTY = {"meta", "img"}
 ELEMENTS = {
@@ -81,8 +76,8 @@ def test_the_page_has_everything_of_the_example() -> None:
         "1 failed · 1 worse · 1 no difference found · 1 not shown to be from this source · 1 new finding",
         "The notebook failed in cell 9 (model = LogisticRegression():",
         "InvalidParameterError: The 'penalty' parameter must be",
-        "+0.05 (−0.46 … +0.57)",
-        "from exactly this source (fingerprint d3f11a18, commit d79546b7, clean)",
+        "+0.28 (−0.54 … +1.16)",
+        "from exactly this source (fingerprint 089d0383, commit 311bb2f3, clean)",
         "not shown to be from this source: requirements.lock is another one",
         "cell 3 (about-model) still mentions alpha",
         "+model = make_pipeline(StandardScaler(), Lasso(alpha=strength))",
@@ -116,14 +111,10 @@ def test_figures_stand_side_by_side_and_in_the_page() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
+    if chromium.CHROMIUM is None:
         pytest.skip("no chromium on the PATH: the page is not opened in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+    with chromium.launch() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -170,6 +161,8 @@ def server() -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
 
 
+CUT = "[...document.querySelectorAll('.wide, pre')].filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"
+SHOWN = "element => element.checkVisibility({contentVisibilityAuto: true})"
 INJECTED = (
     "<script>document.title='owned'</script><img src='SERVER/x.png' onerror=\"document.title='owned'\">"
     "<svg onload=\"document.title='owned'\"></svg><iframe src='SERVER/frame'></iframe>"
@@ -199,7 +192,22 @@ def test_the_policy_holds_where_escaping_would_have_failed(requests_of: Any, ser
 
 @pytest.mark.notebooks
 def test_on_a_phone_nothing_stands_beside_the_screen(requests_of: Any) -> None:
-    requests_of(to_page(EXAMPLE))
-    assert requests_of.tab.evaluate("document.documentElement.scrollWidth") <= 390
-    style = requests_of.tab.evaluate("getComputedStyle(document.querySelector('pre .add')).backgroundColor")
-    assert style != "rgba(0, 0, 0, 0)", "its own style is allowed"
+    tab, page = requests_of.tab, to_page(EXAMPLE)
+    requests_of(page)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert tab.evaluate(CUT) == []
+    assert tab.evaluate("getComputedStyle(document.querySelector('pre .add')).backgroundColor") != "rgba(0, 0, 0, 0)"
+    assert tab.get_by_text("gain on the same 79 validation rows, 95 %").first.is_visible()
+
+
+@pytest.mark.notebooks
+def test_print_is_light_and_shows_what_is_folded(requests_of: Any) -> None:
+    tab = requests_of.tab
+    tab.emulate_media(color_scheme="dark")
+    requests_of(to_page(many(1)))
+    background, line = "getComputedStyle(document.body).backgroundColor", tab.get_by_text("+row_399 = 399")
+    assert tab.evaluate(background) == "rgb(18, 22, 28)"
+    assert not tab.evaluate(SHOWN, line.element_handle())
+    tab.emulate_media(color_scheme="dark", media="print")
+    assert tab.evaluate(background) == "rgb(255, 255, 255)"
+    assert tab.evaluate(SHOWN, line.element_handle())
