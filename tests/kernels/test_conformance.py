@@ -66,6 +66,8 @@ FACTS = {
     "locale": "[locale.setlocale(locale.LC_ALL), sys.getfilesystemencoding()]",
     "trace": "[sys.gettrace(), sys.getprofile()]",
     "policy of asyncio": "type(asyncio.get_event_loop_policy()).__name__, type(asyncio.get_running_loop()).__name__",
+    "folder of the first import": "multiprocessing.process.ORIGINAL_DIR",
+    "start of the log": "logging._startTime > __import__('psutil').Process().create_time() - 1",
     "start method": "multiprocessing.get_start_method()",
     "temporary folder": "tempfile.gettempdir()",
     "pandas columns": "pandas.get_option('display.max_columns'), pandas.get_option('display.notebook_repr_html')",

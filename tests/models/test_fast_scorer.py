@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from notebooks_lib.models import fast_scorer
 from notebooks_lib.models.input_schema import Column
 from notebooks_lib.models.prediction_json import encode_predictions
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.serving import request_formats
+from notebooks_lib.serving import model_loading, request_formats
 
 RANDOM = np.random.default_rng(0)
 ROWS = 60
@@ -260,3 +262,22 @@ def test_a_model_of_skops_is_loaded_without_mlflow_and_is_the_same_model(tmp_pat
     (tmp_path / "model" / "model.skops").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="cannot be loaded"):
         ServedModel.load(tmp_path / "model")
+
+
+def test_a_model_with_a_type_hint_reads_times_in_json_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `mlflow models serve`."""
+    import mlflow
+
+    class Months(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def predict(self, model_input: list[datetime.datetime]) -> list[int]:
+            return [time.month for time in model_input]
+
+    mlflow.pyfunc.save_model(tmp_path / "months", python_model=Months(), pip_requirements=[])
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with warnings.catch_warnings():
+        model_loading.prepare_process()
+        served = ServedModel.load(tmp_path / "months")
+    assert served.predict(served.parse({"inputs": ["2026-03-01T00:00:00"]})) == [3]

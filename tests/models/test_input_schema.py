@@ -17,7 +17,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlflow.models import infer_signature
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec, Schema
 from sklearn.base import BaseEstimator
 
 from notebooks_lib import datasets
@@ -193,6 +196,22 @@ def test_columns_named_by_numbers_are_served_or_refused_by_name() -> None:
             serving_skew.check_servable(Plain(), example, schema, input_schema.columns_of(schema))
     with pytest.raises(InputError, match="unknown columns '0', '1'"):
         read("dataframe_records", [{"0": 1, "1": 2}], (Column(0, "double"), Column(1, "double")))  # type: ignore[arg-type]
+
+
+class Missing:
+    """A model that says which values are missing."""
+
+    def predict(self, table: pd.DataFrame, params: object = None) -> list[bool]:
+        return table["count"].isna().tolist()
+
+
+def test_a_loaded_model_takes_an_optional_whole_number_that_is_missing() -> None:
+    signature = ModelSignature(Schema([ColSpec("long", "count", required=False)]))
+    model = PyFuncModel(Model(signature=signature), Missing())
+    rows = pd.DataFrame({"count": [1.0, None]})
+    with pytest.raises(MlflowException):
+        model.predict(rows)
+    assert input_schema.accept_missing_values(model).predict(rows) == [False, True]
 
 
 def test_a_dataset_hands_out_what_a_served_model_gets(empty_project: Settings, tmp_path: Path) -> None:
