@@ -57,12 +57,28 @@ def gather_evidence(
         check_time_order(order_by, data, store.settings)
     check_slices(policy.slices, data)
     evaluation = HoldoutEvaluation(store, data, metric, champion, policy, order_by)
+    evidence = _without_challenger(evaluation, candidates, model, challengers)
+    if not candidates.ranked:
+        return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
+    several = _best_challengers(store, candidates, evidence, policy, challengers) if challengers > 1 else []
+    if several:
+        best, *rivals = evaluation.ask(several)
+        return replace(best, rivals=tuple(rivals))
+    return _first_scored(evaluation, candidates, evidence)
+
+
+def _without_challenger(
+    evaluation: HoldoutEvaluation, candidates: Candidates, model: str, challengers: int
+) -> Evidence:
+    """Return the evidence on the champion, or on the baseline when there is none, and on the dataset."""
+    store, data, metric, policy = evaluation.store, evaluation.data, evaluation.metric, evaluation.policy
+    champion = evaluation.champion
     old = Side(model_scoring.baseline_name(metric), seen_rows=0)
     if champion is not None:
         old = model_facts.champion_side(store, champion, data, policy)
         if challengers > 1 or not candidates.ranked or champion.run_id != candidates.ranked[0].run.run_id:
             old = evaluation.try_on_validation(old, champion.source)
-    evidence = Evidence(
+    return Evidence(
         model=model,
         metric=metric.name,
         direction=metric.direction,
@@ -75,16 +91,15 @@ def gather_evidence(
         data_faults=holdout_shift.holdout_faults(data.ref, store.settings) if policy.data_tests else None,
         changed_kinds=holdout_shift.changed_kinds(data.ref, old.dataset, store.settings) if policy.data_tests else "",
     )
-    if not candidates.ranked:
-        return replace(evidence, challenger=Side("no candidate"), no_candidate=candidates.no_candidate, unread=True)
-    several = _best_challengers(store, candidates, evidence, policy, challengers) if challengers > 1 else []
-    if several:
-        best, *rivals = evaluation.ask(several)
-        return replace(best, rivals=tuple(rivals))
+
+
+def _first_scored(evaluation: HoldoutEvaluation, candidates: Candidates, evidence: Evidence) -> Evidence:
+    """Return the evidence on the best candidate that can be scored; else that on the best one that was refused."""
     refused: list[Evidence] = []
     failed: list[Evidence] = []
     for candidate in candidates.ranked:
-        evidence = replace(evidence, challenger=model_facts.challenger_side(store, candidate, data, policy))
+        side = model_facts.challenger_side(evaluation.store, candidate, evaluation.data, evaluation.policy)
+        evidence = replace(evidence, challenger=side)
         if evidence.is_champion_itself:
             if not (failed or refused):
                 return evidence
@@ -92,15 +107,15 @@ def gather_evidence(
         (evaluated,) = evaluation.ask([(evidence, candidate.source)])
         if evaluated.unread:
             refused.append(evaluated)
-            if early_refusals(evaluated, policy, EARLY_FOR_ALL):
+            if early_refusals(evaluated, evaluation.policy, EARLY_FOR_ALL):
                 break  # the next one would fail it too
         elif evaluated.challenger.fault:
             failed.append(evaluated)
         else:
             return replace(evaluated, rivals=tuple(refused))
-    if failed and champion is None:
+    if failed and evaluation.champion is None:
         why = "; ".join(f"{candidate.challenger.label}: {candidate.challenger.fault}" for candidate in failed)
-        raise PromotionError(f"no candidate can be scored on the holdout of {data.ref}: {why}")
+        raise PromotionError(f"no candidate can be scored on the holdout of {evaluation.data.ref}: {why}")
     best, *others = failed or refused
     return replace(best, rivals=() if failed else tuple(others))
 

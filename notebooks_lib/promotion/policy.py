@@ -13,9 +13,9 @@ class Policy(ModelPolicy):
 
     min_gain: float = 0.0
     """Gain that the challenger must exceed, in units of the metric."""
-    alpha: float = 0.05
+    alpha: float = Promotion.model_fields["alpha"].default
     """Chance of any false promotion by one holdout, over all of its uses."""
-    uses: int = 10
+    uses: int = Promotion.model_fields["holdout_uses"].default
     """Budget of a holdout; a budget that comes with the evidence takes precedence."""
     at: float | None = None
     """Level of this one question, where several share a use; None: an equal share of alpha for each use."""
