@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -24,16 +25,11 @@ from notebooks_lib.notebooks import document
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
-from tests import building
+from tests import building, chromium
 from tests.conftest import copy_store
 
 ROOT = Path(__file__).parent.parent
-NAME = "diabetes_ridge.ipynb"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
+NAME = "template.ipynb"
 CELLS_OF_WARM = (
     "import os\nprint(open(f'/proc/{os.getppid()}/cmdline').read())\nprint('before' in globals())\nbefore = os.getpid()",
     "import time\nprint(before, flush=True)",
@@ -45,7 +41,9 @@ CELLS = f"{OPEN}.content.model.sharedModel.cells.map(cell => cell.toJSON())"
 
 pytestmark = [
     pytest.mark.notebooks,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: JupyterLab is not tried in a browser"),
+    pytest.mark.skipif(
+        chromium.CHROMIUM is None, reason="no chromium on the PATH: JupyterLab is not tried in a browser"
+    ),
 ]
 
 
@@ -142,18 +140,12 @@ def address(here: Settings, tmp_path: Path, name: str) -> Iterator[str]:
 @pytest.fixture
 def page(address: str) -> Iterator[Any]:
     """The notebook, opened in JupyterLab, with its kernel ready."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        try:
-            page = browser.new_page(viewport={"width": 1300, "height": 1600})
-            page.goto(address, wait_until="domcontentloaded")
-            ready = f"window.jupyterapp && {OPEN}?.sessionContext?.session?.kernel?.status === 'idle'"
-            page.wait_for_function(ready, timeout=90_000)
-            yield page
-        finally:
-            browser.close()
+    with chromium.launch() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 1600})
+        page.goto(address, wait_until="domcontentloaded")
+        ready = f"window.jupyterapp && {OPEN}?.sessionContext?.session?.kernel?.status === 'idle'"
+        page.wait_for_function(ready, timeout=90_000)
+        yield page
 
 
 def runs_in(here: Settings) -> list[query.RunInfo]:
@@ -164,9 +156,52 @@ def runs_in(here: Settings) -> list[query.RunInfo]:
     return sorted(found, key=lambda run: run.started_ms, reverse=True)
 
 
+@pytest.fixture
+def pages_of_runs(here: Settings) -> Iterator[int]:
+    """`nbops ui` for the project, on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "notebooks_lib", "ui", "--port", str(port)]
+    with subprocess.Popen(command, cwd=here.root, stdout=subprocess.DEVNULL) as server:
+        yield port
+        server.terminate()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def tags_shown(page: Any, cell: int) -> list[str]:
+    """Return the tags that the property inspector shows as those of a cell."""
+    page.evaluate(f"() => {{ {OPEN}.content.activeCellIndex = {cell}; }}")
+    page.evaluate("() => window.jupyterapp.commands.execute('property-inspector:show-panel')")
+    applied = page.locator(".jp-CellTags-Applied")
+    wait("the tags", lambda: applied.count() and applied.first.is_visible())
+    return [text.strip() for text in applied.all_inner_texts()]
+
+
+def parent_of_the_kernel(page: Any) -> str:
+    """Return the command line of the process that started the notebook's kernel."""
+    expression = "open(f'/proc/{__import__(\"os\").getppid()}/cmdline').read()"
+    reply = page.evaluate(
+        f"""async expression => (await {OPEN}.sessionContext.session.kernel.requestExecute(
+            {{code: "", silent: true, user_expressions: {{parent: expression}}}}).done).content.user_expressions""",
+        expression,
+    )
+    return str(reply["parent"]["data"]["text/plain"])
+
+
 @pytest.mark.proof  # lighter: tests/tracking/test_interactive_run.py, tests/test_jupyter_git_index.py, nbval
-def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_path: Path) -> None:
+def test_the_template_run_all_then_run_again_then_shut_down(
+    page: Any, here: Settings, pages_of_runs: int, tmp_path: Path
+) -> None:
     notebook = document.read(here.root / "experimentation" / NAME)
+    page.get_by_role("heading", name="Which question does this notebook answer?").first.wait_for()
+    parameters = next(cell.index for cell in notebook.cells if cell.id == "parameters")
+    assert tags_shown(page, parameters) == ["parameters"]
+    if sys.platform == "linux":
+        assert "template_process.py" in parent_of_the_kernel(page), "a warm kernel"
     last = notebook.code_cells[-1].index
 
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -182,15 +217,25 @@ def test_run_all_then_run_again_then_shut_down(page: Any, here: Settings, tmp_pa
     assert counts == list(range(1, len(notebook.code_cells) + 1))
 
     (first,) = runs_in(here)
-    assert first.experiment == "diabetes"
+    assert first.experiment == "template"
     assert first.status == "RUNNING"  # its notebook is still open
     assert Path(first.tags["mlflow.source.name"]).name == NAME
-    assert first.params["alpha"] == "10.0"
-    assert first.metrics["rmse"] < first.metrics["baseline_rmse"]
+    assert first.params["C"] == "1.0"
+    assert first.metrics["brier"] < first.metrics["baseline_brier"]
     assert Tag.MODEL in first.tags
-    assert list(first.datasets) == ["diabetes"]
+    assert list(first.datasets) == ["digits"]
     link = page.locator(f"a[href*='{first.run_id}']").first
-    assert link.is_visible()
+    wait("the pages of the runs", lambda: answers(pages_of_runs))
+    other_port = f"127.0.0.1:{pages_of_runs}"  # the link leads to port 5000, which here may be somebody else's
+    page.context.route(
+        f"{store.UI_ADDRESS}/**",
+        lambda route: route.continue_(url=route.request.url.replace("127.0.0.1:5000", other_port)),
+    )
+    with page.expect_popup() as opened:
+        link.click()
+    opened.value.get_by_text(first.name).first.wait_for(timeout=60_000)
+    opened.value.screenshot(path=str(tmp_path / "run.png"))
+    opened.value.close()
 
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function(f"!{OPEN}.context.model.dirty", timeout=30_000)
