@@ -176,6 +176,7 @@ def tags_shown(page: Any, cell: int) -> list[str]:
     """Return the tags that the property inspector shows as those of a cell."""
     page.evaluate(f"() => {{ {OPEN}.content.activeCellIndex = {cell}; }}")
     page.evaluate("() => window.jupyterapp.commands.execute('property-inspector:show-panel')")
+    page.get_by_text("Common Tools").click()  # which is folded at first
     applied = page.locator(".jp-CellTags-Applied")
     wait("the tags", lambda: applied.count() and applied.first.is_visible())
     return [text.strip() for text in applied.all_inner_texts()]

@@ -18,6 +18,8 @@ NOISY_IN_CELLS = (
     *("collapsed", "scrolled", "heading_collapsed", "hidden", "pycharm", "vscode"),  # what a view shows
 )
 """What Colab, Jupyter, papermill and editors write into a cell's metadata by themselves."""
+DEFAULTS_IN_CELLS = {"deletable": True, "editable": True, "slideshow": {"slide_type": ""}}
+"""What JupyterLab writes into each cell that is looked at with its panel of tags open; other values are choices."""
 NOISY_IN_FILE = ("widgets", "papermill", "vscode", "ExecuteTime", "varInspector")
 """What they write into the metadata of the file."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -37,7 +39,10 @@ def kernel_name(notebook: Notebook) -> str | None:
 def noisy_keys(part: Mapping[str, Any]) -> list[str]:
     """Return the metadata keys of a cell that tools write by themselves."""
     metadata = part.get("metadata")
-    return [key for key in NOISY_IN_CELLS if key in metadata] if isinstance(metadata, dict) else []
+    if not isinstance(metadata, dict):
+        return []
+    defaults = [key for key, default in DEFAULTS_IN_CELLS.items() if metadata.get(key) == default]
+    return [key for key in NOISY_IN_CELLS if key in metadata] + defaults
 
 
 def noisy_notebook_keys(notebook: Notebook) -> list[str]:
@@ -89,8 +94,8 @@ def clean(notebook: Notebook) -> dict[str, Any]:
 
 
 def _clean_metadata(metadata: dict[str, Any]) -> None:
-    for key in NOISY_IN_CELLS:
-        metadata.pop(key, None)
+    for key in noisy_keys({"metadata": metadata}):
+        del metadata[key]
     view = metadata.get("jupyter")
     if isinstance(view, dict):
         view.pop("outputs_hidden", None)

@@ -52,6 +52,17 @@ def test_outputs_are_removed_ids_stay_and_the_kernel_becomes_python3(tmp_path: P
     assert raw["nbformat_minor"] == 5
 
 
+def test_defaults_that_jupyterlab_writes_go_and_choices_stay(tmp_path: Path) -> None:
+    path = dirty(tmp_path / "n.ipynb")
+    content = json.loads(path.read_text())
+    chosen = {"deletable": False, "editable": False, "slideshow": {"slide_type": "slide"}}
+    content["cells"][0]["metadata"] = {"deletable": True, "editable": True, "slideshow": {"slide_type": ""}}
+    content["cells"][1]["metadata"] = dict(chosen)
+    path.write_text(json.dumps(content))
+    first, second, _ = cleaning.clean(document.read(path))["cells"]
+    assert (first["metadata"], second["metadata"]) == ({}, chosen)
+
+
 def test_the_command_cleans_once_and_then_changes_nothing(tmp_path: Path) -> None:
     path = dirty(tmp_path / "n.ipynb")
     run(["check", "--fix", str(path)])
