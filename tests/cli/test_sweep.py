@@ -117,6 +117,7 @@ def test_after_kill_9_resume_closes_open_runs_and_runs_only_the_rest(project: Se
 
 @pytest.mark.tracking
 @pytest.mark.notebooks
+@pytest.mark.proof
 def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     cells = "from notebooks_lib.tracking import run\nrun().log({'cost': alpha * scale})"
     building.write(project.root / "n.ipynb", cells, parameters="alpha: float = 1.0\nscale: float = 1.0")

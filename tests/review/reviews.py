@@ -44,11 +44,10 @@ HELPER = """@@ -4,2 +4,2 @@
  def rmse(truth, predicted):
 -    return float(((truth - predicted) ** 2).mean() ** 0.5)
 +    return float(np.sqrt(np.mean((truth - predicted) ** 2)))"""
+BASE, HEAD = (read(ridge_to_lasso.NOTEBOOK, *side) for side in (ridge_to_lasso.BASE, ridge_to_lasso.HEAD))
 RIDGE = NotebookReview(
     ridge_to_lasso.NOTEBOOK,
-    diff=compare_notebooks(
-        *(read(ridge_to_lasso.NOTEBOOK, *side) for side in (ridge_to_lasso.BASE, ridge_to_lasso.HEAD))
-    ),
+    diff=compare_notebooks(BASE, HEAD),
     helpers=(HelperChange(ridge_to_lasso.HELPERS, "edited", HELPER),),
     parameters=(ParameterChange("renamed", "strength", "alpha", "strength"),),
     metrics=(
