@@ -147,6 +147,7 @@ TESTED_IN = {
     "notebooks/code_rules": "notebooks/test_notebook_rules",
     "notebooks/container_types": "notebooks/test_parameter_schema",
     "notebooks/notebook_rule": "notebooks/test_notebook_rules",
+    "health_check": "cli/test_doctor",
     "notebooks/parameter_rules": "notebooks/test_notebook_rules",
     "notebooks/parameter_types": "notebooks/test_parameter_schema",
     "notebooks/readability_rules": "notebooks/test_notebook_rules",

@@ -159,7 +159,7 @@ def _github_token() -> str:
 
 
 def signed_in_as(token: str) -> str:
-    """Return whom an access token was issued to, by the claims in it; empty for a token in another form."""
+    """Return the user or application that an access token belongs to; empty when the token does not name one."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

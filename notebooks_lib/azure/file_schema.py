@@ -59,7 +59,7 @@ def _explained(path: KeyPath, error: Any, written: object, decided: Collection[s
             known = known if path else [name for name in known if name not in decided]
             yield (*path, key), unknown_key(key, known, set() if path else _parents(schema, key))
     elif error.validator == "readOnly":
-        yield path, "is what Azure answers, not what it is told: take it out"
+        yield path, "is set by Azure and cannot be set in a file: remove it"
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in value and error.message.startswith(repr(key)):

@@ -70,7 +70,7 @@ class BoundedRetryPolicy(RetryPolicy[HttpRequest, HttpResponse]):
 
 
 def pipeline(limits: HttpLimits, *policies: Any) -> Pipeline[HttpRequest, HttpResponse]:
-    """Return a pipeline with one session; `policies`, such as one that signs in, run anew with each retry."""
+    """Return a pipeline with one session; `policies`, such as one that signs in, run again for each retry."""
     return Pipeline(
         _Transport(**limits.options),
         [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib import errors
@@ -14,6 +13,7 @@ from notebooks_lib.azure.credential import credential, signed_in_as
 from notebooks_lib.azure.http_pipeline import QUICK
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.health_check import HealthCheck
 
 _ACTIONS = {
     "runs": ("experiments/write", "experiments/runs/write"),
@@ -24,18 +24,7 @@ _WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 _PROVIDER = "Microsoft.MachineLearningServices"
 
 
-@dataclass(frozen=True)
-class WorkspaceCheck:
-    """The result of one check."""
-
-    what: str
-    ok: bool
-    detail: str
-    advice: str = ""
-    """What to do when the check fails."""
-
-
-def examine(chosen: Workspace) -> Iterator[WorkspaceCheck]:
+def examine(chosen: Workspace) -> Iterator[HealthCheck]:
     """Check the sign-in; then, all at once, the workspace, its permissions and the resource provider."""
     shared = credential()
     try:
@@ -44,7 +33,7 @@ def examine(chosen: Workspace) -> Iterator[WorkspaceCheck]:
         yield _failed("azure sign-in", error)
         return
     method = shared.method.name if shared.method else ""
-    yield WorkspaceCheck("azure sign-in", True, f"{signed_in_as(token.token) or 'signed in'}, by {method}")
+    yield HealthCheck("azure sign-in", True, f"{signed_in_as(token.token) or 'signed in'}, by {method}")
     client = rest_client.resource_manager(QUICK)
     with ThreadPoolExecutor(3) as pool:
         checks = [pool.submit(check, client, chosen) for check in (_workspace, _permissions, _provider)]
@@ -67,19 +56,19 @@ def _matches(patterns: Sequence[str], action: str) -> bool:
     return any(fnmatch.fnmatchcase(action.casefold(), pattern.casefold()) for pattern in patterns)
 
 
-def _workspace(client: RestClient, chosen: Workspace) -> WorkspaceCheck:
+def _workspace(client: RestClient, chosen: Workspace) -> HealthCheck:
     try:
         content = workspace.read(client, chosen)
     except errors.AzureError as error:
         return _failed("azure workspace", error)
     state = content.get("properties", {}).get("provisioningState", "Succeeded")
     advice = "wait until it is there" if state in ("Creating", "Updating") else "look at it in the portal"
-    return WorkspaceCheck(
+    return HealthCheck(
         "azure workspace", state == "Succeeded", f"{chosen} in {content.get('location')}: {state}", advice
     )
 
 
-def _permissions(client: RestClient, chosen: Workspace) -> WorkspaceCheck:
+def _permissions(client: RestClient, chosen: Workspace) -> HealthCheck:
     """Ask Azure what is permitted, instead of trying."""
     path = f"{chosen.path}/providers/Microsoft.Authorization/permissions"
     try:
@@ -93,10 +82,10 @@ def _permissions(client: RestClient, chosen: Workspace) -> WorkspaceCheck:
     ]
     detail = f"may not write {' and '.join(missing)}" if missing else f"may write {' and '.join(_ACTIONS)}"
     advice = f"ask for the role {error_messages.DATA_SCIENTIST} on the workspace; a new role takes some minutes to hold"
-    return WorkspaceCheck("azure permissions", not missing, detail, advice)
+    return HealthCheck("azure permissions", not missing, detail, advice)
 
 
-def _provider(client: RestClient, chosen: Workspace) -> WorkspaceCheck:
+def _provider(client: RestClient, chosen: Workspace) -> HealthCheck:
     path = f"/subscriptions/{chosen.subscription}/providers/{_PROVIDER}"
     try:
         state = client.request("GET", path, "2021-04-01", what=f"the resource provider {_PROVIDER}")[
@@ -105,19 +94,19 @@ def _provider(client: RestClient, chosen: Workspace) -> WorkspaceCheck:
     except errors.AzureError as error:
         return _unknown("azure provider", error)
     advice = f"register it once: `az provider register --namespace {_PROVIDER}`"
-    return WorkspaceCheck("azure provider", state == "Registered", f"{_PROVIDER}: {state}", advice)
+    return HealthCheck("azure provider", state == "Registered", f"{_PROVIDER}: {state}", advice)
 
 
-def _failed(what: str, error: errors.NbopsError) -> WorkspaceCheck:
+def _failed(what: str, error: errors.NbopsError) -> HealthCheck:
     if isinstance(error, errors.AzureError):
-        return WorkspaceCheck(what, False, error.cause, error.step)
-    return WorkspaceCheck(what, False, str(error), "correct it, or unset it")
+        return HealthCheck(what, False, error.cause, error.step)
+    return HealthCheck(what, False, str(error), "correct it, or unset it")
 
 
-def _unknown(what: str, error: errors.AzureError) -> WorkspaceCheck:
+def _unknown(what: str, error: errors.AzureError) -> HealthCheck:
     """Return what is known after a failure: a role that may not read this can still do all the work."""
     return (
-        WorkspaceCheck(what, True, "cannot be told with these permissions")
+        HealthCheck(what, True, "cannot be told with these permissions")
         if error.status == 403
         else _failed(what, error)
     )

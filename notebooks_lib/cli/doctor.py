@@ -9,7 +9,6 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import click
 
 from notebooks_lib import errors, pinned_versions, safe_text
 from notebooks_lib.errors import SettingsError
+from notebooks_lib.health_check import HealthCheck
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
@@ -61,17 +61,6 @@ def command(as_json: bool) -> int:
         click.echo("       -> unless it is still running: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)
-
-
-@dataclass(frozen=True)
-class HealthCheck:
-    """The result of one check."""
-
-    what: str
-    ok: bool
-    detail: str
-    advice: str = ""
-    """What to do when the check fails."""
 
 
 def examine(settings: Settings) -> Iterator[HealthCheck]:
@@ -159,8 +148,7 @@ def _azure(settings: Settings) -> Iterator[HealthCheck]:
         return  # `_tracking` tells it
     from notebooks_lib.azure import workspace_checks
 
-    for check in workspace_checks.examine(chosen):
-        yield HealthCheck(check.what, check.ok, check.detail, check.advice)
+    yield from workspace_checks.examine(chosen)
 
 
 def _tracking(settings: Settings) -> HealthCheck:

@@ -28,7 +28,7 @@ FAULTS: list[tuple[file_schema.Kind, dict[str, Any], str]] = [
     ("job", {"resources": {"instance_typ": "x"}}, "resources.instance_typ: unknown key, did you mean instance_type?"),
     ("job", {"limits": {"zzz": 1}}, "limits.zzz: unknown key, write one of: timeout"),
     ("job", {"instance_type": "x"}, "instance_type: does not belong here, indent it under resources"),
-    ("job", {"status": "Running"}, "status: is what Azure answers, not what it is told: take it out"),
+    ("job", {"status": "Running"}, "status: is set by Azure and cannot be set in a file: remove it"),
     (
         "job",
         {"resources": {"instance_count": "two"}},
@@ -87,7 +87,7 @@ FAULTS: list[tuple[file_schema.Kind, dict[str, Any], str]] = [
         "limits.timeout: 'PT1H' is not a whole number: write timeout: 3600, for example",
     ),
     ("job", {"resources": {"locations": [1]}}, 'resources.locations.0: 1 is not a text: write - "1"'),
-    ("environment", {"id": "azureml:x:1"}, "id: is what Azure answers, not what it is told: take it out"),
+    ("environment", {"id": "azureml:x:1"}, "id: is set by Azure and cannot be set in a file: remove it"),
     ("environment", {"build": {"path": ["a"]}}, 'build.path: a list is not a text: write path: "…"'),
 ]
 

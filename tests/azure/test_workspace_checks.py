@@ -7,7 +7,7 @@ import time
 import pytest
 
 from notebooks_lib.azure import workspace, workspace_checks
-from notebooks_lib.azure.workspace_checks import WorkspaceCheck
+from notebooks_lib.health_check import HealthCheck
 from tests.azure import emulator, sign_in
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import AzureProject
@@ -36,7 +36,7 @@ def permit(server: Emulated, *permissions: dict[str, list[str]]) -> None:
     server.put(PERMISSIONS, {"list": {"value": list(permissions)}})
 
 
-def faults(chosen: workspace.Workspace = WORKSPACE) -> list[WorkspaceCheck]:
+def faults(chosen: workspace.Workspace = WORKSPACE) -> list[HealthCheck]:
     return [check for check in workspace_checks.examine(chosen) if not check.ok]
 
 
@@ -97,7 +97,7 @@ def test_permissions_that_may_not_be_read_are_no_fault(azure_server: Emulated) -
     with azure_server.fault("forbidden", path="/permissions$"):
         checks = {check.what: check for check in workspace_checks.examine(WORKSPACE)}
 
-    assert checks["azure permissions"] == WorkspaceCheck(
+    assert checks["azure permissions"] == HealthCheck(
         "azure permissions", True, "cannot be told with these permissions"
     )
 
