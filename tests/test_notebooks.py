@@ -171,14 +171,9 @@ def check_run(run: query.RunInfo, notebook: Notebook, here: Settings) -> None:
     assert len(logged_models.load(source).predict(example)) == len(example)
 
 
+@pytest.mark.proof
 @pytest.mark.notebooks
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=() if path.stem == "template" else pytest.mark.proof)
-        for path in EXPERIMENTS
-    ],
-)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_papermill_from_another_folder_leaves_exactly_one_whole_run(path: Path, tmp_path: Path, migrated: Path) -> None:
     here = project_at(tmp_path / "project", migrated)
     before = dump(here)

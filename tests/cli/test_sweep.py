@@ -60,6 +60,7 @@ def interrupt(project: Settings) -> tuple[query.RunInfo, list[str]]:
     return parent, command.split()
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 def test_ctrl_c_stops_everything_and_the_command_that_resumes_it_is_printed(project: Settings) -> None:

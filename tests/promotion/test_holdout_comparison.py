@@ -249,6 +249,7 @@ def test_the_file_that_was_scored_is_the_file_that_is_registered(trials, houses,
         release.register()
 
 
+@pytest.mark.proof  # benchmarks/promotion.py counts how often
 def test_a_hundred_useless_trials_do_not_dethrone_the_champion(trials, houses, gate, project):
     """The luckiest on validation of a hundred that differ from the champion by noise alone is the candidate."""
     import numpy as np

@@ -108,6 +108,7 @@ def test_a_time_limit_kills_even_a_cell_that_swallows_the_interrupt(
     assert (result.failure.kind, result.failure.error, result.failure.cell) == ("timeout", error, 1)
 
 
+@pytest.mark.proof
 def test_a_kernel_that_does_not_start_is_tried_twice_and_reported(project: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "jupyter" / "kernels" / "broken"
     folder.mkdir(parents=True)

@@ -80,6 +80,7 @@ def test_a_kernel_runs_in_its_notebooks_folder_from_any_other(project: Settings,
     assert result.output.is_relative_to(project.root)
 
 
+@pytest.mark.proof  # makes a store from nothing
 def test_a_notebook_outside_a_project_keeps_its_runs_in_the_current_folder(tmp_path: Path) -> None:
     path = building.write(tmp_path / "else" / "n.ipynb", "print(1)")
     here = tmp_path / "here"

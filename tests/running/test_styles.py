@@ -201,7 +201,12 @@ STYLES = {
 }
 
 
-@pytest.mark.parametrize("label", STYLES)
+SLOW = ("subprocess", "autolog, two fits")
+
+
+@pytest.mark.parametrize(
+    "label", [pytest.param(label, marks=pytest.mark.proof) if label in SLOW else label for label in STYLES]
+)
 def test_leaves_the_runs_it_must(label: str, project: Settings) -> None:
     wanted = STYLES[label]
     result = building.run(project, *wanted.cells, parameters="alpha: float = 1.0\nkind: str = 'a'")

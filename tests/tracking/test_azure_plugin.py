@@ -30,6 +30,7 @@ assert type(connected.client._tracking_client.store).__module__ == "azureml.mlfl
 """
 
 
+@pytest.mark.proof
 def test_a_process_that_imported_mlflow_first_can_still_use_a_workspace(azure_workspace: AzureProject) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:mlflow", "-c", WORKSPACE_LATER],

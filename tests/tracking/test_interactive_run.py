@@ -65,9 +65,8 @@ def test_opening_again_supersedes_the_earlier_run(project: Settings) -> None:
     assert [run.run_id for run in query.find_runs(store.connect(project), "sample")] == [second.run_id]
 
 
-@pytest.mark.parametrize(
-    ("last", "status"), [pytest.param("", "FINISHED", marks=pytest.mark.proof), ("raise ValueError('no')", "FAILED")]
-)
+@pytest.mark.proof
+@pytest.mark.parametrize(("last", "status"), [("", "FINISHED"), ("raise ValueError('no')", "FAILED")])
 def test_a_script_ends_its_run_too(last: str, status: str, project: Settings) -> None:
     subprocess.run(
         [sys.executable, "-c", f"{OPEN}\nrun.log({{'a': 1}})\n{last}"], cwd=project.root, capture_output=True
