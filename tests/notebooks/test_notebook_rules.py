@@ -1,5 +1,6 @@
 """Each rule finds what it names, where it stands, and a notebook built as the house style says has no findings."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +196,34 @@ def test_the_examples_of_a_rule_are_reported_and_not_reported(rule, tmp_path):
     codes = [{one.code for one in notebook_rules.check_with_ruff([notebook])} for notebook in (bad, good)]
     assert any(code.startswith(rule.code) for code in codes[0])
     assert not any(code.startswith(rule.code) for code in codes[1])
+
+
+WITHOUT_LINE = {f"NB{number:03d}" for number in (*range(1, 10), 12, 18, 19, 20, 21, 22, 23, 28)}
+"""Their findings are about a cell, its parameters or the file, not about a line of code."""
+ONCE = {f"NB{number:03d}" for number in (*range(3, 10), 19, 20, 22, 23)}
+"""The file, the parameters cell or a row of cells breaks them, so a second cell like the first breaks nothing more."""
+
+
+@pytest.mark.parametrize("rule", notebook_rules.RULES, ids=lambda rule: rule.code)
+def test_a_finding_names_the_line_of_the_fault_and_each_cell_that_has_it(rule, tmp_path):
+    example = rules.example(rule.bad, tmp_path)
+    cells = example.raw["cells"]
+
+    def found(cells):
+        example.path.write_text(json.dumps({**example.raw, "cells": cells}))
+        return [one for one in notebook_rules.check(document.read(example.path)) if one.code == rule.code]
+
+    first = found(cells)[0]
+    cell = cells[first.cell]
+    before, after = cells[: first.cell], cells[first.cell + 1 :]
+    assert (first.line == 0) == (rule.code in WITHOUT_LINE)
+    if first.line:
+        lines = dict(enumerate(cell["source"].split("\n"), 1))
+        without = {**cell, "source": "\n".join({**lines, first.line: ""}.values())}
+        assert found([*before, without, *after]) == [], f"without line {first.line} there is no fault"
+    if rule.code not in ONCE:
+        again = [*before, cell, {**cell, "id": "again"}, *after]
+        assert first.cell + 1 in {place for one in found(again) for place in (one.cell, *one.cells)}
 
 
 def test_the_page_of_rules_is_what_the_tables_say():
