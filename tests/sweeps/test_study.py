@@ -80,6 +80,8 @@ def test_every_proposal_is_in_the_space_and_has_the_type_of_the_schema(sampler):
         assert values["layers"] in ([1], [2, 3])
     assert len({proposal.values["alpha"] for proposal in proposed}) == 60
     assert {proposal.values["either"] for proposal in proposed} == {1, 2, 3, 4, 5}
+    assert {proposal.values["width"] for proposal in proposed} == {16, 64}
+    assert {int(proposal.values["rate"] / 0.125) for proposal in proposed} >= {0, 1, 2, 3}, "no quarter is left out"
 
 
 @pytest.mark.parametrize(
@@ -351,13 +353,14 @@ def test_a_dimension_with_one_value_proposes_it():
     assert len({proposal.values["beta"] for proposal in proposed}) == 15
 
 
-def test_optuna_prints_nothing(capfd, caplog):
+@pytest.mark.parametrize("sampler", samplers_and_pruners.SAMPLERS)
+def test_optuna_prints_nothing(sampler, capfd, caplog):
     caplog.set_level(logging.DEBUG)
-    proposals = study(EVERYTHING, trials=15, pruner="hyperband", jobs=4)
+    proposals = study(EVERYTHING, trials=15, sampler=sampler, pruner="hyperband", jobs=4)
     run(proposals, lambda one: 1.0, count=12)
     for proposal in ask_all(proposals):
         proposals.tell(proposal.number, "failed", None)
-    study(EVERYTHING, trials=15)
+    study(EVERYTHING, trials=15, sampler=sampler)
     assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.name.startswith("optuna")]
 
