@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from notebooks_lib.promotion import guardrails
 from notebooks_lib.promotion.decision import decide
 from notebooks_lib.promotion.evidence import Slice, Uses
 from notebooks_lib.promotion.policy import Policy
@@ -56,9 +59,36 @@ def test_a_figure_beyond_its_limit_or_unknown_fails(side, policy, name, answer):
         ({"metrics": {"mae": 1.5}}, {"not_worse": MAE}),
     ],
 )
-def test_a_figure_just_within_its_limit_passes(side, policy):
-    old = replace(OLD, metrics={"mae": 1.0})
-    assert decide(evidence(new=replace(NEW, **side), old=old), Policy(**policy)).answer == "promote"
+def test_a_figure_just_within_its_limit_passes_and_beyond_another_limit_fails(side, policy):
+    found = evidence(new=replace(NEW, **side), old=replace(OLD, metrics={"mae": 1.0}))
+    assert decide(found, Policy(**policy)).answer == "promote"
+    for name, limit in policy.items():
+        if limit is not True:
+            others = [Policy().model_copy(update={name: multiple(limit, by)}) for by in (0.5, 2.0)]
+            assert [decide(found, other).answer for other in others].count("promote") == 1, name
+
+
+def multiple(limit: float | dict[str, float], by: float) -> float | dict[str, float]:
+    """A limit, or each of several, times a number."""
+    return {name: by * each for name, each in limit.items()} if isinstance(limit, dict) else by * limit
+
+
+GUARDRAILS = [check for check in RULES if check.__module__ == guardrails.__name__]
+
+
+def names(checks: Iterable[RuleFunction]) -> set[str]:
+    """The rules as a decision names them."""
+    return {name for check in checks for name in re.findall(r'RuleResult\(\s*"(\w+)"', inspect.getsource(check))}
+
+
+def test_the_page_lists_each_guardrail_its_thresholds_and_which_apply_only_with_a_limit():
+    page = " ".join((Path(__file__).parents[2] / "docs" / "promotion.md").read_text("utf-8").split())
+    assert [name for name in sorted(names(GUARDRAILS)) if f"| `{name}` |" not in page] == []
+    read = re.findall(r"\bpolicy\.(\w+)", inspect.getsource(guardrails))
+    assert [name for name in sorted({*read} & {*ModelPolicy.model_fields}) if not re.search(rf"\b{name}\b", page)] == []
+    (listed,) = re.findall(r"- ([^.]*) apply only if the settings name a limit", page)
+    unset = [check for check in GUARDRAILS if check(evidence(), Policy()) is None]
+    assert set(re.findall(r"`(\w+)`", listed)) == names(unset)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from notebooks_lib.datasets import run_datasets
 from notebooks_lib.errors import ModelError
 from notebooks_lib.models import logged_models, model_files
 from notebooks_lib.promotion import model_facts
+from notebooks_lib.promotion.candidate_screening import Candidate
+from notebooks_lib.promotion.evidence import HoldoutFigures
+from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.running import plan
 from notebooks_lib.settings import Settings
+from notebooks_lib.settings.sections import ModelPolicy
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from tests.building import write
@@ -41,6 +46,18 @@ def test_a_models_file_is_all_of_its_content_and_nothing_else(trials, houses, tm
     with pytest.raises(ModelError, match="holds no MLmodel"):
         model_files.read_model_files(tmp_path)
     assert 0 < model_facts.latency(source, houses) < 10_000
+
+
+@pytest.mark.tracking
+def test_every_fact_that_a_rule_may_read_is_collected_when_all_limits_are_set(trials, houses) -> None:
+    run_id = trials.fitted(middling(), houses)
+    run, source = query.get_run(trials.store, run_id), logged_models.model_of_run(trials.store, run_id).source
+    unset = [name for name, threshold in ModelPolicy.model_fields.items() if threshold.default in (None, False)]
+    policy = Policy.model_validate(dict.fromkeys(unset, 1))
+    side = model_facts.challenger_side(trials.store, Candidate(run, None, source=source), houses, policy)
+    later = {figure.name for figure in fields(HoldoutFigures)} | {"version"}
+    facts = {fact.name: getattr(side, fact.name) for fact in fields(side) if fact.name not in later}
+    assert [name for name, fact in facts.items() if fact in (None, "")] == []
 
 
 def git(root: Path, *arguments: str) -> str:
