@@ -70,8 +70,11 @@ def remarks(dataset: Dataset, settings: Settings | None = None) -> list[str]:
 
 
 def look_alikes(dataset: Dataset) -> dict[str, str]:
-    """Return for each column of text that looks like numbers or dates what it looks like, and what to do."""
-    texts = [column for column, kind in dataset.columns.items() if kind == "text"]
+    """Return for each column of text that looks like numbers or dates what it looks like, and what to do.
+
+    A column whose kind was chosen is text on purpose, such as a code.
+    """
+    texts = [column for column, kind in dataset.columns.items() if kind == "text" and column not in dataset.chosen]
     values = {column: dataset.train.frame[column].dropna().astype(str) for column in texts}
     alike = {column: _looks_like(column, present) for column, present in values.items() if len(present)}
     return {column: resemblance for column, resemblance in alike.items() if resemblance}
@@ -82,9 +85,10 @@ def _free_text(dataset: Dataset, column: str, settings: Settings) -> list[str]:
     values = loader.open_table(dataset.ref, settings).table[column].to_pandas().dropna()
     if values.nunique() <= FREE_TEXT * len(values):
         return []
+    rows = f"{len(values)} rows" + (" that have one" if len(values) < dataset.rows else "")
     return [
-        f"column {column!r} holds {values.nunique()} different texts in {len(values)} rows: free text, or a name of "
-        "the row; consider leaving it out"
+        f"column {column!r} holds {values.nunique()} different texts in {rows}: free text, or a name of the row; "
+        "consider leaving it out of the file"
     ]
 
 

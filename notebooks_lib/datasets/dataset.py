@@ -72,6 +72,8 @@ class Dataset:
     validation: Part
     time: str | None = None
     """The column whose order assigns rows to parts, the holdout last; or None."""
+    chosen: tuple[str, ...] = ()
+    """Columns whose kind was given with `--kind`."""
     retired: int = 0
     """Rows of train and validation that were in the holdout until its uses were spent."""
 

@@ -70,6 +70,7 @@ def read(ref: str, settings: Settings) -> Dataset:
         group=metadata.group,
         time=metadata.time,
         columns=metadata.columns,
+        chosen=metadata.said or (),
         rows=metadata.rows,
         rows_held_out=int(masks["holdout"].sum()),
         description=metadata.description,

@@ -108,6 +108,14 @@ def test_text_that_looks_like_something_else_is_remarked_on(
     assert words in remark
 
 
+def test_a_column_that_was_said_to_be_text_is_not_remarked_on(empty_project: Settings, tmp_path: Path) -> None:
+    table = csv(tmp_path, frame(60).assign(zip=["501", "10001"] * 30))
+    added = datasets.add(table, "t", empty_project, key="id", kinds={"zip": "text"})
+    assert added.columns["zip"] == "text"
+    assert added.chosen == ("zip",)
+    assert data_quality.remarks(added, empty_project) == []
+
+
 @pytest.mark.parametrize(("text", "kind"), [("2026-12-31", "time"), ("2026-12-31T10:00Z", "instant")])
 def test_dates_that_stay_text_are_remarked_on(empty_project: Settings, tmp_path: Path, text: str, kind: str) -> None:
     for value in ("31.12.2026", text):
@@ -122,6 +130,9 @@ def test_free_text_is_remarked_on_and_repeated_text_and_keys_are_not(empty_proje
     added = datasets.add(csv(tmp_path, table.assign(who=table["note"])), "t", empty_project, key="who")
     (remark,) = data_quality.remarks(added, empty_project)
     assert remark.startswith("column 'note' holds 100 different texts in 100 rows: free text")
+    gaps = table.assign(note=table["note"].where(table.index % 4 > 0))
+    (remark,) = data_quality.remarks(datasets.add(csv(tmp_path, gaps), "u", empty_project))
+    assert remark.startswith("column 'note' holds 75 different texts in 75 rows that have one: free text")
 
 
 def test_the_classes_of_the_target_are_counted_and_a_rare_one_is_remarked_on(
