@@ -184,7 +184,8 @@ def _check_roles(file: Path, read: readers.FileTable, metadata: Metadata) -> Non
         if table[column].null_count:
             first = table[column].is_null().index(True).as_py() + 1
             raise DatasetError(
-                f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}"
+                f"{file}: {role} {column!r} is missing in {table[column].null_count} row(s), first in row {first}; "
+                "fill in the value or take these rows out of the file"
             )
     if metadata.key is not None:
         digests = table_hashing.row_digests(table.select([metadata.key]))

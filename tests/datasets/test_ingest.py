@@ -89,7 +89,11 @@ def test_a_name_is_lower_case_letters_digits_and_marks(empty_project: Settings, 
         (frame(60), {"group": "shop"}, "unknown group column 'shop' (known: id, x, y)"),
         (frame(60), {"target": "y", "key": "y"}, "'y' cannot be the target and the key"),
         (frame(60)[["y"]], {"target": "y"}, "no column is left as a feature"),
-        (frame(60).assign(id=[None, *range(59)]), {"key": "id"}, "key 'id' is missing in 1 row(s), first in row 1"),
+        (
+            frame(60).assign(id=[None, *range(59)]),
+            {"key": "id"},
+            "key 'id' is missing in 1 row(s), first in row 1; fill",
+        ),
         (frame(60).assign(y=[*range(58), None, None]), {"target": "y"}, "missing in 2 row(s), first in row 59"),
         (
             frame(60).assign(id=[7, 7.0, 9, 9, *range(100, 156)]),
