@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from notebooks_lib.notebooks.parameter_schema import Schema
     from notebooks_lib.run_result import RunResult
 
+LONGEST_REASON = 1000
+"""Characters of an error that are printed: some list every value that they do not like."""
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
 
@@ -116,11 +118,16 @@ def run_result(result: RunResult) -> None:
     if result.metrics:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
-        click.echo(f"  reason    {safe_text.printable_lines(str(result.failure))}")
+        click.echo(f"  reason    {safe_text.printable_lines(_shortened(str(result.failure)))}")
     if result.output.exists():  # a run on another machine has it among the artifacts
         click.echo(f"  notebook  {path(result.output)}")
     if result.run_id:
         click.echo(f"  run       {result.run_id}  ({open_hint(result.url)})")
+
+
+def _shortened(reason: str) -> str:
+    """Return the beginning of a long error, and a note where the whole of it is."""
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}… (all of it: in the notebook)"
 
 
 def open_hint(url: str) -> str:

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from notebooks_lib.cli import output
+from notebooks_lib.run_result import Failure, RunResult
 
 NAME = "a\x1b[31m[/x]\u202en"
 
@@ -29,3 +30,15 @@ def test_a_title_is_shown_without_markup(monkeypatch: pytest.MonkeyPatch, capsys
 def test_table_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     output.table(("name", "value"), [("a", 1.5), ("long name", 22.25)])
     assert click.unstyle(capsys.readouterr().out) == "name       value\na            1.5\nlong name  22.25\n"
+
+
+def test_an_error_that_lists_a_thousand_values_fits_a_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for message in ("unknown label", "unknown label: " + "1.5, " * 1000):
+        failure = Failure("error", "ValueError", message, 3, "fit()")
+        output.run_result(RunResult(None, "FAILED", tmp_path / "none.ipynb", failure=failure))
+    short, long = (line for line in capsys.readouterr().out.splitlines() if "reason" in line)
+    assert short == "  reason    cell 3 (fit()): ValueError: unknown label"
+    assert len(long) < 1100
+    assert long.endswith("… (all of it: in the notebook)")
