@@ -99,7 +99,8 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
     payload = endpoint.example(slot=slot) if data is None else _payload(data)
     answer = endpoint.invoke(payload, slot=slot)
     if data is None and not as_json:
-        click.echo(f"sent the model's example: {json.dumps(payload)}", err=True)
+        sent = safe_text.printable(json.dumps(payload, ensure_ascii=False))
+        click.echo(f"sent the model's example: {sent}", err=True)
     _json(answer, indent=None if as_json else 2)
 
 
