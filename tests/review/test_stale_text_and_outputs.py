@@ -72,3 +72,29 @@ def test_a_kept_output_that_was_right_before_and_is_not_now() -> None:
     assert stale([MADE, KEPT], head, runs["1 2 3"], runs["1 2 3"]) == ()
     assert stale([MADE, KEPT], head, runs["0.31 s"], runs["2 3 4"]) == (), "it varies by itself"
     assert stale([MADE, KEPT], head, read("run.ipynb"), runs["2 3 4"]) == ()
+
+
+def test_outputs_in_the_file_that_changed_are_shown_with_both_texts() -> None:
+    score = code("print(score)", id="score", **printed("accuracy 0.83\n"))
+    again = {**score, **printed("accuracy 0.9\n")}
+    edited = {**MADE, "source": "a = 2"}
+    assert stale([MADE, score], [edited, again]) == (
+        "the output of cell 1 (`score`) in the file is `accuracy 0.9`, before `accuracy 0.83`",
+    )
+    (line,) = stale([MADE, score], [edited, {**score, **printed("`" * 99)}])
+    assert line.count("`") == 6, "those of the label and of the two texts"
+
+
+@pytest.mark.parametrize(
+    ("source", "warned"),
+    [("a = 2", True), ("a = 1  # one", False), ("a = 1", False)],
+)
+def test_outputs_in_the_file_that_no_run_renewed_are_doubted(source: str, warned: bool) -> None:
+    score = code("print(score)", id="score", **printed("accuracy 0.83\n"))
+    lines = stale([MADE, score], [{**MADE, "source": source}, score])
+    assert lines == (
+        ("no output in the file changed, from cell 1 (`score`) on, though code did: they may be older than it",)
+        if warned
+        else ()
+    )
+    assert stale([score, MADE], [score, {**MADE, "source": source}]) == (), "the code is below the output"
