@@ -98,6 +98,8 @@ def test_no_line_ends_the_block_that_shows_it(ticks: str) -> None:
         ("+0.05 (−0.46 … +0.57)", "+0.05 (−0.46 … +0.57)"),
         ("see @user, #12", "see `@user`, `#12`"),
         ("1) one", "`1`) one"),
+        ("template: 'Say what is worth varying'", "template: 'Say what is worth varying'"),
+        ("'deadbeef'", "`'deadbeef'`"),
         ("deadbeef feed", "`deadbeef` feed"),
         ("`a``b`", "`a` `b`"),
         ("[x](`y`)", "`[x](` `y`)"),
