@@ -88,8 +88,8 @@ def _about_dataset(ref: str) -> tuple[dict[str, str], str]:
     values = 0 if dataset.train.y is None else dataset.train.y.nunique()
     if dataset.columns[dataset.target] not in ("text", "boolean") and values > MOST_CLASSES:
         click.echo(
-            f"note: the template predicts classes, and {dataset.target!r} holds {values} different numbers: change the "
-            "cells from Baseline to Checks, as in experimentation/diabetes_ridge.ipynb",
+            f"note: the template predicts classes, and {dataset.target!r} holds {values} different numbers: change its "
+            "cells as docs/first-model.md of nbops shows under 'Is your target a number?'",
             err=True,
         )
     facts = f"{dataset.ref}: {dataset.rows} rows, {len(dataset.columns)} columns, target {dataset.target!r}\n"

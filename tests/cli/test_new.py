@@ -143,3 +143,32 @@ def test_the_cells_of_the_template_take_free_text_a_rare_class_and_missing_numbe
     (example,) = examples
     assert list(example) == ["age", "note"], "dates are left out, so a request need not name them"
     assert (model.predict(example) == model.predict(names["train"].X)).all()
+
+
+def test_the_cells_that_the_page_of_the_first_model_names_predict_numbers():
+    import numpy as np
+    import pandas as pd
+
+    page = (Path(new.__file__).parents[2] / "docs" / "first-model.md").read_text()
+    _, _, block = page.partition("### Is your target a number?")[2].partition("```python\n")
+    section = re.compile(r"^# ([A-Z][a-z ]+), [^\n]*:\n(.*?)\n(?=\n# |```)", re.DOTALL | re.MULTILINE)
+    sections = dict(section.findall(block))
+    assert [*sections] == ["Parameters", "Setup", "Baseline", "Model", "The figure", "Checks"]
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"age": random.normal(size=400), "code": random.choice(["a", "b"], size=400)})
+    table["price"] = 3 * table["age"] + random.normal(size=400)
+    table.loc[::7, "age"] = np.nan
+    parts = (SimpleNamespace(X=rows.drop(columns="price"), y=rows["price"]) for rows in (table[:250], table[250:]))
+    names = dict(zip(("train", "validation"), parts, strict=True))
+    cells = {cell.id: cell.source for cell in document.read(TEMPLATE).code_cells}
+    imports, _, _ = cells["setup"].partition("from notebooks_lib")
+    model, line, rest = cells["model"].partition(
+        "model = make_pipeline(columns, LogisticRegression(C=C, max_iter=1000))"
+    )
+    assert line
+    exec("from typing import Annotated\n" + sections["Parameters"] + "\n" + imports + sections["Setup"], names)
+    changed = (sections["Baseline"], model + sections["Model"] + rest)
+    for source in (*changed, cells["evaluation"], sections["The figure"], sections["Checks"]):
+        exec(source, names)
+    assert names["metrics"]["rmse"] < names["baseline"]["rmse"]
+    names["plt"].close(names["figure"])
