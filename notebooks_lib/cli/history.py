@@ -38,13 +38,13 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """
     from notebooks_lib import settings
     from notebooks_lib.models import registry
-    from notebooks_lib.release import journal, rollout_progress, stage_lock_and_journals
+    from notebooks_lib.release import journal, rollout, stage_lock_and_journals
     from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import release_ledger
 
     project = settings.existing()
-    rollout_progress.check_stages(project, [stage] if stage else [])
+    rollout.check_stages(project, [stage] if stage else [])
     store = connect_unless_chosen_by_branch(project)
     entries = release_ledger.read_entries(store, check_name("model", model), stage)
     if not entries and model not in registry.models(store):

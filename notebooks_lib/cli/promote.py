@@ -236,16 +236,16 @@ def _status(project: Settings, name: str) -> EndpointStatus | None:
 
 def _check_stages(stages: Any, project: Settings) -> None:
     """Raise UsageError for an unknown stage before anything starts."""
-    from notebooks_lib.release import rollout_progress
+    from notebooks_lib.release import rollout
 
     if isinstance(stages, str):
-        rollout_progress.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
+        rollout.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
 
 
 def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approval
-    from notebooks_lib.release.rollout_progress import continue_command
+    from notebooks_lib.release.rollout import continue_command
     from notebooks_lib.tracking.store import connect
 
     settings.existing()

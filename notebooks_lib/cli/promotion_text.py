@@ -15,7 +15,7 @@ from notebooks_lib.errors import NbopsError
 if TYPE_CHECKING:
     from notebooks_lib.promotion.rule_registry import RuleResult
     from notebooks_lib.release.decision_record import RecordedDecision, ReleaseRecord
-    from notebooks_lib.release.rollout_progress import RolloutStep
+    from notebooks_lib.release.rollout import RolloutStep
     from notebooks_lib.serving.endpoint import EndpointStatus
     from notebooks_lib.settings import Settings
 

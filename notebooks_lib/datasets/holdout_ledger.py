@@ -56,7 +56,7 @@ class HoldoutRows:
 
     @cached_property
     def listed(self) -> HoldoutRows:
-        """The rows as they are stored: each kind of digest is sorted, so that the order of rows stays unknown."""
+        """The rows as they are stored, sorted by digest, so that their order in the dataset stays unknown."""
         import numpy as np
 
         return replace(self, whole=np.sort(self.whole), placed=np.sort(self.placed))
@@ -140,7 +140,7 @@ class HoldoutLedger:
         self._store = store
 
     def find_answer(self, question: str) -> HoldoutAnswer | None:
-        """Return the stored result of a comparison on the holdout; None if none. `question` is the digest of it."""
+        """Return the stored result of the comparison with the digest `question`; None if there is none."""
         for run in self._runs():
             if run.data.tags.get(Tag.HOLDOUT_QUESTION) == question and Tag.HOLDOUT_DONE in run.data.tags:
                 content = json.loads(gzip.decompress(self._artifact(run, _ANSWER_FILE)))

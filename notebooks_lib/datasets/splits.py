@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ALGORITHM = 2
 """Number of this way to split; each dataset keeps the one that its first version was added with.
 
-1: by digests that depend on the kinds of columns. 2: by folded digests, which do not (`hashing`).
+1: by digests that depend on the kinds of columns. 2: by folded digests, which do not (`table_hashing`).
 """
 KINDS_DECIDE = 1
 _SALT = 1

@@ -1,7 +1,8 @@
-"""Leave rows out of each built-in metric, in closed form where it is a function of sums. It compares nothing.
+"""Compute each built-in metric without some of its rows, by a formula where it is a function of sums.
 
 Log loss counts a probability below `CLIP` as `CLIP` here. Otherwise one row with a probability near zero would outweigh
-all others, and no interval would keep its level (docs/promotion-figures.md shows the raw one).
+all others, and intervals would miss the true gain more often than they may (docs/promotion-figures.md
+shows the raw one).
 """
 
 from __future__ import annotations

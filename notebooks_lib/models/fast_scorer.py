@@ -1,6 +1,6 @@
-"""Predictions for plain numbers without MLflow and pandas. It refuses nothing: what it does not take, the scorer does.
+"""Predictions for plain numbers without MLflow and pandas. It refuses nothing: `ServedModel` takes the rest.
 
-It leaves other forms, texts, missing values and unknown models to the scorer, which predicts or refuses with a reason.
+It leaves other forms, texts, missing values and unknown models to `ServedModel`, which predicts or says why not.
 What it takes, it predicts to the last bit as the scorer does: the estimator gets the same numbers in the same memory
 order.
 """

@@ -36,13 +36,13 @@ def parameters_cell(notebook: Notebook) -> Findings:
         yield Finding(cell.index, f"a second cell tagged `parameters`; the first is cell {tagged[0].index}")
 
 
-def annotated(notebook: Notebook) -> Findings:
+def unannotated(notebook: Notebook) -> Findings:
     """Yield the parameters without an annotation."""
     if names := [parameter.name for parameter in read_schema(notebook).parameters if not parameter.annotation]:
         yield Finding(_place(notebook), f"no annotation: {', '.join(names)}")
 
 
-def literals(notebook: Notebook) -> Findings:
+def non_literal_defaults(notebook: Notebook) -> Findings:
     """Yield parameters whose default is not a literal."""
     for parameter in read_schema(notebook).parameters:
         if parameter.required:
@@ -191,7 +191,7 @@ print(alpha)
         "a parameter without annotation",
         "The annotation is the schema: it catches a wrong value before a kernel starts.",
         'Write it as `alpha: float = 1.0`, `model: Literal["a", "b"] = "a"` or the like.',
-        annotated,
+        unannotated,
         bad="""\
 # %% parameters
 alpha = 1.0
@@ -211,7 +211,7 @@ print(alpha)
         "a parameter that is no literal",
         "Only a literal can be shown, checked and compared without running the notebook.",
         "Give a literal default, and compute from it in a later cell.",
-        literals,
+        non_literal_defaults,
         bad="""\
 # %% parameters
 alpha: float = 10 ** -3

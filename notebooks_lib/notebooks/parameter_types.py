@@ -20,7 +20,7 @@ class Mismatch(Exception):
         super().__init__(f"found {short_repr(value)} ({type(value).__name__}), allowed {allowed}{hint}")
 
     def inside(self, step: str) -> Mismatch:
-        """Return the mismatch with `step`, the value's place in its container, added to the message."""
+        """Return the same mismatch with `step`, the place in the container such as `[2]`, put before its path."""
         return Mismatch(self.value, self.allowed, self.hint, step + self.path)
 
 

@@ -30,7 +30,7 @@ Answer = Literal["promote", "keep", "undecided"]
 
 @dataclass(frozen=True)
 class OtherChallenger:
-    """The result of a challenger that was compared with the champion together with others, and is not the best."""
+    """The result of one that was not the best of several challengers, all compared with the champion at once."""
 
     label: str
     run: str

@@ -1,5 +1,6 @@
-"""Collect what is known of a model without a holdout row: for the rules its files, requirements and the data it has
-seen; for the page of a decision its model card. It judges nothing.
+"""Collect facts about a model; no row of the holdout is scored.
+
+The rules get its files, its requirements and the data it has seen; the page of a decision gets its model card.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from notebooks_lib.release import recovery
 from notebooks_lib.release.canary_deployment import stale_comparison
 from notebooks_lib.release.pending_approval import read_waiting_tag
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
-from notebooks_lib.release.rollout_progress import Rollout, write_ledger_note
+from notebooks_lib.release.rollout import Rollout, write_ledger_note
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.tags import Tag
 

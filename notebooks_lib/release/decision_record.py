@@ -23,7 +23,7 @@ from notebooks_lib.promotion.decision import Answer, OtherChallenger
 from notebooks_lib.promotion.evidence import Uses
 from notebooks_lib.promotion.rule_registry import RuleResult
 from notebooks_lib.release.promotion_pipeline import Release
-from notebooks_lib.release.rollout_progress import RolloutStep
+from notebooks_lib.release.rollout import RolloutStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
 

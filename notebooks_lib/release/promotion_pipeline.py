@@ -22,8 +22,8 @@ from notebooks_lib.release import canary_deployment as changes
 from notebooks_lib.release import recovery, slot_checks, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import Kind
+from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, continue_command
 from notebooks_lib.release.rollout_dry_run import OVER, predict_outcome
-from notebooks_lib.release.rollout_progress import Rollout, RolloutStep, StepName, continue_command
 from notebooks_lib.release.stage_requirements import admission_refusal
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus

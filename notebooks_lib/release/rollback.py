@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.release import recovery, rollout_progress, traffic_and_champion, version_deployment
+from notebooks_lib.release import recovery, rollout, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
@@ -62,7 +62,7 @@ def rollback(
     Raises PromotionError when the older version does not reproduce its golden predictions. In both cases nothing has
     moved.
     """
-    rollout_progress.check_stages(settings, [stage])
+    rollout.check_stages(settings, [stage])
     store = connect(settings)
     cause = f"nbops rollback: {reason}" if reason else "nbops rollback"
     mended = recovery.recover(store, model, stage, giving_up=True, cause=cause)
@@ -107,9 +107,7 @@ def _target(store: Store, before: Version, stage: str, to: str | None) -> Versio
     if target.version == before.version:
         raise UsageError(f"version {to} of {before.model!r} is the champion of {stage} already")
     if not champions.was_champion(store, target, stage):
-        on = (
-            f"it waits: {rollout_progress.continue_command(before.model)}" if target.waiting else "nbops promote --live"
-        )
+        on = f"it waits: {rollout.continue_command(before.model)}" if target.waiting else "nbops promote --live"
         raise UsageError(
             f"version {to} of {before.model!r} was never champion of {stage}, and a rollback only goes back; forward, "
             f"through all that {stage} asks for: {on}"

@@ -6,7 +6,7 @@ from notebooks_lib.errors import EndpointError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import version_deployment
-from notebooks_lib.release.rollout_progress import Rollout, continue_command
+from notebooks_lib.release.rollout import Rollout, continue_command
 from notebooks_lib.release.stage_requirements import admission_refusal
 from notebooks_lib.serving import targets
 from notebooks_lib.tracking import query

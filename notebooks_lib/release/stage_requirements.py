@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from notebooks_lib.tracking.query import RunInfo
 from typing import TYPE_CHECKING
 
-from notebooks_lib.release.rollout_progress import Rollout
+from notebooks_lib.release.rollout import Rollout
 
 
 def admission_refusal(rollout: Rollout, stage: str, run: RunInfo | None) -> str:

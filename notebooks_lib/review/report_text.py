@@ -269,7 +269,7 @@ def cell_name(change: CellChange) -> str:
 
 
 def diff_lines(change: CellChange) -> Iterator[str]:
-    """Yield the lines of a cell's diff, each with its mark."""
+    """Yield the lines of a cell's diff, each after its mark. Later hunks begin with their line number."""
     for number, hunk in enumerate(change.hunks()):
         if number:
             yield f"@@ line {hunk.head_line} @@"

@@ -1,4 +1,4 @@
-"""Limits on the outputs of cells, applied while they arrive: nbclient's client with limits of its own.
+"""A subclass of nbclient's client that cuts the outputs of cells while they arrive.
 
 The first and last part of a stream are kept, and the last state of a progress bar.
 """

@@ -43,7 +43,10 @@ class ConnectionLimits:
 
 
 def limits_of_this_process() -> ConnectionLimits:
-    """Return the default limits, with no more connections than the process may have open files."""
+    """Return the default limits, with no more connections than the process may have open files.
+
+    Raises the limit of open files first where the system allows it.
+    """
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -125,7 +125,7 @@ class LocalExecutor(Generic[Task, Outcome]):
         self._work = work
 
     def capacity(self) -> int:
-        """Return the number of cores."""
+        """Return how many tasks run at once: one for each core that this process may use."""
         return cpu_count.max_workers()
 
     def submit(self, task: Task) -> Future[Outcome]:

@@ -11,9 +11,8 @@ from notebooks_lib.sweeps.trials import Trial
 
 WINDOW = 60.0
 """Seconds over which the rate is measured; longer when fewer than a few rounds ended in them."""
-
-
 ROUNDS = 4
+"""So many ends of trials for each parallel job are kept, to measure the rate by."""
 
 
 class SweepProgress:

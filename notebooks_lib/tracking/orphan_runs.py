@@ -32,7 +32,7 @@ def end_children(store: Store, owner_run: str, status: RunStatus) -> list[str]:
 
 
 def left_behind(store: Store, parent: str | None = None) -> list[Any]:
-    """Return MLflow runs whose owner was a process of this machine and has ended, so that nothing will end them.
+    """Return runs that are still open although the process that owned them, on this machine, has ended.
 
     They are RUNNING, or FINISHED by MLflow's exit handler because their owner was killed before it could record the
     end. Runs of a living owner are never included. With `parent`, only trials of that sweep are.

@@ -28,7 +28,7 @@ from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollback import rollback
-from notebooks_lib.release.rollout_progress import Rollout
+from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.targets import endpoint_for
