@@ -57,6 +57,27 @@ def test_nothing(root: Path) -> None:
     assert (changes.notebooks, changes.unchanged, changes.only_outputs) == ((), 2, ())
 
 
+def test_a_module_that_git_ignores_is_the_same_on_both_sides(root: Path) -> None:
+    (root / "work" / "helpers.py").write_text("from local import place\n\n\ndef fit(x):\n    return x\n")
+    (root / ".gitignore").write_text("local.py\ngenerated/\n")
+    (root / "work" / "local.py").write_text("place = 1\n")
+    (root / "work" / "generated").mkdir()
+    (root / "work" / "generated" / "version.py").write_text("number = 1\n")
+    write(root / "work" / "alone.ipynb", md("# A"), code("import generated.version"))
+    commit(root)
+    (root / "data.csv").write_text("1\n")
+    assert found(root) == {}
+    write(root / "work" / "alone.ipynb", md("# A"), code("print(1)"))
+    with check_out(GitRepository(root), "HEAD") as tree:
+        (one,) = find_fingerprint_changes(GitRepository(root), "HEAD", tree).notebooks
+        assert one.base is not None
+        assert one.base.modules.keys() == {"work/generated/version.py"}, "a run of the base needs it"
+    git(root, "rm", "--quiet", "--cached", "work/helpers.py")
+    (root / ".gitignore").write_text("*.py\n")
+    (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2\n")
+    assert found(root)["work/uses.ipynb"] == "modified", "the base has another one"
+
+
 def test_a_helper(root: Path) -> None:
     (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2 * x\n")
     assert found(root) == {"work/uses.ipynb": "modified"}
