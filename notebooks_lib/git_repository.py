@@ -138,9 +138,12 @@ class GitRepository:
         return FileVersion(path, mode, rest.partition("\t")[0])
 
     def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
-        """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree."""
+        """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree.
+
+        A submodule differs also where only its own work tree has changes, whatever .gitmodules says.
+        """
         commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
-        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=untracked")
         files = (*commits, "--", f":(top,glob){pattern}")
         try:
             raw = _git(self.root, "diff", *options, "--find-renames", *files)

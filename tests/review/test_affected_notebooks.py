@@ -78,6 +78,19 @@ def test_a_module_that_git_ignores_is_the_same_on_both_sides(root: Path) -> None
     assert found(root)["work/uses.ipynb"] == "modified", "the base has another one"
 
 
+def test_a_helper_in_a_submodule_whose_changes_are_not_committed(root: Path, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library")
+    (library / "helper.py").write_text("x = 1\n")
+    commit(library)
+    git(root, "submodule", "--quiet", "add", str(library), "lib")
+    git(root, "config", "--file", ".gitmodules", "submodule.lib.ignore", "all")
+    write(root / "work" / "alone.ipynb", md("# A"), code("import lib.helper"))
+    commit(root)
+    assert found(root) == {}
+    (root / "lib" / "helper.py").write_text("x = 2\n")
+    assert found(root) == {"work/alone.ipynb": "modified"}
+
+
 def test_a_helper(root: Path) -> None:
     (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2 * x\n")
     assert found(root) == {"work/uses.ipynb": "modified"}
