@@ -160,9 +160,9 @@ def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None
 
 
 def _was_stopped(run: RunInfo) -> bool:
-    """Return whether a run was interrupted, pruned, or ended for an owner that was killed: no fault of the notebook."""
+    """Return whether a run was interrupted, pruned, or ended because its owner was: no fault of the notebook."""
     without_message = run.tags.get(Tag.END) == "KILLED" and Tag.FAILURE_MESSAGE not in run.tags
-    return run.tags.get(Tag.FAILURE) in ("Interrupted", "Pruned") or without_message
+    return run.tags.get(Tag.FAILURE) in ("Interrupted", "Pruned", "RunnerError") or without_message
 
 
 class _NotRun(Exception):

@@ -95,6 +95,9 @@ def run_notebook(
         try:
             execute(prepared.notebook, plan.overrides, execution, kernel_name)
             status, failure = decide_outcome(execution)
+        except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
+            failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
+            raise
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:

@@ -55,6 +55,7 @@ def test_a_run_that_somebody_stopped_is_no_failure_of_the_notebook(project: Sett
 
     assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == ""
     assert problem_after("KILLED", error="its process is gone") == ""
+    assert problem_after("KILLED", error="RunnerError", message="the runner itself failed; please report it") == ""
     assert problem_after("FAILED", error="KeyError", message="'agee'") == "KeyError"
     assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == "KeyError"
     assert problem_after("RUNNING") == "KeyError", "which its owner may have left"
