@@ -149,7 +149,7 @@ class NotebookReview:
     problem: str = ""
     """Why it cannot be compared, in one line; then all else is empty."""
     note: str = ""
-    """Why nothing is compared, though nothing is wrong; then all else is empty, too."""
+    """Why nothing is compared, though nothing is wrong; with a diff, why a notebook that was there counts as new."""
     diff: NotebookDiff | None = None
     helpers: tuple[HelperChange, ...] = ()
     parameters: tuple[ParameterChange, ...] = ()
@@ -170,10 +170,10 @@ class NotebookReview:
     @property
     def summary(self) -> str:
         """What changed, in one sentence: cells, parameters, helpers."""
-        if self.problem or self.note:
-            return self.problem or self.note
-        cells, notes = (self.diff.summary, self.diff.notes) if self.diff else ("", ())
-        parts = [cells if cells != "no source change" else "", *notes, *(change.text for change in self.parameters)]
+        if self.problem or not self.diff:
+            return self.problem or self.note or "no source change"
+        cells = self.diff.summary if self.diff.changes else ""
+        parts = [cells, self.note, *self.diff.notes, *(change.text for change in self.parameters)]
         if self.helpers:
             parts.append("changed through " + ", ".join(f"`{helper.path}`" for helper in self.helpers))
         return "; ".join(filter(None, parts)) or "no source change"
