@@ -175,7 +175,6 @@ TESTED_IN = {
     "review/run_record": "review/test_run_comparison",
     "running/cell_usage_table": "running/test_executed_notebook_writer",
     "running/engine": "running/test_runner",
-    "running/interruption": "running/test_runner",
     "running/ipython_startup_fixes": "running/test_kernel_messages",
     "running/notebook_page": "running/test_executed_notebook_writer",
     "running/orphan_processes": "running/test_ends",

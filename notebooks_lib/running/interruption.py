@@ -91,8 +91,8 @@ def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
     """Record SIGINT, SIGTERM and SIGHUP within the block instead of obeying them.
 
     The yielded function returns "interrupt" after one. After PATIENCE signals, raise KeyboardInterrupt, so that a
-    store that hangs cannot block the exit. Signals in a burst count as one. Outside the main thread nothing is changed, because Python delivers signals
-    to the main thread only.
+    store that hangs cannot block the exit. Signals in a burst count as one. Outside the main thread nothing is changed,
+    because Python delivers signals to the main thread only.
     """
     signals: list[float] = []
 
