@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from notebooks_lib import regular_file
 from notebooks_lib.errors import NotebookError
@@ -22,7 +21,7 @@ from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import parse_lock
 from notebooks_lib.project_root import find_root
 from notebooks_lib.review.notebook_changes import PATTERN, NotebookChange, changed_notebooks
-from notebooks_lib.review.notebook_review import HelperChange
+from notebooks_lib.review.notebook_review import HelperChange, HelperState
 from notebooks_lib.tracking import provenance
 
 COPIES = {".nbops", ".ipynb_checkpoints"}
@@ -154,14 +153,7 @@ def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefi
         return []
     names = sorted({*base.modules, *head.modules})
     different = [name for name in names if base.modules.get(name) != head.modules.get(name)]
-    helpers = [
-        HelperChange(
-            prefix + name,
-            _state(in_base=name in base.modules, in_head=name in head.modules),
-            _file_diff(base, head, name),
-        )
-        for name in different
-    ]
+    helpers = [_helper_change(base, head, name, prefix) for name in different]
     if base.lock_sha256 != head.lock_sha256:
         helpers.append(_lock_change(base.root, head.root, prefix))
     return helpers
@@ -176,14 +168,19 @@ def _lock_change(base: Path, head: Path, prefix: str) -> HelperChange:
     return HelperChange(prefix + files[1].name, state, "", packages)
 
 
-def _state(*, in_base: bool, in_head: bool) -> Literal["added", "removed", "edited"]:
+def _helper_change(base: NotebookSource, head: NotebookSource, name: str, prefix: str) -> HelperChange:
+    """Return what happened to a module's file, which may be there on a side that does not use it."""
+    old, new = base.root / name, head.root / name
+    before, after = _lines(old), _lines(new)
+    state = _state(in_base=old.is_file(), in_head=new.is_file())
+    if before == after and (name in base.modules) != (name in head.modules):
+        state = "now used" if name in head.modules else "no longer used"
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))
+    return HelperChange(prefix + name, state, "\n".join(lines[2:]))  # without the two lines of names
+
+
+def _state(*, in_base: bool, in_head: bool) -> HelperState:
     return "edited" if in_base and in_head else "added" if in_head else "removed"
-
-
-def _file_diff(base: NotebookSource, head: NotebookSource, name: str) -> str:
-    old, new = (_lines(side.root / name) if name in side.modules else [] for side in (base, head))
-    lines = list(difflib.unified_diff(old, new, lineterm="", n=1))
-    return "\n".join(lines[2:])  # without the two lines of names
 
 
 def _lines(path: Path) -> list[str]:

@@ -106,6 +106,22 @@ def test_a_helper(root: Path) -> None:
     assert [(one.path, one.state) for one in helpers_of(root)] == [("here/helpers.py", "added")]
 
 
+def test_a_module_that_is_used_from_now_on_or_no_longer_is_not_called_added_or_removed(root: Path) -> None:
+    (root / "work" / "other.py").write_text("x = 1\n")
+    commit(root)
+    write(root / "work" / "uses.ipynb", *CELLS[:2], code("import other\nother.fit(strength)"))
+    assert helpers_of(root) == [
+        HelperChange("here/work/helpers.py", "no longer used", ""),
+        HelperChange("here/work/other.py", "now used", ""),
+    ]
+    (root / "work" / "other.py").write_text("x = 2\n")
+    (root / "work" / "helpers.py").unlink()
+    assert [(one.state, one.diff.splitlines()[1:]) for one in helpers_of(root)] == [
+        ("removed", ["-def fit(x):", "-    return x"]),
+        ("edited", ["-x = 1", "+x = 2"]),
+    ]
+
+
 def test_a_lock(root: Path) -> None:
     (root / "requirements.lock").write_text(LOCK.replace("2.0", "2.1").replace("alpha-package==1.0", "gamma==1"))
     assert set(found(root)) == {"work/uses.ipynb", "work/alone.ipynb"}
