@@ -62,6 +62,11 @@ class NotebookSource:
         """The paths of `modules` from the repository's root."""
         return frozenset(PurePosixPath(self.prefix, name).as_posix() for name in self.modules)
 
+    @property
+    def folder(self) -> PurePosixPath:
+        """The notebook's folder, from the project's root."""
+        return PurePosixPath(self.notebook.opened.relative_to(self.root).parent.as_posix())
+
     def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
         """Return the source fingerprint of a run with these parameters."""
         modules = list(self.modules.items())
