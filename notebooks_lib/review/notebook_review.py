@@ -181,7 +181,7 @@ class NotebookReview:
                 parts.append(f"{state}: {', '.join(paths)}")
         if paths := [f"`{helper.path}`" for helper in self.helpers if not helper.state.endswith("used")]:
             parts.append(f"changed through {', '.join(paths)}")
-        return "; ".join(filter(None, parts)) or "no source change"
+        return "; ".join(filter(None, parts)) or ("no cells" if self.state == "added" else "no source change")
 
     @property
     def changes(self) -> tuple[CellChange, ...]:
