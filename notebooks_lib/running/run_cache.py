@@ -37,16 +37,14 @@ class RunCache:
             if run.ended and not run.superseded:
                 self._runs.setdefault(run.tags.get(Tag.SOURCE_FINGERPRINT, ""), []).append(run)
 
-    def find(
-        self, source_fingerprint: str, parameters: Mapping[str, object], folder: PurePosixPath | None = None
-    ) -> RunInfo | None:
-        """Return the newest run with this fingerprint and the same data, or None.
+    def find(self, source_fingerprint: str, parameters: Mapping[str, object], folder: PurePosixPath) -> RunInfo | None:
+        """Return the newest run with this fingerprint and the same data, of a notebook in this folder; or None.
 
-        With `folder`, from the project's root, only runs of notebooks there count.
+        `folder` is the path from the project's root.
         """
         text = version_mentions(self._notebook, parameters)
         runs = self._runs.get(source_fingerprint, ()) if source_fingerprint else ()
-        here = (run for run in runs if folder is None or ran_in(run, folder))
+        here = (run for run in runs if ran_in(run, folder))
         return next((run for run in here if has_same_data(run, text, self._settings)), None)
 
 
@@ -93,4 +91,5 @@ def find_earlier_run(store: Store, notebook: Notebook, start: RunStart) -> RunIn
             if experiment is None:
                 return None
             experiment_id = experiment.experiment_id
-    return RunCache(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters)
+    folder = PurePosixPath(start.notebook).parent
+    return RunCache(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters, folder)
