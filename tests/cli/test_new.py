@@ -142,6 +142,9 @@ def test_the_templates_differ_only_where_the_task_does():
     """So that what is changed in one is changed in the other."""
     cells = [{cell.id: cell.source for cell in document.read(path).cells} for path in TEMPLATES.values()]
     assert [*cells[0]] == [*cells[1]]
+    assert run(["new", "What?", *ANSWERS, "--dataset", "diabetes"]) == 0
+    kept = [cell.get("outputs") for cell in document.read(TEMPLATES["regression"]).raw["cells"]]
+    assert kept == [cell.get("outputs") for cell in document.read("experimentation/what.ipynb").raw["cells"]]
     differing = {name for name in cells[0] if cells[0][name] != cells[1][name]}
     texts = {"title", "about-parameters", *(f"about-{of}" for of in ("split", "baseline", "figure", "checks"))}
     assert differing == texts | {"conclusion", "parameters", "setup", "split", "baseline", "model", "evaluation"} | {
