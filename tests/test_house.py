@@ -83,6 +83,7 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 ACROSS = {
     "azure/test_emulator",
+    "azure/test_emulator_jobs",
     "azure/test_tracking_facade",
     "azure/test_whole_loop",
     "azure/test_workspace_loop",

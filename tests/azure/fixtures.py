@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store
 from tests.azure import emulator
+
+MANAGEMENT = "https://management.azure.com"
+VERSION = "api-version=2024-10-01-preview"
+LOGIN = f"https://login.microsoftonline.com/{emulator.TENANT}"
+Ask = Callable[..., requests.Response]
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,33 @@ def any_store(request: pytest.FixtureRequest) -> Store:
     server = request.getfixturevalue("azure_server")
     given = {"NBOPS_TRACKING_URI": server.backend, "NBOPS_PROJECT_NAME": f"plain-{uuid.uuid4().hex[:8]}"}
     return store.connect(load(project.root, given))
+
+
+@pytest.fixture
+def anybody(azure_server: emulator.Emulated) -> Ask:
+    """Send a request as somebody who has not signed in."""
+
+    def ask(method: str, address: str, **options: Any) -> requests.Response:
+        proxies = {"https": azure_server.environment["HTTPS_PROXY"]}
+        trusted = azure_server.environment["REQUESTS_CA_BUNDLE"]
+        return requests.request(method, address, proxies=proxies, verify=trusted, timeout=30, **options)
+
+    return ask
+
+
+def sign_in(anybody: Ask, scope: str = f"{MANAGEMENT}/.default", **other: str) -> requests.Response:
+    form = {"grant_type": "client_credentials", "client_id": emulator.CLIENT, "client_secret": emulator.SECRET}
+    return anybody("POST", f"{LOGIN}/oauth2/v2.0/token", data=form | {"scope": scope} | other)
+
+
+@pytest.fixture
+def ask(anybody: Ask) -> Ask:
+    """Send a request to the resource manager, signed in; a path alone is one below the workspace."""
+    signed_in = {"Authorization": f"Bearer {sign_in(anybody).json()['access_token']}"}
+
+    def ask(method: str, address: str, body: Any = None, query: str = VERSION) -> requests.Response:
+        if not address.startswith("https:"):
+            address = f"{MANAGEMENT}{emulator.SCOPE}/{address}?{query}"
+        return anybody(method, address, json=body, headers=signed_in)
+
+    return ask
