@@ -75,7 +75,8 @@ def run_notebook(
                 folder = plan.notebook.opened.parent
                 installed = kernel_packages.lock_installed(plan.settings.layout, kernel_name, folder)
                 start = dataclasses.replace(start, lock_installed=installed)
-            owned = OwnedRun.open(store or stores.connect(plan.settings), start)
+            connected = store or stores.connect(plan.settings)
+            owned = OwnedRun.adopt(connected, start.run_id, start) if start.run_id else OwnedRun.open(connected, start)
             on_open(owned.run_id, owned.url)
         execution = Execution(
             output=ExecutedNotebook(

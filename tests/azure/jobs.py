@@ -191,6 +191,7 @@ class Jobs:
         return {
             "PATH": f"{programs}:/usr/bin:/bin",
             "HOME": str(job_home),
+            "TMPDIR": str(job_home),
             "LANG": "C.UTF-8",
             **self.environment,
             "MLFLOW_TRACKING_URI": f"azureml://{REGIONS[0]}.api.azureml.ms/mlflow/v2.0{scope}",
