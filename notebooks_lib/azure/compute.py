@@ -26,6 +26,7 @@ FORMS = "azureml:NAME or azureml:serverless"
 WAIT = 900.0
 """Seconds in which a compute must be ready."""
 POLL = 5.0
+"""Seconds between two looks at a compute that somebody else makes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def find_or_create_compute(
     *,
     tell: Callable[[str], None] = lambda line: None,
     wait_seconds: float = WAIT,
+    poll: float = POLL,
 ) -> str:
     """Return the id of a compute that is ready; empty for `serverless`.
 
@@ -79,13 +81,13 @@ def find_or_create_compute(
     if not file.exists():
         if found is None:
             raise _unknown(client, workspace, name, file, root)
-        return _ready(client, path, what, tell, deadline)
+        return _ready(client, path, what, tell, deadline, poll)
     values = file_check.valid_values(file, file_kinds.COMPUTE, root, environ)
     differing = list(differences(values, found)) if found is not None else []
     _refuse_fixed(what, differing, _shown(file, root), name)
     failed = found is not None and found["properties"].get("provisioningState") == "Failed"
     if found is not None and not differing and not failed:
-        return _ready(client, path, what, tell, deadline)
+        return _ready(client, path, what, tell, deadline, poll)
     changed = ", ".join(f"{each.key} from {each.found} to {each.wanted}" for each in differing)
     tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {_shown(file, root)}")
     body = _body(client, workspace, file, values)
@@ -167,7 +169,7 @@ def _location(client: RestClient, workspace: Workspace) -> str:
     return str(workspaces.read(client, workspace)["location"])
 
 
-def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float) -> str:
+def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float, poll: float) -> str:
     """Wait until a compute is ready that somebody makes or changes just now. Raises AzureError when it is not."""
     while True:
         found = client.request("GET", path, API_VERSION, what=what)
@@ -182,7 +184,7 @@ def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None]
         if time.monotonic() > deadline:
             raise errors.AzureError(f"{what} is still {state}", "do it again to wait longer, or look at the portal")
         tell(f"{what}: {state}")
-        time.sleep(min(POLL, max(deadline - time.monotonic(), 0.1)))
+        time.sleep(min(poll, max(deadline - time.monotonic(), 0.1)))
 
 
 def _unknown(client: RestClient, workspace: Workspace, name: str, file: Path, root: Path) -> errors.UsageError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ import yaml
 
 from notebooks_lib import errors, regular_file
 from notebooks_lib.azure import file_check, file_kinds, file_upload
-from notebooks_lib.azure.file_upload import Content
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
@@ -36,7 +36,7 @@ class Environment:
 
     properties: Mapping[str, Any]
     """As Azure names them; of a Dockerfile's folder only the name of its Dockerfile."""
-    context: Mapping[str, Content]
+    context: Mapping[str, bytes]
     """The files of the Dockerfile's folder; empty for an image."""
 
     @property
@@ -63,7 +63,7 @@ def read_environment(root: Path, environ: Mapping[str, str]) -> Environment:
         dockerfile = build.get("dockerfile_path") or "Dockerfile"
         return Environment({**properties, "build": {"dockerfilePath": dockerfile}}, _files(path.parent / build["path"]))
     if conda_file := values.get("conda_file"):
-        properties["condaFile"] = _read(path.parent / conda_file)
+        properties["condaFile"] = _read(Path(os.path.normpath(path.parent / conda_file)))  # the folder may be missing
     return Environment(properties, {})
 
 
@@ -107,11 +107,14 @@ def _read(path: Path) -> str:
         raise errors.UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _files(folder: Path) -> dict[str, Content]:
-    """Return the files of a Dockerfile's folder by their path in it."""
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a Dockerfile's folder by their path in it, read once: the version is their hash."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     inner = ((path.relative_to(folder), path) for path in paths)
-    return {name.as_posix(): path for name, path in inner if not _LEFT_OUT.intersection(name.parts)}
+    try:
+        return {name.as_posix(): path.read_bytes() for name, path in inner if not _LEFT_OUT.intersection(name.parts)}
+    except OSError as error:
+        raise errors.UsageError(f"a file beside the Dockerfile cannot be read: {error}") from error
 
 
 def _conda_file_of_nbops() -> str:

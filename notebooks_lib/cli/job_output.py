@@ -34,7 +34,7 @@ class Detached(Exception):
         """Print how to come back; return the exit code."""
         click.echo(str(self), err=True)
         if as_json:
-            nothing = {"status": None, "output": None, "metrics": {}, "failure": None}
+            nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
             click.echo(json.dumps({"run_id": self.run_id, **nothing, "detached": True}))
         return 130
 
