@@ -66,6 +66,7 @@ class Job:
         if kind == "evicted" and self.fault:
             self._execute(self.fault.retry_after)
             self.properties["status"] = "Queued"  # a machine of low priority went away; the job begins anew
+            self.cancelled.wait(1)
         codes = self._execute(LONGEST)
         if self.cancelled.is_set():
             return self._end("Canceled")
