@@ -82,8 +82,10 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 
 ACROSS = {
+    "azure/test_distribution",
     "azure/test_emulator",
     "azure/test_emulator_jobs",
+    "azure/test_jobs_loop",
     "azure/test_tracking_facade",
     "azure/test_whole_loop",
     "azure/test_workspace_loop",
@@ -116,8 +118,10 @@ ACROSS = {
 TESTED_IN = {
     "azure/file_faults": "azure/test_file_check",
     "azure/file_kinds": "azure/test_file_check",
+    "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
+    "cli/job_output": "azure/test_jobs_loop",
     "cli/notebook_paths": "cli/test_check",
     "cli/profile": "serving/profile/test_profiler",
     "cli/project_files": "cli/test_init",
@@ -178,6 +182,9 @@ TESTED_IN = {
     "running/engine": "running/test_runner",
     "running/interruption": "running/test_runner",
     "running/ipython_startup_fixes": "running/test_kernel_messages",
+    "running/job_progress": "azure/test_jobs_loop",
+    "running/job_result": "azure/test_jobs_loop",
+    "running/job_run": "azure/test_distribution",
     "running/notebook_page": "running/test_executed_notebook_writer",
     "running/orphan_processes": "running/test_ends",
     "running/output_widget": "running/test_output_limits",

@@ -30,7 +30,7 @@ POLL = 5.0
 
 
 @dataclass(frozen=True)
-class Difference:
+class ComputeDifference:
     """A key in which a file and the compute of its name differ."""
 
     key: str
@@ -103,7 +103,7 @@ def find_or_create_compute(
     return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
 
 
-def _refuse_fixed(what: str, differing: Iterable[Difference], file: str, name: str) -> None:
+def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, name: str) -> None:
     """Raise UsageError when a file asks for what Azure does not change."""
     fixed = [each for each in differing if not each.changeable]
     if fixed:
@@ -114,7 +114,7 @@ def _refuse_fixed(what: str, differing: Iterable[Difference], file: str, name: s
         )
 
 
-def differences(values: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Difference]:
+def differences(values: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[ComputeDifference]:
     """Yield where a compute differs from the values of its file. What the file leaves out may be anything."""
     properties = found.get("properties") or {}
     own = properties.get("properties") or {}
@@ -131,11 +131,11 @@ def differences(values: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator
     }
     for key, (there, changeable) in table.items():
         if key in values and there is not None and _spelled(values[key]) != _spelled(there):
-            yield Difference(key, values[key], there, changeable)
+            yield ComputeDifference(key, values[key], there, changeable)
     if identity := values.get("identity"):
         there = (found.get("identity") or {}).get("type") or "none"
         if _spelled(identity.get("type")) != _spelled(there):
-            yield Difference("identity", identity.get("type"), there, True)
+            yield ComputeDifference("identity", identity.get("type"), there, True)
 
 
 def _spelled(value: object) -> str:

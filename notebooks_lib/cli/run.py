@@ -152,14 +152,10 @@ def _run_here(planned: Plan, *, silent: bool, **options: Any) -> RunResult:
     """Run the notebook in this process; in a job, its progress is written into the run."""
     from notebooks_lib.running.runner import run_notebook
 
-    run_id = planned.start.run_id if planned.start else None
-    if run_id is not None:
-        from notebooks_lib.running.job_progress import JobProgress
-        from notebooks_lib.tracking import store
+    if planned.start is not None and planned.start.run_id is not None:
+        from notebooks_lib.running.job_run import run_in_job
 
-        connected = store.connect(planned.settings)
-        with JobProgress(connected, run_id, planned) as written:
-            return run_notebook(planned, store=connected, on_cell=written.cell, **options)
+        return run_in_job(planned, os.environ, **options)
     with terminal.CellProgress(planned.notebook.path.stem, silent=silent) as progress:
         return run_notebook(planned, on_open=progress.opened, on_cell=progress.cell, **options)
 

@@ -205,6 +205,15 @@ class OwnedRun:
             get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch)
 
 
+def artifact_repository(store: Store, run_id: str) -> Any:
+    """Return MLflow's door to the files of a run; it lists them without asking for logged models (docs/azure.md)."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with translate_store_errors(store):
+        uri = store.client.get_run(run_id).info.artifact_uri
+        return get_artifact_repository(uri, tracking_uri=store.uri)
+
+
 def _start_tags(store: Store, start: RunStart) -> dict[str, str]:
     """Return the tags of a run that begins, cut to what the store takes."""
     tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +15,20 @@ import requests
 
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store
+from tests import building
 from tests.azure import emulator
 
 MANAGEMENT = "https://management.azure.com"
 VERSION = "api-version=2024-10-01-preview"
 LOGIN = f"https://login.microsoftonline.com/{emulator.TENANT}"
 Ask = Callable[..., requests.Response]
+NbopsJson = Callable[..., tuple[int, Any, str]]
+PARAMETERS = "alpha: float = 1.0  # strength\nseed: int = 1  # of the split"
+CELLS = (
+    "import random\nimport mlflow\nimport notebooks_lib\nrandom.seed(seed)",
+    "mlflow.log_metric('rmse', alpha * random.random())\nmlflow.log_text('all well', 'report/note.txt')",
+    "mlflow.set_tag('nbops_of', notebooks_lib.__file__)",
+)
 
 
 @dataclass(frozen=True)
@@ -108,3 +118,35 @@ def ask(anybody: Ask) -> Ask:
         return anybody(method, address, json=body, headers=signed_in)
 
     return ask
+
+
+@pytest.fixture
+def azure_git_project(azure_workspace: AzureProject) -> Settings:
+    """A project in git, with a change that is not committed."""
+    settings = azure_workspace.settings
+    building.write(settings.root / "experimentation" / "n.ipynb", *CELLS, parameters=PARAMETERS, title="A question")
+    (settings.root / "requirements.lock").write_text("click==8.5.1\n")
+    (settings.root / ".gitignore").write_text(".nbops\n")
+    (settings.root / "environment.yml").write_text("dependencies:\n  - python=3.11\n")
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=settings.root, check=True)
+    (settings.root / "requirements.lock").write_text("click==8.5.1\nrich==15.0.0\n")
+    return settings
+
+
+@pytest.fixture
+def nbops_json(capsys: pytest.CaptureFixture[str]) -> NbopsJson:
+    """Run a command with --json; return its exit code, the object on stdout, and what is on stderr."""
+    from notebooks_lib import __main__ as program
+
+    def run(*arguments: str) -> tuple[int, Any, str]:
+        capsys.readouterr()
+        code = program.run([*arguments, "--json"])
+        shown = capsys.readouterr()
+        return code, json.loads(shown.out), shown.err
+
+    return run

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,10 @@ from notebooks_lib.tracking import store
 from tests import building
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask, AzureProject, NbopsJson
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(300)]
 
-PARAMETERS = "alpha: float = 1.0  # strength\nseed: int = 1  # of the split"
-CELLS = (
-    "import random\nimport mlflow\nimport notebooks_lib\nrandom.seed(seed)",
-    "mlflow.log_metric('rmse', alpha * random.random())\nmlflow.log_text('all well', 'report/note.txt')",
-    "mlflow.set_tag('nbops_of', notebooks_lib.__file__)",
-)
 DIFFERENT = {
     "nbops_of": "where nbops is",
     Tag.HOST: "another machine",
@@ -45,56 +38,23 @@ ONLY_OF_JOBS = {"user_logs/std_log.txt"}
 """The artifacts that the service adds."""
 
 
-@pytest.fixture
-def on_azure(azure_workspace: AzureProject) -> Settings:
-    """A project in git, with a change that is not committed."""
-    settings = azure_workspace.settings
-    building.write(settings.root / "experimentation" / "n.ipynb", *CELLS, parameters=PARAMETERS, title="A question")
-    (settings.root / "requirements.lock").write_text("click==8.5.1\n")
-    (settings.root / ".gitignore").write_text(".nbops\n")
-    (settings.root / "environment.yml").write_text("dependencies:\n  - python=3.11\n")
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
-    ):
-        subprocess.run(["git", *command], cwd=settings.root, check=True)
-    (settings.root / "requirements.lock").write_text("click==8.5.1\nrich==15.0.0\n")
-    return settings
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
-    """Give a command with --json; return its exit code, the object on stdout, and what is on stderr."""
-
-    def say(*arguments: str) -> tuple[int, Any, str]:
-        capsys.readouterr()
-        code = program.run([*arguments, "--json"])
-        shown = capsys.readouterr()
-        return code, json.loads(shown.out), shown.err
-
-    return say
-
-
 def artifacts(ask: Ask, run: Any) -> dict[str, str]:
     place = f"history/v1.0{emulator.SCOPE}/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts"
     found = ask("GET", f"https://westeurope.api.azureml.ms/{place}").json()["value"]
     return {item["path"].replace(run.info.run_id[:8], "RUN"): item["path"] for item in found}
 
 
-def test_a_run_on_azure_equals_a_local_run(
-    on_azure: Settings, say: Callable[..., tuple[int, Any, str]], ask: Ask
-) -> None:
+def test_a_run_on_azure_equals_a_local_run(azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask) -> None:
     given = ("run", "experimentation/n.ipynb", "-p", "alpha=2.0")
-    code, local, _ = say(*given)
+    code, local, _ = nbops_json(*given)
     assert code == 0
-    code, remote, _ = say(*given, "--on", "azureml:serverless", "--out", "result.json")
+    code, remote, _ = nbops_json(*given, "--on", "azureml:serverless", "--out", "result.json")
 
     assert (code, remote["status"]) == (0, "FINISHED")
-    assert json.loads((on_azure.root / "result.json").read_text()) == remote
+    assert json.loads((azure_git_project.root / "result.json").read_text()) == remote
     assert remote["metrics"] == local["metrics"]
     assert json.loads(Path(remote["output"]).read_text())["cells"]
-    client = store.connect(on_azure).client
+    client = store.connect(azure_git_project).client
     runs = [client.get_run(result["run_id"]) for result in (local, remote)]
     tags = [{key: value for key, value in run.data.tags.items() if key not in DIFFERENT} for run in runs]
     assert tags[1] == tags[0]
@@ -102,18 +62,16 @@ def test_a_run_on_azure_equals_a_local_run(
     assert tags[0][Tag.KERNEL] == "warm"
     assert (runs[1].data.params, runs[1].info.status) == (runs[0].data.params, "FINISHED")
     assert runs[1].info.experiment_id == runs[0].info.experiment_id
-    assert str(on_azure.root) not in runs[1].data.tags["nbops_of"]
+    assert str(azure_git_project.root) not in runs[1].data.tags["nbops_of"]
     names = [artifacts(ask, run) for run in runs]
     assert names[1].keys() == names[0].keys() | ONLY_OF_JOBS
     assert {"nbops/uncommitted.diff", "nbops/parameters.json", "report/note.txt", "notebook/n.html"} <= names[0].keys()
 
 
 @pytest.mark.proof
-def test_a_failed_notebook_fails_its_job(
-    on_azure: Settings, say: Callable[..., tuple[int, Any, str]], ask: Ask
-) -> None:
-    building.write(on_azure.root / "experimentation" / "bad.ipynb", "x = 1", "raise ValueError('no rows')")
-    code, result, _ = say("run", "experimentation/bad.ipynb", "--on", "azureml:serverless")
+def test_a_failed_notebook_fails_its_job(azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask) -> None:
+    building.write(azure_git_project.root / "experimentation" / "bad.ipynb", "x = 1", "raise ValueError('no rows')")
+    code, result, _ = nbops_json("run", "experimentation/bad.ipynb", "--on", "azureml:serverless")
 
     assert (code, result["status"]) == (1, "FAILED")
     assert (result["failure"]["error"], result["failure"]["message"], result["failure"]["cell"]) == (
@@ -122,12 +80,12 @@ def test_a_failed_notebook_fails_its_job(
         1,
     )
     assert ask("GET", f"jobs/{result['run_id']}").json()["properties"]["status"] == "Failed"
-    code, listed, _ = say("azure", "jobs", "list")
+    code, listed, _ = nbops_json("azure", "jobs", "list")
     job = next(each for each in listed["jobs"] if each["name"] == result["run_id"])
     assert (code, job["status"], job["notebook"]) == (0, "Failed", "experimentation/bad.ipynb")
-    code, logs, _ = say("azure", "jobs", "logs", result["run_id"])
+    code, logs, _ = nbops_json("azure", "jobs", "logs", result["run_id"])
     assert (code, "ValueError: no rows" in logs["logs"]["user_logs/std_log.txt"]) == (0, True)
-    code, again, _ = say("azure", "jobs", "follow", result["run_id"])
+    code, again, _ = nbops_json("azure", "jobs", "follow", result["run_id"])
     assert (code, again["status"], again["failure"]) == (1, "FAILED", result["failure"])
 
 
@@ -147,11 +105,16 @@ def begun(project: Settings, environment: dict[str, str], *arguments: str) -> tu
 
 @pytest.mark.proof
 def test_ctrl_c_detaches_and_following_goes_on_elsewhere(
-    on_azure: Settings, azure_workspace: AzureProject, say: Callable[..., tuple[int, Any, str]]
+    azure_git_project: Settings, azure_workspace: AzureProject, nbops_json: NbopsJson
 ) -> None:
-    building.write(on_azure.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(6)", "x = 1")
+    building.write(azure_git_project.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(6)", "x = 1")
     process, run = begun(
-        on_azure, azure_workspace.environment, "run", "experimentation/slow.ipynb", "--on", "azureml:serverless"
+        azure_git_project,
+        azure_workspace.environment,
+        "run",
+        "experimentation/slow.ipynb",
+        "--on",
+        "azureml:serverless",
     )
     time.sleep(1)
     process.send_signal(signal.SIGINT)
@@ -162,44 +125,49 @@ def test_ctrl_c_detaches_and_following_goes_on_elsewhere(
         f"detached: job {run} goes on; to come back: nbops azure jobs follow {run}; to stop it: nbops azure jobs stop {run}"
         in err
     )
-    code, result, _ = say("azure", "jobs", "follow", run)
+    code, result, _ = nbops_json("azure", "jobs", "follow", run)
     assert (code, result["status"], result["run_id"]) == (0, "FINISHED", run)
 
 
 @pytest.mark.proof
 def test_a_stopped_job_ends_as_killed_with_what_its_runner_wrote(
-    on_azure: Settings, azure_workspace: AzureProject, say: Callable[..., tuple[int, Any, str]]
+    azure_git_project: Settings, azure_workspace: AzureProject, nbops_json: NbopsJson
 ) -> None:
-    building.write(on_azure.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(90)")
+    building.write(azure_git_project.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(90)")
     process, run = begun(
-        on_azure, azure_workspace.environment, "run", "experimentation/slow.ipynb", "--on", "azureml:serverless"
+        azure_git_project,
+        azure_workspace.environment,
+        "run",
+        "experimentation/slow.ipynb",
+        "--on",
+        "azureml:serverless",
     )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("cell 1 of 1"):
             break
-    code, stopped, _ = say("azure", "jobs", "stop", run)
+    code, stopped, _ = nbops_json("azure", "jobs", "stop", run)
     out, _ = process.communicate(timeout=60)
 
     assert (code, stopped["status"]) == (0, "Canceled")
     assert (process.returncode, out.split()[0]) == (1, "KILLED")
-    tracked = store.connect(on_azure).client.get_run(run)
+    tracked = store.connect(azure_git_project).client.get_run(run)
     assert (tracked.info.status, tracked.data.tags[Tag.END]) == ("KILLED", "KILLED")
 
 
 @pytest.mark.proof
 def test_a_job_whose_machine_is_taken_away_runs_again_under_the_same_run(
-    on_azure: Settings, say: Callable[..., tuple[int, Any, str]], azure_server: Emulated
+    azure_git_project: Settings, nbops_json: NbopsJson, azure_server: Emulated
 ) -> None:
     with azure_server.fault("evicted", path="/jobs/", retry_after=4):
-        code, result, _ = say("run", "experimentation/n.ipynb", "--on", "azureml:serverless")
+        code, result, _ = nbops_json("run", "experimentation/n.ipynb", "--on", "azureml:serverless")
 
     assert (code, result["status"]) == (0, "FINISHED")
-    assert store.connect(on_azure).client.get_run(result["run_id"]).data.tags[Tag.END] == "FINISHED"
+    assert store.connect(azure_git_project).client.get_run(result["run_id"]).data.tags[Tag.END] == "FINISHED"
 
 
 def test_what_is_asked_for_wrongly_sends_nothing(
-    on_azure: Settings, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
+    azure_git_project: Settings, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook = ("run", "experimentation/n.ipynb")
     began = azure_server.record.position()
@@ -226,11 +194,13 @@ assert "mlflow" not in sys.modules
 """
 
 
-def test_reading_commands_need_neither_the_sdk_nor_mlflow(on_azure: Settings, azure_workspace: AzureProject) -> None:
+def test_reading_commands_need_neither_the_sdk_nor_mlflow(
+    azure_git_project: Settings, azure_workspace: AzureProject
+) -> None:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", READING],
-        cwd=on_azure.root,
+        cwd=azure_git_project.root,
         env={**os.environ, **azure_workspace.environment},
         capture_output=True,
         text=True,
