@@ -45,8 +45,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_it_holds_what_git_tracks_or_would_track_as_it_is_now(root: Path) -> None:
-    files = take_snapshot(root).files
+    taken = take_snapshot(root)
+    files = taken.files
 
+    assert taken.untracked == ("data/large.csv",)
     assert sorted(files) == sorted([".gitignore", "a.py", "sub/b.py", "data/large.csv", wheel_path()])
     assert files["a.py"] == b"changed"
 
