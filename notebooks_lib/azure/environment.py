@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from notebooks_lib import errors, regular_file
+from notebooks_lib import errors, pinned_versions, regular_file
 from notebooks_lib.azure import file_check, file_kinds, file_upload
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
@@ -56,7 +56,7 @@ def read_environment(root: Path, environ: Mapping[str, str]) -> Environment:
     """
     path = file_check.folder(root) / "environment.yml"
     if not path.exists() and not (root / "environment.yml").exists():
-        return Environment({"image": file_kinds.BASE_IMAGE, "condaFile": _conda_file_of_nbops()}, {})
+        return Environment({"image": file_kinds.BASE_IMAGE, "condaFile": _conda_file(root / "requirements.lock")}, {})
     values = file_check.valid_values(path, file_kinds.ENVIRONMENT, root, environ)
     properties = {_in_azures_spelling(key): value for key, value in values.items() if key in _COPIED}
     if build := values.get("build"):
@@ -117,9 +117,13 @@ def _files(folder: Path) -> dict[str, bytes]:
         raise errors.UsageError(f"a file beside the Dockerfile cannot be read: {error}") from error
 
 
-def _conda_file_of_nbops() -> str:
-    """Return a conda file with the packages that nbops itself needs, for a project that has none."""
-    wanted = [line for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
+def _conda_file(lock: Path) -> str:
+    """Return a conda file for a project that has none: with the packages of its lock file, else those of nbops."""
+    if lock.is_file():
+        pins = pinned_versions.parse_lock(_read(lock))
+        wanted = [f"{name}=={version}" for name, version in sorted(pins.items()) if name != "nbops"]  # a job brings it
+    else:
+        wanted = [line for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
     python = f"python={sys.version_info.major}.{sys.version_info.minor}"
     content = {"channels": ["conda-forge"], "dependencies": [python, "pip", {"pip": wanted}]}
     return yaml.safe_dump(content, sort_keys=False)

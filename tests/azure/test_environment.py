@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from notebooks_lib import errors
 from notebooks_lib.azure import environment, file_kinds, rest_client, workspace
@@ -28,6 +29,14 @@ def test_without_files_it_is_the_base_image_and_what_nbops_needs(tmp_path: Path)
     assert found.properties["image"] == file_kinds.BASE_IMAGE
     assert "- mlflow==3.15.0" in found.properties["condaFile"]
     assert "distributed" not in found.properties["condaFile"]
+
+
+def test_a_lock_file_stands_for_a_conda_file(tmp_path: Path) -> None:
+    lock = "nbops==0.2.0 \\\n    --hash=sha256:aa\nxgboost==3.1.0 \\\n    --hash=sha256:bb\ncolorama==1 ; sys_platform == 'win32'\n"
+    (tmp_path / "requirements.lock").write_text(lock)
+
+    conda = yaml.safe_load(read_environment(tmp_path, {}).properties["condaFile"])
+    assert conda["dependencies"][1:] == ["pip", {"pip": ["xgboost==3.1.0"]}]
 
 
 def test_the_projects_conda_file_stands_without_a_file_of_azures(tmp_path: Path) -> None:
