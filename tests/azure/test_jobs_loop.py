@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -210,3 +213,37 @@ def test_reading_commands_need_neither_the_sdk_nor_mlflow(
 
     assert done.returncode == 0, done.stderr
     print(f"{time.monotonic() - began:.1f} s")
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+
+
+def test_the_page_names_what_differs() -> None:
+    text = PAGE.read_text("utf-8").partition("### A run on Azure equals a local run")[2].partition("\n### ")[0]
+    named = re.findall(r"`(nbops\.[\w.*]+|user_logs/)`", text)
+    mine = {key for key in DIFFERENT if key.startswith("nbops.")}
+    assert {key for key in mine if any(fnmatch.fnmatch(key, name) for name in named)} == mine
+
+
+@pytest.mark.proof
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+@pytest.mark.timeout(400)
+def test_each_command_of_the_page_does_what_it_says(
+    azure_git_project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, text = azure_git_project.root, PAGE.read_text("utf-8")
+    building.write(root / "experimentation" / "diabetes_ridge.ipynb", "alpha", parameters="alpha: float = 1.0  # a")
+    compute = root / "production" / "azure" / "compute" / "gpu.yml"
+    compute.parent.mkdir(parents=True)
+    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/gpu.yml\n(.*?)```", text, re.DOTALL)[0])
+    section = text.partition("## Run a notebook as a job\n")[2].partition("\n### ")[0]
+    commands = re.findall(r"^    nbops (.*?)(?: +#.*)?$", section, re.MULTILINE)
+    assert len(commands) == 6
+    run = ""
+    for command in commands:
+        capsys.readouterr()
+        code = program.run(shlex.split(command.replace("RUN", run)))
+        shown = capsys.readouterr()
+        assert code == 0, (command, shown)
+        run = json.loads((root / "result.json").read_text())["run_id"] if "--out" in command else run
+    assert f"job {run}: Completed" in shown.out
