@@ -11,6 +11,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import (
+    clouds,
     code_asset,
     compute,
     environment,
@@ -28,6 +29,7 @@ from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.plan import Plan
+from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import store as stores
 
@@ -74,8 +76,8 @@ def prepare_job(
     properties["experimentName"] = _experiment(plan)
     properties["displayName"] = start.name
     properties["tags"] = {**(properties.get("tags") or {}), Tag.NOTEBOOK: start.notebook, "mlflow.user": request.user}
-    variables = {**(properties.get("environmentVariables") or {}), Env.JOB: request.as_text()}
-    properties["environmentVariables"] = variables
+    variables = {**_forwarded(environ), **(properties.get("environmentVariables") or {})}
+    properties["environmentVariables"] = {**variables, Env.JOB: request.as_text()}
     described = environment.read_environment(settings.root, environ)
     return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties)
 
@@ -146,6 +148,14 @@ def _refuse_missing_secrets(plan: Plan, variables: Mapping[str, object], file: P
             f"parameter {name} is a secret that is read from {variable}, which a job does not have: write"
             f" {variable}: ${{{variable}}} under environment_variables in {file}"
         )
+
+
+def _forwarded(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that go along: settings, but not where runs are tracked, and which cloud this is."""
+    sections = Settings.model_fields.keys() - {"root", "tracking", "azure"}
+    prefixes = tuple(f"NBOPS_{section.upper()}_" for section in sections)
+    settings = {name: value for name, value in environ.items() if name.startswith(prefixes)}
+    return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 
 def _command(plan: Plan, options: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
@@ -104,6 +105,9 @@ class Job:
         return [_ended(each, GRACE if polite else 0) for each in running]
 
     def _end(self, status: str) -> None:
+        for process in psutil.process_iter(["cmdline"]):  # as with a container, nothing is left that began in it
+            if any(self.jobs.home(self) in word for word in process.info["cmdline"] or ()):
+                process.kill()
         self.jobs.tracking.end_run(self.name, MLFLOW_STATUS[status])
         self.properties["status"] = status
 
@@ -182,17 +186,20 @@ class Jobs:
             blobs = self.tracking.blobs / urlsplit(document["properties"]["codeUri"]).path.lstrip("/")
             shutil.copytree(blobs, folder, dirs_exist_ok=True)
 
+    def home(self, job: Job) -> str:
+        """The home of a job's processes, which no other process of this machine has."""
+        return str(self.folder / f"{job.name}-home")
+
     def variables(self, job: Job) -> dict[str, str]:
         """The environment of a job's process."""
         scope = job.path.partition("/jobs/")[0]
         _, _, subscription, _, group, *_, workspace = scope.split("/")
         programs = Path(sys.executable).parent
-        job_home = self.folder / f"{job.name}-home"
-        job_home.mkdir(exist_ok=True)
+        Path(self.home(job)).mkdir(exist_ok=True)
         return {
             "PATH": f"{programs}:/usr/bin:/bin",
-            "HOME": str(job_home),
-            "TMPDIR": str(job_home),
+            "HOME": self.home(job),
+            "TMPDIR": self.home(job),
             "LANG": "C.UTF-8",
             **self.environment,
             "MLFLOW_TRACKING_URI": f"azureml://{REGIONS[0]}.api.azureml.ms/mlflow/v2.0{scope}",

@@ -105,6 +105,23 @@ def test_a_job_without_files_needs_no_sdk(on_azure: Settings, tmp_path: Path) ->
     assert {"experimentation/n b.ipynb", "production/settings.toml"} <= set(job.snapshot.files)
 
 
+def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
+    on_azure: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "NBOPS_KERNELS_WARM": "false",
+        "NBOPS_TRACKING_URI": "sqlite:///x.db",
+        "NBOPS_CLONE": "1",
+        "OTHER": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureUSGovernment")
+    variables = prepared(on_azure).properties["environmentVariables"]
+
+    assert (variables["NBOPS_KERNELS_WARM"], variables["AZUREML_CURRENT_CLOUD"]) == ("false", "AzureUSGovernment")
+    assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER"} & set(variables)
+
+
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
 def test_what_a_job_file_says_is_sent_as_the_sdk_would_send_it(
     on_azure: Settings, monkeypatch: pytest.MonkeyPatch
