@@ -86,6 +86,7 @@ ACROSS = {
     "azure/test_emulator",
     "azure/test_emulator_jobs",
     "azure/test_jobs_loop",
+    "azure/test_request_shapes",
     "azure/test_tracking_facade",
     "azure/test_whole_loop",
     "azure/test_workspace_loop",

@@ -58,7 +58,8 @@ def read_environment(root: Path, environ: Mapping[str, str]) -> Environment:
     if not path.exists() and not (root / "environment.yml").exists():
         return Environment({"image": file_kinds.BASE_IMAGE, "condaFile": _conda_file(root / "requirements.lock")}, {})
     values = file_check.valid_values(path, file_kinds.ENVIRONMENT, root, environ)
-    properties = {_in_azures_spelling(key): value for key, value in values.items() if key in _COPIED}
+    properties: dict[str, Any] = _in_azures_spelling({key: values[key] for key in _COPIED if key in values})
+    properties |= {"tags": values["tags"]} if "tags" in values else {}
     if build := values.get("build"):
         dockerfile = build.get("dockerfile_path") or "Dockerfile"
         return Environment({**properties, "build": {"dockerfilePath": dockerfile}}, _files(path.parent / build["path"]))
@@ -92,12 +93,16 @@ def find_or_create_environment(
     return str(client.request("PUT", path, API_VERSION, what=what, body=body)["id"])
 
 
-_COPIED = ("image", "os_type", "description", "tags", "inference_config")
+_COPIED = ("image", "os_type", "description", "inference_config")
 
 
-def _in_azures_spelling(key: str) -> str:
-    first, *others = key.split("_")
-    return first + "".join(word.title() for word in others)
+def _in_azures_spelling(values: Any) -> Any:
+    """Return the values with keys such as `liveness_route` as `livenessRoute`."""
+    if not isinstance(values, dict):
+        return values
+    words = {key: key.split("_") for key in values}
+    spelled = {key: first + "".join(map(str.title, others)) for key, (first, *others) in words.items()}
+    return {spelled[key]: _in_azures_spelling(value) for key, value in values.items()}
 
 
 def _read(path: Path) -> str:
