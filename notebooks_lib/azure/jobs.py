@@ -64,22 +64,24 @@ def submit(client: RestClient, workspace: Workspace, name: str, properties: Mapp
     try:
         return Job.of(client.request("PUT", path, SUBMIT_VERSION, what=what, body={"properties": properties}))
     except errors.AzureError as error:
-        if error.status is not None and 400 <= error.status < 500 and error.status not in (408, 409, 429):
-            raise  # refused
         return _look_for(client, workspace, name, error)
 
 
-def _look_for(client: RestClient, workspace: Workspace, name: str, lost: errors.AzureError) -> Job:
-    """Return the job whose submission was not answered, if it has arrived. Raises AzureError if not."""
-    for attempt in range(LOOKS):
+def _look_for(client: RestClient, workspace: Workspace, name: str, failure: errors.AzureError) -> Job:
+    """Return the job whose submission failed, if it has arrived all the same. Raises the failure if not.
+
+    A lost answer is repeated by the client, and Azure then refuses the name as taken: nobody else has chosen it.
+    """
+    refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in (408, 429)
+    for attempt in range(1 if refused else LOOKS):
+        time.sleep(attempt)
         try:
             return find_job(client, workspace, name)
         except errors.AzureError as error:
-            if error.status != 404:
+            if error.status != 404 and not refused:
                 step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
-                raise errors.AzureError(f"job {name} may have been submitted: {lost.cause}", step) from lost
-        time.sleep(attempt)
-    raise lost
+                raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step) from failure
+    raise failure
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:

@@ -143,7 +143,7 @@ class Jobs:
         """Start a job; what it names must be there, its name must not."""
         path, properties = request.url.path, (await request.json())["properties"]
         if self.manager.find(path):
-            return failed(409, "UserError", f"A job with the name {request.path_params['name']} already exists.")
+            return failed(400, "UserError", "A job with this ID already exists.")  # azureml-previews#37
         for key in ("computeId", "environmentId", "codeId"):
             if properties.get(key) and not self.manager.find(properties[key]):
                 return failed(400, "UserError", f"The {key.removesuffix('Id')} {properties[key]} was not found.")

@@ -77,7 +77,7 @@ def test_a_job_that_names_what_is_not_there_is_refused_and_a_name_is_used_once(a
         assert error(answer) == (400, "UserError")
     job, answer = submit(ask, "true")
     assert answer.status_code == 201
-    assert error(submit(ask, "true", job=job)[1]) == (409, "UserError")
+    assert error(submit(ask, "true", job=job)[1]) == (400, "UserError")
 
 
 def test_a_failed_command_fails_its_job_and_a_limit_ends_it(ask: Ask) -> None:

@@ -44,11 +44,11 @@ def test_a_job_runs_once_whatever_happens_to_the_answer(
         job = jobs.submit(*at, name, properties(ask))
 
     assert (job.name, job.notebook) == (name, "experimentation/n.ipynb")
-    answers = {"lost_answer": [0, 409], "server_error": [500, 201], "too_many_requests": [429, 201]}
+    answers = {"lost_answer": [0, 400], "server_error": [500, 201], "too_many_requests": [429, 201]}
     assert submissions(azure_server, began, name) == answers[fault]
 
 
-def test_a_submission_that_never_arrives_is_an_error_and_a_refused_one_is_not_looked_for(
+def test_a_submission_that_never_arrives_is_an_error_and_so_is_a_refused_one(
     at: tuple[RestClient, Workspace], ask: Ask, azure_server: Emulated
 ) -> None:
     name = uuid.uuid4().hex
