@@ -1,4 +1,4 @@
-"""The compute that jobs run on: used if it is there, made from compute/NAME.yml if not, changed where it differs.
+"""The compute that jobs run on: used if it exists, created from compute/NAME.yml if not, changed where it differs.
 
 It waits for a compute to be ready, with a bound. It deletes none.
 """
@@ -35,7 +35,7 @@ class ComputeDifference:
 
     key: str
     wanted: object
-    found: object
+    current: object
     changeable: bool
     """Whether Azure lets it be changed once the compute is there."""
 
@@ -73,25 +73,25 @@ def find_or_create_compute(
     path, what = f"{workspace.path}/computes/{name}", f"compute {name}"
     deadline = time.monotonic() + wait_seconds
     try:
-        found = client.request("GET", path, API_VERSION, what=what)
+        existing = client.request("GET", path, API_VERSION, what=what)
     except errors.AzureError as error:
         if error.status != 404:
             raise
-        found = None
+        existing = None
     if not file.exists():
-        if found is None:
+        if existing is None:
             raise _unknown(client, workspace, name, file, root)
         return _ready(client, path, what, tell, deadline, poll)
     values = file_check.valid_values(file, file_kinds.COMPUTE, root, environ)
-    differing = list(differences(values, found)) if found is not None else []
+    differing = list(differences(values, existing)) if existing is not None else []
     _refuse_fixed(what, differing, _shown(file, root), name)
-    failed = found is not None and found["properties"].get("provisioningState") == "Failed"
-    if found is not None and not differing and not failed:
+    failed = existing is not None and existing["properties"].get("provisioningState") == "Failed"
+    if existing is not None and not differing and not failed:
         return _ready(client, path, what, tell, deadline, poll)
-    changed = ", ".join(f"{each.key} from {each.found} to {each.wanted}" for each in differing)
+    changed = ", ".join(f"{each.key} from {each.current} to {each.wanted}" for each in differing)
     tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {_shown(file, root)}")
     body = _body(client, workspace, file, values)
-    if found is not None:  # Azure refuses both when a compute is changed
+    if existing is not None and not failed:  # Azure refuses both when a compute is changed
         body.pop("location", None)
         body["properties"]["properties"].pop("vmPriority", None)
     began = time.monotonic()
@@ -107,35 +107,35 @@ def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, 
     """Raise UsageError when a file asks for what Azure does not change."""
     fixed = [each for each in differing if not each.changeable]
     if fixed:
-        differ = " and ".join(f"{each.key} is {each.found}, the file says {each.wanted}" for each in fixed)
+        differ = " and ".join(f"{each.key} is {each.current}, the file says {each.wanted}" for each in fixed)
         raise errors.UsageError(
             f"{what}: {differ}, which Azure does not change: correct {file}, or rename it to make another compute, or"
             f" delete this one first: az ml compute delete --name {name}"
         )
 
 
-def differences(values: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[ComputeDifference]:
+def differences(values: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[ComputeDifference]:
     """Yield where a compute differs from the values of its file. What the file leaves out may be anything."""
-    properties = found.get("properties") or {}
+    properties = existing.get("properties") or {}
     own = properties.get("properties") or {}
     scale = own.get("scaleSettings") or {}
     table: dict[str, tuple[object, bool]] = {
         "type": (properties.get("computeType"), False),
         "size": (own.get("vmSize"), False),
         "tier": (own.get("vmPriority"), False),
-        "location": (found.get("location"), False),
+        "location": (existing.get("location"), False),
         "resource_id": (properties.get("resourceId"), False),
         "min_instances": (scale.get("minNodeCount"), True),
         "max_instances": (scale.get("maxNodeCount"), True),
         "idle_time_before_scale_down": (_seconds(scale.get("nodeIdleTimeBeforeScaleDown")), True),
     }
-    for key, (there, changeable) in table.items():
-        if key in values and there is not None and _spelled(values[key]) != _spelled(there):
-            yield ComputeDifference(key, values[key], there, changeable)
+    for key, (current, changeable) in table.items():
+        if key in values and current is not None and _spelled(values[key]) != _spelled(current):
+            yield ComputeDifference(key, values[key], current, changeable)
     if identity := values.get("identity"):
-        there = (found.get("identity") or {}).get("type") or "none"
-        if _spelled(identity.get("type")) != _spelled(there):
-            yield ComputeDifference("identity", identity.get("type"), there, True)
+        kind = (existing.get("identity") or {}).get("type") or "none"
+        if _spelled(identity.get("type")) != _spelled(kind):
+            yield ComputeDifference("identity", identity.get("type"), kind, True)
 
 
 def _spelled(value: object) -> str:
@@ -172,15 +172,15 @@ def _location(client: RestClient, workspace: Workspace) -> str:
 def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float, poll: float) -> str:
     """Wait until a compute is ready that somebody makes or changes just now. Raises AzureError when it is not."""
     while True:
-        found = client.request("GET", path, API_VERSION, what=what)
-        properties = found["properties"]
+        existing = client.request("GET", path, API_VERSION, what=what)
+        properties = existing["properties"]
         state = str(properties.get("provisioningState", "Succeeded"))
         if state == "Succeeded":
-            return str(found["id"])
+            return str(existing["id"])
         if state in ("Failed", "Canceled", "Deleting"):
-            reasons = [each.get("error", each) for each in properties.get("provisioningErrors") or ()]
-            told = "; ".join(f"{each.get('code')}: {each.get('message')}" for each in reasons)
-            raise errors.AzureError(f"{what} is {state}{f': {told}' if told else ''}", "look at it in the portal")
+            failures = [each.get("error", each) for each in properties.get("provisioningErrors") or ()]
+            reasons = "; ".join(f"{each.get('code')}: {each.get('message')}" for each in failures)
+            raise errors.AzureError(f"{what} is {state}{f': {reasons}' if reasons else ''}", "look at it in the portal")
         if time.monotonic() > deadline:
             raise errors.AzureError(f"{what} is still {state}", "do it again to wait longer, or look at the portal")
         tell(f"{what}: {state}")
@@ -192,10 +192,10 @@ def _unknown(client: RestClient, workspace: Workspace, name: str, file: Path, ro
         each["name"] for each in client.pages(f"{workspace.path}/computes", API_VERSION, what="the computes")
     )
     files = sorted(path.stem for path in file.parent.glob("*.yml"))
-    near = errors.nearest(name, [*there, *files, SERVERLESS])
+    near = errors.nearest(name, [*names, *files, SERVERLESS])
     hint = f", did you mean {PREFIX}{near}?" if near else ""
     return errors.UsageError(
-        f"--on {PREFIX}{name}: no such compute{hint} (in the workspace: {', '.join(there) or 'none'};"
+        f"--on {PREFIX}{name}: no such compute{hint} (in the workspace: {', '.join(names) or 'none'};"
         f" files that one can be made from: {', '.join(files) or 'none'}; always: {SERVERLESS});"
         f" to have it made, write {_shown(file, root)}"
     )

@@ -1,14 +1,16 @@
 """Follows a job until it ends: why it waits, each cell as it starts, how it ended. It changes and prints nothing.
 
-What it tells comes from the run, into which the notebook's runner writes its progress, not from logs.
+Its source is the run, into which the notebook's runner writes its progress, not the logs.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from notebooks_lib import errors
@@ -37,13 +39,13 @@ WAITING = {
 
 
 class Listener(Protocol):
-    """Who is told what happens."""
+    """Receives what happens to a job, for example to print it."""
 
     def waiting(self, text: str) -> None:
-        """Take note that the job waits: for what, and since when."""
+        """Receive a line that says for what the job waits, and since when."""
 
     def cell(self, index: int, total: int, line: str) -> None:
-        """Take note that a cell has started.
+        """Receive that a cell has started.
 
         `index` counts from 0; `line` is its first line, empty if it is not known.
         """
@@ -75,7 +77,7 @@ def follow(
             job = jobs.find_job(client, workspace, name)
             answered = time.monotonic()
             if job.status in WAITING:
-                progress.waits(job, _of_compute(client, workspace, job))
+                progress.waits(job, partial(_of_compute, client, workspace, job))
             elif not job.ended:
                 progress.runs(_tracked(history, name))
             else:
@@ -88,29 +90,30 @@ def follow(
 
 
 class _Progress:
-    """What the listener was told last."""
+    """The state and the cell that were reported last."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._status = ""
-        self._since = self._told = time.monotonic()
+        self._since: float | None = None
+        """When the job came into its state; None for the first one, whose beginning nobody saw."""
+        self._reported = time.monotonic()
         self._cell = -1
         self._started = False
 
-    def waits(self, job: Job, reasons: str) -> None:
-        now = time.monotonic()
+    def waits(self, job: Job, reasons: Callable[[], str]) -> None:
+        again = ""
         if job.status != self._status:
             again = "; its machine was taken away, and it begins anew" if self._started else ""
-            self._status, self._since, self._cell, self._started = job.status, now, -1, False
-        elif now - self._told < REMIND_EVERY:
+            self._since = time.time() if self._status else None
+            self._status, self._cell, self._started = job.status, -1, False
+        elif time.monotonic() - self._reported < REMIND_EVERY:
             return
-        else:
-            again = ""
-        self._told = now
+        self._reported = time.monotonic()
         where = f" of compute {job.compute}" if job.compute and job.status == "Queued" else ""
-        since = time.strftime("%H:%M:%S", time.localtime(time.time() - (now - self._since)))
+        since = f"since {_clock(self._since)}" if self._since else f"now, submitted {_submitted(job)}"
         self._listener.waiting(
-            f"{WAITING[job.status]}{where} ({job.status} since {since}{again}){reasons};"
+            f"{WAITING[job.status]}{where} ({job.status} {since}{again}){reasons()};"
             f" to stop it: nbops azure jobs stop {job.name}"
         )
 
@@ -127,12 +130,24 @@ class _Progress:
         self.cells_until(index, total, str(now.get("line", "")))
 
     def cells_until(self, index: int, total: int, line: str) -> None:
-        """Tell of each cell that has started since the last look."""
+        """Report each cell that has started since the last look."""
         if index < self._cell:
             self._cell = -1  # the job begins anew on another machine
         for cell in range(self._cell + 1, index + 1):
             self._listener.cell(cell, total, line if cell == index else "")
         self._cell = max(self._cell, index)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+def _submitted(job: Job) -> str:
+    """Return when a job was submitted, by the clock of this machine's time zone."""
+    try:
+        return _clock(datetime.fromisoformat(job.created).timestamp())
+    except ValueError:
+        return "before"
 
 
 def _of_compute(client: RestClient, workspace: Workspace, job: Job) -> str:
@@ -171,7 +186,7 @@ def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
 
 
 def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
-    """Return why a job failed: what the runner wrote into the run, else what Azure says, with the log's last line."""
+    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log."""
     if error := run.tags.get(Tag.FAILURE):
         cell, number = run.tags.get(Tag.FAILED_CELL, ""), run.tags.get(Tag.SIGNAL, "")
         return Failure(
@@ -183,7 +198,7 @@ def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
             int(number) if number.isdecimal() else None,
         )
     if job.status == "Canceled":
-        return Failure("interrupt", "Canceled", "the job was stopped")
+        return Failure("error", "Canceled", "the job was stopped")
     details = history.details(job.name)
     last = _last_line(history, details.logs)
     return Failure(

@@ -42,7 +42,7 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
     """What is not among them, with the reason."""
     untracked: tuple[str, ...] = ()
-    """Files among them that git neither tracks nor ignores: new ones, or ones that nobody meant to send."""
+    """Files among them that git neither tracks nor ignores: they are new, or were sent by mistake."""
 
     @cached_property
     def sha256(self) -> str:
@@ -97,10 +97,15 @@ def wheel_path() -> str:
 def nbops_wheel() -> bytes:
     """Return a wheel of the nbops that runs here, entry points included.
 
-    The same nbops gives the same bytes.
+    The same nbops gives the same bytes. Raises UsageError for an nbops that is not installed.
     """
     package = Path(notebooks_lib.__file__).parent
-    distribution = importlib.metadata.distribution("nbops")
+    try:
+        distribution = importlib.metadata.distribution("nbops")
+    except importlib.metadata.PackageNotFoundError:
+        raise errors.UsageError(
+            f"nbops runs from {package} without being installed, so a job would not find its kernels: pip install it"
+        ) from None
     info = f"nbops-{notebooks_lib.__version__}.dist-info"
     contents: dict[str, bytes] = {
         f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()

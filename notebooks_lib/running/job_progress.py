@@ -41,7 +41,7 @@ class JobProgress:
         self._thread.join(PAUSE * 4)
 
     def cell(self, index: int, total: int) -> None:
-        """Take note that a cell has started; `index` counts from 0."""
+        """Write that a cell has started, soon; `index` counts from 0."""
         line = self._lines[index] if index < len(self._lines) else ""
         self._news = json.dumps({"cell": index, "of": total, "line": line}, ensure_ascii=False)
         self._changed.set()

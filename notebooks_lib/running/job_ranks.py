@@ -98,7 +98,7 @@ def _untracked(elsewhere: Path) -> Iterator[None]:
 
 
 class OtherRanks:
-    """What rank 0 knows of the others, for the length of a block: a thread reads their reports."""
+    """The reports of the other ranks, which a thread of rank 0 reads for the length of a block."""
 
     def __init__(
         self, store: Store, run_id: str, rank: Rank, *, wait_seconds: float = WAIT, look: float = LOOK
@@ -160,8 +160,8 @@ class OtherRanks:
 
 def _failure(rank: int, report: Mapping[str, Any]) -> Failure | None:
     """Return the failure of a rank; one that was asked to stop has none of its own."""
-    told = report.get("failure")
-    if not told or told.get("kind") == "interrupt":
+    content = report.get("failure")
+    if not content or content.get("kind") == "interrupt":
         return None
-    failure = Failure(**told)
+    failure = Failure(**content)
     return dataclasses.replace(failure, message=f"rank {rank}: {failure.message}")

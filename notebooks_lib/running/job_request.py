@@ -1,4 +1,4 @@
-"""What the machine that submits a job hands over to the `nbops run` in it: what a snapshot of files cannot tell."""
+"""What the submitter of a job passes to the `nbops run` in it: parameters, user and commit, which no file holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from notebooks_lib.tracking import provenance
 
 @dataclass(frozen=True)
 class JobRequest:
-    """Parameters, and who runs which commit."""
+    """The parameters of a job's notebook, and who runs which commit."""
 
     values: Mapping[str, object]
     """The parameter values that replace the notebook's own."""

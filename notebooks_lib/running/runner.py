@@ -36,7 +36,7 @@ _warned: set[str] = set()
 
 
 class OtherProcesses(Protocol):
-    """The other processes of a distributed job, as the one knows them that owns the run."""
+    """The other processes of a distributed job, for the process that owns the run."""
 
     def failure(self) -> Failure | None:
         """Return the failure of one that has failed; called ten times a second."""

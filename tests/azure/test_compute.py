@@ -74,7 +74,7 @@ def test_what_differs_is_told_without_regard_to_spelling() -> None:
         "identity": {"type": "system_assigned"},
     }
     differing = {
-        each.key: (each.wanted, each.found, each.changeable) for each in compute.differences(same | changes, there)
+        each.key: (each.wanted, each.current, each.changeable) for each in compute.differences(same | changes, there)
     }
     assert differing == {
         "size": ("Standard_DS4_v2", "STANDARD_DS3_V2", False),
@@ -154,3 +154,17 @@ def test_one_that_somebody_makes_just_now_is_waited_for(azure_workspace: AzurePr
     assert ask("GET", f"computes/{name}").json()["properties"]["provisioningState"] == "Creating"
 
     assert found(azure_workspace, name, poll=0.01)[0].endswith(f"/computes/{name}")
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")
+def test_one_that_could_not_be_made_is_made_again(azure_workspace: AzureProject, azure_server: Emulated, ask: Ask) -> None:
+    name = written(azure_workspace.settings.root)
+    with (
+        azure_server.fault("operation_fails", path="/computes/", code="OutOfQuota", message="no cores"),
+        pytest.raises(errors.AzureError, match=r"OutOfQuota: no cores; ask for more quota"),
+    ):
+        found(azure_workspace, name)
+    assert ask("GET", f"computes/{name}").json()["properties"]["provisioningState"] == "Failed"
+
+    assert found(azure_workspace, name)[1][0].startswith(f"compute {name}: making it from")
