@@ -89,11 +89,14 @@ class GitRepository:
     def default_branch(self) -> str:
         """Return the branch that pull requests go to: the remote's default branch, else main or master.
 
-        Raises UsageError when there is none of these, or no commit yet.
+        It is never a tag of that name: git would take the tag, and fetching another's branch may bring one. Raises
+        UsageError when there is none of these, or no commit yet.
         """
-        for name in ("origin/HEAD", "origin/main", "origin/master", "main", "master"):
+        remote = [f"refs/remotes/origin/{name}" for name in ("HEAD", "main", "master")]
+        for name in (*remote, "refs/heads/main", "refs/heads/master"):
             if self.has(name):
-                return _git(self.root, "rev-parse", "--abbrev-ref", name).decode("utf-8", "replace").strip() or name
+                short = _git(self.root, "rev-parse", "--abbrev-ref=strict", name)  # where a tag has it, a longer one
+                return short.decode("utf-8", "replace").strip() or name
         self.commit("HEAD")
         raise errors.UsageError("no default branch is known here (origin/HEAD, main, master): name the base")
 
@@ -135,9 +138,12 @@ class GitRepository:
         return FileVersion(path, mode, rest.partition("\t")[0])
 
     def changed_files(self, base: str, head: str | None, pattern: str) -> list[ChangedFile]:
-        """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree."""
+        """Return the files that match `pattern` and differ between two revisions. A `head` of None is the work tree.
+
+        A submodule differs also where only its own work tree has changes, whatever .gitmodules says.
+        """
         commits = [self.commit(base), *([] if head is None else [self.commit(head)])]
-        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+        options = ("--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=untracked")
         files = (*commits, "--", f":(top,glob){pattern}")
         try:
             raw = _git(self.root, "diff", *options, "--find-renames", *files)

@@ -77,6 +77,21 @@ def test_without_a_commit_there_is_no_default_branch_to_name(tmp_path):
         repository.default_branch()
 
 
+def test_a_tag_with_the_name_of_the_default_branch_does_not_take_its_place(root, tmp_path):
+    first = git(root, "rev-parse", "HEAD")
+    git(tmp_path, "clone", "--quiet", str(root), str(tmp_path / "clone"))
+    commit(root)
+    git(root, "checkout", "--quiet", "-b", "evil")
+    for name in ("origin/HEAD", "origin/main", "remotes/origin/main", "main"):
+        git(root, "tag", name)
+    repository = GitRepository(tmp_path / "clone")
+    git(repository.root, "fetch", "--quiet", "--tags", str(root), "evil")
+    assert repository.commit("origin/main") != first, "git takes the tag"
+    assert repository.commit(repository.default_branch()) == first
+    git(repository.root, "remote", "remove", "origin")
+    assert repository.commit(repository.default_branch()) == first
+
+
 def test_contents_come_in_order_and_an_object_that_is_not_there_is_none(root):
     repository = GitRepository.find(root)
     names = [repository.find_file("HEAD", f"{name}.ipynb").blob for name in ("same", "edited")]

@@ -181,7 +181,6 @@ TESTED_IN = {
     "review/run_record": "review/test_run_comparison",
     "running/cell_usage_table": "running/test_executed_notebook_writer",
     "running/engine": "running/test_runner",
-    "running/interruption": "running/test_runner",
     "running/ipython_startup_fixes": "running/test_kernel_messages",
     "running/job_result": "azure/test_jobs_loop",
     "running/job_run": "azure/test_distribution",

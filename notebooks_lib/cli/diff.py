@@ -170,11 +170,12 @@ def _print(change: NotebookChange) -> None:
         click.echo(f"{path}: {click.style(problem, fg='red')}")
         return
     if change.diff is None:
-        click.echo(f"{path}: {change.note}")
+        click.echo(f"{path}: {'deleted, ' * (change.state == 'deleted')}{safe_text.printable(change.note)}")
         return
     was = f" (before: {safe_text.printable(change.old_path)})" if change.old_path else ""
     state = f"{change.state}, " if change.state not in ("modified", "renamed") else ""
-    click.echo(f"{path}{was}: {state}{_summary(change.diff)}")
+    note = safe_text.printable(f"; {change.note}") if change.note else ""
+    click.echo(f"{path}{was}: {state}{_summary(change.diff)}{note}")
     if change.state != "deleted":
         _print_cells(change.diff)
 

@@ -98,7 +98,7 @@ def _first_notebook() -> str:
         EXPERIMENT,
         instructions=False,
     )
-    return new.as_text(new_notebook.build(document.read(new.find_template(None)), content))
+    return new.as_text(new_notebook.build(document.read(new.find_template(None, "classification")), content))
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Written:

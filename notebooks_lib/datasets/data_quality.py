@@ -21,7 +21,7 @@ ALIKE = 0.05
 
 
 MOST_CLASSES = 20
-"""With more different values, a target of whole numbers is an amount, not a class."""
+"""With more different values, a target of numbers is an amount, not a class."""
 FREE_TEXT = 0.5
 """Share of different texts in a column above which it is remarked on as free text."""
 
@@ -31,14 +31,33 @@ def class_shares(dataset: Dataset) -> dict[str, float]:
 
     Empty without a target, and for a target that is an amount.
     """
+    if not has_classes(dataset):
+        return {}
+    shares = target_values(dataset).value_counts(normalize=True)
+    return {str(name): float(share) for name, share in shares.items()}
+
+
+def has_classes(dataset: Dataset) -> bool:
+    """Guess whether the target holds classes: text, booleans, or few different numbers without a fraction."""
+    kind = dataset.columns[dataset.target] if dataset.target else ""
+    if kind not in column_kinds.NUMBERS:
+        return kind in ("text", "boolean")
+    values = target_values(dataset).dropna().unique()
+    return len(values) <= MOST_CLASSES and not has_fractions(dataset)
+
+
+def has_fractions(dataset: Dataset) -> bool:
+    """Return whether a target of numbers holds some that are not whole, which no classifier takes for classes."""
+    values = target_values(dataset).dropna()
+    return bool((values % 1 != 0).any())
+
+
+def target_values(dataset: Dataset) -> pd.Series:
+    """Return the target in the train and validation rows."""
     import pandas as pd
 
-    if dataset.target is None or dataset.columns[dataset.target] not in ("text", "boolean", "integer"):
-        return {}
-    shares = pd.concat([dataset.train.y, dataset.validation.y]).value_counts(normalize=True)
-    if dataset.columns[dataset.target] == "integer" and len(shares) > MOST_CLASSES:
-        return {}
-    return {str(name): float(share) for name, share in shares.items()}
+    values: pd.Series = pd.concat([dataset.train.y, dataset.validation.y])
+    return values
 
 
 def count_missing(ref: str, column: str, settings: Settings) -> int:

@@ -13,7 +13,7 @@ LONGEST_FUNCTION = 5
 MOST_CODE_CELLS_IN_A_ROW = 2
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 _COMMENT = re.compile(r"#.*")
-TEMPLATE_NAME = "template.ipynb"
+TEMPLATE_NAMES = ("template.ipynb", "template_regression.ipynb")
 TEMPLATE_TEXTS = (
     "Which question does this notebook answer?",
     "Write the question as the title",
@@ -30,7 +30,7 @@ TEMPLATE_TEXTS = (
     "List what is kept: what one needs to judge the run",
     "Answer the question of the title in the first sentence",
 )
-"""The instructions in the cells of experimentation/template.ipynb; a test holds them together."""
+"""The instructions in the cells of both templates in experimentation/; a test holds them together."""
 
 
 def title(notebook: Notebook) -> Findings:
@@ -90,11 +90,11 @@ def unfinished(notebook: Notebook) -> Findings:
 
 
 def template_texts(notebook: Notebook) -> Findings:
-    """Yield instructions of the template that were not replaced, except in the template itself.
+    """Yield instructions of a template that were not replaced, except in the templates themselves.
 
     `nbops new` keeps them in comments, which no reader sees: below the heading there is nothing, then.
     """
-    if notebook.path.name == TEMPLATE_NAME:
+    if notebook.path.name in TEMPLATE_NAMES:
         return
     for cell in notebook.cells:
         if cell.kind == "markdown":

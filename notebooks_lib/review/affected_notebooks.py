@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from notebooks_lib import regular_file
 from notebooks_lib.errors import NotebookError
@@ -21,7 +21,7 @@ from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import parse_lock
 from notebooks_lib.project_root import find_root
 from notebooks_lib.review.notebook_changes import PATTERN, NotebookChange, changed_notebooks
-from notebooks_lib.review.notebook_review import HelperChange
+from notebooks_lib.review.notebook_review import HelperChange, HelperState
 from notebooks_lib.tracking import provenance
 
 COPIES = {".nbops", ".ipynb_checkpoints"}
@@ -61,6 +61,11 @@ class NotebookSource:
     def covered(self) -> frozenset[str]:
         """The paths of `modules` from the repository's root."""
         return frozenset(PurePosixPath(self.prefix, name).as_posix() for name in self.modules)
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The notebook's folder, from the project's root."""
+        return PurePosixPath(self.notebook.opened.relative_to(self.root).parent.as_posix())
 
     def fingerprint(self, values: Mapping[str, object] | None = None) -> str:
         """Return the source fingerprint of a run with these parameters."""
@@ -126,12 +131,13 @@ class FingerprintChanges:
 def find_fingerprint_changes(repository: GitRepository, base: str, tree: Path) -> FingerprintChanges:
     """Return which notebooks changed from commit `base` to the repository's work tree.
 
-    `tree` is a checkout of `base`.
+    `tree` is a checkout of `base`; modules that git ignores are added to it, as both sides have the same ones.
     """
+    ignored = _IgnoredModules(repository, tree)
     files = {change.path: change for change in changed_notebooks(repository, base, None) if _is_written(change.path)}
-    changes = [_of_changed_file(repository, change, tree) for change in files.values()]
+    changes = [_of_changed_file(repository, change, tree, ignored) for change in files.values()]
     tracked = [path for path in repository.tracked_files(PATTERN) if _is_written(path) and path not in files]
-    through = list(_of_same_files(repository, tracked, tree)) if _may_differ(repository, base, tracked) else []
+    through = list(_of_same_files(repository, tracked, tree, ignored)) if _may_differ(repository, base, tracked) else []
     counted = [change for change in changes if change.counts]
     return FingerprintChanges(
         notebooks=tuple(sorted([*counted, *through], key=lambda change: change.change.path)),
@@ -152,14 +158,7 @@ def find_helpers(base: NotebookSource | None, head: NotebookSource | None, prefi
         return []
     names = sorted({*base.modules, *head.modules})
     different = [name for name in names if base.modules.get(name) != head.modules.get(name)]
-    helpers = [
-        HelperChange(
-            prefix + name,
-            _state(in_base=name in base.modules, in_head=name in head.modules),
-            _file_diff(base, head, name),
-        )
-        for name in different
-    ]
+    helpers = [_helper_change(base, head, name, prefix) for name in different]
     if base.lock_sha256 != head.lock_sha256:
         helpers.append(_lock_change(base.root, head.root, prefix))
     return helpers
@@ -174,14 +173,19 @@ def _lock_change(base: Path, head: Path, prefix: str) -> HelperChange:
     return HelperChange(prefix + files[1].name, state, "", packages)
 
 
-def _state(*, in_base: bool, in_head: bool) -> Literal["added", "removed", "edited"]:
+def _helper_change(base: NotebookSource, head: NotebookSource, name: str, prefix: str) -> HelperChange:
+    """Return what happened to a module's file, which may be there on a side that does not use it."""
+    old, new = base.root / name, head.root / name
+    before, after = _lines(old), _lines(new)
+    state = _state(in_base=old.is_file(), in_head=new.is_file())
+    if before == after and (name in base.modules) != (name in head.modules):
+        state = "now used" if name in head.modules else "no longer used"
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))
+    return HelperChange(prefix + name, state, "\n".join(lines[2:]))  # without the two lines of names
+
+
+def _state(*, in_base: bool, in_head: bool) -> HelperState:
     return "edited" if in_base and in_head else "added" if in_head else "removed"
-
-
-def _file_diff(base: NotebookSource, head: NotebookSource, name: str) -> str:
-    old, new = (_lines(side.root / name) if name in side.modules else [] for side in (base, head))
-    lines = list(difflib.unified_diff(old, new, lineterm="", n=1))
-    return "\n".join(lines[2:])  # without the two lines of names
 
 
 def _lines(path: Path) -> list[str]:
@@ -197,15 +201,41 @@ def _lines(path: Path) -> list[str]:
     return content.decode("utf-8", "replace").splitlines()
 
 
-def _of_changed_file(repository: GitRepository, change: NotebookChange, tree: Path) -> FingerprintChange:
+class _IgnoredModules:
+    """The modules of the work tree that no commit has, such as a generated version or local settings."""
+
+    def __init__(self, repository: GitRepository, tree: Path) -> None:
+        self._repository = repository
+        self._tree = tree.resolve()
+
+    @cached_property
+    def _tracked(self) -> frozenset[str]:
+        return frozenset(self._repository.tracked_files("**"))
+
+    def add_to_base(self, source: NotebookSource) -> None:
+        """Write those that a notebook imports into the checkout of the base, unless it has a file of that name."""
+        for name in source.covered - self._tracked:
+            file, copy = self._repository.root / name, self._tree / name
+            inside = copy.parent.resolve().is_relative_to(self._tree)  # not through a link of the base
+            if inside and not os.path.lexists(copy) and self._repository.ignores(file):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(regular_file.read_bytes(file))
+
+
+def _of_changed_file(
+    repository: GitRepository, change: NotebookChange, tree: Path, ignored: _IgnoredModules
+) -> FingerprintChange:
     if change.problem or change.diff is None:
         return FingerprintChange(change)
-    base = change.state not in ("added", "untracked")
-    return FingerprintChange(
-        change,
-        NotebookSource.read(tree, change.old_path or change.path, change.diff.base) if base else None,
-        NotebookSource.read(repository.root, change.path, change.diff.head) if change.state != "deleted" else None,
-    )
+    before, after = change.old_path or change.path, change.path
+    base = head = None
+    if change.state not in ("added", "untracked"):
+        ignored.add_to_base(NotebookSource.read(repository.root, before, change.diff.base))
+        base = NotebookSource.read(tree, before, change.diff.base)
+    if change.state != "deleted":
+        head = NotebookSource.read(repository.root, after, change.diff.head)
+        ignored.add_to_base(head)
+    return FingerprintChange(change, base, head)
 
 
 def _may_differ(repository: GitRepository, base: str, tracked: list[str]) -> bool:
@@ -227,13 +257,16 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _of_same_files(repository: GitRepository, paths: list[str], tree: Path) -> Iterator[FingerprintChange]:
+def _of_same_files(
+    repository: GitRepository, paths: list[str], tree: Path, ignored: _IgnoredModules
+) -> Iterator[FingerprintChange]:
     """Yield the notebooks whose files are equal and whose fingerprints differ. One that cannot be read never could."""
     for path in paths:
         try:
             head = NotebookSource.read(repository.root, path)
         except NotebookError:
             continue
+        ignored.add_to_base(head)
         base = NotebookSource.read(tree, path, head.notebook)
         if base.fingerprint() != head.fingerprint():
             diff = compare_notebooks(base.notebook, head.notebook)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from notebooks_lib import parent_process, safe_text
@@ -24,7 +24,7 @@ from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import RunProblem
 from notebooks_lib.review.repeated_runs import SEED, seeds_of
 from notebooks_lib.run_result import Failure
-from notebooks_lib.running.run_cache import RunCache
+from notebooks_lib.running.run_cache import RunCache, ran_in
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite
@@ -110,7 +110,7 @@ def find_runs_of(
     values: Sequence[Mapping[str, object]],
     is_outdated: Callable[[RunInfo], bool] = lambda run: False,
 ) -> SideRuns:
-    """Return the newest run of this source for each set of parameters.
+    """Return the newest run of this source for each set of parameters. A run of its copy in another folder is none.
 
     With `request.make`, runs that are missing or outdated are made. If a run fails, or the base cannot be run, the
     result holds the problem instead of runs.
@@ -123,7 +123,7 @@ def find_runs_of(
     missing: list[str] = []
     for parameters in values:
         fingerprint = source.fingerprint(parameters)
-        run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **parameters})
+        run = cache.find(fingerprint, {**read_schema(source.notebook).defaults, **parameters}, source.folder)
         if run and request.makes(source) and is_outdated(run):
             run = None
         if run is None and not request.makes(source):
@@ -135,16 +135,17 @@ def find_runs_of(
             return SideRuns((), error.problem)
         runs.append(query.get_run(store, run_id))
     if missing:
-        problems = (_failed(store, name, fingerprint) for fingerprint in missing)
+        problems = (_failed(store, name, fingerprint, source.folder) for fingerprint in missing)
         return SideRuns((), next(filter(None, problems), None), found=len(runs))
     return SideRuns(tuple(runs))
 
 
-def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None:
+def _failed(store: Store, name: SideName, fingerprint: str, folder: PurePosixPath) -> RunProblem | None:
     """Return the problem of the newest run of this source, if it failed. Unfinished and stopped ones do not count."""
     with translate_store_errors(store):
         runs = query.search(store, f"tags.`{Tag.SOURCE_FINGERPRINT}` = '{fingerprint}'")
-    newest = next((run for run in map(query.run_info, runs) if Tag.END in run.tags and not _was_stopped(run)), None)
+    ended = (run for run in map(query.run_info, runs) if Tag.END in run.tags and ran_in(run, folder))
+    newest = next((run for run in ended if not _was_stopped(run)), None)
     if newest is None or Tag.FAILURE not in newest.tags:
         return None
     tags = newest.tags
@@ -160,9 +161,9 @@ def _failed(store: Store, name: SideName, fingerprint: str) -> RunProblem | None
 
 
 def _was_stopped(run: RunInfo) -> bool:
-    """Return whether a run was interrupted, pruned, or ended for an owner that was killed: no fault of the notebook."""
+    """Return whether a run was interrupted, pruned, or ended because its owner was: no fault of the notebook."""
     without_message = run.tags.get(Tag.END) == "KILLED" and Tag.FAILURE_MESSAGE not in run.tags
-    return run.tags.get(Tag.FAILURE) in ("Interrupted", "Pruned") or without_message
+    return run.tags.get(Tag.FAILURE) in ("Interrupted", "Pruned", "RunnerError") or without_message
 
 
 class _NotRun(Exception):

@@ -42,16 +42,30 @@ def find_base_rules(repository: GitRepository, tree: Path, folder: Path) -> Base
 
 
 def find_base_settings(head: Settings, base: Path, repository: GitRepository) -> Settings:
-    """Return the settings of a project at the base, whose root in a checkout is `base`; variables count, too.
+    """Return the settings that hold at the base for a project; variables count, too.
 
-    A settings file that git does not track is the reviewer's own choice: then they are those of the head.
+    `base` is the folder of the project's root in a checkout of the base, where it may lie inside another project: then
+    the settings are those of that one. A settings file that git does not track is the reviewer's own choice: then they
+    are those of the head.
     """
-    if not repository.tracks(head.layout.settings_file):
+    file = head.layout.settings_file
+    if file.is_file() and not repository.tracks(file):
         return head
+    root = _project_at_base(base)
     try:
-        return settings.load(base, os.environ)
+        return settings.load(root, os.environ)
     except SettingsError:  # what cannot be read decides nothing, the variables do
-        return settings.load(base / "nothing", os.environ)
+        return settings.load(root / "nothing", os.environ)
+
+
+def _project_at_base(folder: Path) -> Path:
+    """Return the nearest project from a folder of a checkout upwards, inside of it; the folder if there is none."""
+    for candidate in (folder, *folder.parents):
+        if project_root.is_project(candidate):
+            return candidate
+        if (candidate / ".git").exists():  # the root of the checkout
+            break
+    return folder
 
 
 def _at_base(file: Path, root: Path, tree: Path) -> Path:

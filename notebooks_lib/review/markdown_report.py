@@ -68,7 +68,8 @@ def _section(notebook: NotebookReview, images: Sequence[FigureChange], folder: s
 
 def _brief(notebook: NotebookReview) -> str:
     failed = "failed" if notebook.failed else ""
-    cells = prose(notebook.diff.summary if notebook.diff else notebook.summary, 100)
+    changed = notebook.diff.summary if notebook.diff and notebook.diff.changes else notebook.summary
+    cells = prose(changed, 100)
     unproven = f"⚠ {report_text.NOT_PROVEN}" if notebook.metrics and notebook.proof.differences else ""
     numbers = prose(report_text.brief_numbers(notebook.metrics, MOST_ROWS, MOST_TEXT), 2 * MOST_TEXT)
     parts = filter(None, (failed, cells, report_text.finding_counts(notebook), unproven, numbers))

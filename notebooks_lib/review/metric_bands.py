@@ -158,6 +158,8 @@ def to_toml(bands: MetricBands) -> str:
 
 def _bands(content: Mapping[str, Any]) -> MetricBands:
     notes = content.get("notes", {})
+    if not content["metrics"]:  # with which any run that logs nothing would pass
+        raise ValueError("it has no metric")
     memory = notes.get("peak_memory_mb")
     return MetricBands(
         source=str(content["source"]),

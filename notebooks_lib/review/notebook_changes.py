@@ -36,7 +36,7 @@ class NotebookChange:
     problem: str = ""
     """Why it cannot be compared, in one line."""
     note: str = ""
-    """Why nothing is compared, though nothing is wrong."""
+    """Why nothing is compared, though nothing is wrong; with a diff, why a notebook that was there counts as new."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the change as plain values for JSON."""
@@ -147,18 +147,35 @@ def _changed_notebook(
     path, old_path = version.path, file.base.path if file.base and file.base.path != version.path else ""
     if note := _note_on_links(repository, file):
         return NotebookChange(path, file.state, old_path, note=note)
+    before = Notebook(Path(path), ())
     try:
-        before = _version(repository, file.base, base) if file.base else Notebook(Path(path), ())
         if file.head is None:
             after = Notebook(Path(path), ())
         elif file.head.blob:
             after = _version(repository, file.head, head)
         else:
             after = replace(document.read(repository.root / path), path=Path(path), start=repository.root)
+        if file.base and base is not None and (fault := _fault(file.base, base)):
+            note = f"at the base it is no notebook: {fault}"
+            if file.head is None:
+                return NotebookChange(path, "deleted", note=note)
+            return NotebookChange(path, "added", diff=compare_notebooks(before, after), note=note)
+        if file.base:
+            before = _version(repository, file.base, base)
     except errors.NotebookError as error:
         problem = str(error).removeprefix(f"{repository.root}{os.sep}")
         return NotebookChange(path, file.state, old_path, problem=problem)
     return NotebookChange(path, file.state, old_path, compare_notebooks(before, after))
+
+
+def _fault(version: FileVersion, content: bytes) -> str:
+    """Return why the content of a file is no notebook; empty for one, and for a pointer to one."""
+    try:
+        if not content.startswith(LFS_POINTER):
+            document.parse(Path(version.path), content)
+    except errors.NotebookError as error:
+        return str(error).removeprefix(f"{version.path}: ").removeprefix("not a notebook: ")
+    return ""
 
 
 def _note_on_links(repository: GitRepository, file: ChangedFile) -> str:

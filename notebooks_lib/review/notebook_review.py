@@ -16,6 +16,8 @@ from notebooks_lib.run_result import Failure
 
 Verdict = Literal["better", "worse", "higher", "lower", "no difference found"]
 """Higher and lower are of a metric whose better direction is not known."""
+HelperState = Literal["added", "removed", "edited", "now used", "no longer used"]
+"""Used: what a notebook imports or runs. A file of the last two is the same at base and head."""
 ParameterChangeKind = Literal["added", "removed", "renamed", "default", "annotation"]
 
 
@@ -118,7 +120,7 @@ class HelperChange:
     """A project file, not a notebook, through which a notebook changed."""
 
     path: str
-    state: Literal["added", "removed", "edited"]
+    state: HelperState
     diff: str
     """Unified diff without the two lines of names; empty for the environment's lock, which has `packages`."""
     packages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class NotebookReview:
     problem: str = ""
     """Why it cannot be compared, in one line; then all else is empty."""
     note: str = ""
-    """Why nothing is compared, though nothing is wrong; then all else is empty, too."""
+    """Why nothing is compared, though nothing is wrong; with a diff, why a notebook that was there counts as new."""
     diff: NotebookDiff | None = None
     helpers: tuple[HelperChange, ...] = ()
     parameters: tuple[ParameterChange, ...] = ()
@@ -170,13 +172,16 @@ class NotebookReview:
     @property
     def summary(self) -> str:
         """What changed, in one sentence: cells, parameters, helpers."""
-        if self.problem or self.note:
-            return self.problem or self.note
-        cells, notes = (self.diff.summary, self.diff.notes) if self.diff else ("", ())
-        parts = [cells if cells != "no source change" else "", *notes, *(change.text for change in self.parameters)]
-        if self.helpers:
-            parts.append("changed through " + ", ".join(f"`{helper.path}`" for helper in self.helpers))
-        return "; ".join(filter(None, parts)) or "no source change"
+        if self.problem or not self.diff:
+            return self.problem or self.note or "no source change"
+        cells = self.diff.summary if self.diff.changes else ""
+        parts = [cells, self.note, *self.diff.notes, *(change.text for change in self.parameters)]
+        for state in ("now used", "no longer used"):
+            if paths := [f"`{helper.path}`" for helper in self.helpers if helper.state == state]:
+                parts.append(f"{state}: {', '.join(paths)}")
+        if paths := [f"`{helper.path}`" for helper in self.helpers if not helper.state.endswith("used")]:
+            parts.append(f"changed through {', '.join(paths)}")
+        return "; ".join(filter(None, parts)) or ("no cells" if self.state == "added" else "no source change")
 
     @property
     def changes(self) -> tuple[CellChange, ...]:

@@ -217,7 +217,7 @@ class Reviewer:
             doubts = source_proof.prove_base(old.runs, of_base, self._other_files.of(base), self._base_commit)
             proof = replace(proof, differences=(*proof.differences, *doubts))
         proof = replace(proof, given=request.given(head))
-        review = replace(review, proof=proof, metrics=self._compare(request, old, new, is_new=base is None))
+        review = replace(review, proof=proof, metrics=self._compare(request, old, new, base))
         if not review.metrics:
             review = replace(review, no_metrics_because="no run logged a metric")
         elif why := _only_first(len(old.runs), len(new.runs)):
@@ -252,14 +252,17 @@ class Reviewer:
         return base_and_head_runs.find_runs_of(request, name, source, values, is_outdated)
 
     def _compare(
-        self, request: RunRequest, base: SideRuns, head: SideRuns, *, is_new: bool
+        self, request: RunRequest, old: SideRuns, new: SideRuns, base: NotebookSource | None
     ) -> tuple[MetricChange, ...]:
-        """Return the metrics of both sides; where only one has a seed to vary, of the first run of each."""
+        """Return the metrics of both sides; where only one has a seed to vary, of the first run of each.
+
+        They are judged by the settings of the project in which the notebook lay at the base.
+        """
         assert request.store is not None
-        count = len(head.runs) if len(base.runs) in (0, len(head.runs)) else 1
-        at_base = find_base_settings(request.settings, self._at_base(request.settings.root), self.repository)
-        policy = Policy.of(at_base.promotion, "")
-        return ModelComparer(request.store, base.runs[:count], head.runs[:count], policy, is_new=is_new).compare()
+        count = len(new.runs) if len(old.runs) in (0, len(new.runs)) else 1
+        root = base.root if base else self._at_base(request.settings.root)
+        policy = Policy.of(find_base_settings(request.settings, root, self.repository).promotion, "")
+        return ModelComparer(request.store, old.runs[:count], new.runs[:count], policy, is_new=base is None).compare()
 
 
 def _some_seeds(found: int, count: int, source: str) -> str:

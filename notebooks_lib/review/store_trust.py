@@ -59,7 +59,7 @@ def _distrust_of_branch(project: Settings) -> str:
         name = "HEAD"
     if repository.commit(name) != head:
         return find_distrust_at_tip(project, repository, name, head)
-    if name.startswith("origin/") or not repository.has_remotes():
+    if "origin/" in name or not repository.has_remotes():
         return ""
     nothing = Path(project.root.anchor) / "no-default-branch"
     return find_distrust(project, nothing, repository, "in the default branch, which is not known here", _FETCH)

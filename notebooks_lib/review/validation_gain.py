@@ -123,7 +123,10 @@ class ModelComparer:
 
     def _as_logged(self, name: str, why: str) -> MetricChange:
         count = max(len(self.base), len(self.head))
-        partly = [_partly_logged(runs, side, name) for runs, side in ((self.base, "base"), (self.head, "head"))]
+        sides = ((self.base, "base"), (self.head, "head"))
+        if absent := [side for runs, side in sides if runs and not any(name in run.metrics for run in runs)]:
+            why = f"the {absent[0]}'s run did not log it" if count == 1 else f"no run of the {absent[0]} logged it"
+        partly = [_partly_logged(runs, side, name) for runs, side in sides]
         about = ", ".join(filter(None, partly)) or (f"mean of {count} seeds" if count > 1 else "")
         reason = "; ".join(filter(None, (about, why)))
         return MetricChange(name, _logged(self.base, name), _logged(self.head, name), no_gain_because=reason)

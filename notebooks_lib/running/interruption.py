@@ -82,6 +82,8 @@ if hasattr(signal, "SIGHUP"):  # the terminal was closed, or the connection to i
     SIGNALS.append(signal.SIGHUP)
 PATIENCE = 2
 """Signals that are only noted; the next one raises KeyboardInterrupt."""
+BURST = 0.2
+"""Seconds within which signals count as one: Linux tells of a killed parent once for each of its threads."""
 
 
 @contextlib.contextmanager
@@ -89,13 +91,16 @@ def catch_signals() -> Iterator[Callable[[], StopReason | None]]:
     """Record SIGINT, SIGTERM and SIGHUP within the block instead of obeying them.
 
     The yielded function returns "interrupt" after one. After PATIENCE signals, raise KeyboardInterrupt, so that a
-    store that hangs cannot block the exit. Outside the main thread nothing is changed, because Python delivers signals
-    to the main thread only.
+    store that hangs cannot block the exit. Signals in a burst count as one. Outside the main thread nothing is changed,
+    because Python delivers signals to the main thread only.
     """
-    signals: list[int] = []
+    signals: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        signals.append(number)
+        now = time.monotonic()
+        if signals and now - signals[-1] < BURST:
+            return
+        signals.append(now)
         if len(signals) > PATIENCE:
             raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ itself, from a file or an address, are not known; such a run counts although the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from notebooks_lib.datasets import loader
 from notebooks_lib.datasets.run_datasets import parse_tag
@@ -36,11 +37,21 @@ class RunCache:
             if run.ended and not run.superseded:
                 self._runs.setdefault(run.tags.get(Tag.SOURCE_FINGERPRINT, ""), []).append(run)
 
-    def find(self, source_fingerprint: str, parameters: Mapping[str, object]) -> RunInfo | None:
-        """Return the newest run with this fingerprint and the same data, or None."""
+    def find(self, source_fingerprint: str, parameters: Mapping[str, object], folder: PurePosixPath) -> RunInfo | None:
+        """Return the newest run with this fingerprint and the same data, of a notebook in this folder; or None.
+
+        `folder` is the path from the project's root.
+        """
         text = version_mentions(self._notebook, parameters)
         runs = self._runs.get(source_fingerprint, ()) if source_fingerprint else ()
-        return next((run for run in runs if has_same_data(run, text, self._settings)), None)
+        here = (run for run in runs if ran_in(run, folder))
+        return next((run for run in here if has_same_data(run, text, self._settings)), None)
+
+
+def ran_in(run: RunInfo, folder: PurePosixPath) -> bool:
+    """Return whether a run is of a notebook in this folder: a copy elsewhere has other files beside it."""
+    notebook = run.tags.get(Tag.NOTEBOOK)
+    return notebook is None or PurePosixPath(notebook).parent == folder
 
 
 def version_mentions(notebook: Notebook, parameters: Mapping[str, object]) -> str:
@@ -80,4 +91,5 @@ def find_earlier_run(store: Store, notebook: Notebook, start: RunStart) -> RunIn
             if experiment is None:
                 return None
             experiment_id = experiment.experiment_id
-    return RunCache(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters)
+    folder = PurePosixPath(start.notebook).parent
+    return RunCache(store, notebook, experiment_id).find(start.source_fingerprint, start.parameters, folder)

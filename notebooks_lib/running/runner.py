@@ -105,6 +105,9 @@ def run_notebook(
             status, failure = decide_outcome(execution)
             if others is not None and status != "FAILED" and (elsewhere := others.end(status, interrupted)):
                 status, failure = "FAILED", elsewhere
+        except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
+            failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
+            raise
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
         finally:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import get_args
 
 from notebooks_lib import errors
@@ -111,7 +112,8 @@ class PreviousResults:
         if start.source_fingerprint in self._finished:  # the same values again
             twin = self._finished[start.source_fingerprint]
             return dataclasses.replace(twin, number=proposal.number, state="skipped", reason=_equal_run(twin.run_id))
-        run = self._run_cache.find(start.source_fingerprint, start.parameters)
+        folder = PurePosixPath(start.notebook).parent
+        run = self._run_cache.find(start.source_fingerprint, start.parameters, folder)
         if run is None:
             return None
         value = run.metrics.get(self._goal.metric) if self._goal is not None else None

@@ -26,6 +26,8 @@ NOT_KNOWN = "not known: "
 """What a value of `lock_installed` begins with where the packages could not all be compared; the reason follows."""
 _NO_SOURCE = (":(exclude).nbops", ":(top,exclude,glob)**/__pycache__/**")
 """Files of nbops and bytecode of Python are no change of a project, even where git does not ignore them."""
+_ALL_SUBMODULES = "--ignore-submodules=none"
+"""A committed .gitmodules may say that changes of a submodule are not shown."""
 NO_COMMIT_YET = ("unknown revision", "ambiguous argument 'HEAD'", "does not have any commits")
 _told: set[str] = set()
 
@@ -50,11 +52,13 @@ def git_state(root: Path) -> Git | None:
     if commit is None:
         _say_why(root, reason)
         return None
-    status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ":/", *_NO_SOURCE)[0] or ""
+    options = ("--porcelain", "--untracked-files=normal", _ALL_SUBMODULES)
+    status = _git(root, "status", *options, "--", ":/", *_NO_SOURCE)[0] or ""
     diff = ""
     if status:
         untracked = "".join(f"# untracked: {line[3:]}\n" for line in status.splitlines() if line.startswith("??"))
-        diff = (untracked + (_git(root, "diff", "HEAD", "--no-ext-diff", "--no-color")[0] or ""))[:DIFF_LIMIT]
+        changes = _git(root, "diff", "HEAD", "--no-ext-diff", "--no-color", _ALL_SUBMODULES)[0] or ""
+        diff = (untracked + changes)[:DIFF_LIMIT]
     branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD")[0] or ""
     return Git(commit.strip(), branch.strip(), bool(status), diff)
 

@@ -427,8 +427,9 @@ def test_state_of_ones_own_may_change(source):
     assert body(source) == []
 
 
-def test_the_template_is_held_by_its_texts():
-    template = document.read(Path(__file__).parents[2] / "experimentation" / "template.ipynb")
+@pytest.mark.parametrize("name", readability_rules.TEMPLATE_NAMES)
+def test_a_template_is_held_by_its_texts(name):
+    template = document.read(Path(__file__).parents[2] / "experimentation" / name)
     left = [cell.index for cell in template.cells if cell.kind == "markdown"]
     copied = replace(template, path=Path("mine.ipynb"))
     assert [one.cell for one in readability_rules.template_texts(copied)] == left

@@ -57,6 +57,40 @@ def test_nothing(root: Path) -> None:
     assert (changes.notebooks, changes.unchanged, changes.only_outputs) == ((), 2, ())
 
 
+def test_a_module_that_git_ignores_is_the_same_on_both_sides(root: Path) -> None:
+    (root / "work" / "helpers.py").write_text("from local import place\n\n\ndef fit(x):\n    return x\n")
+    (root / ".gitignore").write_text("local.py\ngenerated/\n")
+    (root / "work" / "local.py").write_text("place = 1\n")
+    (root / "work" / "generated").mkdir()
+    (root / "work" / "generated" / "version.py").write_text("number = 1\n")
+    write(root / "work" / "alone.ipynb", md("# A"), code("import generated.version"))
+    commit(root)
+    (root / "data.csv").write_text("1\n")
+    assert found(root) == {}
+    write(root / "work" / "alone.ipynb", md("# A"), code("print(1)"))
+    with check_out(GitRepository(root), "HEAD") as tree:
+        (one,) = find_fingerprint_changes(GitRepository(root), "HEAD", tree).notebooks
+        assert one.base is not None
+        assert one.base.modules.keys() == {"work/generated/version.py"}, "a run of the base needs it"
+    git(root, "rm", "--quiet", "--cached", "work/helpers.py")
+    (root / ".gitignore").write_text("*.py\n")
+    (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2\n")
+    assert found(root)["work/uses.ipynb"] == "modified", "the base has another one"
+
+
+def test_a_helper_in_a_submodule_whose_changes_are_not_committed(root: Path, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library")
+    (library / "helper.py").write_text("x = 1\n")
+    commit(library)
+    git(root, "submodule", "--quiet", "add", str(library), "lib")
+    git(root, "config", "--file", ".gitmodules", "submodule.lib.ignore", "all")
+    write(root / "work" / "alone.ipynb", md("# A"), code("import lib.helper"))
+    commit(root)
+    assert found(root) == {}
+    (root / "lib" / "helper.py").write_text("x = 2\n")
+    assert found(root) == {"work/alone.ipynb": "modified"}
+
+
 def test_a_helper(root: Path) -> None:
     (root / "work" / "helpers.py").write_text("def fit(x):\n    return 2 * x\n")
     assert found(root) == {"work/uses.ipynb": "modified"}
@@ -70,6 +104,22 @@ def test_a_helper(root: Path) -> None:
     git(root, "checkout", "--quiet", ".")
     (root / "helpers.py").write_text("# in the root, behind the one beside the notebook\n")
     assert [(one.path, one.state) for one in helpers_of(root)] == [("here/helpers.py", "added")]
+
+
+def test_a_module_that_is_used_from_now_on_or_no_longer_is_not_called_added_or_removed(root: Path) -> None:
+    (root / "work" / "other.py").write_text("x = 1\n")
+    commit(root)
+    write(root / "work" / "uses.ipynb", *CELLS[:2], code("import other\nother.fit(strength)"))
+    assert helpers_of(root) == [
+        HelperChange("here/work/helpers.py", "no longer used", ""),
+        HelperChange("here/work/other.py", "now used", ""),
+    ]
+    (root / "work" / "other.py").write_text("x = 2\n")
+    (root / "work" / "helpers.py").unlink()
+    assert [(one.state, one.diff.splitlines()[1:]) for one in helpers_of(root)] == [
+        ("removed", ["-def fit(x):", "-    return x"]),
+        ("edited", ["-x = 1", "+x = 2"]),
+    ]
 
 
 def test_a_lock(root: Path) -> None:

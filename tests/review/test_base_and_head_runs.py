@@ -55,7 +55,39 @@ def test_a_run_that_somebody_stopped_is_no_failure_of_the_notebook(project: Sett
 
     assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == ""
     assert problem_after("KILLED", error="its process is gone") == ""
+    assert problem_after("KILLED", error="RunnerError", message="the runner itself failed; please report it") == ""
     assert problem_after("FAILED", error="KeyError", message="'agee'") == "KeyError"
     assert problem_after("KILLED", error="Interrupted", message="the runner was asked to stop") == "KeyError"
     assert problem_after("RUNNING") == "KeyError", "which its owner may have left"
     assert problem_after("KILLED", error="Timeout", message="the notebook took longer than 3 s") == "Timeout"
+
+
+@pytest.mark.tracking
+def test_a_run_of_a_copy_in_another_folder_is_no_run_of_the_notebook(project: Settings, tmp_path: Path) -> None:
+    """It may have read another file of the same name."""
+    store = connect(project)
+    for folder in ("north", "south"):
+        write(tmp_path / folder / "q.ipynb", code("open('data.csv')"))
+    north, south = (NotebookSource.read(tmp_path, f"{folder}/q.ipynb") for folder in ("north", "south"))
+    assert north.fingerprint() == south.fingerprint()
+
+    def ran(notebook: str, status: str) -> str:
+        tags = {
+            Tag.NOTEBOOK: notebook,
+            Tag.CODE_SHA256: north.notebook.code_sha256,
+            Tag.SOURCE_FINGERPRINT: north.fingerprint({}),
+            Tag.END: status,
+            **({Tag.FAILURE: "KeyError"} if status == "FAILED" else {}),
+        }
+        run = store.client.create_run("0", tags=tags)
+        store.client.set_terminated(run.info.run_id, status)
+        return run.info.run_id
+
+    def found(source: NotebookSource) -> tuple[list[str], bool]:
+        side = find_runs_of(RunRequest(project), "head", source, [{}])
+        return [run.run_id for run in side.runs], side.problem is not None
+
+    ran("south/q.ipynb", "FAILED")
+    assert (found(north), found(south)) == (([], False), ([], True))
+    first = ran("north/old_name.ipynb", "FINISHED")
+    assert (found(north), found(south)) == (([first], False), ([], True))

@@ -37,10 +37,11 @@ def rules(root: Path, base: str = "HEAD") -> BaseRules:
         return find_base_rules(repository, tree, Path("experimentation"))
 
 
-def base_settings(root: Path, base: str = "HEAD") -> Settings:
+def base_settings(root: Path, base: str = "HEAD", folder: str = "") -> Settings:
+    """Return the settings that hold at the base for a project in a folder of the repository."""
     repository = GitRepository.find(root)
     with check_out(repository, repository.commit(base)) as tree:
-        return find_base_settings(load(root, os.environ), tree, repository)
+        return find_base_settings(load(root / folder, os.environ), tree / folder, repository)
 
 
 def test_the_rules_are_those_of_the_base_and_a_change_of_them_is_named(root: Path) -> None:
@@ -72,6 +73,27 @@ def test_conditions_of_a_verdict_are_those_of_the_base(root: Path, monkeypatch: 
     assert base_settings(root).promotion.min_rows == 1, "once it is merged"
     monkeypatch.setenv("NBOPS_PROMOTION_MIN_ROWS", "7")
     assert base_settings(root, "HEAD~1").promotion.min_rows == 7, "a variable is the reviewer's own"
+
+
+def test_a_branch_that_deletes_its_settings_keeps_the_conditions_of_the_base(root: Path) -> None:
+    write(root, "[promotion]\nmin_rows = 77\n")
+    commit(root)
+    (root / "production" / "settings.toml").unlink()
+    assert base_settings(root).promotion.min_rows == 77
+    commit(root)
+    assert base_settings(root, "HEAD~1").promotion.min_rows == 77
+
+
+def test_a_project_that_a_branch_makes_inside_another_has_the_conditions_of_that_one(root: Path) -> None:
+    write(root, "[promotion]\nmin_rows = 77\n")
+    commit(root)
+    inner = root / "experimentation"
+    inner.mkdir()
+    write(inner, "[promotion]\nmin_rows = 1\n")
+    git(root, "add", "--all")
+    assert base_settings(root, folder="experimentation").promotion.min_rows == 77
+    commit(root)
+    assert base_settings(root, folder="experimentation").promotion.min_rows == 1, "once it is merged"
 
 
 def test_a_settings_file_that_git_does_not_track_is_the_reviewers(root: Path) -> None:

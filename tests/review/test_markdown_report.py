@@ -25,7 +25,19 @@ from notebooks_lib.review.notebook_review import (
 )
 from notebooks_lib.review.review_page import to_page
 from tests.notebooks import building
-from tests.review.reviews import BOOSTING, EXAMPLE, FAILED, HOSTILE, PIXEL, RIDGE, hostile_review, many, read, review
+from tests.review.reviews import (
+    BASE,
+    BOOSTING,
+    EXAMPLE,
+    FAILED,
+    HOSTILE,
+    PIXEL,
+    RIDGE,
+    hostile_review,
+    many,
+    read,
+    review,
+)
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 OUR_HTML = re.compile(r"<!-- nbops review -->|<details><summary>\d+ (lines|changes)</summary>|</details>")
@@ -320,6 +332,13 @@ def test_one_line_of_a_notebook_keeps_what_is_worse_and_the_warning() -> None:
     shown = len(re.findall(r"`a_\d\d`", last))
     assert 5 < shown < 25
     assert last.endswith(f" and {41 - shown} more")
+
+
+def test_one_line_of_a_notebook_says_through_what_it_changed() -> None:
+    same = replace(RIDGE, diff=compare_notebooks(BASE, BASE), parameters=(), stale_text=())
+    lines = to_markdown(review(*(replace(same, path=f"{number}.ipynb") for number in range(300)))).splitlines()
+    assert "- `299.ipynb`: changed through `experimentation/helpers.py`; " in lines[-1]
+    assert not [line for line in lines if "no source change" in line]
 
 
 def test_what_is_cut_of_a_summary_and_of_a_proof_is_counted() -> None:

@@ -59,8 +59,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read_bands(file) == BANDS
     assert file.stat().st_mode & 0o777 == 0o644, "as git has it"
     file.chmod(0o664)
-    write_bands(file, MetricBands("other", {}))
-    assert read_bands(file) == MetricBands("other", {})
+    other = MetricBands("other", {"mae": MetricBand(1.0, 0.5, 3)})
+    write_bands(file, other)
+    assert read_bands(file) == other
     assert file.stat().st_mode & 0o777 == 0o664
 
 
@@ -81,6 +82,7 @@ def test_the_text_has_a_line_for_each_metric_and_no_empty_part() -> None:
         ("<<<<<<< ours\n" + TEXT, "not the bands of a notebook"),
         (TEXT.replace('"mae" = {', '"mae" = 3 #'), "not the bands of a notebook"),
         ("format = 1\nsource = 'a'\nmetrics = 3", "not the bands of a notebook"),
+        ("format = 1\nsource = 'a'\n[metrics]\n", "not the bands of a notebook (it has no metric)"),
         ("\udc80", "not the bands of a notebook"),
     ],
 )

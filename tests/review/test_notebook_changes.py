@@ -116,7 +116,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("base", "head"), [("HEAD", "HEAD^"), ("HEAD^", "HEAD"), ("HEAD^", None)])
+@pytest.mark.parametrize(("base", "head"), [("HEAD^", "HEAD"), ("HEAD^", None)])
 def test_what_is_no_notebook_is_one_line_and_the_rest_is_there(root, base, head):
     for name in BAD:
         write(root / f"{name}.ipynb", *CELLS)
@@ -130,6 +130,27 @@ def test_what_is_no_notebook_is_one_line_and_the_rest_is_there(root, base, head)
     for name, (_, words) in BAD.items():
         assert words in got[f"{name}.ipynb"].problem
         assert "\n" not in got[f"{name}.ipynb"].problem
+
+
+@pytest.mark.parametrize("head", ["HEAD", None])
+def test_a_notebook_that_was_none_at_the_base_is_a_new_one(root, head):
+    """It was mended: nothing is wrong with it, and its findings are to be seen."""
+    for name, (content, _) in BAD.items():
+        (root / f"{name}.ipynb").write_bytes(content)
+    commit(root)
+    for name in BAD:
+        write(root / f"{name}.ipynb", *CELLS)
+    commit(root)
+    got = changes(root, "HEAD^", head)
+    for name, (_, words) in BAD.items():
+        change = got[f"{name}.ipynb"]
+        assert (change.state, change.problem, change.diff.summary) == ("added", "", f"{len(CELLS)} cells added")
+        assert change.note.startswith("at the base it is no notebook: ")
+        assert words.removeprefix("not a notebook: ") in change.note
+        (root / f"{name}.ipynb").unlink()
+    commit(root)
+    gone = changes(root, "HEAD~2", head)["empty.ipynb"]
+    assert (gone.state, gone.problem, gone.note[:29]) == ("deleted", "", "at the base it is no notebook")
 
 
 OLD = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": []}]}

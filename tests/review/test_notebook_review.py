@@ -42,6 +42,12 @@ def test_one_sentence_says_what_changed() -> None:
         "1 cell edited, 1 added; parameter `alpha` is now `strength`; parameter `seed` default changed; "
         "changed through `lib/helpers.py`"
     )
+    helpers = (HelperChange("a.py", "now used", ""), helper, HelperChange("b.py", "no longer used", ""))
+    assert replace(CHANGED, helpers=helpers).summary == (
+        "1 cell edited, 1 added; now used: `a.py`; no longer used: `b.py`; changed through `lib/helpers.py`"
+    )
+    empty = replace(DIFF.base, cells=())
+    assert NotebookReview("q.ipynb", state="added", diff=compare_notebooks(empty, empty)).summary == "no cells"
     assert NotebookReview("q.ipynb", problem="q.ipynb: is no JSON").summary == "q.ipynb: is no JSON"
 
 

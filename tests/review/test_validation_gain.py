@@ -271,6 +271,9 @@ def test_a_mean_over_seeds_is_called_one() -> None:
     some = ModelComparer(None, *sides).compare()[1]  # type: ignore[arg-type]
     assert (some.base, some.gain) == (None, None)
     assert some.no_gain_because.startswith("logged by 1 of 2 runs of the base, logged by 1 of 2 runs of the head; ")
+    sides = [[logged({"profit": value}) for value in (1.0, 3.0)], [logged({}) for _ in range(2)]]
+    (gone,) = ModelComparer(None, *sides).compare()  # type: ignore[arg-type]
+    assert (gone.base, gone.head, gone.no_gain_because) == (2.0, None, "mean of 2 seeds; no run of the head logged it")
     (new,) = ModelComparer(None, [], [logged({"profit": value}) for value in (1.0, 3.0)]).compare()  # type: ignore[arg-type]
     assert (new.head, new.no_gain_because) == (2.0, "mean of 2 seeds; the base has no run")
     (new,) = ModelComparer(None, [], [logged({"profit": 1.0})], is_new=True).compare()  # type: ignore[arg-type]
@@ -323,7 +326,7 @@ def test_why_there_is_no_interval(project: Settings, trials: Trials, houses: Any
         assert changes["rmse"].base == base.metrics["rmse"]
     own = trials.fitted(middling(), houses, metric="cost")
     (cost, rmse) = ModelComparer(trials.store, infos(own), [base]).compare()
-    assert cost.no_gain_because == "a metric of the notebook's own, which is not computed here"
+    assert cost.no_gain_because == "the head's run did not log it"
     assert (cost.base is None, cost.head) == (False, None)
     assert rmse.gain is not None, "the base did not log it, and its model has it all the same"
     (alone,) = ModelComparer(trials.store, [], [base]).compare()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 import pytest
 
 from notebooks_lib.datasets import run_datasets
@@ -32,8 +34,8 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
         run.end("FINISHED" if end == "FINISHED" else "FAILED")
         return run.run_id
 
-    def seen(fingerprint: str, **parameters: object) -> str | None:
-        found = RunCache(store.connect(project), notebook).find(fingerprint, parameters)
+    def seen(fingerprint: str, folder: str = ".", **parameters: object) -> str | None:
+        found = RunCache(store.connect(project), notebook).find(fingerprint, parameters, PurePosixPath(folder))
         return found.run_id if found else None
 
     first = add(60)
@@ -41,6 +43,7 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
     used = ran("f3", "FINISHED", **{Tag.DATASET_PREFIX + "sales": first})
     assert (seen("f1"), seen("f2"), seen("f3"), seen("f4"), seen("")) == (plain, None, used, None, None)
     assert failed != plain
+    assert seen("f1", folder="copy") is None, "a copy in another folder has other files beside it"
     newer = ran("f1", "FINISHED")
     assert seen("f1") == newer
     second = add(80)

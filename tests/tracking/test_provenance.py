@@ -11,6 +11,7 @@ import pytest
 from notebooks_lib.paths import Layout
 from notebooks_lib.settings import load
 from notebooks_lib.tracking import provenance, store
+from tests.git_commands import commit, git, make_repository
 
 
 @pytest.fixture
@@ -49,6 +50,24 @@ def test_bytecode_makes_no_repository_dirty(folder: str, repository: Path) -> No
     state = provenance.git_state(repository)
     assert state is not None
     assert (state.dirty, state.diff) == (False, "")
+
+
+@pytest.mark.parametrize("hidden", ["all", "none"])
+def test_a_change_in_a_submodule_does_whatever_gitmodules_says(hidden: str, repository: Path, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library")
+    (library / "helper.py").write_text("x = 1\n")
+    commit(library)
+    git(repository, "submodule", "--quiet", "add", str(library), "lib")
+    git(repository, "config", "--file", ".gitmodules", "submodule.lib.ignore", hidden)
+    commit(repository)
+    state = provenance.git_state(repository)
+    assert state is not None
+    assert not state.dirty
+    (repository / "lib" / "helper.py").write_text("x = 2\n")
+    state = provenance.git_state(repository)
+    assert state is not None
+    assert state.dirty
+    assert "lib" in state.diff
 
 
 @pytest.mark.parametrize("name", ["new.py", "n.ipynb", "nbops.txt", "a/.nbops.py"])
