@@ -188,7 +188,7 @@ def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None]
 
 
 def _unknown(client: RestClient, workspace: Workspace, name: str, file: Path, root: Path) -> errors.UsageError:
-    there = sorted(
+    names = sorted(
         each["name"] for each in client.pages(f"{workspace.path}/computes", API_VERSION, what="the computes")
     )
     files = sorted(path.stem for path in file.parent.glob("*.yml"))

@@ -93,9 +93,7 @@ def run_notebook(
             timeout=timeout,
             cell_timeout=cell_timeout,
             cold=cold or _needs_cold(plan),
-            stop_reason=lambda: (
-                interrupted() or stop_reason() or ("interrupt" if others is not None and others.failure() else None)
-            ),
+            stop_reason=lambda: interrupted() or stop_reason() or _other_failed(others),
             on_cell=on_cell,
         )
         status: RunStatus = "KILLED"
@@ -126,6 +124,10 @@ def _own_run(plan: Plan, store: Store | None, kernel_name: str) -> OwnedRun | No
         start = dataclasses.replace(start, lock_installed=installed)
     connected = store or stores.connect(plan.settings)
     return OwnedRun.adopt(connected, start.run_id, start) if start.run_id else OwnedRun.open(connected, start)
+
+
+def _other_failed(others: OtherProcesses | None) -> StopReason | None:
+    return "interrupt" if others is not None and others.failure() else None
 
 
 def _refuse_unwritable(file: Path) -> None:

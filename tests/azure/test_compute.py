@@ -158,7 +158,9 @@ def test_one_that_somebody_makes_just_now_is_waited_for(azure_workspace: AzurePr
 
 @pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")
-def test_one_that_could_not_be_made_is_made_again(azure_workspace: AzureProject, azure_server: Emulated, ask: Ask) -> None:
+def test_one_that_could_not_be_made_is_made_again(
+    azure_workspace: AzureProject, azure_server: Emulated, ask: Ask
+) -> None:
     name = written(azure_workspace.settings.root)
     with (
         azure_server.fault("operation_fails", path="/computes/", code="OutOfQuota", message="no cores"),

@@ -120,7 +120,8 @@ def test_one_that_never_starts_says_for_what_it_waits_since_when_and_how_to_stop
 
     assert (end.status, str(end.failure)) == ("KILLED", "Canceled: the job was stopped")
     waits = next(text for text in heard.waits if "machine" in text)
-    assert re.match(rf"waits for a machine of compute {cluster} \(Queued (since|now, submitted) \d\d:\d\d:\d\d\)", waits)
+    when = r"(since|now, submitted) \d\d:\d\d:\d\d"
+    assert re.match(rf"waits for a machine of compute {cluster} \(Queued {when}\)", waits)
     assert f"): no quota left; to stop it: nbops azure jobs stop {end.run.run_id}" in waits
 
 

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.tracking
 
 
 def planned(settings: Settings) -> Plan:
-    path = building.write(Path("n.ipynb").absolute(), "import os\nx = 1", "\n\ny = 2", parameters="alpha: float = 1.0  # a")
+    cells = ("import os\nx = 1", "\n\ny = 2")
+    path = building.write(Path("n.ipynb").absolute(), *cells, parameters="alpha: float = 1.0  # a")
     return plan.make_plan(path, settings, {"alpha": 2.0})
 
 
