@@ -7,6 +7,7 @@ class Tag:
     """The tags that nbops writes on runs and model versions, where MLflow has no name of its own."""
 
     END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
+    PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for whoever follows it
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
@@ -91,4 +92,5 @@ class Env:
     OWNER_STORE = "NBOPS_OWNER_STORE"  # and where that run is kept
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
+    JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it

@@ -14,7 +14,16 @@ import pytest
 from filelock import FileLock
 
 from notebooks_lib.settings import Settings, load
-from tests.azure.fixtures import any_store, azure_server, azure_workspace, either_store  # noqa: F401 - fixtures for all tests
+from tests.azure.fixtures import (  # noqa: F401 - fixtures for all tests
+    any_store,
+    anybody,
+    ask,
+    azure_git_project,
+    azure_server,
+    azure_workspace,
+    either_store,
+    nbops_json,
+)
 
 SCRUBBED = ("MLFLOW_", "NBOPS_", "AZURE", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_", "MAKE")
 SCRUBBED += ("ACTIONS_", "SYSTEM_", "TF_BUILD", "IDENTITY_", "MSI_", "ARM_CLOUD_")  # what signs CI in to Azure

@@ -82,7 +82,11 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 
 ACROSS = {
+    "azure/test_distribution",
     "azure/test_emulator",
+    "azure/test_emulator_jobs",
+    "azure/test_jobs_loop",
+    "azure/test_request_shapes",
     "azure/test_tracking_facade",
     "azure/test_whole_loop",
     "azure/test_workspace_loop",
@@ -115,8 +119,10 @@ ACROSS = {
 TESTED_IN = {
     "azure/file_faults": "azure/test_file_check",
     "azure/file_kinds": "azure/test_file_check",
+    "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
+    "cli/job_output": "azure/test_jobs_loop",
     "cli/notebook_paths": "cli/test_check",
     "cli/profile": "serving/profile/test_profiler",
     "cli/project_files": "cli/test_init",
@@ -176,6 +182,8 @@ TESTED_IN = {
     "running/cell_usage_table": "running/test_executed_notebook_writer",
     "running/engine": "running/test_runner",
     "running/ipython_startup_fixes": "running/test_kernel_messages",
+    "running/job_result": "azure/test_jobs_loop",
+    "running/job_run": "azure/test_distribution",
     "running/notebook_page": "running/test_executed_notebook_writer",
     "running/orphan_processes": "running/test_ends",
     "running/output_widget": "running/test_output_limits",

@@ -81,8 +81,23 @@ def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[File
     return faults, unread
 
 
-def check_file(path: Path, kind: FileKind, environ: Mapping[str, str]) -> CheckedFile:
-    """Return one file with all of its faults, or the default of its kind if there is no such file."""
+def valid_values(path: Path, kind: FileKind, root: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of a file, or its default, with each `${NAME}` filled in, as they are to be sent.
+
+    Raises UsageError with all faults of the file. The SDK judges it when it makes the request, if it is asked to.
+    """
+    checked = check_file(path, kind, environ, by_sdk=False)
+    if checked.faults:
+        raise errors.UsageError("; ".join(fault.shown(root) for fault in checked.faults))
+    filled: dict[str, Any] = file_secrets.filled(dict(checked.values), environ)
+    return filled
+
+
+def check_file(path: Path, kind: FileKind, environ: Mapping[str, str], *, by_sdk: bool = True) -> CheckedFile:
+    """Return one file with all of its faults, or the default of its kind if there is no such file.
+
+    Without `by_sdk`, the SDK, which takes seconds to import, is not asked.
+    """
     if not path.exists() and not path.is_symlink():
         return CheckedFile(path, kind, exists=False, values=kind.default or {})
     file, faults = yaml_file.read(path)
@@ -93,7 +108,7 @@ def check_file(path: Path, kind: FileKind, environ: Mapping[str, str]) -> Checke
     lines = {fault.line for fault in secrets}
     others = [*faults, *_own_faults(file, kind, filled, environ)]
     faults = secrets + [fault for fault in others if fault.line not in lines]  # which would show the secret
-    if not faults:
+    if not faults and by_sdk:
         faults += (
             file.fault(_of_file(key_path, file), file_secrets.hidden(f"Azure's SDK refuses it: {text}", file, environ))
             for key_path, text in _refused_by_sdk(path, kind, filled)

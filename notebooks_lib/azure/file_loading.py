@@ -30,6 +30,15 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
         return loaders[kind](source, relative_origin=str(path), params_override=override)
 
 
+def request_body(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, Any]) -> dict[str, Any]:
+    """Return what the SDK would send to create what a file describes. Raises what the SDK raises."""
+    loaded = load(kind, path, values, filled_in)
+    with _silent():
+        entity = loaded._to_job() if kind == "job" else loaded
+        body: dict[str, Any] = entity._to_rest_object().as_dict()
+    return body
+
+
 def refusals(error: Exception) -> list[tuple[KeyPath, str]]:
     """Return key and text of what the SDK refuses.
 

@@ -6,7 +6,7 @@ It imports within a quarter of a second; `azure.ai.ml` takes ten. What only read
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from azure.core import PipelineClient
@@ -26,15 +26,17 @@ POLL_INTERVAL = 5
 class _BoundedPolling(ARMPolling):
     """Looks at a long operation until it ends, or raises TimeoutError."""
 
-    def __init__(self, wait_seconds: float) -> None:
+    def __init__(self, wait_seconds: float, on_poll: Callable[[str], None]) -> None:
         super().__init__(POLL_INTERVAL)
         self.deadline = time.monotonic() + wait_seconds
+        self._on_poll = on_poll
 
     def update_status(self) -> None:
         """Ask for the operation's status."""
         if time.monotonic() > self.deadline:
             raise TimeoutError
         super().update_status()
+        self._on_poll(str(self.status()))
 
 
 class RestClient:
@@ -84,14 +86,16 @@ class RestClient:
         if_missing: str = "",
         body: object = None,
         wait_seconds: float,
+        on_poll: Callable[[str], None] = lambda status: None,
     ) -> Any:
         """Start a long operation and wait for its end; return the JSON of the resource, or None if it is gone.
 
+        `on_poll` is called with the operation's status after each look at it.
         Raises AzureError when it fails, and soon after `wait_seconds`: it then goes on in Azure.
         """
         with error_messages.translated(what, if_missing):
             started = self._run(method, path, api_version, None, body)
-            polling = _BoundedPolling(wait_seconds)
+            polling = _BoundedPolling(wait_seconds, on_poll)
             polling.initialize(
                 PipelineClient(self.base_url, pipeline=self._pipeline), started, lambda end: _json(end, what)
             )

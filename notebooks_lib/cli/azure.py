@@ -1,4 +1,4 @@
-"""`nbops azure`: what describes Azure Machine Learning for this project."""
+"""`nbops azure`: what describes Azure Machine Learning for this project, and its jobs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.azure_jobs import jobs
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Check what describes Azure Machine Learning for this project."""
+    """Check what describes Azure Machine Learning for this project; follow and stop its jobs."""
+
+
+command.add_command(jobs)
 
 
 @command.command()

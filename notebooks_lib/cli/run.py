@@ -64,6 +64,11 @@ class _Command(click.Command):
 )
 @click.option("--no-html", is_flag=True, help="Do not make the HTML page.")
 @click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
+@click.option("--on", metavar="PLACE", help="Run it as a job: azureml:NAME for a compute, or azureml:serverless.")
+@click.option("--job", "job_file", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also write the JSON object to this file, for a next step."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     notebook: Path,
@@ -80,18 +85,26 @@ def command(
     skip_seen: bool,
     no_html: bool,
     help_notebook: bool,
+    on: str | None,
+    job_file: Path | None,
+    out: Path | None,
     as_json: bool,
 ) -> int:
     """Run NOTEBOOK from top to bottom in a fresh kernel and track it as one MLflow run.
 
-    The executed notebook is always kept, even after a failure. Exit code: 0 done, 1 the notebook failed, 2 usage error,
-    130 interrupted.
+    With --on it runs as a job of the Azure ML workspace that the settings name; Ctrl-C then stops showing it, and the
+    job goes on. The executed notebook is always kept, even after a failure. Exit code: 0 done, 1 the notebook failed,
+    2 usage error, 130 interrupted.
     """
     if output is not None and output.resolve() == notebook.resolve():
         raise click.UsageError("--output is the notebook itself: it would be overwritten")
     for option, value in (("name", name), ("experiment", experiment)):
         if value is not None and not value.strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
+    if job_file is not None and on is None:
+        raise click.UsageError("--job says what a job needs: name its place with --on azureml:NAME")
+    if untracked and on is not None:
+        raise click.UsageError("--untracked with --on: a job always has a tracked run; leave one of them out")
     if untracked and skip_seen:
         raise click.UsageError("--skip-seen looks for a tracked run of the same: leave --untracked out")
     if help_notebook:
@@ -101,22 +114,31 @@ def command(
     if any(math.isnan(seconds) for seconds in (timeout, cell_timeout) if seconds is not None):
         raise click.UsageError("--timeout takes a number of seconds")
     planned = _make_plan(notebook, pairs, files, experiment=experiment, name=name, tracked=not untracked)
+    output = output.absolute() if output else None
     result = _find_earlier(planned) if skip_seen else None
-    if result is None:
-        from notebooks_lib.running.runner import run_notebook
+    if result is None and on is not None:
+        from notebooks_lib.cli.job_output import Detached, run_as_job
 
-        with terminal.CellProgress(notebook.stem, silent=as_json) as progress:
-            result = run_notebook(
-                planned,
-                timeout=timeout,
-                cell_timeout=cell_timeout,
-                output=output.absolute() if output else None,
-                html=not no_html,
-                kernel=kernel,
-                cold=cold,
-                on_open=progress.opened,
-                on_cell=progress.cell,
-            )
+        given = {"--timeout": timeout, "--cell-timeout": cell_timeout, "--kernel": kernel}
+        options = [word for key, value in given.items() if value is not None for word in (key, f"{value}")]
+        options += [flag for flag, wanted in {"--cold": cold, "--no-html": no_html}.items() if wanted]
+        try:
+            result = run_as_job(planned, on, job_file=job_file, options=options, output=output, silent=as_json)
+        except Detached as detached:
+            return detached.show(as_json=as_json)
+    elif result is None:
+        result = _run_here(
+            planned,
+            silent=as_json,
+            timeout=timeout,
+            cell_timeout=cell_timeout,
+            output=output,
+            html=not no_html,
+            kernel=kernel,
+            cold=cold,
+        )
+    if out is not None:
+        terminal.write_json(out, result.as_json())
     if as_json:
         _json(result)
     else:
@@ -124,6 +146,18 @@ def command(
     if result.failure is not None and result.failure.kind == "interrupt":
         return 130
     return 0 if result.status == "FINISHED" else 1
+
+
+def _run_here(planned: Plan, *, silent: bool, **options: Any) -> RunResult:
+    """Run the notebook in this process; in a job, its progress is written into the run."""
+    from notebooks_lib.running.runner import run_notebook
+
+    if planned.start is not None and planned.start.run_id is not None:
+        from notebooks_lib.running.job_run import run_in_job
+
+        return run_in_job(planned, os.environ, **options)
+    with terminal.CellProgress(planned.notebook.path.stem, silent=silent) as progress:
+        return run_notebook(planned, on_open=progress.opened, on_cell=progress.cell, **options)
 
 
 def _make_plan(
@@ -143,7 +177,14 @@ def _make_plan(
     from notebooks_lib.running import plan
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    return plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
+    if "AZUREML_RUN_ID" not in os.environ:
+        return plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
+    from notebooks_lib.running.job_request import JobRequest, adopting
+
+    request = JobRequest.received(os.environ)
+    values = {**(request.values if request else {}), **values}
+    planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
+    return adopting(planned, os.environ)
 
 
 def _find_earlier(planned: Plan) -> RunResult | None:

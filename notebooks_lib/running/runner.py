@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
@@ -35,6 +35,16 @@ from notebooks_lib.tracking.store import Store
 _warned: set[str] = set()
 
 
+class OtherProcesses(Protocol):
+    """The other processes of a distributed job, for the process that owns the run."""
+
+    def failure(self) -> Failure | None:
+        """Return the failure of one that has failed; called ten times a second."""
+
+    def end(self, status: RunStatus, interrupted: Callable[[], object]) -> Failure | None:
+        """Return the failure of the others, once this process has ended with `status`; it may wait for them."""
+
+
 def run_notebook(
     plan: Plan,
     *,
@@ -47,6 +57,7 @@ def run_notebook(
     cold: bool = False,
     environment: Mapping[str, str] | None = None,
     stop_reason: Callable[[], StopReason | None] = lambda: None,
+    others: OtherProcesses | None = None,
     on_open: Callable[[str, str], None] = lambda run_id, url: None,
     on_cell: Callable[[int, int], None] = lambda index, total: None,
 ) -> RunResult:
@@ -55,8 +66,9 @@ def run_notebook(
     `output` is the path of the executed notebook; with `html`, its page is kept with the run. `kernel` names another
     kernel than the notebook's own; `cold` asks for an ordinary kernel instead of a warm one. `environment` is added to
     the kernel's variables. `stop_reason` is called ten times a second in this thread; it returns the reason when the
-    notebook is to stop. `on_open` is called with the run's id and address, `on_cell` with the index of each cell and
-    the number of cells.
+    notebook is to stop. `others` are the other processes of a distributed job: the notebook stops when one of them
+    fails, and the run fails with that failure. `on_open` is called with the run's id and address, `on_cell` with the
+    index of each cell and the number of cells.
 
     Returns when the kernel, all its child processes and the run have ended. Raises TrackingError when the store does
     not accept the run; the executed notebook is kept and named in the message. Raises NotebookError when the kernel is
@@ -68,14 +80,8 @@ def run_notebook(
     prepared = prepare(plan.notebook, plan.overrides, plan.secrets)
     _refuse_unwritable(output or plan.settings.layout.executed / "n.ipynb")
     with interruption.catch_signals() as interrupted:  # up to the last write: no Ctrl-C leaves the run half written
-        owned = None
-        if plan.start is not None:
-            start = plan.start
-            if start.lock_sha256:
-                folder = plan.notebook.opened.parent
-                installed = kernel_packages.lock_installed(plan.settings.layout, kernel_name, folder)
-                start = dataclasses.replace(start, lock_installed=installed)
-            owned = OwnedRun.open(store or stores.connect(plan.settings), start)
+        owned = _own_run(plan, store, kernel_name)
+        if owned is not None:
             on_open(owned.run_id, owned.url)
         execution = Execution(
             output=ExecutedNotebook(
@@ -87,7 +93,7 @@ def run_notebook(
             timeout=timeout,
             cell_timeout=cell_timeout,
             cold=cold or _needs_cold(plan),
-            stop_reason=lambda: interrupted() or stop_reason(),
+            stop_reason=lambda: interrupted() or stop_reason() or _other_failed(others),
             on_cell=on_cell,
         )
         status: RunStatus = "KILLED"
@@ -95,6 +101,8 @@ def run_notebook(
         try:
             execute(prepared.notebook, plan.overrides, execution, kernel_name)
             status, failure = decide_outcome(execution)
+            if others is not None and status != "FAILED" and (elsewhere := others.end(status, interrupted)):
+                status, failure = "FAILED", elsewhere
         except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
             failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
             raise
@@ -103,6 +111,23 @@ def run_notebook(
         finally:
             result = _end(plan, owned, execution, status, failure, html=html, started=started)
     return result
+
+
+def _own_run(plan: Plan, store: Store | None, kernel_name: str) -> OwnedRun | None:
+    """Open the run, or adopt the one that is there; None for an untracked notebook."""
+    start = plan.start
+    if start is None:
+        return None
+    if start.lock_sha256:
+        folder = plan.notebook.opened.parent
+        installed = kernel_packages.lock_installed(plan.settings.layout, kernel_name, folder)
+        start = dataclasses.replace(start, lock_installed=installed)
+    connected = store or stores.connect(plan.settings)
+    return OwnedRun.adopt(connected, start.run_id, start) if start.run_id else OwnedRun.open(connected, start)
+
+
+def _other_failed(others: OtherProcesses | None) -> StopReason | None:
+    return "interrupt" if others is not None and others.failure() else None
 
 
 def _refuse_unwritable(file: Path) -> None:

@@ -36,7 +36,7 @@ from notebooks_lib.tags import Env
 PREFIX = "NBOPS_"
 _MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}
 """Keys that hold several sections."""
-_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTHER_STORE, Env.KERNEL}
+_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTHER_STORE, Env.JOB, Env.KERNEL}
 
 
 class Settings(Section):

@@ -45,6 +45,8 @@ class Azure(Section):
     subscription: str = ""
     resource_group: str = ""
     workspace: str = ""
+    snapshot_mb: float = Field(default=100, gt=0)
+    """Megabytes of the project's files that a job is sent at most."""
 
     @model_validator(mode="after")
     def _whole(self) -> Azure:

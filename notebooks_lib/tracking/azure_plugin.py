@@ -18,11 +18,11 @@ def sign_in(uri: str) -> None:
     """Make the plugin use `azure.credential` for a workspace's tracking URI, once per process.
 
     By default the plugin falls back to a browser and a device code, for which a headless process would wait for
-    minutes. In an Azure ML job, which has a token, nothing is done.
+    minutes. An Azure ML job has a token of its own.
     """
+    clouds.set_azure_cloud(os.environ)
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
         return
-    clouds.set_azure_cloud(os.environ)
     from azureml.mlflow import get_mlflow_tracking_uri_v2
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class RunStart:
     lock_sha256: str = ""
     lock_installed: str = ""
     """Whether the kernel has the packages of that lock, as `provenance.lock_installed` says it."""
+    run_id: str | None = None
+    """Given for a run that exists already, such as a job's: it is adopted, not opened."""
     may_set_store: bool = False
     """True if a cell that sets another store is ignored, not refused: in notebooks of other projects."""
 
@@ -62,21 +64,32 @@ class OwnedRun:
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
         """Create the run with name, parameters and tags, so that even an interrupted run has them."""
-        tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
-        tags |= provenance.owner_tags()
-        tags |= {
-            "mlflow.note.content": start.description,
-            Tag.PARAMETERS: _text(start.parameters),
-            Tag.CODE_SHA256: start.code_sha256,
-            Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
-            Tag.LOCK_INSTALLED: start.lock_installed,
-            **(start.tags or {}),
-        }
-        tags = {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
+        tags = _start_tags(store, start)
         with translate_store_errors(store):
             experiment_id = start.experiment_id or store.experiment_id(start.experiment)
             run = store.client.create_run(experiment_id, tags=tags, run_name=start.name)
         return cls(store, run.info.run_id, experiment_id, start)
+
+    @classmethod
+    def adopt(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
+        """Take over the run that a job has: it gets all that `open` gives one, and this process must end it.
+
+        If a notebook has ended in it already, in the same job, a child of it is opened.
+        """
+        from mlflow.entities import RunTag
+
+        client = store.client
+        tags = _start_tags(store, start)
+        with translate_store_errors(store):
+            run = client.get_run(run_id)
+            if Tag.END in run.data.tags:
+                child = {**(start.tags or {}), "mlflow.parentRunId": run_id}
+                experiment_id = run.info.experiment_id
+                return cls.open(store, replace(start, tags=child, experiment_id=experiment_id, run_id=None))
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            if run.info.status != "RUNNING":  # a machine was taken away, and the job begins anew
+                client.update_run(run_id, status="RUNNING")
+        return cls(store, run_id, run.info.experiment_id, start)
 
     @classmethod
     def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
@@ -190,6 +203,30 @@ class OwnedRun:
             if self.start.git is not None and self.start.git.diff:
                 (ours / "uncommitted.diff").write_text(self.start.git.diff)
             get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch)
+
+
+def artifact_repository(store: Store, run_id: str) -> Any:
+    """Return MLflow's door to the files of a run; it lists them without asking for logged models (docs/azure.md)."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with translate_store_errors(store):
+        uri = store.client.get_run(run_id).info.artifact_uri
+        return get_artifact_repository(uri, tracking_uri=store.uri)
+
+
+def _start_tags(store: Store, start: RunStart) -> dict[str, str]:
+    """Return the tags of a run that begins, cut to what the store takes."""
+    tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
+    tags |= provenance.owner_tags()
+    tags |= {
+        "mlflow.note.content": start.description,
+        Tag.PARAMETERS: _text(start.parameters),
+        Tag.CODE_SHA256: start.code_sha256,
+        Tag.SOURCE_FINGERPRINT: start.source_fingerprint,
+        Tag.LOCK_INSTALLED: start.lock_installed,
+        **(start.tags or {}),
+    }
+    return {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
 
 
 def _failure_tags(failure: Failure) -> dict[str, str]:

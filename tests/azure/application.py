@@ -13,6 +13,7 @@ from tests.azure.blobs import ACCOUNT, Blobs
 from tests.azure.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT
 from tests.azure.emulator import RECORD, RESOURCE_GROUP, SCOPE, SUBSCRIPTION
 from tests.azure.faults import Fault, Faults
+from tests.azure.jobs import Jobs
 from tests.azure.proxy import Proxy
 from tests.azure.record import NO_ANSWER, Record, Seen
 from tests.azure.resource_manager import ResourceManager
@@ -34,11 +35,14 @@ class Azure:
         self.manager.put(f"/subscriptions/{SUBSCRIPTION}", {})
         self.manager.put(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}", {})
         self.manager.put_workspace(SCOPE)
+        tracking = TrackingFacade(backend, folder)
+        self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
+        tracking.router.routes.append(self.jobs.history)
         here = [Route("/control/{what}", self.control, methods=["POST"]), self.sign_in.managed_identity]
         self.hosts = Router(
             [
-                Host(MANAGEMENT, self.manager.router),
-                Host("{region}" + API_HOSTS, TrackingFacade(backend, folder / "blobs").router),
+                Host(MANAGEMENT, self.jobs.router),
+                Host("{region}" + API_HOSTS, tracking.router),
                 Host(ACCOUNT, Blobs(folder / "blobs").router),
                 Host(LOGIN, self.sign_in.login),
                 Host(GITHUB, self.sign_in.github),
@@ -65,6 +69,11 @@ class Azure:
             write_down(NO_ANSWER)
             self.proxy.cut(scope["client"][1])
             return
+        if self.faults.take(request, "lost_answer"):
+            await self.hosts(scope, receive, _unheard)
+            write_down(NO_ANSWER)
+            self.proxy.cut(scope["client"][1])
+            return
         needs_token = host == MANAGEMENT or host.endswith(API_HOSTS)
         refusal = self.faults.answer(request) or (self.sign_in.refuse(request) if needs_token else None)
         await (refusal or self.hosts)(scope, receive, send if host == "localhost" else send_noted)
@@ -82,3 +91,7 @@ class Azure:
             case "lifetimes":
                 self.sign_in.lifetimes.update(wanted)
         return JSONResponse(unused)
+
+
+async def _unheard(_: Message) -> None:
+    """Drop an answer."""

@@ -142,6 +142,18 @@ def launch(folder: Path, database: Path | None = None) -> subprocess.Popen[bytes
         )
 
 
+def reaching(proxy: int, folder: Path) -> dict[str, str]:
+    """Return the variables by which a process reaches the emulator, without a credential."""
+    return {
+        "HTTPS_PROXY": f"http://127.0.0.1:{proxy}",
+        "NO_PROXY": "localhost,127.0.0.1",
+        "REQUESTS_CA_BUNDLE": str(folder / "ca.pem"),
+        "SSL_CERT_FILE": str(folder / "ca.pem"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "AZURE_CORE_COLLECT_TELEMETRY": "no",
+    }
+
+
 def await_ready(process: subprocess.Popen[bytes], folder: Path, began: float | None = None) -> Emulated:
     """Wait until the emulator answers. Raises RuntimeError with its log when it does not."""
     began = time.monotonic() if began is None else began
@@ -151,14 +163,7 @@ def await_ready(process: subprocess.Popen[bytes], folder: Path, began: float | N
             raise RuntimeError(f"the emulator did not start:\n{(folder / 'emulator.log').read_text()[-4000:]}")
         time.sleep(0.05)
     proxy, port, backend = json.loads(ready.read_text())
-    common = {
-        "HTTPS_PROXY": f"http://127.0.0.1:{proxy}",
-        "NO_PROXY": "localhost,127.0.0.1",
-        "REQUESTS_CA_BUNDLE": str(folder / "ca.pem"),
-        "SSL_CERT_FILE": str(folder / "ca.pem"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "AZURE_CORE_COLLECT_TELEMETRY": "no",
-    }
+    common = reaching(proxy, folder)
     secret = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
     identity = {"IDENTITY_ENDPOINT": f"https://localhost:{port}/msi/token", "IDENTITY_HEADER": IDENTITY}
     settings = (

@@ -15,7 +15,9 @@ ANSWERS = {
     "forbidden": (403, "AuthorizationFailed", "The client does not have authorization to perform the action."),
 }
 """Faults that answer in place of the service."""
-KINDS = (*ANSWERS, "cut", "operation_fails", "operation_never_ends")
+JOB_FAULTS = ("image_build_fails", "never_starts", "evicted")
+"""What befalls a job whose submission is struck; `retry_after` are the seconds until it is evicted."""
+KINDS = (*ANSWERS, "cut", "lost_answer", "operation_fails", "operation_never_ends", *JOB_FAULTS)
 
 
 @dataclass

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store
+from tests import building
 from tests.azure import emulator
+
+MANAGEMENT = "https://management.azure.com"
+VERSION = "api-version=2024-10-01-preview"
+LOGIN = f"https://login.microsoftonline.com/{emulator.TENANT}"
+Ask = Callable[..., requests.Response]
+NbopsJson = Callable[..., tuple[int, Any, str]]
+PARAMETERS = "alpha: float = 1.0  # strength\nseed: int = 1  # of the split"
+CELLS = (
+    "import random\nimport mlflow\nimport notebooks_lib\nrandom.seed(seed)",
+    "mlflow.log_metric('rmse', alpha * random.random())\nmlflow.log_text('all well', 'report/note.txt')",
+    "mlflow.set_tag('nbops_of', notebooks_lib.__file__)",
+)
 
 
 @dataclass(frozen=True)
@@ -71,3 +88,65 @@ def any_store(request: pytest.FixtureRequest) -> Store:
     server = request.getfixturevalue("azure_server")
     given = {"NBOPS_TRACKING_URI": server.backend, "NBOPS_PROJECT_NAME": f"plain-{uuid.uuid4().hex[:8]}"}
     return store.connect(load(project.root, given))
+
+
+@pytest.fixture
+def anybody(azure_server: emulator.Emulated) -> Ask:
+    """Send a request as somebody who has not signed in."""
+
+    def ask(method: str, address: str, **options: Any) -> requests.Response:
+        proxies = {"https": azure_server.environment["HTTPS_PROXY"]}
+        trusted = azure_server.environment["REQUESTS_CA_BUNDLE"]
+        return requests.request(method, address, proxies=proxies, verify=trusted, timeout=30, **options)
+
+    return ask
+
+
+def sign_in(anybody: Ask, scope: str = f"{MANAGEMENT}/.default", **other: str) -> requests.Response:
+    form = {"grant_type": "client_credentials", "client_id": emulator.CLIENT, "client_secret": emulator.SECRET}
+    return anybody("POST", f"{LOGIN}/oauth2/v2.0/token", data=form | {"scope": scope} | other)
+
+
+@pytest.fixture
+def ask(anybody: Ask) -> Ask:
+    """Send a request to the resource manager, signed in; a path alone is one below the workspace."""
+    signed_in = {"Authorization": f"Bearer {sign_in(anybody).json()['access_token']}"}
+
+    def ask(method: str, address: str, body: Any = None, query: str = VERSION) -> requests.Response:
+        if not address.startswith("https:"):
+            address = f"{MANAGEMENT}{emulator.SCOPE}/{address}?{query}"
+        return anybody(method, address, json=body, headers=signed_in)
+
+    return ask
+
+
+@pytest.fixture
+def azure_git_project(azure_workspace: AzureProject) -> Settings:
+    """A project in git, with a change that is not committed."""
+    settings = azure_workspace.settings
+    building.write(settings.root / "experimentation" / "n.ipynb", *CELLS, parameters=PARAMETERS, title="A question")
+    (settings.root / "requirements.lock").write_text("click==8.5.1\n")
+    (settings.root / ".gitignore").write_text(".nbops\n")
+    (settings.root / "environment.yml").write_text("dependencies:\n  - python=3.11\n")
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=settings.root, check=True)
+    (settings.root / "requirements.lock").write_text("click==8.5.1\nrich==15.0.0\n")
+    return settings
+
+
+@pytest.fixture
+def nbops_json(capsys: pytest.CaptureFixture[str]) -> NbopsJson:
+    """Run a command with --json; return its exit code, the object on stdout, and what is on stderr."""
+    from notebooks_lib import __main__ as program
+
+    def run(*arguments: str) -> tuple[int, Any, str]:
+        capsys.readouterr()
+        code = program.run([*arguments, "--json"])
+        shown = capsys.readouterr()
+        return code, json.loads(shown.out), shown.err
+
+    return run

@@ -23,6 +23,8 @@ PAGE = 3
 POLLS = 3
 """How often an operation is asked after before it ends."""
 RETRY = {"retry-after-ms": "30"}
+CORES = 100
+"""The quota: cores that all machines of a cluster may have together; a size's first number counts as its cores."""
 LONG = ("workspaces", "computes", "onlineEndpoints", "deployments", "batchEndpoints", "schedules", "registries")
 """What takes long to make, change or delete."""
 PARENT = re.compile(r"/(workspaces|registries|onlineEndpoints|batchEndpoints)/[^/]+(?=/)", re.I)
@@ -71,6 +73,10 @@ class ResourceManager:
         self._documents[path.lower()] = {"properties": {}, **document, **stamp}
         return self._documents[path.lower()]
 
+    def find(self, path: str) -> Document | None:
+        """Return the document at a path."""
+        return self._documents.get(path.removeprefix("azureml:").lower())
+
     def put_workspace(self, path: str, location: str = REGIONS[0]) -> Document:
         """Make a workspace with its default datastore."""
         host, providers = f"{location}.api.azureml.ms", f"{path.partition('/providers/')[0]}/providers"
@@ -104,7 +110,7 @@ class ResourceManager:
         if request.method == "GET":
             return self._get(path) if one else self._list(path, request)
         if request.method == "POST":
-            return self._post(path)
+            return self._post(path, request)
         if request.method == "DELETE":
             return self._delete(path, request)
         try:
@@ -128,6 +134,10 @@ class ResourceManager:
         asked, found = dict(request.query_params), self._below(path)
         if asked.get("listViewType", "ActiveOnly") == "ActiveOnly":
             found = [each for each in found if not each["properties"].get("isArchived")]
+        if "hash" in asked:
+            found = [each for each in self._codes(path) if _hash(each) == asked["hash"]]
+        if "tag" in asked:
+            found = [each for each in found if asked["tag"] in (each["properties"].get("tags") or {})]
         if "isDefault" in asked:
             found = [each for each in found if each["properties"].get("isDefault")]
         if "desc" in asked.get("$orderBy", ""):
@@ -138,6 +148,11 @@ class ResourceManager:
         if end < len(found):
             answer["nextLink"] = f"https://{MANAGEMENT}{path}?{urlencode(asked | {'$skipToken': end})}"
         return JSONResponse(answer)
+
+    def _codes(self, path: str) -> list[Document]:
+        """All snapshots of the workspace: their content is looked for, whatever the name."""
+        begin = f"{path.lower().partition('/codes/')[0]}/codes/"
+        return [one for key, one in self._documents.items() if key.startswith(begin)]
 
     def _put(self, path: str, body: Document, request: Request) -> Response:
         before = self._documents.get(path.lower())
@@ -150,6 +165,8 @@ class ResourceManager:
             body, properties = before | body, before["properties"] | properties
         if before and VERSION.search(path) and _content(before["properties"]) != _content(properties):
             return failed(409, "UserError", f"{path} already exists with other content, which cannot be changed.")
+        if kind == "computes" and (problem := _compute(before, properties)):
+            return problem
         document = self.put(path, body | {"properties": properties | {"provisioningState": "Succeeded"}})
         headers: dict[str, str] = {}
         if kind in LONG:
@@ -167,8 +184,13 @@ class ResourceManager:
         document["properties"]["provisioningState"] = "Deleting"
         return Response(status_code=202, headers=self._begin(path, request))
 
-    def _post(self, path: str) -> Response:
+    def _post(self, path: str, request: Request) -> Response:
         parent, _, action = path.rpartition("/")
+        if action == "startPendingUpload":  # the same place for the same version, which may not be there yet
+            place = f"https://{ACCOUNT}/{uuid.uuid5(uuid.NAMESPACE_URL, parent.lower())}"
+            signed = {"credentialType": "SAS", "sasUri": f"{place}?{SIGNED}"}
+            blobs = {"blobUri": place, "storageAccountArmId": "", "credential": signed}
+            return JSONResponse({"pendingUploadId": "1", "blobReferenceForConsumption": blobs})
         if parent.lower() not in self._documents:
             return not_found(parent)
         if action == "listSecrets":
@@ -213,6 +235,28 @@ class ResourceManager:
     def _remove(self, path: str) -> None:
         for key in [key for key in self._documents if f"{key}/".startswith(f"{path.lower()}/")]:
             del self._documents[key]
+
+
+def _compute(before: Document | None, body: Document) -> Response | None:
+    """Answer sizes in capitals; refuse what cannot be changed, and more cores than the subscription has."""
+    own = body.get("properties") or {}
+    if "vmSize" not in own:
+        return None
+    own["vmSize"] = own["vmSize"].upper()
+    old = before["properties"]["properties"] if before else own
+    for key in ("vmSize", "vmPriority"):
+        if key in own and str(old.get(key, own[key])).lower() != str(own[key]).lower():
+            return failed(400, "BadArgument", f"{key} of a compute cannot be changed.")
+    for key in ("vmSize", "vmPriority"):
+        own.setdefault(key, old.get(key, "Dedicated"))
+    cores = int(re.sub(r"\D", " ", own["vmSize"]).split()[0]) * int(own.get("scaleSettings", {}).get("maxNodeCount", 0))
+    if cores > CORES:
+        return failed(400, "QuotaExceeded", f"The request needs {cores} cores of a quota of {CORES}.")
+    return None
+
+
+def _hash(code: Document) -> object:
+    return (code["properties"].get("properties") or {}).get("hash_sha256")
 
 
 def failed(status: int, code: str, message: str) -> Response:

@@ -73,6 +73,8 @@ async def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) ->
     port = listener.getsockname()[1]
     azure = Azure(folder, address, port)
     proxy = await asyncio.start_server(azure.proxy.serve, "127.0.0.1", 0)
+    azure.jobs.environment = emulator.reaching(proxy.sockets[0].getsockname()[1], folder)
+    azure.jobs.with_parent = _end_with_parent
     answering = uvicorn.Server(
         uvicorn.Config(
             azure,
@@ -98,7 +100,10 @@ async def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) ->
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-    await answering.serve(sockets=[listener])
+    try:
+        await answering.serve(sockets=[listener])
+    finally:
+        azure.jobs.stop()
 
 
 def _answers(address: str) -> bool:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +17,12 @@ import requests
 
 from tests.azure import certificates, emulator, record
 from tests.azure.emulator import Emulated
+from tests.azure.fixtures import MANAGEMENT, VERSION, Ask, sign_in
 
 pytestmark = pytest.mark.tracking
 
-MANAGEMENT = "https://management.azure.com"
-VERSION = "api-version=2024-10-01-preview"
-LOGIN = f"https://login.microsoftonline.com/{emulator.TENANT}"
 BLOBS = "https://account.blob.core.windows.net"
-PARTS = "application blobs certificates emulator faults proxy record resource_manager server sign_in tracking_facade"
-
-Ask = Callable[..., requests.Response]
-
-
-@pytest.fixture
-def anybody(azure_server: Emulated) -> Ask:
-    """Send a request as somebody who has not signed in."""
-
-    def ask(method: str, address: str, **options: Any) -> requests.Response:
-        proxies = {"https": azure_server.environment["HTTPS_PROXY"]}
-        trusted = azure_server.environment["REQUESTS_CA_BUNDLE"]
-        return requests.request(method, address, proxies=proxies, verify=trusted, timeout=30, **options)
-
-    return ask
-
-
-def sign_in(anybody: Ask, scope: str = f"{MANAGEMENT}/.default", **other: str) -> requests.Response:
-    form = {"grant_type": "client_credentials", "client_id": emulator.CLIENT, "client_secret": emulator.SECRET}
-    return anybody("POST", f"{LOGIN}/oauth2/v2.0/token", data=form | {"scope": scope} | other)
-
-
-@pytest.fixture
-def ask(anybody: Ask) -> Ask:
-    """Send a request to the resource manager, signed in; a path alone is one below the workspace."""
-    signed_in = {"Authorization": f"Bearer {sign_in(anybody).json()['access_token']}"}
-
-    def ask(method: str, address: str, body: Any = None, query: str = VERSION) -> requests.Response:
-        if not address.startswith("https:"):
-            address = f"{MANAGEMENT}{emulator.SCOPE}/{address}?{query}"
-        return anybody(method, address, json=body, headers=signed_in)
-
-    return ask
+PARTS = "application blobs certificates distributions emulator faults jobs proxy record resource_manager server sign_in tracking_facade"
 
 
 def error(answer: requests.Response) -> tuple[int, str]:

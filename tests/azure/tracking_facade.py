@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,11 @@ MAX_VALUES_OF_A_METRIC = 250  # per batch: mlflow#11462
 class TrackingFacade:
     """The workspace's tracking and registry, and the artifacts of its run history."""
 
-    def __init__(self, backend: str, blobs: Path) -> None:
+    def __init__(self, backend: str, folder: Path) -> None:
         self._backend = httpx.AsyncClient(base_url=backend, timeout=60, trust_env=False)
-        self._blobs = blobs / CONTAINER
+        self._address, self._database = backend, folder / "mlflow.db"
+        self.blobs = folder / "blobs"
+        self._experiments: dict[str, str] = {}
         scope = "/" + SCOPE
         artifacts = f"/history/v1.0{scope}/experiments/{{experiment}}/runs/{{run}}/artifacts"
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -158,15 +162,59 @@ class TrackingFacade:
         return JSONResponse({"value": [self._artifact(run, path) for path in paths], "continuationToken": None})
 
     def _file(self, run: str, path: str) -> Path:
-        return self._blobs / "ExperimentRun" / f"dcid.{run}" / path
+        return self.artifact_file(run, path)
 
     def _artifact(self, run: str, path: str) -> dict[str, str]:
         where = {"origin": "ExperimentRun", "container": f"dcid.{run}", "path": path}
         return {"artifactId": "/".join(where.values()), **where}
 
     def _content(self, run: str, path: str) -> dict[str, str]:
-        where = f"https://{ACCOUNT}/{CONTAINER}/ExperimentRun/dcid.{run}/{path}?{SIGNED}"
-        return {"contentUri": where, "origin": "ExperimentRun", "container": f"dcid.{run}", "path": path}
+        return {
+            "contentUri": self.address(run, path),
+            "origin": "ExperimentRun",
+            "container": f"dcid.{run}",
+            "path": path,
+        }
+
+    # -- runs of jobs
+
+    async def start_run(self, name: str, job: dict[str, Any]) -> None:
+        """Make the run of a job, which bears the job's name as its id: no request of MLflow's can do that."""
+        wanted = job.get("experimentName") or "Default"
+        query = {"experiment_name": wanted}
+        there = await self._backend.get(f"/{API}/mlflow/experiments/get-by-name", params=query)
+        if there.is_success:
+            experiment = there.json()["experiment"]["experiment_id"]
+        else:
+            made = await self._backend.post(f"/{API}/mlflow/experiments/create", json={"name": wanted})
+            experiment = made.json()["experiment_id"]
+        tags = [{"key": key, "value": str(value)} for key, value in (job.get("tags") or {}).items()]
+        body = {"experiment_id": experiment, "run_name": job.get("displayName"), "tags": tags}
+        body["start_time"] = int(time.time() * 1000)
+        made = await self._backend.post(f"/{API}/mlflow/runs/create", json=body)
+        run = made.json()["run"]["info"]["run_id"]
+        self._experiments[name] = experiment
+        with sqlite3.connect(self._database, timeout=30) as database:
+            for table in ("runs", "tags"):
+                database.execute(f"UPDATE {table} SET run_uuid = ? WHERE run_uuid = ?", (name, run))
+        database.close()
+
+    def end_run(self, name: str, status: str) -> None:
+        """The service's own end of a job's run; called outside the event loop."""
+        body = {"run_id": name, "status": status, "end_time": int(time.time() * 1000)}
+        httpx.post(f"{self._address}/{API}/mlflow/runs/update", json=body, timeout=60, trust_env=False)
+
+    def experiment_of(self, name: str) -> str:
+        """The id of the experiment of a job's run."""
+        return self._experiments[name]
+
+    def artifact_file(self, run: str, path: str) -> Path:
+        """Where an artifact lies on this machine's disk."""
+        return self.blobs / CONTAINER / "ExperimentRun" / f"dcid.{run}" / path
+
+    def address(self, run: str, path: str) -> str:
+        """The signed address of an artifact."""
+        return f"https://{ACCOUNT}/{CONTAINER}/ExperimentRun/dcid.{run}/{path}?{SIGNED}"
 
 
 _JSON = {"Content-Type": "application/json"}

@@ -1,0 +1,205 @@
+"""The compute that jobs run on: used if it exists, created from compute/NAME.yml if not, changed where it differs.
+
+It waits for a compute to be ready, with a bound. It deletes none.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.azure import file_check, file_kinds, file_loading
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.workspace import Workspace
+
+API_VERSION = "2023-08-01-preview"
+PREFIX = "azureml:"
+"""How `--on` names a compute of the workspace."""
+SERVERLESS = "serverless"
+"""Instead of a compute's name: Azure brings a machine for the job, and takes it away again."""
+FORMS = "azureml:NAME or azureml:serverless"
+WAIT = 900.0
+"""Seconds in which a compute must be ready."""
+POLL = 5.0
+"""Seconds between two looks at a compute that somebody else makes."""
+
+
+@dataclass(frozen=True)
+class ComputeDifference:
+    """A key in which a file and the compute of its name differ."""
+
+    key: str
+    wanted: object
+    current: object
+    changeable: bool
+    """Whether Azure lets it be changed once the compute is there."""
+
+
+def compute_name(on: str) -> str:
+    """Return NAME of `azureml:NAME`. Raises UsageError for any other text."""
+    scheme, _, name = on.partition(":")
+    if f"{scheme}:" == PREFIX and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,31}", name):
+        return name
+    near = errors.nearest(scheme, [PREFIX.rstrip(":")]) or scheme in ("azure", "aml", "amlcompute", "")
+    wanted = f"{PREFIX}{name}" if name and near and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,31}", name) else ""
+    hint = f", did you mean {wanted}?" if wanted and wanted != on else ""
+    raise errors.UsageError(f"--on {on!r}: found no such place, allowed {FORMS}{hint}")
+
+
+def find_or_create_compute(
+    client: RestClient,
+    workspace: Workspace,
+    name: str,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    tell: Callable[[str], None] = lambda line: None,
+    wait_seconds: float = WAIT,
+    poll: float = POLL,
+) -> str:
+    """Return the id of a compute that is ready; empty for `serverless`.
+
+    `tell` gets a line for each thing that takes time. Raises UsageError when there is neither such a compute nor a file
+    for it, or when the file asks for what cannot be changed; AzureError when it is not ready within `wait_seconds`.
+    """
+    if name.lower() == SERVERLESS:
+        return ""
+    file = file_check.folder(root) / file_check.COMPUTES / f"{name}.yml"
+    path, what = f"{workspace.path}/computes/{name}", f"compute {name}"
+    deadline = time.monotonic() + wait_seconds
+    try:
+        existing = client.request("GET", path, API_VERSION, what=what)
+    except errors.AzureError as error:
+        if error.status != 404:
+            raise
+        existing = None
+    if not file.exists():
+        if existing is None:
+            raise _unknown(client, workspace, name, file, root)
+        return _ready(client, path, what, tell, deadline, poll)
+    values = file_check.valid_values(file, file_kinds.COMPUTE, root, environ)
+    differing = list(differences(values, existing)) if existing is not None else []
+    _refuse_fixed(what, differing, _shown(file, root), name)
+    failed = existing is not None and existing["properties"].get("provisioningState") == "Failed"
+    if existing is not None and not differing and not failed:
+        return _ready(client, path, what, tell, deadline, poll)
+    changed = ", ".join(f"{each.key} from {each.current} to {each.wanted}" for each in differing)
+    tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {_shown(file, root)}")
+    body = _body(client, workspace, file, values)
+    if existing is not None and not failed:  # Azure refuses both when a compute is changed
+        body.pop("location", None)
+        body["properties"]["properties"].pop("vmPriority", None)
+    began = time.monotonic()
+
+    def progress(status: str) -> None:
+        tell(f"{what}: {status}, {time.monotonic() - began:.0f} s")
+
+    options: dict[str, Any] = {"wait_seconds": wait_seconds, "on_poll": progress}
+    return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+
+
+def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, name: str) -> None:
+    """Raise UsageError when a file asks for what Azure does not change."""
+    fixed = [each for each in differing if not each.changeable]
+    if fixed:
+        differ = " and ".join(f"{each.key} is {each.current}, the file says {each.wanted}" for each in fixed)
+        raise errors.UsageError(
+            f"{what}: {differ}, which Azure does not change: correct {file}, or rename it to make another compute, or"
+            f" delete this one first: az ml compute delete --name {name}"
+        )
+
+
+def differences(values: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[ComputeDifference]:
+    """Yield where a compute differs from the values of its file. What the file leaves out may be anything."""
+    properties = existing.get("properties") or {}
+    own = properties.get("properties") or {}
+    scale = own.get("scaleSettings") or {}
+    table: dict[str, tuple[object, bool]] = {
+        "type": (properties.get("computeType"), False),
+        "size": (own.get("vmSize"), False),
+        "tier": (own.get("vmPriority"), False),
+        "location": (existing.get("location"), False),
+        "resource_id": (properties.get("resourceId"), False),
+        "min_instances": (scale.get("minNodeCount"), True),
+        "max_instances": (scale.get("maxNodeCount"), True),
+        "idle_time_before_scale_down": (_seconds(scale.get("nodeIdleTimeBeforeScaleDown")), True),
+    }
+    for key, (current, changeable) in table.items():
+        if key in values and current is not None and _spelled(values[key]) != _spelled(current):
+            yield ComputeDifference(key, values[key], current, changeable)
+    if identity := values.get("identity"):
+        kind = (existing.get("identity") or {}).get("type") or "none"
+        if _spelled(identity.get("type")) != _spelled(kind):
+            yield ComputeDifference("identity", identity.get("type"), kind, True)
+
+
+def _spelled(value: object) -> str:
+    """Return a value as it is compared: Azure answers sizes in capitals, and names in its own spelling."""
+    return re.sub(r"[\s_-]", "", str(value)).casefold()
+
+
+def _seconds(duration: object) -> int | None:
+    """Return an ISO 8601 duration such as PT2M in seconds; None for anything else."""
+    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", str(duration))
+    if match is None:
+        return None
+    return sum(int(number or 0) * unit for number, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+
+
+def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str, Any]) -> dict[str, Any]:
+    kind = file_kinds.COMPUTE
+    try:
+        body = file_loading.request_body(kind.name, file, values, kind.filled_in(file))
+    except Exception as error:
+        texts = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in file_loading.refusals(error))
+        raise errors.UsageError(f"{file}: Azure's SDK refuses it: {texts}") from error
+    body.pop("name", None)
+    body.setdefault("location", values.get("location") or _location(client, workspace))
+    return body
+
+
+def _location(client: RestClient, workspace: Workspace) -> str:
+    from notebooks_lib.azure import workspace as workspaces
+
+    return str(workspaces.read(client, workspace)["location"])
+
+
+def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float, poll: float) -> str:
+    """Wait until a compute is ready that somebody makes or changes just now. Raises AzureError when it is not."""
+    while True:
+        existing = client.request("GET", path, API_VERSION, what=what)
+        properties = existing["properties"]
+        state = str(properties.get("provisioningState", "Succeeded"))
+        if state == "Succeeded":
+            return str(existing["id"])
+        if state in ("Failed", "Canceled", "Deleting"):
+            failures = [each.get("error", each) for each in properties.get("provisioningErrors") or ()]
+            reasons = "; ".join(f"{each.get('code')}: {each.get('message')}" for each in failures)
+            raise errors.AzureError(f"{what} is {state}{f': {reasons}' if reasons else ''}", "look at it in the portal")
+        if time.monotonic() > deadline:
+            raise errors.AzureError(f"{what} is still {state}", "do it again to wait longer, or look at the portal")
+        tell(f"{what}: {state}")
+        time.sleep(min(poll, max(deadline - time.monotonic(), 0.1)))
+
+
+def _unknown(client: RestClient, workspace: Workspace, name: str, file: Path, root: Path) -> errors.UsageError:
+    names = sorted(
+        each["name"] for each in client.pages(f"{workspace.path}/computes", API_VERSION, what="the computes")
+    )
+    files = sorted(path.stem for path in file.parent.glob("*.yml"))
+    near = errors.nearest(name, [*names, *files, SERVERLESS])
+    hint = f", did you mean {PREFIX}{near}?" if near else ""
+    return errors.UsageError(
+        f"--on {PREFIX}{name}: no such compute{hint} (in the workspace: {', '.join(names) or 'none'};"
+        f" files that one can be made from: {', '.join(files) or 'none'}; always: {SERVERLESS});"
+        f" to have it made, write {_shown(file, root)}"
+    )
+
+
+def _shown(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)

@@ -1,0 +1,166 @@
+"""Uploads files to Azure's blob storage by plain requests: several at once, each repeated, none that hangs.
+
+A folder bears the hash of its content in its name. So what is there is not sent again, and an upload that was cut goes
+on at the next try.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+from xml.sax.saxutils import escape
+
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.rest import HttpRequest, HttpResponse
+
+from notebooks_lib import errors
+from notebooks_lib.azure import clouds, error_messages, http_pipeline
+from notebooks_lib.azure.credential import credential
+from notebooks_lib.azure.http_pipeline import HttpLimits
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.workspace import Workspace
+
+Content = Path | bytes
+"""A file on disk, or the content of one that is on no disk."""
+BLOCK = 8 * 2**20
+"""Bytes of one request; larger files are sent in several, so that none takes long on a slow line."""
+PARALLEL = 8
+LIMITS = HttpLimits(read=60, total=180)
+_IS_THERE = 409
+"""The status for a file that may be written once only, and is there."""
+_VERSION = {"x-ms-version": "2023-11-03"}
+_STEPS = {
+    "AuthorizationPermissionMismatch": "ask for the role Storage Blob Data Contributor on the storage account",
+    "AuthorizationFailure": "ask whether the storage account lets this network in",
+    "KeyBasedAuthenticationNotPermitted": "make the workspace anew with systemDatastoresAuthMode: identity",
+    "AuthenticationFailed": "do it again: the address was signed for an hour, and the clock here must be right",
+}
+
+
+@dataclass(frozen=True)
+class BlobFolder:
+    """A folder in blob storage."""
+
+    url: str
+    signature: str = field(default="", repr=False)
+    """What lets the owner of the address in; without it, the credential of this process does."""
+
+    @classmethod
+    def signed(cls, url: str) -> BlobFolder:
+        """Return the folder of an address that holds its signature."""
+        address, _, signature = url.partition("?")
+        return cls(address.rstrip("/"), signature)
+
+    def blob(self, path: str, query: str = "") -> str:
+        """Return the address of a file in the folder."""
+        return f"{self.url}/{quote(path)}?{'&'.join(filter(None, (self.signature, query)))}".rstrip("?")
+
+
+def default_datastore(client: RestClient, workspace: Workspace, path: str) -> BlobFolder:
+    """Return a folder of the workspace's default datastore."""
+    version, what = "2024-10-01-preview", f"the default datastore of workspace {workspace}"
+    stores = client.pages(f"{workspace.path}/datastores", version, what=what, query={"isDefault": "true"})
+    store = next(iter(stores), None)
+    if store is None:
+        raise errors.AzureError(f"{what} is missing", "set one: `az ml datastore set-default`")
+    own = store["properties"]
+    host = f"{own['accountName']}.blob.{own.get('endpoint') or clouds.current().storage_suffix}"
+    asked = {"expirableSecret": True, "expireAfterHours": 1}
+    secrets = client.request(
+        "POST", f"{workspace.path}/datastores/{store['name']}/listSecrets", version, what=what, body=asked
+    )
+    return BlobFolder(
+        f"https://{host}/{own['containerName']}/{path}", str((secrets or {}).get("sasToken") or "").lstrip("?")
+    )
+
+
+def upload(folder: BlobFolder, files: Mapping[str, Content]) -> int:
+    """Send the files that are not there yet; return how many were sent. Raises AzureError for the first that fails."""
+    policies = (
+        [] if folder.signature else [BearerTokenCredentialPolicy(credential(), "https://storage.azure.com/.default")]
+    )
+    with http_pipeline.pipeline(LIMITS, *policies) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
+        sender = _Sender(folder, pipeline)
+        sent = [pool.submit(sender.send, path, content) for path, content in files.items()]
+        done, _ = wait(sent, return_when=FIRST_EXCEPTION)
+        for future in sent:
+            future.cancel()  # after a failure: what has not begun
+        for future in done:
+            future.result()
+        return sum(future.result() for future in sent)
+
+
+def sha256(content: Content) -> str:
+    """Return the digest of a file's content."""
+    digest = hashlib.sha256()
+    for block in _blocks(content):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def size(content: Content) -> int:
+    """Return the number of bytes of a file."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+class _Sender:
+    def __init__(self, folder: BlobFolder, pipeline: Any) -> None:
+        self._folder = folder
+        self._pipeline = pipeline
+
+    def send(self, path: str, content: Content) -> bool:
+        """Send a file unless it is there; return whether it was sent."""
+        once = {"If-None-Match": "*"}
+        if size(content) <= BLOCK:
+            body = content if isinstance(content, bytes) else content.read_bytes()
+            return self._ask("PUT", path, headers={"x-ms-blob-type": "BlockBlob", **once}, body=body) != _IS_THERE
+        if self._ask("HEAD", path) < 300:
+            return False
+        names = []
+        for number, block in enumerate(_blocks(content)):
+            names.append(base64.b64encode(f"{number:08d}".encode()).decode())
+            self._ask("PUT", path, query=f"comp=block&blockid={quote(names[-1], safe='')}", body=block)
+        listed = "".join(f"<Latest>{escape(name)}</Latest>" for name in names)
+        document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'
+        return self._ask("PUT", path, query="comp=blocklist", headers=once, body=document.encode()) != _IS_THERE
+
+    def _ask(
+        self, method: str, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> int:
+        """Return the status of the answer. Raises AzureError, except for a file that is there, or is not."""
+        every = {**_VERSION, **(headers or {})}
+        request = HttpRequest(method, self._folder.blob(path, query), headers=every, content=body or None)
+        try:
+            answer: HttpResponse = self._pipeline.run(request).http_response
+        except AzureError as error:
+            why = error_messages.describe(error, f"the upload of {path}")
+            raise errors.AzureError(f"{path} cannot be uploaded: {why.cause}", why.step) from error
+        missing = method == "HEAD" and answer.status_code == 404
+        if answer.status_code < 300 or missing or (answer.status_code == _IS_THERE and "If-None-Match" in every):
+            return answer.status_code
+        raise _refusal(path, answer)
+
+
+def _refusal(path: str, answer: HttpResponse) -> errors.AzureError:
+    """Return why storage refuses a file. Its address is not shown: its signature would let anybody in."""
+    code = answer.headers.get("x-ms-error-code", "")
+    host = urlsplit(str(answer.request.url)).hostname
+    cause = f"{path} cannot be uploaded: {host} answers {answer.status_code} {code or answer.reason}"
+    step = _STEPS.get(code, "do it again: what has arrived is not sent twice")
+    return errors.AzureError(cause, step, status=answer.status_code, code=code)
+
+
+def _blocks(content: Content) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield from (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
+        return
+    with content.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block

@@ -1,0 +1,220 @@
+"""Follows a job until it ends: why it waits, each cell as it starts, how it ended. It changes and prints nothing.
+
+Its source is the run, into which the notebook's runner writes its progress, not the logs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+from notebooks_lib import errors
+from notebooks_lib.azure import compute, jobs
+from notebooks_lib.azure.jobs import Job
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.run_history import RunHistory, TrackedRun
+from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.run_result import Failure, RunStatus
+from notebooks_lib.tags import Tag
+
+SHORTEST, LONGEST = 1.0, 5.0
+"""Seconds between two looks: few at first, more for a job that takes long."""
+REMIND_EVERY = 60.0
+"""Seconds after which a job that still waits is told of again."""
+PATIENCE = 300.0
+"""Seconds for which Azure may fail to answer before following gives up."""
+WAITING = {
+    "NotStarted": "has been submitted",
+    "Starting": "is being started",
+    "Provisioning": "waits for its machine to be made ready",
+    "Preparing": "waits for its image: the first job of an environment has to build it, which takes minutes",
+    "Queued": "waits for a machine",
+}
+"""States of a job that waits -> for what."""
+
+
+class Listener(Protocol):
+    """Receives what happens to a job, for example to print it."""
+
+    def waiting(self, text: str) -> None:
+        """Receive a line that says for what the job waits, and since when."""
+
+    def cell(self, index: int, total: int, line: str) -> None:
+        """Receive that a cell has started.
+
+        `index` counts from 0; `line` is its first line, empty if it is not known.
+        """
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended."""
+
+    status: RunStatus
+    failure: Failure | None
+    run: TrackedRun
+
+
+def follow(
+    client: RestClient,
+    workspace: Workspace,
+    history: RunHistory,
+    name: str,
+    listener: Listener,
+    *,
+    shortest: float = SHORTEST,
+) -> JobEnd:
+    """Return when the job has ended. Azure may fail to answer for PATIENCE seconds; then AzureError is raised."""
+    progress = _Progress(listener)
+    began = answered = time.monotonic()
+    while True:
+        try:
+            job = jobs.find_job(client, workspace, name)
+            answered = time.monotonic()
+            if job.status in WAITING:
+                progress.waits(job, partial(_of_compute, client, workspace, job))
+            elif not job.ended:
+                progress.runs(_tracked(history, name))
+            else:
+                return _end(history, job, progress)
+        except errors.AzureError as error:
+            lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
+            if lasting or time.monotonic() - answered > PATIENCE:
+                raise
+        time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(LONGEST, shortest)))
+
+
+class _Progress:
+    """The state and the cell that were reported last."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._status = ""
+        self._since: float | None = None
+        """When the job came into its state; None for the first one, whose beginning nobody saw."""
+        self._reported = time.monotonic()
+        self._cell = -1
+        self._started = False
+
+    def waits(self, job: Job, reasons: Callable[[], str]) -> None:
+        again = ""
+        if job.status != self._status:
+            again = "; its machine was taken away, and it begins anew" if self._started else ""
+            self._since = time.time() if self._status else None
+            self._status, self._cell, self._started = job.status, -1, False
+        elif time.monotonic() - self._reported < REMIND_EVERY:
+            return
+        self._reported = time.monotonic()
+        where = f" of compute {job.compute}" if job.compute and job.status == "Queued" else ""
+        since = f"since {_clock(self._since)}" if self._since else f"now, submitted {_submitted(job)}"
+        self._listener.waiting(
+            f"{WAITING[job.status]}{where} ({job.status} {since}{again}){reasons()};"
+            f" to stop it: nbops azure jobs stop {job.name}"
+        )
+
+    def runs(self, run: TrackedRun | None) -> None:
+        self._status = "Running"
+        self._started = True
+        if run is None or not (text := run.tags.get(Tag.PROGRESS)):
+            return
+        try:
+            now: Mapping[str, Any] = json.loads(text)
+            index, total = int(now["cell"]), int(now["of"])
+        except (ValueError, LookupError, TypeError):
+            return
+        self.cells_until(index, total, str(now.get("line", "")))
+
+    def cells_until(self, index: int, total: int, line: str) -> None:
+        """Report each cell that has started since the last look."""
+        if index < self._cell:
+            self._cell = -1  # the job begins anew on another machine
+        for cell in range(self._cell + 1, index + 1):
+            self._listener.cell(cell, total, line if cell == index else "")
+        self._cell = max(self._cell, index)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+def _submitted(job: Job) -> str:
+    """Return when a job was submitted, by the clock of this machine's time zone."""
+    try:
+        return _clock(datetime.fromisoformat(job.created).timestamp())
+    except ValueError:
+        return "before"
+
+
+def _of_compute(client: RestClient, workspace: Workspace, job: Job) -> str:
+    """Return what keeps a cluster from giving a machine, such as quota; empty if nothing is known."""
+    if job.status != "Queued" or not job.compute:
+        return ""
+    path, what = f"{workspace.path}/computes/{job.compute}", f"compute {job.compute}"
+    try:
+        found = client.request("GET", path, compute.API_VERSION, what=what)
+    except errors.AzureError:
+        return ""
+    faults = ((found.get("properties") or {}).get("properties") or {}).get("errors") or ()
+    texts = [str((each.get("error") or each).get("message") or "") for each in faults]
+    return f": {'; '.join(filter(None, texts))}" if any(texts) else ""
+
+
+def _tracked(history: RunHistory, name: str) -> TrackedRun | None:
+    """Return the job's run; None while there is none."""
+    try:
+        return history.tracked(name)
+    except errors.AzureError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
+def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
+    run = history.tracked(job.name)
+    progress.runs(run)
+    status: RunStatus = jobs.ENDED[job.status]
+    if status == "FINISHED" and Tag.END not in run.tags:
+        return JobEnd("FAILED", Failure("error", "NotRecorded", "the job ended without its run's end"), run)
+    if run.tags.get(Tag.END) == "KILLED":
+        status = "KILLED"
+    return JobEnd(status, None if status == "FINISHED" else _failure(history, job, run), run)
+
+
+def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
+    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log."""
+    if error := run.tags.get(Tag.FAILURE):
+        cell, number = run.tags.get(Tag.FAILED_CELL, ""), run.tags.get(Tag.SIGNAL, "")
+        return Failure(
+            "signal" if number else "error",
+            error,
+            run.tags.get(Tag.FAILURE_MESSAGE, ""),
+            int(cell) if cell.isdecimal() else None,
+            run.tags.get(Tag.FAILED_LINE, ""),
+            int(number) if number.isdecimal() else None,
+        )
+    if job.status == "Canceled":
+        return Failure("error", "Canceled", "the job was stopped")
+    details = history.details(job.name)
+    last = _last_line(history, details.logs)
+    return Failure(
+        "start",
+        details.code or "JobFailed",
+        f"{details.error or 'Azure gives no reason'}{f' (last line of the log: {last})' if last else ''};"
+        f" nbops azure jobs logs {job.name}",
+    )
+
+
+def _last_line(history: RunHistory, logs: Mapping[str, str]) -> str:
+    for name, address in logs.items():
+        try:
+            lines = history.blob(address, name).decode("utf-8", "replace").strip().splitlines()
+        except errors.AzureError:
+            continue
+        if lines:
+            return lines[-1].strip()[:300]
+    return ""

@@ -1,0 +1,124 @@
+"""Jobs of a workspace, by plain requests: submit once, look, list, stop. A job's name is the id of its run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from notebooks_lib import errors
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.run_result import RunStatus
+from notebooks_lib.tags import Tag
+
+SUBMIT_VERSION = "2025-01-01-preview"
+API_VERSION = "2024-01-01-preview"
+ENDED: Mapping[str, RunStatus] = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+"""The states in which nothing happens any more -> how MLflow calls them."""
+STOP_WAIT = 120.0
+"""Seconds in which a job that is stopped must have ended."""
+LOOKS = 3
+"""How often a job is looked for whose submission was not answered."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the workspace knows it."""
+
+    name: str
+    status: str
+    """Azure's own word, such as Queued."""
+    notebook: str
+    display_name: str
+    experiment: str
+    compute: str
+    """Empty for a serverless one."""
+    created: str
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Job:
+        """Return the job of one of Azure's documents."""
+        own = document.get("properties") or {}
+        return cls(
+            name=str(document["name"]),
+            status=str(own.get("status") or "Unknown"),
+            notebook=str((own.get("tags") or {}).get(Tag.NOTEBOOK) or ""),
+            display_name=str(own.get("displayName") or ""),
+            experiment=str(own.get("experimentName") or ""),
+            compute=str(own.get("computeId") or "").rpartition("/")[2],
+            created=str((document.get("systemData") or {}).get("createdAt") or ""),
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens any more."""
+        return self.status in ENDED
+
+
+def submit(client: RestClient, workspace: Workspace, name: str, properties: Mapping[str, Any]) -> Job:
+    """Submit a job under a name that nobody has used. It runs once, even if the answer to the request is lost."""
+    path, what = _path(workspace, name), f"job {name}"
+    try:
+        return Job.of(client.request("PUT", path, SUBMIT_VERSION, what=what, body={"properties": properties}))
+    except errors.AzureError as error:
+        return _look_for(client, workspace, name, error)
+
+
+def _look_for(client: RestClient, workspace: Workspace, name: str, failure: errors.AzureError) -> Job:
+    """Return the job whose submission failed, if it has arrived all the same. Raises the failure if not.
+
+    A lost answer is repeated by the client, and Azure then refuses the name as taken: nobody else has chosen it.
+    """
+    refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in (408, 429)
+    for attempt in range(1 if refused else LOOKS):
+        time.sleep(attempt)
+        try:
+            return find_job(client, workspace, name)
+        except errors.AzureError as error:
+            if error.status != 404 and not refused:
+                step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
+                raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step) from failure
+    raise failure
+
+
+def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:
+    """Return a job. Raises AzureError with status 404 when there is none of that name."""
+    if_missing = "`nbops azure jobs list` shows those that there are"
+    return Job.of(client.request("GET", _path(workspace, name), API_VERSION, what=f"job {name}", if_missing=if_missing))
+
+
+def list_jobs(client: RestClient, workspace: Workspace) -> Iterator[Job]:
+    """Yield the jobs that nbops has submitted, in the order in which Azure lists them."""
+    query = {"listViewType": "ActiveOnly", "jobType": "Command", "tag": Tag.NOTEBOOK}
+    for document in client.pages(f"{workspace.path}/jobs", API_VERSION, what=f"jobs of {workspace}", query=query):
+        if Tag.NOTEBOOK in (document["properties"].get("tags") or {}):
+            yield Job.of(document)
+
+
+def stop(
+    client: RestClient,
+    workspace: Workspace,
+    name: str,
+    *,
+    tell: Callable[[str], None] = lambda line: None,
+    wait_seconds: float = STOP_WAIT,
+) -> Job:
+    """Stop a job and wait for its end; one that has ended stays as it is."""
+    job = find_job(client, workspace, name)
+    if job.ended:
+        return job
+    tell(f"stopping job {name} ({job.status})")
+    client.operation(
+        "POST", f"{_path(workspace, name)}/cancel", "2023-04-01-preview", what=f"job {name}", wait_seconds=wait_seconds
+    )
+    deadline = time.monotonic() + wait_seconds
+    while not (job := find_job(client, workspace, name)).ended and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return job
+
+
+def _path(workspace: Workspace, name: str) -> str:
+    return f"{workspace.path}/jobs/{quote(name, safe='')}"

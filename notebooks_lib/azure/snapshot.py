@@ -1,0 +1,183 @@
+"""The files that a job works in: those of the project that git does not ignore, and nbops itself as a wheel.
+
+A snapshot is named by its content. .amlignore is obeyed. Environments, caches, runs and links that lead outside the
+project are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import os
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import notebooks_lib
+from notebooks_lib import errors
+from notebooks_lib.azure import file_upload
+
+LIMIT_MB = 100
+"""Megabytes of a snapshot, unless the settings say otherwise."""
+FOLDER = ".nbops-job"
+"""What nbops adds lies here."""
+UNCOMMITTED = f"{FOLDER}/uncommitted.diff"
+"""What was not committed, which git in the job could not tell."""
+IGNORE_FILE = ".amlignore"
+_LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns", FOLDER}
+_LARGEST = 5
+_STAMP = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files by their path in the job's folder."""
+
+    files: Mapping[str, bytes]
+    left_out: tuple[str, ...] = ()
+    """What is not among them, with the reason."""
+    untracked: tuple[str, ...] = ()
+    """Files among them that git neither tracks nor ignores: they are new, or were sent by mistake."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of names and contents: the same files have the same."""
+        digest = hashlib.sha256()
+        for path in sorted(self.files):
+            digest.update(f"{path}\0{file_upload.sha256(self.files[path])}\n".encode())
+        return digest.hexdigest()
+
+
+def take_snapshot(
+    root: Path, *, always: Iterable[Path] = (), uncommitted: str = "", limit_mb: float = LIMIT_MB
+) -> Snapshot:
+    """Return the snapshot of a project. `always` are files that are in it even if git or .amlignore leave them out.
+
+    Raises UsageError, with the largest files, when they are larger than the limit, and for a file of `always` outside
+    the project.
+    """
+    root = root.resolve()
+    paths: dict[str, Path] = {}
+    left_out = []
+    needed = {_inside(path, root) for path in always}
+    ignored = _amlignored(root)
+    tracked, untracked = (set(listed) - ignored for listed in _project_files(root))
+    for path in sorted(tracked | untracked | needed):
+        if _LEFT_OUT.intersection(Path(path).parts) or path.encode("utf-8", "ignore").decode() != path:
+            continue
+        file = (root / path).resolve()
+        if not file.is_relative_to(root):
+            left_out.append(f"{path} leads outside the project")
+        elif file.is_file():
+            paths[path] = file
+        elif file.is_dir():
+            left_out.append(f"{path} is a link to a folder, or a repository of its own")
+    try:
+        _refuse_large(root, paths, limit_mb)
+        # Read once: a file that changes between its digest and its upload would stand under a wrong name for ever.
+        files = {path: file.read_bytes() for path, file in paths.items()}
+    except OSError as error:
+        raise errors.UsageError(f"a file of the project cannot be sent: {error}") from error
+    files[wheel_path()] = nbops_wheel()
+    if uncommitted:
+        files[UNCOMMITTED] = uncommitted.encode("utf-8", "replace")
+    return Snapshot(files, tuple(left_out), tuple(sorted((untracked - needed).intersection(paths))))
+
+
+def wheel_path() -> str:
+    """Return where the wheel of nbops lies in a snapshot."""
+    return f"{FOLDER}/nbops-{notebooks_lib.__version__}-py3-none-any.whl"
+
+
+def nbops_wheel() -> bytes:
+    """Return a wheel of the nbops that runs here, entry points included.
+
+    The same nbops gives the same bytes. Raises UsageError for an nbops that is not installed.
+    """
+    package = Path(notebooks_lib.__file__).parent
+    try:
+        distribution = importlib.metadata.distribution("nbops")
+    except importlib.metadata.PackageNotFoundError:
+        raise errors.UsageError(
+            f"nbops runs from {package} without being installed, so a job would not find its kernels: pip install it"
+        ) from None
+    info = f"nbops-{notebooks_lib.__version__}.dist-info"
+    contents: dict[str, bytes] = {
+        f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    for name in ("METADATA", "entry_points.txt", "WHEEL"):
+        if text := distribution.read_text(name):
+            contents[f"{info}/{name}"] = text.encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in contents:
+            entry = zipfile.ZipInfo(path, _STAMP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, contents[path])
+    return packed.getvalue()
+
+
+def _inside(path: Path, root: Path) -> str:
+    resolved = path.parent.resolve() / path.name
+    if not resolved.is_relative_to(root):
+        raise errors.UsageError(f"{path} lies outside the project {root}, and a job gets the project alone: move it")
+    return resolved.relative_to(root).as_posix()
+
+
+def _refuse_large(root: Path, paths: Mapping[str, Path], limit_mb: float) -> None:
+    sizes = {path: file_upload.size(file) for path, file in paths.items()}
+    total = sum(sizes.values())
+    if total > limit_mb * 2**20:
+        largest = sorted(sizes, key=lambda path: (-sizes[path], path))[:_LARGEST]
+        named = ", ".join(f"{path} ({_megabytes(sizes[path])})" for path in largest)
+        raise errors.UsageError(
+            f"the files of {root} are {_megabytes(total)}, and a job is sent {limit_mb:g} MB at most; the largest:"
+            f" {named}; name what no notebook reads in {IGNORE_FILE}, or set snapshot_mb under [azure]"
+        )
+
+
+def _megabytes(size: int) -> str:
+    mb = size / 2**20
+    return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB"
+
+
+def _project_files(root: Path) -> tuple[list[str], list[str]]:
+    """Return what git tracks, and what it neither tracks nor ignores; without git, every file and nothing."""
+    tracked = _git(root, "ls-files", "-z", "--cached", "--deduplicate")
+    if tracked is None:
+        return list(_walk(root)), []
+    return tracked, _git(root, "ls-files", "-z", "--others", "--exclude-standard") or []
+
+
+def _amlignored(root: Path) -> set[str]:
+    """Return the files that .amlignore names. git reads it, as it has the form of a .gitignore."""
+    ignore = root / IGNORE_FILE
+    if not ignore.is_file():
+        return set()
+    with tempfile.TemporaryDirectory() as scratch:  # an empty repository, to which every file is a new one
+        _git(root, "init", "--quiet", "--bare", scratch)
+        listing = ("ls-files", "-z", "--others", "--ignored", f"--exclude-from={ignore}")
+        return set(_git(root, f"--git-dir={scratch}", f"--work-tree={root}", *listing) or ())
+
+
+def _git(root: Path, *arguments: str) -> list[str] | None:
+    """Return the names that git lists; None outside a repository or without git."""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path] if done.returncode == 0 else None
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        yield from ((Path(place) / name).relative_to(folder).as_posix() for name in files)

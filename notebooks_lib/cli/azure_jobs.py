@@ -1,0 +1,114 @@
+"""`nbops azure jobs`: the jobs that nbops has submitted to the workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notebooks_lib import safe_text
+from notebooks_lib.cli import output
+
+if TYPE_CHECKING:
+    from notebooks_lib.azure.rest_client import RestClient
+    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.settings import Settings
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_run = click.argument("run")
+
+
+@click.group("jobs")
+def jobs() -> None:
+    """List, follow and stop the jobs that `nbops run --on azureml:NAME` has submitted."""
+
+
+@jobs.command("list")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
+@_as_json
+def list_(last: int, as_json: bool) -> int:
+    """List the jobs that nbops has submitted, newest first."""
+    from notebooks_lib.azure import jobs as submitted
+
+    _, client, workspace = _connected()
+    found = sorted(submitted.list_jobs(client, workspace), key=lambda job: job.created, reverse=True)[:last]
+    if as_json:
+        click.echo(json.dumps({"jobs": [vars(job) for job in found]}))
+    elif found:
+        rows = [(job.name, job.status, job.created[:19], job.compute or "serverless", job.notebook) for job in found]
+        output.table(("run", "status", "created", "compute", "notebook"), rows)
+    else:
+        click.echo("no jobs yet: nbops run NOTEBOOK --on azureml:serverless", err=True)
+    return 0
+
+
+@jobs.command()
+@_run
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path), help="File for the executed notebook.")
+@_as_json
+def follow(run: str, file: Path | None, as_json: bool) -> int:
+    """Show a job until it ends: each cell as it starts, then how it ended. Ctrl-C stops showing it, not the job.
+
+    Exit code: as of `nbops run`.
+    """
+    from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
+
+    settings, _, _ = _connected()
+    try:
+        result = follow_job(settings, run, JobLines(silent=as_json), output=file.absolute() if file else None)
+    except Detached as detached:
+        return detached.show(as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        output.run_result(result)
+    return 0 if result.status == "FINISHED" else 1
+
+
+@jobs.command()
+@_run
+@_as_json
+def stop(run: str, as_json: bool) -> int:
+    """Stop a job and wait for its end; its run ends as KILLED. One that has ended stays as it is."""
+    from notebooks_lib.azure import jobs as submitted
+
+    _, client, workspace = _connected()
+    job = submitted.stop(client, workspace, run, tell=lambda line: click.echo(line, err=True))
+    if as_json:
+        click.echo(json.dumps(vars(job)))
+    else:
+        click.echo(f"job {job.name}: {job.status}")
+    return 0 if job.ended else 1
+
+
+@jobs.command()
+@_run
+@_as_json
+def logs(run: str, as_json: bool) -> int:
+    """Print what a job has written so far: of each process what it printed, and what Azure logged."""
+    from notebooks_lib.azure import workspace as workspaces
+    from notebooks_lib.azure.run_history import RunHistory
+
+    settings, _, _ = _connected()
+    history = RunHistory(workspaces.tracking_uri(settings))
+    addresses = history.details(run).logs
+    texts = {name: history.blob(address, name).decode("utf-8", "replace") for name, address in addresses.items()}
+    if as_json:
+        click.echo(json.dumps({"run_id": run, "logs": texts}))
+        return 0
+    for name, text in texts.items():
+        click.echo(click.style(f"# {name}", bold=True))
+        click.echo(safe_text.printable_lines(text), nl=not text.endswith("\n"))
+    if not texts:
+        click.echo("no logs yet: the job has not started", err=True)
+    return 0
+
+
+def _connected() -> tuple[Settings, RestClient, Workspace]:
+    from notebooks_lib import settings
+    from notebooks_lib.azure import rest_client, workspace
+
+    here = settings.here()
+    return here, rest_client.resource_manager(), workspace.find_workspace(here)

@@ -1,0 +1,167 @@
+"""The processes of a distributed job: which one this is, what the others report, and how they run the notebook.
+
+Rank 0 owns the run. Every other rank runs the same notebook without tracking; its executed notebook is kept in the run
+as ranks/N.ipynb, beside ranks/N.json, which says how it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.run_result import Failure, RunResult, RunStatus
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.tracking.owned_run import artifact_repository
+from notebooks_lib.tracking.store import Store
+
+FOLDER = "ranks"
+LOOK = 2.0
+"""Seconds between two looks of rank 0 at what the others report."""
+WAIT = 300.0
+"""Seconds that rank 0, once it is done, waits for the others."""
+_TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
+"""Variables by which a notebook would write into the job's run."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One process of a distributed job."""
+
+    index: int
+    size: int
+    serves: bool = False
+    """True for a parameter server of TensorFlow, which ends when the service says so."""
+    servers: int = 0
+    """How many of the last ranks are parameter servers."""
+
+
+def find_rank(environ: Mapping[str, str]) -> Rank | None:
+    """Return which process this is, by the variables of MPI, PyTorch or TensorFlow; None if the job has but one."""
+    for index, size in (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("RANK", "WORLD_SIZE")):
+        if environ.get(index, "").isdecimal() and environ.get(size, "").isdecimal():
+            return Rank(int(environ[index]), int(environ[size])) if int(environ[size]) > 1 else None
+    try:
+        config = json.loads(environ.get("TF_CONFIG") or "{}")
+        task, cluster = config["task"], config["cluster"]
+        tasks = [(kind, number) for kind in _TASKS for number in range(len(cluster.get(kind) or ()))]
+        index_of_task = tasks.index((task["type"], int(task["index"])))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    servers = len(cluster.get("ps") or ())
+    return Rank(index_of_task, len(tasks), task["type"] == "ps", servers) if len(tasks) > 1 else None
+
+
+_TASKS = ("chief", "master", "worker", "evaluator", "ps")
+"""Tasks of TensorFlow in the order of their ranks: the first one owns the run."""
+
+
+def run_other_rank(plan: Plan, rank: Rank, store: Store, run_id: str, **options: Any) -> RunResult:
+    """Run the notebook without tracking, and report to the run how it ended. What it logs to MLflow is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="nbops-rank-") as scratch:
+        folder = Path(scratch) / FOLDER
+        folder.mkdir()
+        with _untracked(Path(scratch) / "mlruns"):
+            output = folder / f"{rank.index}.ipynb"
+            result = run_notebook(dataclasses.replace(plan, start=None), **{**options, "output": output, "html": False})
+        failure = None if result.failure is None else vars(result.failure)
+        report = {"status": result.status, "failure": failure, "serves": rank.serves}
+        (folder / f"{rank.index}.json").write_text(json.dumps(report), "utf-8")
+        artifact_repository(store, run_id).log_artifacts(str(folder), FOLDER)
+    return result
+
+
+@contextlib.contextmanager
+def _untracked(elsewhere: Path) -> Iterator[None]:
+    """Let notebooks in this block log to a folder of their own, which nobody reads."""
+    before = dict(os.environ)
+    for name in _TRACKING:
+        os.environ.pop(name, None)
+    os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = elsewhere.as_uri()
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class OtherRanks:
+    """The reports of the other ranks, which a thread of rank 0 reads for the length of a block."""
+
+    def __init__(
+        self, store: Store, run_id: str, rank: Rank, *, wait_seconds: float = WAIT, look: float = LOOK
+    ) -> None:
+        self._store, self._run_id = store, run_id
+        self._awaited = set(range(1, rank.size - rank.servers))
+        self._wait, self._interval = wait_seconds, look
+        self._reports: dict[int, Failure | None] = {}
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="nbops-ranks", daemon=True)
+
+    def __enter__(self) -> OtherRanks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._over.set()
+
+    def failure(self) -> Failure | None:
+        """Return the failure of the first other rank that has reported one."""
+        return next((failure for _, failure in sorted(self._reports.items()) if failure is not None), None)
+
+    def end(self, status: RunStatus, interrupted: Callable[[], object]) -> Failure | None:
+        """Return why the job fails although, or because, rank 0 has ended with `status`; None if it does not.
+
+        If rank 0 is done, it waits for the others, but not for parameter servers.
+        """
+        deadline = time.monotonic() + (self._wait if status == "FINISHED" else 0)
+        while True:
+            try:
+                self._read()
+            except Exception as error:  # noqa: BLE001 - whatever a store raises: nobody knows whether the others are done
+                if time.monotonic() > deadline:
+                    return Failure("error", "RanksUnknown", f"the other ranks cannot be asked: {errors.reason(error)}")
+            missing = self._awaited - self._reports.keys()
+            if self.failure() or not missing or status != "FINISHED" or interrupted():
+                return self.failure()
+            if time.monotonic() > deadline:
+                named = ", ".join(map(str, sorted(missing)))
+                text = f"rank {named} did not report its end within {self._wait:g} s of rank 0's"
+                return Failure("error", "RankMissing", text)
+            time.sleep(min(self._interval, 0.5))
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._interval):
+            with contextlib.suppress(Exception):  # it is read again, at the latest when rank 0 ends
+                self._read()
+
+    def _read(self) -> None:
+        with self._lock, tempfile.TemporaryDirectory() as scratch:
+            repository = artifact_repository(self._store, self._run_id)
+            for entry in repository.list_artifacts(FOLDER):
+                path = Path(entry.path)
+                if path.suffix == ".json" and path.stem.isdecimal() and int(path.stem) not in self._reports:
+                    file = Path(repository.download_artifacts(f"{FOLDER}/{path.name}", scratch))
+                    self._reports[int(path.stem)] = _failure(int(path.stem), json.loads(file.read_text("utf-8")))
+
+
+def _failure(rank: int, report: Mapping[str, Any]) -> Failure | None:
+    """Return the failure of a rank; one that was asked to stop has none of its own."""
+    content = report.get("failure")
+    if not content or content.get("kind") == "interrupt":
+        return None
+    failure = Failure(**content)
+    return dataclasses.replace(failure, message=f"rank {rank}: {failure.message}")

@@ -1,0 +1,71 @@
+"""What the submitter of a job passes to the `nbops run` in it: parameters, user and commit, which no file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.azure import snapshot
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.tags import Env
+from notebooks_lib.tracking import provenance
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """The parameters of a job's notebook, and who runs which commit."""
+
+    values: Mapping[str, object]
+    """The parameter values that replace the notebook's own."""
+    user: str
+    commit: str = ""
+    branch: str = ""
+    dirty: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan) -> JobRequest:
+        """Return the request for a plan that was made on this machine."""
+        git = plan.start.git if plan.start else None
+        user = provenance.source_tags("", None, "")["mlflow.user"]
+        if git is None:
+            return cls(dict(plan.overrides), user)
+        return cls(dict(plan.overrides), user, git.commit, git.branch, git.dirty)
+
+    @classmethod
+    def received(cls, environ: Mapping[str, str]) -> JobRequest | None:
+        """Return the request that this job got; None outside a job of ours."""
+        text = environ.get(Env.JOB)
+        return cls(**json.loads(text)) if text else None
+
+    def as_text(self) -> str:
+        """Return the request as the text of a variable. Raises UsageError for a value that JSON cannot hold."""
+        try:
+            return json.dumps(dataclasses.asdict(self))
+        except TypeError as error:
+            raise errors.UsageError(f"a parameter cannot be sent to a job: {error}") from error
+
+
+def adopting(plan: Plan, environ: Mapping[str, str]) -> Plan:
+    """Return the plan of a run in a job, which adopts the job's run; the same plan outside a job."""
+    run_id = environ.get("AZUREML_RUN_ID", "")
+    if plan.start is None or not run_id or run_id != environ.get("MLFLOW_RUN_ID"):
+        return plan
+    changes: dict[str, Any] = {"run_id": run_id}
+    if request := JobRequest.received(environ):
+        changes["tags"] = {**(plan.start.tags or {}), "mlflow.user": request.user}
+        if request.commit:
+            diff = _uncommitted(plan.settings.root) if request.dirty else ""
+            changes["git"] = provenance.Git(request.commit, request.branch, request.dirty, diff)
+    return dataclasses.replace(plan, start=dataclasses.replace(plan.start, **changes))
+
+
+def _uncommitted(root: Path) -> str:
+    try:
+        return (root / snapshot.UNCOMMITTED).read_text("utf-8")
+    except OSError:
+        return ""

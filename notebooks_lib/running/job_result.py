@@ -1,0 +1,44 @@
+"""The result of a notebook that ran in a job, as of one that ran here; its executed notebook is fetched."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from notebooks_lib import atomic_private_files, errors
+from notebooks_lib.azure.job_following import JobEnd
+from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.run_result import RunResult
+from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import store as stores
+
+
+def job_result(
+    settings: Settings, tracking_uri: str, history: RunHistory, end: JobEnd, output: Path | None
+) -> RunResult:
+    """Return how a job's run ended. `output` is the file for its executed notebook, by default under .nbops/executed.
+
+    A notebook that cannot be fetched is told of in the log: the run has it.
+    """
+    run = end.run
+    stem = Path(run.tags.get(Tag.NOTEBOOK, "notebook.ipynb")).stem
+    name = f"{stem}-{run.run_id[:8]}.ipynb"
+    file = output or settings.layout.executed / name
+    if Tag.END in run.tags:
+        try:
+            atomic_private_files.write(file, history.file(run, f"notebook/{name}").decode(), durable=False)
+        except (errors.AzureError, OSError) as error:
+            logging.getLogger(__name__).warning("the executed notebook stays in the run: %s", error)
+    peak = run.tags.get(Tag.PEAK_MEMORY, "")
+    return RunResult(
+        run_id=run.run_id,
+        status=end.status,
+        output=file,
+        metrics=run.metrics,
+        failure=end.failure,
+        url=stores.Store(tracking_uri, settings).run_url(run.run_id, run.experiment_id),
+        stopped_early=run.tags.get(Tag.STOPPED_EARLY) == "true",
+        seconds=run.seconds,
+        peak_memory_mb=float(peak) if peak else None,
+    )

@@ -1,0 +1,172 @@
+"""Computes: used, made from a file, changed where they differ, refused where they cannot be."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.azure import compute, rest_client, workspace
+from notebooks_lib.azure.compute import find_or_create_compute
+from tests.azure import emulator
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import Ask, AzureProject
+
+FILE = "type: amlcompute\nsize: Standard_DS3_v2\nmax_instances: 2\nidle_time_before_scale_down: 120\n"
+
+
+def written(root: Path, text: str = FILE, name: str = "") -> str:
+    name = name or f"c{uuid.uuid4().hex[:10]}"
+    folder = root / "production" / "azure" / "compute"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.yml").write_text(text)
+    return name
+
+
+def found(project: AzureProject, name: str, **options: object) -> tuple[str, list[str]]:
+    lines: list[str] = []
+    place = workspace.find_workspace(project.settings)
+    client = rest_client.resource_manager()
+    options = {"tell": lines.append} | options
+    return find_or_create_compute(client, place, name, project.settings.root, {}, **options), lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("on", "hint"),
+    [
+        ("azure:cpu", "did you mean azureml:cpu"),
+        ("aml:cpu", "did you mean azureml:cpu"),
+        ("azureml:", "azureml:NAME or azureml:serverless"),
+        ("azureml", "azureml:NAME or azureml:serverless"),
+        ("azureml:no_such", "azureml:NAME or azureml:serverless"),
+        ("cpu", "azureml:NAME or azureml:serverless"),
+    ],
+)
+def test_a_place_that_is_written_wrongly_is_refused_with_the_forms(on: str, hint: str) -> None:
+    with pytest.raises(errors.UsageError, match=hint):
+        compute.compute_name(on)
+    assert compute.compute_name("azureml:gpu-4") == "gpu-4"
+
+
+def test_what_differs_is_told_without_regard_to_spelling() -> None:
+    own = {
+        "vmSize": "STANDARD_DS3_V2",
+        "vmPriority": "LowPriority",
+        "scaleSettings": {"maxNodeCount": 4, "nodeIdleTimeBeforeScaleDown": "PT2M"},
+    }
+    there = {"location": "westeurope", "properties": {"computeType": "AmlCompute", "properties": own}}
+    same = {
+        "type": "amlcompute",
+        "size": "standard_ds3_v2",
+        "tier": "low_priority",
+        "location": "West Europe",
+        "max_instances": 4,
+        "idle_time_before_scale_down": 120,
+    }
+
+    assert list(compute.differences(same, there)) == []
+    changes = {
+        "size": "Standard_DS4_v2",
+        "max_instances": 5,
+        "idle_time_before_scale_down": 60,
+        "identity": {"type": "system_assigned"},
+    }
+    differing = {
+        each.key: (each.wanted, each.current, each.changeable) for each in compute.differences(same | changes, there)
+    }
+    assert differing == {
+        "size": ("Standard_DS4_v2", "STANDARD_DS3_V2", False),
+        "max_instances": (5, 4, True),
+        "idle_time_before_scale_down": (60, 120, True),
+        "identity": ("system_assigned", "none", True),
+    }
+
+
+@pytest.mark.tracking
+def test_serverless_needs_nothing(azure_workspace: AzureProject, azure_server: Emulated) -> None:
+    began = azure_server.record.position()
+
+    assert found(azure_workspace, "serverless") == ("", [])
+    assert azure_server.record.since(began) == []
+
+
+@pytest.mark.tracking
+def test_an_unknown_one_names_those_that_are_there_and_the_files(azure_workspace: AzureProject, ask: Ask) -> None:
+    there, file = f"t{uuid.uuid4().hex[:8]}", written(azure_workspace.settings.root)
+    ask("PUT", f"computes/{there}", {"location": "westeurope", "properties": {"computeType": "AmlCompute"}})
+
+    with pytest.raises(errors.UsageError) as refused:
+        found(azure_workspace, f"{there}x")
+    text = str(refused.value)
+    assert f"did you mean azureml:{there}?" in text
+    assert f"files that one can be made from: {file};" in text
+    assert text.endswith(f"to have it made, write production/azure/compute/{there}x.yml")
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+def test_it_is_made_from_its_file_used_changed_and_never_made_another(azure_workspace: AzureProject, ask: Ask) -> None:
+    root = azure_workspace.settings.root
+    name = written(root)
+    made, lines = found(azure_workspace, name)
+    assert made == f"{emulator.SCOPE}/computes/{name}"
+    assert lines[0] == f"compute {name}: making it from production/azure/compute/{name}.yml"
+    assert lines[1].startswith(f"compute {name}: InProgress, ")
+    assert ask("GET", f"computes/{name}").json()["location"] == "westeurope"
+    assert found(azure_workspace, name) == (made, [])
+
+    written(root, FILE.replace("max_instances: 2", "max_instances: 3"), name)
+    assert found(azure_workspace, name)[1][0] == f"compute {name}: changing max_instances from 2 to 3"
+    scale = ask("GET", f"computes/{name}").json()["properties"]["properties"]["scaleSettings"]
+    assert scale["maxNodeCount"] == 3
+
+    written(root, f"{FILE.replace('DS3', 'DS4')}tier: low_priority\n", name)
+    with pytest.raises(errors.UsageError) as refused:
+        found(azure_workspace, name)
+    assert (
+        "size is STANDARD_DS3_V2, the file says Standard_DS4_v2 and tier is Dedicated, the file says low_priority"
+        in str(refused.value)
+    )
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")
+def test_quota_and_a_wait_that_is_too_long_are_one_line_each(
+    azure_workspace: AzureProject, azure_server: Emulated
+) -> None:
+    root = azure_workspace.settings.root
+    large = written(root, FILE.replace("max_instances: 2", "max_instances: 90"))
+    with pytest.raises(errors.AzureError, match=r"QuotaExceeded: .* ask for more quota in the portal"):
+        found(azure_workspace, large)
+    with (
+        azure_server.fault("operation_never_ends", path="/computes/"),
+        pytest.raises(errors.AzureError, match="is still InProgress"),
+    ):
+        found(azure_workspace, written(root), wait_seconds=0.2)
+
+
+@pytest.mark.tracking
+def test_one_that_somebody_makes_just_now_is_waited_for(azure_workspace: AzureProject, ask: Ask) -> None:
+    name = f"t{uuid.uuid4().hex[:8]}"
+    ask("PUT", f"computes/{name}", {"location": "westeurope", "properties": {"computeType": "AmlCompute"}})
+    assert ask("GET", f"computes/{name}").json()["properties"]["provisioningState"] == "Creating"
+
+    assert found(azure_workspace, name, poll=0.01)[0].endswith(f"/computes/{name}")
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")
+def test_one_that_could_not_be_made_is_made_again(
+    azure_workspace: AzureProject, azure_server: Emulated, ask: Ask
+) -> None:
+    name = written(azure_workspace.settings.root)
+    with (
+        azure_server.fault("operation_fails", path="/computes/", code="OutOfQuota", message="no cores"),
+        pytest.raises(errors.AzureError, match=r"OutOfQuota: no cores; ask for more quota"),
+    ):
+        found(azure_workspace, name)
+    assert ask("GET", f"computes/{name}").json()["properties"]["provisioningState"] == "Failed"
+
+    assert found(azure_workspace, name)[1][0].startswith(f"compute {name}: making it from")

@@ -1,0 +1,116 @@
+"""Environments: named by the hash of their content, found before they are made, made once, never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from notebooks_lib import errors
+from notebooks_lib.azure import environment, file_kinds, rest_client, workspace
+from notebooks_lib.azure.environment import read_environment
+from tests.azure import emulator
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import Ask, AzureProject
+
+CONDA = "name: mine\nchannels: [conda-forge]\ndependencies:\n  - python=3.11\n"
+
+
+def write(root: Path, text: str, conda: str = CONDA) -> None:
+    (root / "production" / "azure").mkdir(parents=True, exist_ok=True)
+    (root / "production" / "azure" / "environment.yml").write_text(text)
+    (root / "environment.yml").write_text(conda)
+
+
+def test_without_files_it_is_the_base_image_and_what_nbops_needs(tmp_path: Path) -> None:
+    found = read_environment(tmp_path, {})
+
+    assert found.properties["image"] == file_kinds.BASE_IMAGE
+    assert "- mlflow==3.15.0" in found.properties["condaFile"]
+    assert "distributed" not in found.properties["condaFile"]
+
+
+def test_a_lock_file_stands_for_a_conda_file(tmp_path: Path) -> None:
+    lock = "nbops==0.2.0 \\\n    --hash=sha256:aa\nxgboost==3.1.0 \\\n    --hash=sha256:bb\ncolorama==1 ; sys_platform == 'win32'\n"
+    (tmp_path / "requirements.lock").write_text(lock)
+
+    conda = yaml.safe_load(read_environment(tmp_path, {}).properties["condaFile"])
+    assert conda["dependencies"][1:] == ["pip", {"pip": ["xgboost==3.1.0"]}]
+
+
+def test_the_projects_conda_file_stands_without_a_file_of_azures(tmp_path: Path) -> None:
+    (tmp_path / "environment.yml").write_text(CONDA)
+
+    assert read_environment(tmp_path, {}).properties == {"image": file_kinds.BASE_IMAGE, "condaFile": CONDA}
+
+
+def test_its_version_is_the_hash_of_its_content(tmp_path: Path) -> None:
+    text = "image: registry.example.org/base:1\nconda_file: ../../environment.yml\n"
+    write(tmp_path, text)
+    first = read_environment(tmp_path, {}).version
+    write(tmp_path, text, f"# a comment\n{CONDA}")
+    commented = read_environment(tmp_path, {}).version
+    write(tmp_path, text, f"{CONDA}  - pip\n")
+    another = read_environment(tmp_path, {}).version
+    write(tmp_path, text.replace("base:1", "base:2"))
+
+    assert first == commented
+    assert len({first, another, read_environment(tmp_path, {}).version}) == 3
+
+
+def test_each_file_beside_a_dockerfile_counts(tmp_path: Path) -> None:
+    write(tmp_path, "build:\n  path: docker\n")
+    folder = tmp_path / "production" / "azure" / "docker"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "sub" / "list.txt").write_text("one\n")
+    first = read_environment(tmp_path, {})
+    (folder / "sub" / "list.txt").write_text("two\n")
+
+    assert sorted(first.context) == ["Dockerfile", "sub/list.txt"]
+    assert read_environment(tmp_path, {}).version != first.version
+
+
+def test_a_faulty_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, "image: x\nversion: 3\n")
+
+    with pytest.raises(errors.UsageError, match=r"^production/azure/environment.yml:2: version: nbops decides it"):
+        read_environment(tmp_path, {})
+
+
+@pytest.mark.tracking
+def test_the_same_content_is_made_once(azure_workspace: AzureProject, azure_server: Emulated) -> None:
+    root = azure_workspace.settings.root
+    write(
+        root,
+        f"image: registry.example.org/{azure_workspace.settings.project_name}:1\nconda_file: ../../environment.yml\n",
+    )
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    lines: list[str] = []
+    described = read_environment(root, {})
+    made = environment.find_or_create_environment(client, place, described, tell=lines.append)
+    began = azure_server.record.position()
+
+    assert environment.find_or_create_environment(client, place, described, tell=lines.append) == made
+    assert made == f"{emulator.SCOPE}/environments/nbops/versions/{described.version}"
+    assert [seen.method for seen in azure_server.record.since(began) if seen.host == "management.azure.com"] == ["GET"]
+    assert len(lines) == 1
+
+
+@pytest.mark.tracking
+def test_a_dockerfiles_folder_is_uploaded_as_the_build_context(
+    azure_workspace: AzureProject, ask: Ask, anybody: Ask
+) -> None:
+    root = azure_workspace.settings.root
+    write(root, "build:\n  path: docker\n  dockerfile_path: Own.Dockerfile\n")
+    (root / "production" / "azure" / "docker").mkdir()
+    content = f"FROM {azure_workspace.settings.project_name}\n"
+    (root / "production" / "azure" / "docker" / "Own.Dockerfile").write_text(content)
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    described = read_environment(root, {})
+    environment.find_or_create_environment(client, place, described)
+
+    build = ask("GET", f"environments/nbops/versions/{described.version}").json()["properties"]["build"]
+    assert build["dockerfilePath"] == "Own.Dockerfile"
+    assert anybody("GET", f"{build['contextUri']}Own.Dockerfile?sig=signed").text == content

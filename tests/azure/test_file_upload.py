@@ -1,0 +1,85 @@
+"""Uploads: several files at once, large ones in blocks, none twice, none that hangs, and every failure named."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.azure import file_upload, rest_client, workspace
+from notebooks_lib.azure.file_upload import BLOCK, BlobFolder, upload
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import Ask, AzureProject
+
+pytestmark = pytest.mark.tracking
+
+
+@pytest.fixture
+def folder(azure_workspace: AzureProject) -> BlobFolder:
+    return BlobFolder.signed(f"https://account.blob.core.windows.net/uploads/{uuid.uuid4().hex}?sig=signed")
+
+
+def puts(server: Emulated, began: int) -> list[str]:
+    return [
+        seen.path.rpartition("/")[2]
+        for seen in server.record.since(began)
+        if seen.method == "PUT" and seen.status == 201
+    ]
+
+
+def test_files_arrive_whole_whatever_their_name_and_size(folder: BlobFolder, anybody: Ask, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(range(256)) * (BLOCK // 256) + b"end")
+
+    assert upload(folder, {"sub/ä b#c?.txt": b"odd", "empty": b"", "large.bin": large}) == 3
+    assert anybody("GET", folder.blob("sub/ä b#c?.txt")).content == b"odd"
+    assert anybody("GET", folder.blob("empty")).content == b""
+    assert anybody("GET", folder.blob("large.bin")).content == large.read_bytes()
+
+
+def test_what_has_arrived_is_not_sent_again(folder: BlobFolder, azure_server: Emulated, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * (BLOCK + 1))
+    upload(folder, {"a": b"1", "large.bin": large})
+    began = azure_server.record.position()
+
+    assert upload(folder, {"a": b"1", "b": b"2", "large.bin": large}) == 1
+    assert puts(azure_server, began) == ["b"]
+
+
+def test_one_that_was_cut_is_repeated_at_once(folder: BlobFolder, azure_server: Emulated, anybody: Ask) -> None:
+    with azure_server.fault("cut", host="blob", path="/b$"):
+        assert upload(folder, {"a": b"1", "b": b"2" * 100_000}) == 2
+    assert anybody("GET", folder.blob("b")).content == b"2" * 100_000
+
+
+def test_one_that_fails_ends_the_upload_and_is_named_and_the_next_try_goes_on(
+    folder: BlobFolder, azure_server: Emulated
+) -> None:
+    files = {f"f{number}": b"x" for number in range(30)}
+    began = time.monotonic()
+    with (
+        azure_server.fault("forbidden", host="blob", path="/f7$", times=0),
+        pytest.raises(errors.AzureError) as refused,
+    ):
+        upload(folder, files)
+
+    assert time.monotonic() - began < 20
+    assert str(refused.value).startswith("f7 cannot be uploaded: account.blob.core.windows.net answers 403")
+    assert "sig=" not in str(refused.value)
+    at = azure_server.record.position()
+    upload(folder, files)
+    assert "f7" in puts(azure_server, at)
+    assert "f0" not in puts(azure_server, at)
+
+
+def test_the_default_datastore_gives_a_signed_folder(azure_workspace: AzureProject) -> None:
+    place = workspace.find_workspace(azure_workspace.settings)
+    folder = file_upload.default_datastore(rest_client.resource_manager(), place, "LocalUpload/abc")
+
+    assert folder.url == "https://account.blob.core.windows.net/blobstore/LocalUpload/abc"
+    assert "signed" in folder.signature
+    assert "signed" not in repr(folder)

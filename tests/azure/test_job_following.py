@@ -1,0 +1,148 @@
+"""Following a job: why it waits, each cell once, and each way in which it can end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.azure import job_following, jobs, rest_client, workspace
+from notebooks_lib.azure.job_following import JobEnd
+from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.tags import Tag
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.test_jobs import properties
+
+pytestmark = pytest.mark.tracking
+
+
+@dataclasses.dataclass
+class Heard:
+    waits: list[str] = dataclasses.field(default_factory=list)
+    cells: list[tuple[int, int, str]] = dataclasses.field(default_factory=list)
+
+    def waiting(self, text: str) -> None:
+        self.waits.append(text)
+
+    def cell(self, index: int, total: int, line: str) -> None:
+        self.cells.append((index, total, line))
+
+
+@pytest.fixture
+def follow(azure_workspace: AzureProject, ask: Ask) -> Callable[..., tuple[JobEnd, Heard]]:
+    """Submit a command and follow it; `tags` are those that its runner writes while it runs."""
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    history = RunHistory(workspace.tracking_uri(azure_workspace.settings))
+    tracked = f"{history.host}/mlflow/v2.0{place.path}/api/2.0/mlflow/runs/set-tag"
+
+    def follow(
+        command: str, *, tags: dict[str, str] | None = None, until: str = "", **more: Any
+    ) -> tuple[JobEnd, Heard]:
+        name, heard = uuid.uuid4().hex, Heard()
+        jobs.submit(client, place, name, properties(ask, command) | more)
+        for key, value in (tags or {}).items():
+            ask("POST", tracked, {"run_id": name, "key": key, "value": value})
+
+        def stop() -> None:
+            while not any(until in text for text in heard.waits):
+                time.sleep(0.02)
+            jobs.stop(client, place, name)
+
+        if until:
+            threading.Thread(target=stop).start()
+        return job_following.follow(client, place, history, name, heard, shortest=0.02), heard
+
+    return follow
+
+
+def progress(cell: int, line: str = "") -> dict[str, str]:
+    return {Tag.PROGRESS: json.dumps({"cell": cell, "of": 3, "line": line})}
+
+
+def test_cells_are_told_of_once_and_the_end_is_the_runs(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+    end, heard = follow("sleep 0.3", tags={**progress(1, "fit()"), Tag.END: "FINISHED"})
+
+    assert (end.status, end.failure) == ("FINISHED", None)
+    assert heard.cells == [(0, 3, ""), (1, 3, "fit()")]
+
+
+def test_a_failed_notebook_is_told_of_in_the_runs_words(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+    failure = {
+        Tag.FAILURE: "ValueError",
+        Tag.FAILURE_MESSAGE: "no rows",
+        Tag.FAILED_CELL: "2",
+        Tag.FAILED_LINE: "fit()",
+    }
+    end, _ = follow("exit 1", tags={**failure, Tag.END: "FAILED"})
+
+    assert end.status == "FAILED"
+    assert str(end.failure) == "cell 2 (fit()): ValueError: no rows"
+
+
+def test_a_job_that_fails_before_its_notebook_shows_azures_reason_and_the_logs_last_line(
+    follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
+) -> None:
+    end, _ = follow("echo; echo no module named x; exit 4")
+    assert end.status == "FAILED"
+    assert str(end.failure).startswith("UserError: Execution failed.")
+    assert "status code 4" in str(end.failure)
+    assert "(last line of the log: no module named x); nbops azure jobs logs " in str(end.failure)
+
+    with azure_server.fault("image_build_fails", path="/jobs/", code="ImageBuildFailure", message="no package y"):
+        end, _ = follow("true")
+    assert str(end.failure).startswith("ImageBuildFailure: no package y; nbops azure jobs logs ")
+
+
+def test_a_job_that_ends_without_its_runs_end_has_failed(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+    end, _ = follow("true")
+
+    assert (end.status, str(end.failure)) == ("FAILED", "NotRecorded: the job ended without its run's end")
+
+
+def test_one_that_never_starts_says_for_what_it_waits_since_when_and_how_to_stop_it(
+    follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated, ask: Ask
+) -> None:
+    cluster = f"c{uuid.uuid4().hex[:8]}"
+    own = {"errors": [{"error": {"code": "x", "message": "no quota left"}}]}
+    ask("PUT", f"computes/{cluster}", {"location": "w", "properties": {"computeType": "AmlCompute", "properties": own}})
+    place = ask("GET", f"computes/{cluster}").json()["id"]
+    with azure_server.fault("never_starts", path="/jobs/"):
+        end, heard = follow("true", until="waits for a machine", computeId=place)
+
+    assert (end.status, str(end.failure)) == ("KILLED", "Canceled: the job was stopped")
+    waits = next(text for text in heard.waits if "machine" in text)
+    when = r"(since|now, submitted) \d\d:\d\d:\d\d"
+    assert re.match(rf"waits for a machine of compute {cluster} \(Queued {when}\)", waits)
+    assert f"): no quota left; to stop it: nbops azure jobs stop {end.run.run_id}" in waits
+
+
+def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(
+    follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
+) -> None:
+    with azure_server.fault("evicted", path="/jobs/", retry_after=1):
+        end, heard = follow("test -e ../again && sleep 1 || { touch ../again; sleep 30; }", tags={Tag.END: "FINISHED"})
+
+    assert end.status == "FINISHED"
+    assert any(
+        "Queued since" in text and "; its machine was taken away, and it begins anew)" in text for text in heard.waits
+    )
+
+
+def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated) -> None:
+    with azure_server.fault("server_error", method="GET", path="/jobs/", times=3):
+        end, _ = follow("true", tags={Tag.END: "FINISHED"})
+    assert end.status == "FINISHED"
+    with (
+        azure_server.fault("forbidden", method="GET", path="/jobs/"),
+        pytest.raises(errors.AzureError, match="no permission"),
+    ):
+        follow("true")

@@ -1,0 +1,130 @@
+"""Snapshots: what git tracks or would track, .amlignore obeyed, nbops itself with its entry points, and a limit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import notebooks_lib
+from notebooks_lib import errors
+from notebooks_lib.azure import snapshot
+from notebooks_lib.azure.snapshot import UNCOMMITTED, take_snapshot, wheel_path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with a tracked file, a changed one, a new one, and what must never be sent."""
+    root = tmp_path / "project"
+    for path in (
+        "a.py",
+        "sub/b.py",
+        ".venv/lib/c.py",
+        ".nbops/mlflow.db",
+        "data/large.csv",
+        "ignored.txt",
+        "__pycache__/a.pyc",
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+    (root / ".gitignore").write_text("ignored.txt\n")
+    for command in (
+        ["init", "-q"],
+        ["add", "a.py", "sub", ".gitignore"],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    (root / "a.py").write_text("changed")
+    return root
+
+
+def test_it_holds_what_git_tracks_or_would_track_as_it_is_now(root: Path) -> None:
+    taken = take_snapshot(root)
+    files = taken.files
+
+    assert taken.untracked == ("data/large.csv",)
+    assert sorted(files) == sorted([".gitignore", "a.py", "sub/b.py", "data/large.csv", wheel_path()])
+    assert files["a.py"] == b"changed"
+
+
+def test_amlignore_is_obeyed_also_for_tracked_files_but_not_for_what_a_run_needs(root: Path) -> None:
+    (root / ".amlignore").write_text("# large\ndata/\n*.py\n!a.py\n")
+
+    assert sorted(take_snapshot(root).files) == sorted([".amlignore", ".gitignore", "a.py", wheel_path()])
+    assert "sub/b.py" in take_snapshot(root, always=[root / "sub" / "b.py"]).files
+
+
+def test_without_git_it_holds_every_file_but_environments_and_runs(tmp_path: Path) -> None:
+    for path in ("a.py", ".venv/lib/c.py", ".nbops/mlflow.db", "notes/b.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    (tmp_path / ".amlignore").write_text("notes/\n")
+
+    assert sorted(take_snapshot(tmp_path).files) == sorted([".amlignore", "a.py", wheel_path()])
+
+
+def test_a_link_that_leads_outside_is_left_out_and_told_of(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("not of the project")
+    (root / "outside").symlink_to(tmp_path / "secret.txt")
+    (root / "inside").symlink_to(root / "a.py")
+    (root / "folder").symlink_to(root / "sub")
+    taken = take_snapshot(root)
+
+    assert taken.files["inside"] == b"changed"
+    assert taken.left_out == (
+        "folder is a link to a folder, or a repository of its own",
+        "outside leads outside the project",
+    )
+
+
+def test_the_same_content_has_the_same_name(root: Path) -> None:
+    first = take_snapshot(root).sha256
+    (root / "a.py").write_text("changed")
+
+    assert take_snapshot(root).sha256 == first
+    assert take_snapshot(root, uncommitted="a diff").files[UNCOMMITTED] == b"a diff"
+    assert take_snapshot(root, uncommitted="a diff").sha256 != first
+    (root / "a.py").write_text("changed again")
+    assert take_snapshot(root).sha256 != first
+
+
+def test_what_is_too_large_is_refused_with_the_five_largest_files(root: Path) -> None:
+    for number in range(1, 7):
+        (root / f"f{number}.bin").write_bytes(b"x" * number * 200_000)
+
+    with pytest.raises(errors.UsageError) as refused:
+        take_snapshot(root, limit_mb=1)
+    named = re.findall(r"(f\d)\.bin \([\d.]+ MB\)", str(refused.value))
+    assert named == ["f6", "f5", "f4", "f3", "f2"]
+    assert "4.0 MB, and a job is sent 1 MB at most" in str(refused.value)
+    assert "set snapshot_mb under [azure]" in str(refused.value)
+
+
+def test_a_notebook_outside_the_project_is_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.UsageError, match="lies outside the project"):
+        take_snapshot(root, always=[tmp_path / "n.ipynb"])
+
+
+def test_the_wheel_brings_nbops_and_its_entry_points(tmp_path: Path) -> None:
+    wheel = snapshot.nbops_wheel()
+    assert snapshot.nbops_wheel() == wheel
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        archive.extractall(tmp_path)
+    (distribution,) = importlib.metadata.distributions(path=[str(tmp_path)])
+
+    assert {(entry.group, entry.name) for entry in distribution.entry_points} >= {
+        ("jupyter_client.kernel_provisioners", "nbops-warm"),
+        ("mlflow.run_context_provider", "nbops"),
+    }
+    code = "import notebooks_lib.azure.file_schema as m; m._validator('job'); print(m.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path / "notebooks_lib" / "azure" / "file_schema.py")
+    assert distribution.version == notebooks_lib.__version__

@@ -1,0 +1,88 @@
+"""The processes of a distributed job: which one this is, and what rank 0 makes of the others' reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank
+from notebooks_lib.settings import Settings
+from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.store import Store
+
+
+def tensorflow(kind: str, index: int) -> dict[str, str]:
+    cluster = {"worker": ["a:1", "b:1"], "ps": ["c:1"]}
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
+
+
+@pytest.mark.parametrize(
+    ("environ", "rank"),
+    [
+        ({}, None),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}, Rank(1, 4)),
+        ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}, None),
+        ({"RANK": "3", "WORLD_SIZE": "4"}, Rank(3, 4)),
+        ({"RANK": "x", "WORLD_SIZE": "4"}, None),
+        (tensorflow("worker", 0), Rank(0, 3, servers=1)),
+        (tensorflow("worker", 1), Rank(1, 3, servers=1)),
+        (tensorflow("ps", 0), Rank(2, 3, serves=True, servers=1)),
+        ({"TF_CONFIG": "no JSON"}, None),
+        ({"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})}, None),
+    ],
+)
+def test_a_process_knows_its_rank_by_what_the_service_sets(environ: dict[str, str], rank: Rank | None) -> None:
+    assert find_rank(environ) == rank
+
+
+@pytest.fixture
+def store(project: Settings) -> Store:
+    return stores.connect(project)
+
+
+def reported(store: Store, tmp_path: Path, **ranks: object) -> str:
+    run_id = store.client.create_run(store.experiment_id("ranks")).info.run_id
+    for rank, failure in ranks.items():
+        file = tmp_path / f"{rank[1:]}.json"
+        file.write_text(json.dumps({"status": "FAILED" if failure else "FINISHED", "failure": failure}))
+        store.client.log_artifact(run_id, str(file), "ranks")
+    return str(run_id)
+
+
+BAD = {"kind": "error", "error": "ValueError", "message": "no rows", "cell": 2, "line": "fit()", "signal": None}
+STOPPED = {**BAD, "kind": "interrupt"}
+
+
+@pytest.mark.tracking
+def test_a_failure_of_any_rank_is_the_jobs_and_names_it(store: Store, tmp_path: Path) -> None:
+    with OtherRanks(store, reported(store, tmp_path, r1=None, r2=BAD), Rank(0, 3)) as others:
+        failure = others.end("FINISHED", lambda: None)
+    assert str(failure) == "cell 2 (fit()): ValueError: rank 2: no rows"
+
+
+@pytest.mark.tracking
+def test_rank_0_notices_a_failure_while_it_runs(store: Store, tmp_path: Path) -> None:
+    others = OtherRanks(store, reported(store, tmp_path, r1=BAD), Rank(0, 2), look=0.01)
+    assert others.failure() is None
+    with others:
+        while others.failure() is None:
+            pass
+    assert others.end("KILLED", lambda: None) == others.failure()
+
+
+@pytest.mark.tracking
+def test_it_waits_for_workers_but_not_for_servers_and_not_for_ever(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path, r1=None)
+    assert OtherRanks(store, run_id, Rank(0, 3, servers=1)).end("FINISHED", lambda: None) is None
+    failure = OtherRanks(store, run_id, Rank(0, 3), wait_seconds=0.1).end("FINISHED", lambda: None)
+    assert str(failure) == "RankMissing: rank 2 did not report its end within 0.1 s of rank 0's"
+    assert OtherRanks(store, run_id, Rank(0, 3)).end("KILLED", lambda: None) is None
+    assert OtherRanks(store, run_id, Rank(0, 3)).end("FINISHED", lambda: "interrupt") is None
+
+
+@pytest.mark.tracking
+def test_a_rank_that_was_asked_to_stop_has_not_failed(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path, r1=STOPPED)
+    assert OtherRanks(store, run_id, Rank(0, 2)).end("KILLED", lambda: None) is None

@@ -1,0 +1,86 @@
+"""A job's `nbops run` adopts the job's run: it gets all that a run opened here gets, and what only the submitter knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+
+import pytest
+
+from notebooks_lib import errors
+from notebooks_lib.azure.snapshot import UNCOMMITTED
+from notebooks_lib.running import plan
+from notebooks_lib.running.job_request import JobRequest, adopting
+from notebooks_lib.running.plan import Plan
+from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Env, Tag
+from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.provenance import Git
+from tests import building
+
+CELLS = ("import mlflow\nmlflow.log_metric('rmse', alpha)",)
+
+
+def planned(settings: Settings, **values: object) -> Plan:
+    path = building.write(settings.root / "experimentation" / "n.ipynb", *CELLS, parameters="alpha: float = 1.0  # a")
+    return plan.make_plan(path, settings, values)
+
+
+def in_job(run_id: str, request: JobRequest | None = None) -> dict[str, str]:
+    return {"AZUREML_RUN_ID": run_id, "MLFLOW_RUN_ID": run_id, **({Env.JOB: request.as_text()} if request else {})}
+
+
+def test_a_request_survives_its_way_through_a_variable(project: Settings) -> None:
+    subprocess.run(["git", "init", "-q", str(project.root)], check=True)
+    made = planned(project, alpha=2.5)
+    assert made.start is not None
+    made = dataclasses.replace(made, start=dataclasses.replace(made.start, git=Git("c" * 40, "main", True, "diff")))
+    request = JobRequest.of(made)
+
+    assert JobRequest.received({Env.JOB: request.as_text()}) == request
+    assert (request.values, request.commit, request.dirty) == ({"alpha": 2.5}, "c" * 40, True)
+    assert JobRequest.received({}) is None
+    with pytest.raises(errors.UsageError, match="a parameter cannot be sent to a job"):
+        JobRequest({"x": object()}, "me").as_text()
+
+
+def test_outside_a_job_nothing_is_adopted(project: Settings) -> None:
+    made = planned(project)
+
+    assert adopting(made, {}) is made
+    assert adopting(made, {"AZUREML_RUN_ID": "a", "MLFLOW_RUN_ID": "another"}) is made
+
+
+def test_in_a_job_the_plan_takes_what_the_submitter_knew(project: Settings) -> None:
+    (project.root / UNCOMMITTED).parent.mkdir()
+    (project.root / UNCOMMITTED).write_text("the diff")
+    request = JobRequest({}, "somebody", "c" * 40, "main", True)
+    start = adopting(planned(project), in_job("r1", request)).start
+
+    assert start is not None
+    assert (start.run_id, start.git) == ("r1", Git("c" * 40, "main", True, "the diff"))
+    assert dict(start.tags or {})["mlflow.user"] == "somebody"
+    by_hand = adopting(planned(project), in_job("r1")).start  # a job that somebody wrote by hand
+    assert by_hand is not None
+    assert (by_hand.run_id, by_hand.git) == ("r1", None)
+
+
+@pytest.mark.proof  # azure/test_jobs_loop.py has the half that is quick
+@pytest.mark.notebooks
+def test_an_adopted_run_gets_the_tags_of_an_opened_one_and_is_ended(project: Settings) -> None:
+    connected = store.connect(project)
+    opened = run_notebook(planned(project), store=connected, html=False)
+    job = connected.client.create_run(connected.experiment_id("of the job"), tags={"azureml.x": "1"}).info.run_id
+    adopted = run_notebook(adopting(planned(project), in_job(job)), store=connected, html=False)
+    again = run_notebook(adopting(planned(project), in_job(job)), store=connected, html=False)
+
+    assert (adopted.run_id, adopted.status, adopted.metrics) == (job, "FINISHED", {"rmse": 1.0})
+    first, second = (query.get_run(connected, str(result.run_id)) for result in (opened, adopted))
+    assert set(second.tags) - set(first.tags) == {"azureml.x"}
+    assert {key for key in first.tags if key.startswith("nbops.")} <= set(second.tags)
+    assert second.params == first.params
+    child = query.get_run(connected, str(again.run_id))
+    assert child.run_id != job
+    assert child.tags["mlflow.parentRunId"] == job
+    assert child.tags[Tag.END] == "FINISHED"
