@@ -1,4 +1,4 @@
-"""The files that a job works in: those of the project that git does not ignore, and nbops itself as a wheel.
+"""The files that a job works in: those of the project that git tracks, as they are now, and nbops itself as a wheel.
 
 A snapshot is named by its content. .amlignore is obeyed. Environments, caches, runs and links that lead outside the
 project are left out.
@@ -42,7 +42,7 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
     """What is not among them, with the reason."""
     untracked: tuple[str, ...] = ()
-    """Files among them that git neither tracks nor ignores: they are new, or were sent by mistake."""
+    """Files that git neither tracks nor ignores. They are not among `files`: perhaps nobody means to send them."""
 
     @cached_property
     def sha256(self) -> str:
@@ -56,7 +56,9 @@ class Snapshot:
 def take_snapshot(
     root: Path, *, always: Iterable[Path] = (), uncommitted: str = "", limit_mb: float = LIMIT_MB
 ) -> Snapshot:
-    """Return the snapshot of a project. `always` are files that are in it even if git or .amlignore leave them out.
+    """Return the snapshot of a project: all files that git tracks; without git, all files.
+
+    `always` are files that are in it even if git does not track them or .amlignore leaves them out.
 
     Raises UsageError, with the largest files, when they are larger than the limit, and for a file of `always` outside
     the project.
@@ -67,7 +69,7 @@ def take_snapshot(
     needed = {_inside(path, root) for path in always}
     ignored = _amlignored(root)
     tracked, untracked = (set(listed) - ignored for listed in _project_files(root))
-    for path in sorted(tracked | untracked | needed):
+    for path in sorted(tracked | needed):
         if _LEFT_OUT.intersection(Path(path).parts) or path.encode("utf-8", "ignore").decode() != path:
             continue
         file = (root / path).resolve()
@@ -86,7 +88,8 @@ def take_snapshot(
     files[wheel_path()] = nbops_wheel()
     if uncommitted:
         files[UNCOMMITTED] = uncommitted.encode("utf-8", "replace")
-    return Snapshot(files, tuple(left_out), tuple(sorted((untracked - needed).intersection(paths))))
+    new = (path for path in untracked - needed if not _LEFT_OUT.intersection(Path(path).parts))
+    return Snapshot(files, tuple(left_out), tuple(sorted(new)))
 
 
 def wheel_path() -> str:

@@ -71,9 +71,7 @@ def run_as_job(
         lines.tell(f"not sent: {path}")
     if new := job.snapshot.untracked:
         more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
-        lines.tell(
-            f"sent although git does not track them: {', '.join(new[:_MOST_NAMED])}{more} (.amlignore keeps back)"
-        )
+        lines.tell(f"not sent, as git does not track them: {', '.join(new[:_MOST_NAMED])}{more} (`git add` sends them)")
     try:
         job_submission.submit_job(job, plan.settings.root, os.environ, lines.tell)
     except KeyboardInterrupt:

@@ -27,6 +27,7 @@ from notebooks_lib.azure import (
 from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.notebooks import project_modules
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.settings import Settings
@@ -66,6 +67,7 @@ def prepare_job(
         settings.root,
         always=[
             plan.notebook.path,
+            *(settings.root / module for module, _ in project_modules.find_modules(plan.notebook, settings.root)),
             *(each for each in (settings.layout.settings_file, settings.layout.lock) if each.exists()),
         ],
         uncommitted=start.git.diff if start.git else "",

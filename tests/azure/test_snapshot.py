@@ -1,4 +1,4 @@
-"""Snapshots: what git tracks or would track, .amlignore obeyed, nbops itself with its entry points, and a limit."""
+"""Snapshots: what git tracks, .amlignore obeyed, nbops itself with its entry points, and a limit."""
 
 from __future__ import annotations
 
@@ -44,17 +44,23 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def test_it_holds_what_git_tracks_or_would_track_as_it_is_now(root: Path) -> None:
-    taken = take_snapshot(root)
+def add(root: Path, *paths: str) -> None:
+    subprocess.run(["git", "add", *paths], cwd=root, check=True)
+
+
+def test_it_holds_what_git_tracks_as_it_is_now_and_tells_what_else_there_is(root: Path) -> None:
+    (root / "new.py").write_text("x = 1")
+    taken = take_snapshot(root, always=[root / "new.py"])
     files = taken.files
 
     assert taken.untracked == ("data/large.csv",)
-    assert sorted(files) == sorted([".gitignore", "a.py", "sub/b.py", "data/large.csv", wheel_path()])
+    assert sorted(files) == sorted([".gitignore", "a.py", "new.py", "sub/b.py", wheel_path()])
     assert files["a.py"] == b"changed"
 
 
 def test_amlignore_is_obeyed_also_for_tracked_files_but_not_for_what_a_run_needs(root: Path) -> None:
     (root / ".amlignore").write_text("# large\ndata/\n*.py\n!a.py\n")
+    add(root, ".")
 
     assert sorted(take_snapshot(root).files) == sorted([".amlignore", ".gitignore", "a.py", wheel_path()])
     assert "sub/b.py" in take_snapshot(root, always=[root / "sub" / "b.py"]).files
@@ -74,6 +80,7 @@ def test_a_link_that_leads_outside_is_left_out_and_told_of(root: Path, tmp_path:
     (root / "outside").symlink_to(tmp_path / "secret.txt")
     (root / "inside").symlink_to(root / "a.py")
     (root / "folder").symlink_to(root / "sub")
+    add(root, "outside", "inside", "folder")
     taken = take_snapshot(root)
 
     assert taken.files["inside"] == b"changed"
@@ -97,6 +104,7 @@ def test_the_same_content_has_the_same_name(root: Path) -> None:
 def test_what_is_too_large_is_refused_with_the_five_largest_files(root: Path) -> None:
     for number in range(1, 7):
         (root / f"f{number}.bin").write_bytes(b"x" * number * 200_000)
+    add(root, ".")
 
     with pytest.raises(errors.UsageError) as refused:
         take_snapshot(root, limit_mb=1)
