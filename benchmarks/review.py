@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument("--nbdime", type=int, default=60, help="of them, so many by nbdime as well")
     parser.add_argument("--show", type=int, default=0, help="print so many pairs of edited cells, to be read by eye")
     arguments = parser.parse_args()
+    names = [_name(repository) for repository in arguments.repositories]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        parser.error(f"two repositories lie in folders of one name, {', '.join(sorted(repeated))}: rename one")
     choice = random.Random(arguments.seed)
     columns: dict[str, list[Facts]] = {}
     unreadable: dict[str, int] = {}
@@ -239,8 +242,9 @@ def cpu_seconds(command: list[str]) -> float:
 
 
 def _name(repository: Path) -> str:
-    parent = repository.resolve().parent.name if repository.name in ("repo", ".git") else repository.resolve().name
-    return parent.partition("+")[2] or parent
+    """Return the folder's name, which tells it from the others."""
+    place = repository.resolve()
+    return place.parent.name if place.name in ("repo", ".git") else place.name
 
 
 if __name__ == "__main__":
