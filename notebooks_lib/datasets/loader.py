@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import run_datasets, splits, table_hashing
+from notebooks_lib.datasets import run_datasets, splits, table_hashing, version_check
+from notebooks_lib.datasets.asset_store import AssetStore
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
 from notebooks_lib.datasets.dataset_metadata import Metadata
-from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent, is_name, remedy
+from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, is_name
 from notebooks_lib.datasets.disk_store import DiskStore
+from notebooks_lib.datasets.machine_store import MachineStore
 from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
-from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 DISK = "disk"
-STORES: Mapping[str, Callable[[Settings], DatasetStore]] = {DISK: DiskStore.of_project}
+WORKSPACE = "workspace"
+STORES: Mapping[str, Callable[[Settings], DatasetStore]] = {
+    DISK: DiskStore.of_project,
+    WORKSPACE: AssetStore.of_project,
+}
 """The stores in which versions can be added. A new one is a module that keeps `DatasetStore`'s promises and a line
 here; tests/datasets/test_dataset_store.py holds it to them.
 """
@@ -49,8 +56,10 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
     The name is looked up in the project's data folder, then among scikit-learn's bundled tables, which have one version
-    each. The active run, if any, is tagged with the dataset. Raises UnknownNameError for an unknown name or version,
-    DatasetError when the stored content is not what was added.
+    each. A version that is not on this machine is pulled from the project's Azure ML workspace, once; "sales" alone is
+    the latest version on this machine, and the workspace's where there is none. The active run, if any, is tagged with
+    the dataset. Raises UnknownNameError for an unknown name or version, DatasetError when the stored content is not
+    what was added, or cannot be pulled.
     """
     dataset = read(ref, settings or here())
     run_datasets.note_loaded(dataset)
@@ -118,8 +127,39 @@ def own(settings: Settings) -> list[CatalogEntry]:
 
 
 def project_store(settings: Settings) -> DatasetStore:
-    """Return the store to which a project adds its dataset versions; today this is always the store on disk."""
-    return STORES[DISK](settings)
+    """Return the versions on this machine: those of the store to which the project adds, and those that were pulled."""
+    added, pulled = STORES[DISK](settings), pulled_store(settings)
+    return added if pulled is None else MachineStore(added, pulled)
+
+
+def workspace_store(settings: Settings) -> DatasetStore | None:
+    """Return the store of the project's Azure ML workspace; None when no workspace is named. It asks nothing."""
+    try:
+        return STORES[WORKSPACE](settings)
+    except SettingsError:
+        return None
+
+
+def pulled_store(settings: Settings, *, make: bool = False) -> DiskStore | None:
+    """Return the store of the versions that were pulled from the project's workspace.
+
+    None when no workspace is named, or, without `make`, when none was pulled yet.
+    """
+    from notebooks_lib.azure.workspace import find_workspace
+
+    folder = settings.layout.pulled_datasets
+    if not (make or folder.is_dir()):
+        return None
+    try:
+        workspace = find_workspace(settings)
+    except SettingsError:
+        return None
+    folder /= hashlib.sha256(workspace.path.casefold().encode()).hexdigest()[:16]
+    return DiskStore(folder, str(folder.relative_to(settings.root)), _pull_again)
+
+
+def _pull_again(name: str, version: int) -> str:
+    return f"pull it again: nbops data pull {name}@{version}"
 
 
 def sources(settings: Settings) -> tuple[DatasetSource, ...]:
@@ -178,23 +218,56 @@ def open_table(ref: str, settings: Settings) -> Opened:
     Raises UnknownNameError for a name or version that no source has, DatasetError for content that is not what was
     added.
     """
-    name, requested = parse_ref(ref)
-    source = source_of(name, settings)
-    if source is None:
-        names = {name for source in sources(settings) for name in source.names()}
-        raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
-    versions = source.versions(name)
-    version = versions[-1] if requested is None else requested
-    if version not in versions:
-        raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, versions))
+    name, version, source = _find(*parse_ref(ref), settings)
     content = source.read(name, version)
     metadata, retired = content.metadata, content.retired
     digests = content.digests or table_hashing.Digests.of(content.table)
-    _check(content, digests, name, source.location(name, version))
+    version_check.check(content, digests, source, name, version)
     table = content.table.select(list(metadata.columns))
     placing = splits.deciding_digests(table, metadata, digests)
     masks = splits.split_rows(f"{name}@{version}", table, placing, metadata, retired)
     return Opened(name, version, metadata, table, digests, placing, masks, retired)
+
+
+def _find(name: str, requested: int | None, settings: Settings) -> tuple[str, int, DatasetSource]:
+    """Return a version of a dataset and the source on this machine that has it, once it was pulled if need be."""
+    source = source_of(name, settings)
+    versions = source.versions(name) if source is not None else []
+    if source is not None and (requested is None or requested in versions):
+        return name, versions[-1] if requested is None else requested, source
+    workspace = None if isinstance(source, SklearnDatasets) else workspace_store(settings)
+    if workspace is not None:
+        try:
+            there = workspace.versions(name)
+        except DatasetError as error:
+            ref = name if requested is None else f"{name}@{requested}"
+            raise DatasetError(f"{ref} is not on this machine, and {error}") from error
+        if there and (requested is None or requested in there):
+            version = there[-1] if requested is None else requested
+            return name, version, pull(workspace, name, version, settings)
+        versions = sorted({*versions, *there})
+    if versions:
+        raise UnknownNameError(f"version of dataset {name!r}", str(requested), map(str, versions))
+    names = {name for source in sources(settings) for name in source.names()}
+    raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
+
+
+def pull(
+    workspace: DatasetStore, name: str, version: int, settings: Settings, *, replace: bool = False
+) -> DatasetSource:
+    """Copy a version from the workspace to this machine, once its content was checked; return the store that has it.
+
+    `replace` one that is here and damaged. A process that is killed meanwhile leaves no version; of two that pull at
+    once, both find it. Raises DatasetError when it cannot be read or written, or is not what was pushed.
+    """
+    pulled = pulled_store(settings, make=True)
+    assert pulled is not None
+    content = workspace.read(name, version)
+    version_check.check(content, table_hashing.Digests.of(content.table), workspace, name, version)
+    if replace:
+        pulled.remove(name, version)
+    pulled.add(name, version, content)
+    return pulled
 
 
 def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
@@ -203,28 +276,8 @@ def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
     No row is read. Raises DatasetError when the digests are not what was written.
     """
     retired = store.retired(name, version)
-    _check_retired(store.metadata(name, version), retired, name, store.location(name, version))
+    version_check.check_retired(store.metadata(name, version), retired, store, name, version)
     return retired
-
-
-def _check(content: VersionContent, digests: table_hashing.Digests, name: str, location: str) -> None:
-    """Raise DatasetError when a version is not what was added: versions are immutable."""
-    metadata = content.metadata
-    actual = splits.version_fingerprint(content.table, digests, metadata)
-    if actual != metadata.fingerprint or set(content.table.column_names) != set(metadata.columns):
-        raise DatasetError(
-            f"{location}: the content has changed since it was added (fingerprint {actual[:12]}, "
-            f"recorded {metadata.fingerprint[:12]}); versions are immutable: {remedy(name)}"
-        )
-    _check_retired(metadata, content.retired, name, location)
-
-
-def _check_retired(metadata: Metadata, retired: Array | None, name: str, location: str) -> None:
-    if metadata.retired is not None and (retired is None or splits.retired_sha256(retired) != metadata.retired):
-        raise DatasetError(
-            f"{location}: the list of rows that left the holdout is not what was written; "
-            f"versions are immutable: {remedy(name)}"
-        )
 
 
 def _part(

@@ -65,6 +65,19 @@ def azure_workspace(
         yield AzureProject(load(empty_project.root, {}), azure_server.environment)
 
 
+@pytest.fixture
+def with_workspace(azure_workspace: AzureProject, ask: Ask) -> Callable[[Settings], Settings]:
+    """Return a project's settings with a workspace of its own, in which nothing is yet, for all but tracking."""
+
+    def with_workspace(project: Settings) -> Settings:
+        own = azure_workspace.settings.azure.model_copy(update={"workspace": f"w-{uuid.uuid4().hex[:8]}"})
+        address = f"{MANAGEMENT}{emulator.SCOPE.rpartition('/')[0]}/{own.workspace}?{VERSION}"
+        assert ask("PUT", address, {"location": "westeurope"}).ok
+        return project.model_copy(update={"azure": own})
+
+    return with_workspace
+
+
 @pytest.fixture(params=["sqlite", "azureml"])
 def either_store(request: pytest.FixtureRequest) -> Store:
     """The same promise on both: SQLite on this machine, and an Azure ML workspace through its real plugin."""

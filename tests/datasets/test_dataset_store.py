@@ -33,12 +33,15 @@ from notebooks_lib.tracking.store import connect
 from tests.datasets.memory_store import MemoryStore
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", pytest.param("workspace", marks=pytest.mark.tracking)])
 def project_of_a_store(request: pytest.FixtureRequest, project: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A project whose datasets lie in one of the stores."""
     if request.param == "memory":
         store = MemoryStore()
         monkeypatch.setitem(loader.STORES, loader.DISK, lambda settings: store)
+    if request.param == "workspace":
+        project = request.getfixturevalue("with_workspace")(project)
+        monkeypatch.setitem(loader.STORES, loader.DISK, loader.STORES[loader.WORKSPACE])
     return project
 
 
