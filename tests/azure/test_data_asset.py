@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from notebooks_lib.azure.data_asset import DataAsset
 
 from notebooks_lib import errors
 from notebooks_lib.azure import data_asset, rest_client, workspace
+from notebooks_lib.azure.data_asset import DataAsset
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from tests.azure.fixtures import Ask, AzureProject
