@@ -137,6 +137,7 @@ TESTED_IN = {
     "datasets/training_rows": "datasets/test_run_datasets",
     "datasets/version_check": "datasets/test_dataset_store",
     "datasets/version_files": "datasets/test_dataset_store",
+    "datasets/version_lookup": "datasets/test_workspace_transfer",
     "kernels/benchmark": "cli/test_kernels",
     "kernels/forkable_command": "kernels/test_kernelspec_managers",
     "kernels/forked_process": "kernels/test_template_client",

@@ -143,11 +143,12 @@ class AssetStore:
         with _as_dataset_error(f"{name}@{version} cannot be read from {self}"):
             folder = datastore.folder_of(self._client, self.workspace, asset.uri)
 
-        def find(file: str) -> BytesIO:
+        def find(file: str) -> bytearray:
             with _as_dataset_error(f"{name}@{version} cannot be read from {self}"):
-                return BytesIO(file_download.download(folder, file))
+                return file_download.download(folder, file)
 
-        return VersionFiles(find, self.location(name, version), self.remedy(name, version))
+        fingerprint = asset.tags[Tag.FINGERPRINT]
+        return VersionFiles(find, self.location(name, version), self.remedy(name, version), fingerprint)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """What a store of datasets promises. It opens no file and no connection.
 
-`disk_store` and `sklearn_datasets` keep these promises, and `loader.STORES` chooses between stores. Nothing else knows
-where versions are kept. How often a holdout has decided is not the store's to know: that count lies in the tracking
-store (`holdout_budget`), which everybody who can use the rows shares.
+`disk_store`, `asset_store` and `sklearn_datasets` keep these promises, and `version_lookup.STORES` chooses between
+stores. Nothing else knows where versions are kept. How often a holdout has decided is not the store's to know: that
+count lies in the tracking store (`holdout_budget`), which everybody who can use the rows shares.
 """
 
 from __future__ import annotations

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import run_datasets, splits, table_hashing, version_check
-from notebooks_lib.datasets.asset_store import AssetStore
+from notebooks_lib.datasets import run_datasets, splits, table_hashing, version_check, version_lookup
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
 from notebooks_lib.datasets.dataset_metadata import Metadata
-from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, is_name
-from notebooks_lib.datasets.disk_store import DiskStore
-from notebooks_lib.datasets.machine_store import MachineStore
-from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
-from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
+from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore
 from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
@@ -26,16 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Array = np.ndarray[Any, Any]
-
-DISK = "disk"
-WORKSPACE = "workspace"
-STORES: Mapping[str, Callable[[Settings], DatasetStore]] = {
-    DISK: DiskStore.of_project,
-    WORKSPACE: AssetStore.of_project,
-}
-"""The stores in which versions can be added. A new one is a module that keeps `DatasetStore`'s promises and a line
-here; tests/datasets/test_dataset_store.py holds it to them.
-"""
 
 
 @dataclass(frozen=True)
@@ -113,7 +97,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
 def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
     """Return all datasets that `load` accepts: the project's own, then scikit-learn's."""
     entries: dict[str, CatalogEntry] = {}
-    for source in sources(settings or here()):
+    for source in version_lookup.sources(settings or here()):
         for name in source.names():
             if name not in entries:
                 entries[name] = _entry(source, name)
@@ -122,71 +106,8 @@ def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
 
 def own(settings: Settings) -> list[CatalogEntry]:
     """Return the datasets that were added to the project, without scikit-learn's."""
-    store = project_store(settings)
+    store = version_lookup.project_store(settings)
     return [_entry(store, name) for name in store.names()]
-
-
-def project_store(settings: Settings) -> DatasetStore:
-    """Return the versions on this machine: those of the store to which the project adds, and those that were pulled."""
-    added, pulled = STORES[DISK](settings), pulled_store(settings)
-    return added if pulled is None else MachineStore(added, pulled)
-
-
-def workspace_store(settings: Settings) -> DatasetStore | None:
-    """Return the store of the project's Azure ML workspace; None when no workspace is named. It asks nothing."""
-    try:
-        return STORES[WORKSPACE](settings)
-    except SettingsError:
-        return None
-
-
-def pulled_store(settings: Settings, *, make: bool = False) -> DiskStore | None:
-    """Return the store of the versions that were pulled from the project's workspace.
-
-    None when no workspace is named, or, without `make`, when none was pulled yet.
-    """
-    from notebooks_lib.azure.workspace import find_workspace
-
-    folder = settings.layout.pulled_datasets
-    if not (make or folder.is_dir()):
-        return None
-    try:
-        workspace = find_workspace(settings)
-    except SettingsError:
-        return None
-    folder /= hashlib.sha256(workspace.path.casefold().encode()).hexdigest()[:16]
-    return DiskStore(folder, str(folder.relative_to(settings.root)), _pull_again)
-
-
-def _pull_again(name: str, version: int) -> str:
-    return f"pull it again: nbops data pull {name}@{version}"
-
-
-def sources(settings: Settings) -> tuple[DatasetSource, ...]:
-    """Return the sources in which a dataset name is looked up, in order; the first source with the name is used."""
-    return (project_store(settings), SklearnDatasets())
-
-
-def source_of(name: str, settings: Settings) -> DatasetSource | None:
-    """Return the source that holds the dataset `name`; None if no source does."""
-    return next((source for source in sources(settings) if source.versions(name)), None)
-
-
-def parse_ref(ref: str) -> tuple[str, int | None]:
-    """Return name and version of "name@version"; the version is None when left out."""
-    name, mark, version = ref.partition("@")
-    check_name(name)
-    if not mark:
-        return name, None
-    if not (version.isascii() and version.isdecimal()):
-        raise UsageError(f"dataset {ref!r}: the version is a whole number, as in {name}@1")
-    return name, int(version)
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError unless `name` is a valid name for a dataset."""
-    if not is_name(name):
-        raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +139,8 @@ def open_table(ref: str, settings: Settings) -> Opened:
     Raises UnknownNameError for a name or version that no source has, DatasetError for content that is not what was
     added.
     """
-    name, version, source = _find(*parse_ref(ref), settings)
+    located = version_lookup.locate(ref, settings)
+    name, version, source = located.name, located.version, located.here(settings)
     content = source.read(name, version)
     metadata, retired = content.metadata, content.retired
     digests = content.digests or table_hashing.Digests.of(content.table)
@@ -229,45 +151,10 @@ def open_table(ref: str, settings: Settings) -> Opened:
     return Opened(name, version, metadata, table, digests, placing, masks, retired)
 
 
-def _find(name: str, requested: int | None, settings: Settings) -> tuple[str, int, DatasetSource]:
-    """Return a version of a dataset and the source on this machine that has it, once it was pulled if need be."""
-    source = source_of(name, settings)
-    versions = source.versions(name) if source is not None else []
-    if source is not None and (requested is None or requested in versions):
-        return name, versions[-1] if requested is None else requested, source
-    workspace = None if isinstance(source, SklearnDatasets) else workspace_store(settings)
-    if workspace is not None:
-        try:
-            there = workspace.versions(name)
-        except DatasetError as error:
-            ref = name if requested is None else f"{name}@{requested}"
-            raise DatasetError(f"{ref} is not on this machine, and {error}") from error
-        if there and (requested is None or requested in there):
-            version = there[-1] if requested is None else requested
-            return name, version, pull(workspace, name, version, settings)
-        versions = sorted({*versions, *there})
-    if versions:
-        raise UnknownNameError(f"version of dataset {name!r}", str(requested), map(str, versions))
-    names = {name for source in sources(settings) for name in source.names()}
-    raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
-
-
-def pull(
-    workspace: DatasetStore, name: str, version: int, settings: Settings, *, replace: bool = False
-) -> DatasetSource:
-    """Copy a version from the workspace to this machine, once its content was checked; return the store that has it.
-
-    `replace` one that is here and damaged. A process that is killed meanwhile leaves no version; of two that pull at
-    once, both find it. Raises DatasetError when it cannot be read or written, or is not what was pushed.
-    """
-    pulled = pulled_store(settings, make=True)
-    assert pulled is not None
-    content = workspace.read(name, version)
-    version_check.check(content, table_hashing.Digests.of(content.table), workspace, name, version)
-    if replace:
-        pulled.remove(name, version)
-    pulled.add(name, version, content)
-    return pulled
+def recorded(ref: str, settings: Settings) -> tuple[str, int, Metadata]:
+    """Return name, version and metadata of a dataset, from this machine or the workspace; no row is read or pulled."""
+    located = version_lookup.locate(ref, settings)
+    return located.name, located.version, located.source.metadata(located.name, located.version)
 
 
 def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:

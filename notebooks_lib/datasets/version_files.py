@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -33,22 +32,32 @@ _HALVES = ("high", "low")
 class VersionFiles:
     """Reads a version from its files. Every fault is a DatasetError of one line that ends with `remedy`."""
 
-    find: Callable[[str], Path | BytesIO]
+    find: Callable[[str], Path | bytearray]
     """Returns a file by its name: where it lies, or its bytes. It may raise an OSError."""
     location: str
     """Where the files lie, for messages."""
     remedy: str
+    fingerprint: str | None = None
+    """The fingerprint that is recorded elsewhere, such as in a tag; None where it stands in dataset.toml only."""
 
     def metadata(self) -> Metadata:
         """Return the metadata in dataset.toml."""
         try:
             file = self.find(METADATA)
-            content = file.getvalue() if isinstance(file, BytesIO) else file.read_bytes()
-            return Metadata.from_toml(content.decode("utf-8"))
+            content = file if isinstance(file, bytearray) else file.read_bytes()
+            metadata = Metadata.from_toml(content.decode("utf-8"))
+        except DatasetError:
+            raise  # it cannot be fetched
         except UsageError as error:
             raise DatasetError(f"{self.location}/{METADATA}: {error}") from error
         except (OSError, ValueError) as error:
             raise self._fault(METADATA, "is not a dataset's record", error) from error
+        if self.fingerprint not in (None, metadata.fingerprint):
+            raise DatasetError(
+                f"{self.location}: its files are those of another version (fingerprint {metadata.fingerprint[:12]}, "
+                f"recorded {str(self.fingerprint)[:12]}); {self.remedy}"
+            )
+        return metadata
 
     def content(self) -> VersionContent:
         """Return the whole version."""
@@ -73,7 +82,9 @@ class VersionFiles:
         from pyarrow import parquet
 
         try:
-            return parquet.read_table(self.find(name), partitioning=None)
+            file = self.find(name)
+            source = pa.BufferReader(file) if isinstance(file, bytearray) else file
+            return parquet.read_table(source, partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:
             raise self._fault(name, "cannot be read", error) from error
 

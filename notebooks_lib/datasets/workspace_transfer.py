@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from notebooks_lib.datasets import loader
+from notebooks_lib.datasets import loader, version_lookup
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetStore, VersionContent
 from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
@@ -39,7 +39,7 @@ def push(ref: str, settings: Settings) -> Transfer:
     other content under this version or splits this dataset in another way, and when it cannot be sent. What Azure can
     be asked beforehand is asked before a row is sent.
     """
-    name, requested = loader.parse_ref(ref)
+    name, requested = version_lookup.parse_ref(ref)
     version = _version_here(name, requested, settings)
     workspace = _workspace(settings)
     opened = loader.open_table(f"{name}@{version}", settings)
@@ -55,7 +55,8 @@ def push(ref: str, settings: Settings) -> Transfer:
         content = VersionContent(opened.metadata, opened.table, opened.retired, opened.digests)
         moved = workspace.add(name, version, content)
     if not moved:
-        _check_same(opened.metadata, workspace, name, version)
+        here = version_lookup.project_store(settings).location(name, version)
+        _check_same(opened.metadata, here, workspace, name, version)
     return _transfer(workspace, name, version, opened.metadata, moved=moved, location=workspace.location(name, version))
 
 
@@ -65,7 +66,7 @@ def pull(ref: str, settings: Settings) -> Transfer:
     A version that is here, undamaged and of the same content is not copied again. Raises UnknownNameError when the
     workspace has no such version, DatasetError when this machine has other content under it.
     """
-    name, requested = loader.parse_ref(ref)
+    name, requested = version_lookup.parse_ref(ref)
     workspace = _workspace(settings)
     there = workspace.versions(name)
     version = requested if requested is not None else there[-1] if there else None
@@ -74,26 +75,25 @@ def pull(ref: str, settings: Settings) -> Transfer:
             raise UnknownNameError(f"version of {name} in {workspace.origin(name)}", str(version), map(str, there))
         step = f"push it from the machine that has it: nbops data push {name}"
         raise UnknownNameError(f"dataset in {workspace.origin(name)}", name, (), step)
-    here = loader.project_store(settings)
+    here = version_lookup.project_store(settings)
     if version in here.versions(name):
         damaged = _is_damaged(name, version, settings)
         if not damaged:
-            metadata = here.metadata(name, version)
-            _check_same(metadata, workspace, name, version)
-            location = here.location(name, version)
+            metadata, location = here.metadata(name, version), here.location(name, version)
+            _check_same(metadata, location, workspace, name, version)
             return _transfer(workspace, name, version, metadata, moved=False, location=location)
-        pulled = loader.pulled_store(settings)
+        pulled = version_lookup.pulled_store(settings)
         if pulled is None or here.location(name, version) != pulled.location(name, version):
             raise damaged
-        source = loader.pull(workspace, name, version, settings, replace=True)
+        source = version_lookup.pull(workspace, name, version, settings, replace=True)
     else:
-        source = loader.pull(workspace, name, version, settings)
+        source = version_lookup.pull(workspace, name, version, settings)
     metadata = source.metadata(name, version)
     return _transfer(workspace, name, version, metadata, moved=True, location=source.location(name, version))
 
 
 def _workspace(settings: Settings) -> DatasetStore:
-    store = loader.workspace_store(settings)
+    store = version_lookup.workspace_store(settings)
     if store is None:
         raise SettingsError(
             f"no workspace is named: fill subscription, resource_group and workspace under [azure] in "
@@ -104,9 +104,9 @@ def _workspace(settings: Settings) -> DatasetStore:
 
 def _version_here(name: str, requested: int | None, settings: Settings) -> int:
     """Return the version of a dataset to push. Raises UsageError when this machine has none of the project's own."""
-    store = loader.project_store(settings)
+    store = version_lookup.project_store(settings)
     versions = store.versions(name)
-    if not versions and loader.source_of(name, settings) is not None:
+    if not versions and version_lookup.source_of(name, settings) is not None:
         raise UsageError(f"{name} ships with scikit-learn, which every machine has: there is nothing to push")
     if not versions:
         raise UnknownNameError("dataset", name, store.names(), "add it first: nbops data add FILE --name NAME")
@@ -125,14 +125,15 @@ def _check_split(mine: Metadata, theirs: Metadata, other: str, workspace: Datase
         )
 
 
-def _check_same(mine: Metadata, workspace: DatasetStore, name: str, version: int) -> None:
-    """Raise DatasetError when the workspace has another version under this number."""
-    theirs = workspace.metadata(name, version)
-    differing = _differing(mine, theirs, (*_CONTENT, *_SPLIT, *_MOVED))
+def _check_same(mine: Metadata, location: str, workspace: DatasetStore, name: str, version: int) -> None:
+    """Raise DatasetError when the workspace has another version under this number; mine is at `location`."""
+    differing = _differing(mine, workspace.metadata(name, version), (*_CONTENT, *_SPLIT, *_MOVED))
     if differing:
+        latest = max(workspace.versions(name), default=version)
+        first = f"move {location} away and " if latest == version else ""
         raise DatasetError(
             f"{name}@{version} in {workspace.origin(name)} is another one, with {differing}; versions are immutable: "
-            f"add yours as version {workspace.next_version(name)} or later, or under another name"
+            f"{first}nbops data pull {name}@{latest}, then add your file again, as its next version, or under another name"
         )
 
 
