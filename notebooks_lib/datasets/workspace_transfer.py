@@ -133,7 +133,7 @@ def _check_same(mine: Metadata, location: str, workspace: DatasetStore, name: st
         first = f"move {location} away and " if latest == version else ""
         raise DatasetError(
             f"{name}@{version} in {workspace.origin(name)} is another one, with {differing}; versions are immutable: "
-            f"{first}nbops data pull {name}@{latest}, then add your file again, as its next version, or under another name"
+            f"{first}nbops data pull {name}@{latest}, then add your file again, as its next version or another name"
         )
 
 

@@ -111,7 +111,8 @@ def test_other_content_under_the_same_version_is_refused_before_anything_is_sent
     began = azure_server.record.position()
 
     with pytest.raises(
-        DatasetError, match=r"sales@1 in workspace 'w-.*' is another one, with .*: move .* away and nbops data pull sales@1, then add"
+        DatasetError,
+        match=r"sales@1 in workspace 'w-.*' is another one, with .*: move .* away and nbops data pull sales@1, then add",
     ):
         workspace_transfer.push("sales@1", here)
     with pytest.raises(DatasetError, match="is another one"):
@@ -287,7 +288,9 @@ def test_files_that_were_changed_in_the_workspace_are_not_taken(
     with pytest.raises(DatasetError, match=r"data asset sales:1 in workspace .*: the content has changed since"):
         datasets.load("sales@1", elsewhere)
     toml.write_text(toml.read_text().replace(mine.fingerprint, other.fingerprint))  # now the files fit each other
-    with pytest.raises(DatasetError, match=r"data asset sales:1 in workspace .*: its files are those of another version"):
+    with pytest.raises(
+        DatasetError, match=r"data asset sales:1 in workspace .*: its files are those of another version"
+    ):
         datasets.load("sales@1", elsewhere)
     assert not list(elsewhere.root.rglob("*.parquet"))
 
@@ -470,9 +473,7 @@ def test_commands_import_neither_mlflow_nor_the_sdk_and_answer_within_three_seco
 PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
 
 
-def test_each_command_of_the_page_does_what_it_says(
-    tracked: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_command_of_the_page_does_what_it_says(tracked: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     for rows in (80, 90):
         add(tracked, rows)
     text = PAGE.read_text("utf-8").partition("\n## Data\n")[2].partition("\n## ")[0]
