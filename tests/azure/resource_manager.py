@@ -201,7 +201,9 @@ class ResourceManager:
         if parent.lower() not in self._documents:
             return not_found(parent)
         if action == "listSecrets":
-            return JSONResponse({"secretsType": "Sas", "sasToken": SIGNED})
+            workspace = self._documents[parent.lower().partition("/datastores/")[0]]["properties"]
+            by_identity = workspace.get("systemDatastoresAuthMode") == "identity"  # it gives no keys out
+            return JSONResponse({"secretsType": "Sas", "sasToken": None if by_identity else SIGNED})
         return failed(404, "InvalidResourceType", f"The action {action} could not be found.")
 
     # -- long operations

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import connect
 from tests import building
 from tests.azure.emulator import Emulated
-from tests.azure.fixtures import Ask, AzureProject, NbopsJson
+from tests.azure.fixtures import Ask, AzureProject, NbopsJson, WithWorkspace
 from tests.datasets.tables import csv, frame
 
 pytestmark = pytest.mark.tracking
@@ -40,7 +39,7 @@ print(len(datasets.load("sales@1", load(pathlib.Path(sys.argv[1]), __import__("o
 
 
 @pytest.fixture
-def here(empty_project: Settings, with_workspace: Callable[[Settings], Settings]) -> Settings:
+def here(empty_project: Settings, with_workspace: WithWorkspace) -> Settings:
     """A project with a workspace in which nothing is yet, and `sales@1`."""
     settings = with_workspace(empty_project)
     add(settings, 60)
@@ -371,6 +370,19 @@ def test_two_processes_that_pull_at_once_both_get_it(here: Settings, elsewhere: 
     answers = {child.communicate(timeout=120)[0].strip() for child in children}
     assert answers == {str(len(datasets.load("sales@1", here).train))}
     assert version_lookup.project_store(elsewhere).versions("sales") == [1]
+
+
+def test_storage_that_gives_out_no_keys_takes_the_credential(
+    here: Settings, elsewhere: Settings, with_workspace: WithWorkspace, azure_server: Emulated
+) -> None:
+    own = with_workspace(here, systemDatastoresAuthMode="identity").azure
+    began = azure_server.record.position()
+    assert workspace_transfer.push("sales@1", here.model_copy(update={"azure": own})).moved
+
+    assert datasets.load("sales@1", elsewhere.model_copy(update={"azure": own})).ref == "sales@1"
+    blobs = [seen for seen in azure_server.record.since(began) if seen.host.startswith("account")]
+    assert blobs
+    assert not [seen for seen in blobs if "sig=" in seen.query]
 
 
 def test_each_workspace_has_its_own_versions(here: Settings, elsewhere: Settings) -> None:
