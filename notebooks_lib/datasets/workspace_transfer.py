@@ -63,18 +63,18 @@ def push(ref: str, settings: Settings) -> Transfer:
 def pull(ref: str, settings: Settings) -> Transfer:
     """Copy a version of the workspace to this machine; "sales" alone is the workspace's latest version.
 
-    A version that is here, undamaged and of the same content is not copied again. Raises UnknownNameError when the
-    workspace has no such version, DatasetError when this machine has other content under it.
+    A version that is here, undamaged and of the same content is not copied again. Raises UsageError when the workspace
+    has no such version, DatasetError when this machine has other content under it.
     """
     name, requested = version_lookup.parse_ref(ref)
     workspace = _workspace(settings)
     there = workspace.versions(name)
     version = requested if requested is not None else there[-1] if there else None
     if version is None or version not in there:
-        if there:
-            raise UnknownNameError(f"version of {name} in {workspace.origin(name)}", str(version), map(str, there))
-        step = f"push it from the machine that has it: nbops data push {name}"
-        raise UnknownNameError(f"dataset in {workspace.origin(name)}", name, (), step)
+        has = f"it has {', '.join(map(str, there))}" if there else "it has no version of that name"
+        raise UsageError(
+            f"no {ref} in {workspace.origin(name)}: {has}; push it from the machine that has it: nbops data push {ref}"
+        )
     here = version_lookup.project_store(settings)
     if version in here.versions(name):
         damaged = _is_damaged(name, version, settings)

@@ -199,7 +199,7 @@ def test_an_asset_that_nbops_did_not_make_is_never_taken_for_a_version(
 
     with pytest.raises(DatasetError, match="data asset sales:1 in workspace .* was not made by nbops"):
         workspace_transfer.push("sales@1", here)
-    with pytest.raises(UnknownNameError, match="no dataset in workspace|unknown dataset"):
+    with pytest.raises(UsageError, match="no sales@1 in workspace .*: it has no version of that name"):
         workspace_transfer.pull("sales@1", elsewhere)
 
 
@@ -255,7 +255,11 @@ def test_an_unknown_version_names_those_of_both_sides(here: Settings, elsewhere:
         datasets.load("sales@7", elsewhere)
     with pytest.raises(UnknownNameError, match="'iris'"):
         datasets.load("irsi@1", elsewhere)
-    with pytest.raises(UnknownNameError, match="nbops data push other"):
+    with pytest.raises(UsageError, match="no sales@7 in workspace .*: it has 1; push it from"):
+        workspace_transfer.pull("sales@7", elsewhere)
+    with pytest.raises(
+        UsageError, match="no other in workspace .*: it has no version of that name; .* data push other"
+    ):
         workspace_transfer.pull("other", elsewhere)
 
 
