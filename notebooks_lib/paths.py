@@ -58,6 +58,11 @@ class Layout:
         return self.state / "azure"
 
     @property
+    def pulled_datasets(self) -> Path:
+        """Dataset versions that were pulled from Azure ML workspaces: a folder for each workspace."""
+        return self.azure / "datasets"
+
+    @property
     def settings_file(self) -> Path:
         """The file of the project's settings."""
         return self.root / "production" / "settings.toml"

@@ -38,6 +38,9 @@ class Tag:
     MODEL_LOGGED = "nbops.model.logged"  # id of the logged model that holds it too, where the store has them
     OWN_READS = "nbops.own_reads"  # where the notebook read a table by itself, as "cell 3: read_csv"
     DATASET_PREFIX = "nbops.dataset."  # + name -> "name@version#fingerprint"
+    FINGERPRINT = "nbops.fingerprint"  # on the data asset of a dataset version, with its rows and the columns of roles
+    ROWS = "nbops.rows"
+    ROLE_PREFIX = "nbops.role."  # + "target", "key", "group" or "time" -> column
     READY = "nbops.ready"  # on a model version, written last: it loaded and predicted; without it nothing shows it
     MARK_PREFIX = "nbops.mark."  # + "champion" or "previous-dev": ms; where a registry has no aliases, the latest holds
     BEFORE_PREFIX = "nbops.before."  # + stage, on a model version: which was champion there before it, or "none"

@@ -23,6 +23,7 @@ from tests.azure.fixtures import (  # noqa: F401 - fixtures for all tests
     azure_workspace,
     either_store,
     nbops_json,
+    with_workspace,
 )
 
 SCRUBBED = ("MLFLOW_", "NBOPS_", "AZURE", "GIT_", "JPY_", "IPYNB_FILE", "GITHUB_", "MAKE")

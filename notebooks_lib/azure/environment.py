@@ -20,6 +20,7 @@ import yaml
 
 from notebooks_lib import errors, pinned_versions, regular_file
 from notebooks_lib.azure import file_check, file_kinds, file_upload
+from notebooks_lib.azure.datastore import default_datastore
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
@@ -86,7 +87,7 @@ def find_or_create_environment(
     tell(f"{what} is new: Azure builds its image when the first job needs it, which takes minutes")
     properties = dict(environment.properties)
     if environment.context:
-        place = file_upload.default_datastore(client, workspace, f"LocalUpload/{environment.version}/context")
+        place = default_datastore(client, workspace).folder(f"LocalUpload/{environment.version}/context")
         file_upload.upload(place, environment.context)
         properties["build"] = {**properties["build"], "contextUri": f"{place.url}/"}
     body = {"properties": {**properties, "isAnonymous": False, "isArchived": False}}

@@ -21,11 +21,9 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from notebooks_lib import errors
-from notebooks_lib.azure import clouds, error_messages, http_pipeline
+from notebooks_lib.azure import error_messages, http_pipeline
 from notebooks_lib.azure.credential import credential
 from notebooks_lib.azure.http_pipeline import HttpLimits
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
 
 Content = Path | bytes
 """A file on disk, or the content of one that is on no disk."""
@@ -35,7 +33,7 @@ PARALLEL = 8
 LIMITS = HttpLimits(read=60, total=180)
 _IS_THERE = 409
 """The status for a file that may be written once only, and is there."""
-_VERSION = {"x-ms-version": "2023-11-03"}
+VERSION = {"x-ms-version": "2023-11-03"}
 _STEPS = {
     "AuthorizationPermissionMismatch": "ask for the role Storage Blob Data Contributor on the storage account",
     "AuthorizationFailure": "ask whether the storage account lets this network in",
@@ -63,30 +61,9 @@ class BlobFolder:
         return f"{self.url}/{quote(path)}?{'&'.join(filter(None, (self.signature, query)))}".rstrip("?")
 
 
-def default_datastore(client: RestClient, workspace: Workspace, path: str) -> BlobFolder:
-    """Return a folder of the workspace's default datastore."""
-    version, what = "2024-10-01-preview", f"the default datastore of workspace {workspace}"
-    stores = client.pages(f"{workspace.path}/datastores", version, what=what, query={"isDefault": "true"})
-    store = next(iter(stores), None)
-    if store is None:
-        raise errors.AzureError(f"{what} is missing", "set one: `az ml datastore set-default`")
-    own = store["properties"]
-    host = f"{own['accountName']}.blob.{own.get('endpoint') or clouds.current().storage_suffix}"
-    asked = {"expirableSecret": True, "expireAfterHours": 1}
-    secrets = client.request(
-        "POST", f"{workspace.path}/datastores/{store['name']}/listSecrets", version, what=what, body=asked
-    )
-    return BlobFolder(
-        f"https://{host}/{own['containerName']}/{path}", str((secrets or {}).get("sasToken") or "").lstrip("?")
-    )
-
-
 def upload(folder: BlobFolder, files: Mapping[str, Content]) -> int:
     """Send the files that are not there yet; return how many were sent. Raises AzureError for the first that fails."""
-    policies = (
-        [] if folder.signature else [BearerTokenCredentialPolicy(credential(), "https://storage.azure.com/.default")]
-    )
-    with http_pipeline.pipeline(LIMITS, *policies) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
+    with http_pipeline.pipeline(LIMITS, *policies(folder)) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
         sender = _Sender(folder, pipeline)
         sent = [pool.submit(sender.send, path, content) for path, content in files.items()]
         done, _ = wait(sent, return_when=FIRST_EXCEPTION)
@@ -95,6 +72,19 @@ def upload(folder: BlobFolder, files: Mapping[str, Content]) -> int:
         for future in done:
             future.result()
         return sum(future.result() for future in sent)
+
+
+def policies(folder: BlobFolder) -> list[Any]:
+    """Return the policies by which requests to a folder sign in; none if its address is signed."""
+    return [] if folder.signature else [BearerTokenCredentialPolicy(credential(), "https://storage.azure.com/.default")]
+
+
+def refusal(path: str, answer: HttpResponse, what: str, step: str) -> errors.AzureError:
+    """Return why storage refuses a file. Its address is not shown: its signature would let anybody in."""
+    code = answer.headers.get("x-ms-error-code", "")
+    host = urlsplit(str(answer.request.url)).hostname
+    cause = f"{path} cannot be {what}: {host} answers {answer.status_code} {code or answer.reason}"
+    return errors.AzureError(cause, _STEPS.get(code, step), status=answer.status_code, code=code)
 
 
 def sha256(content: Content) -> str:
@@ -135,7 +125,7 @@ class _Sender:
         self, method: str, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> int:
         """Return the status of the answer. Raises AzureError, except for a file that is there, or is not."""
-        every = {**_VERSION, **(headers or {})}
+        every = {**VERSION, **(headers or {})}
         request = HttpRequest(method, self._folder.blob(path, query), headers=every, content=body or None)
         try:
             answer: HttpResponse = self._pipeline.run(request).http_response
@@ -145,16 +135,7 @@ class _Sender:
         missing = method == "HEAD" and answer.status_code == 404
         if answer.status_code < 300 or missing or (answer.status_code == _IS_THERE and "If-None-Match" in every):
             return answer.status_code
-        raise _refusal(path, answer)
-
-
-def _refusal(path: str, answer: HttpResponse) -> errors.AzureError:
-    """Return why storage refuses a file. Its address is not shown: its signature would let anybody in."""
-    code = answer.headers.get("x-ms-error-code", "")
-    host = urlsplit(str(answer.request.url)).hostname
-    cause = f"{path} cannot be uploaded: {host} answers {answer.status_code} {code or answer.reason}"
-    step = _STEPS.get(code, "do it again: what has arrived is not sent twice")
-    return errors.AzureError(cause, step, status=answer.status_code, code=code)
+        raise refusal(path, answer, "uploaded", "do it again: what has arrived is not sent twice")
 
 
 def _blocks(content: Content) -> Iterator[bytes]:

@@ -46,13 +46,14 @@ class Workspace:
 def find_workspace(settings: Settings) -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
-    Raises SettingsError when neither names a workspace.
+    In a job, whose files may lack both, it is the workspace that the job tracks to. Raises SettingsError when nothing
+    names one.
     """
     section = settings.azure
     if section.workspace:
         return Workspace(section.subscription, section.resource_group, section.workspace)
     file = find_config(settings.root)
-    workspace = _from_file(file) if file else None
+    workspace = _from_file(file) if file else _of_job()
     if workspace is not None:
         return workspace
     raise errors.SettingsError(
@@ -68,6 +69,11 @@ def find_config(root: Path) -> Path | None:
         folder / place / "config.json" for folder in (root, *root.parents) for place in (".azureml", "aml_config", "")
     )
     return next((file for file in files if _from_file(file) is not None), None)
+
+
+def _of_job() -> Workspace | None:
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return of_tracking_uri(uri) if uri.startswith("azureml:") and "/subscriptions/" in uri else None
 
 
 def of_tracking_uri(uri: str) -> Workspace:

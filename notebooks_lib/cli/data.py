@@ -15,6 +15,7 @@ from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
     from notebooks_lib.datasets import Dataset
+    from notebooks_lib.datasets.workspace_transfer import Transfer
     from notebooks_lib.settings import Settings
 
 KIND_HELP = "What a column holds where the file does not show it, as in zip=text; else number, time, boolean …"
@@ -26,7 +27,7 @@ MOST_SHARES = 10
 
 @click.group()
 def command() -> None:
-    """List, show and add versioned datasets, and see which models were trained on them.
+    """List, show, add and share versioned datasets, and see which models were trained on them.
 
     In a notebook: `from notebooks_lib import datasets`; datasets.load("NAME@V") returns the train and validation rows.
     """
@@ -154,6 +155,36 @@ def holdout(ref: str, fresh: bool, as_json: bool) -> None:
 
 @command.command()
 @click.argument("ref", metavar="NAME[@V]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def push(ref: str, as_json: bool) -> None:
+    """Send a version to the Azure ML workspace, as a data asset of the same name and version.
+
+    One of the same content that is there already is not sent again; other content under its number is refused.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.datasets import workspace_transfer
+
+    transfer = workspace_transfer.push(ref, settings.here())
+    _print_transfer(transfer, "pushed to" if transfer.moved else "is already in", as_json)
+
+
+@command.command()
+@click.argument("ref", metavar="NAME[@V]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def pull(ref: str, as_json: bool) -> None:
+    """Copy a version from the Azure ML workspace to this machine; datasets.load does so by itself, once.
+
+    NAME alone is the workspace's latest version. One that was pulled and changed by hand is pulled again.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.datasets import workspace_transfer
+
+    transfer = workspace_transfer.pull(ref, settings.here())
+    _print_transfer(transfer, "pulled from" if transfer.moved else "is here already, as in", as_json)
+
+
+@command.command()
+@click.argument("ref", metavar="NAME[@V]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def models(ref: str, as_json: bool) -> None:
     """Show which models were trained on a version of a dataset."""
@@ -181,6 +212,16 @@ def models(ref: str, as_json: bool) -> None:
         click.echo(f"No model was trained on {ref}.")
     if len(runs) > len(trained):
         click.echo(f"{len(runs) - len(trained)} more run(s) used {ref} and left no model.")
+
+
+def _print_transfer(transfer: Transfer, verb: str, as_json: bool) -> None:
+    if as_json:
+        _json(vars(transfer))
+        return
+    click.echo(f"{transfer.dataset} {verb} {transfer.workspace}")
+    facts = (("fingerprint", transfer.fingerprint), ("rows", transfer.rows), ("where", transfer.location))
+    for label, value in facts:
+        click.echo(f"  {label:<11}  {safe_text.printable_lines(str(value))}")
 
 
 def _print_remarks(dataset: Dataset, project: Settings) -> None:

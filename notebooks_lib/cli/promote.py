@@ -204,7 +204,7 @@ def _unlogged_note(values: Mapping[str, Any], project: Settings) -> str:
 
     It is for the terminal, before the holdout is read, so it goes by the runs' tags and reads no dataset.
     """
-    from notebooks_lib.datasets import loader
+    from notebooks_lib.datasets import version_lookup
     from notebooks_lib.metrics import builtin
     from notebooks_lib.promotion import run_ranking
     from notebooks_lib.tracking import query
@@ -217,7 +217,7 @@ def _unlogged_note(values: Mapping[str, Any], project: Settings) -> str:
     runs = query.promising_runs(connect(project), experiment, metric, largest=largest).runs
     refs = [tag.ref for run in runs for tag in run.dataset_tags]
     if dataset := values.get("dataset"):
-        name, version = loader.parse_ref(dataset)
+        name, version = version_lookup.parse_ref(dataset)
         refs = [ref for ref in refs if ref == dataset or (version is None and ref.startswith(f"{name}@"))]
     same = [run for run in runs if refs[:1] and refs[0] in (tag.ref for tag in run.dataset_tags)]
     return run_ranking.unlogged_note(metric, same, limit)

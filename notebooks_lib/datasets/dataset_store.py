@@ -1,8 +1,8 @@
 """What a store of datasets promises. It opens no file and no connection.
 
-`disk_store` and `sklearn_datasets` keep these promises, and `loader.STORES` chooses between stores. Nothing else knows
-where versions are kept. How often a holdout has decided is not the store's to know: that count lies in the tracking
-store (`holdout_budget`), which everybody who can use the rows shares.
+`disk_store`, `asset_store` and `sklearn_datasets` keep these promises, and `version_lookup.STORES` chooses between
+stores. Nothing else knows where versions are kept. How often a holdout has decided is not the store's to know: that
+count lies in the tracking store (`holdout_budget`), which everybody who can use the rows shares.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ class DatasetSource(Protocol):
     def location(self, name: str, version: int) -> str:
         """Return where a version is stored, such as its folder, for error messages."""
 
+    def remedy(self, name: str, version: int) -> str:
+        """Return what to do when a version is damaged, for error messages."""
+
 
 class DatasetStore(DatasetSource, Protocol):
     """A source of dataset versions to which new versions can be added."""
@@ -100,6 +103,6 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def remedy(name: str) -> str:
-    """Return advice for messages: how to repair a damaged version of dataset `name`."""
+def from_backup(name: str, version: int) -> str:
+    """Return advice for messages: how to repair a damaged version that only this machine has."""
     return f"restore it (from git or a backup), or add the file again as the next version of {name}"

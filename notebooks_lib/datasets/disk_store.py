@@ -1,7 +1,4 @@
-"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once as a whole, and never changed.
-
-A version with a fresh holdout has `retired.parquet` as well: the digests of rows that may not be in it any more.
-"""
+"""Datasets on disk: FOLDER/NAME/VERSION/{table.parquet, dataset.toml}, written once as a whole, and never changed."""
 
 from __future__ import annotations
 
@@ -9,29 +6,25 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import canonical_types
+from notebooks_lib.datasets import version_files
 from notebooks_lib.datasets.dataset_metadata import Metadata
-from notebooks_lib.datasets.dataset_store import VersionContent, is_name, remedy
-from notebooks_lib.errors import DatasetError, UsageError, reason
+from notebooks_lib.datasets.dataset_store import VersionContent, from_backup, is_name
+from notebooks_lib.datasets.version_files import VersionFiles
+from notebooks_lib.errors import DatasetError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
     from notebooks_lib.settings import Settings
 
     Array = np.ndarray[Any, Any]
 
-_TABLE = "table.parquet"
-_METADATA = "dataset.toml"
-_RETIRED = "retired.parquet"
-_HALVES = ("high", "low")
 _BUILDING = ".adding-"
 _STALE_SECONDS = 24 * 3600.0
 
@@ -39,9 +32,10 @@ _STALE_SECONDS = 24 * 3600.0
 class DiskStore:
     """A `DatasetStore` in a folder. Every user with write access can add versions; git or a backup keeps them."""
 
-    def __init__(self, folder: Path, label: str = "") -> None:
+    def __init__(self, folder: Path, label: str = "", remedy: Callable[[str, int], str] = from_backup) -> None:
         self._folder = folder
         self._label = label or str(folder)
+        self._remedy = remedy
 
     @classmethod
     def of_project(cls, settings: Settings) -> DiskStore:
@@ -62,7 +56,8 @@ class DiskStore:
 
     def versions(self, name: str) -> list[int]:
         """Return the numbers of the complete versions, oldest first."""
-        return sorted(version for version in self._taken(name) if (self._version(name, version) / _METADATA).is_file())
+        taken = self._taken(name)
+        return sorted(each for each in taken if (self._version(name, each) / version_files.METADATA).is_file())
 
     def next_version(self, name: str) -> int:
         """Return the number for the next version: one more than the largest that has a folder."""
@@ -76,25 +71,22 @@ class DiskStore:
         """Return the folder of a version."""
         return str(self._version(name, version))
 
+    def remedy(self, name: str, version: int) -> str:
+        """Return how to repair a version: from a backup, or as the store was told."""
+        return self._remedy(name, version)
+
     def metadata(self, name: str, version: int) -> Metadata:
         """Return the metadata in dataset.toml."""
-        path = self._version(name, version) / _METADATA
-        try:
-            return Metadata.from_toml(path.read_text("utf-8"))
-        except UsageError as error:
-            raise DatasetError(f"{path}: {error}") from error
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path}: is not a dataset's record: {reason(error)}; {remedy(name)}") from error
+        return self._files(name, version).metadata()
 
     def read(self, name: str, version: int) -> VersionContent:
         """Return the content of a version, read from its files."""
-        metadata = self.metadata(name, version)
-        table = canonical_types.normalise(self._read_table(name, version, _TABLE))
-        return VersionContent(metadata, table, self._read_retired(name, version, metadata))
+        return self._files(name, version).content()
 
     def retired(self, name: str, version: int) -> Array | None:
         """Return the digests of the rows taken out of the holdout, from retired.parquet."""
-        return self._read_retired(name, version, self.metadata(name, version))
+        files = self._files(name, version)
+        return files.retired(files.metadata())
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
         """Write a version into a temporary folder, then rename it to the version's folder, which is atomic."""
@@ -102,11 +94,7 @@ class DiskStore:
         building = home / f"{_BUILDING}{uuid.uuid4().hex}"
         try:
             building.mkdir(parents=True)
-            _write_table(building / _TABLE, content.table)
-            if content.retired is not None:
-                _write_table(building / _RETIRED, _columns(content.retired))
-            with _durable(building / _METADATA) as file:
-                file.write(content.metadata.to_toml().encode())
+            version_files.write(content, lambda file: _durable(building / file))
             atomic_private_files.sync_folder(building)
             try:
                 building.rename(target)
@@ -124,6 +112,13 @@ class DiskStore:
             with suppress(OSError):  # not empty, or not there
                 home.rmdir()
 
+    def remove(self, name: str, version: int) -> None:
+        """Take away a version of which another copy is elsewhere; whoever reads it meanwhile gets it whole or not."""
+        draft = self._folder / name / f"{_BUILDING}{uuid.uuid4().hex}"
+        with suppress(OSError):  # another process was quicker
+            self._version(name, version).rename(draft)
+            shutil.rmtree(draft, ignore_errors=True)
+
     def _version(self, name: str, version: int) -> Path:
         return self._folder / name / str(version)
 
@@ -133,27 +128,9 @@ class DiskStore:
             return []
         return [int(entry.name) for entry in home.iterdir() if entry.name.isdecimal() and entry.name.isascii()]
 
-    def _read_table(self, name: str, version: int, file: str) -> pa.Table:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        path = self._version(name, version) / file
-        try:
-            return parquet.read_table(path, partitioning=None)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DatasetError(f"{path}: cannot be read: {reason(error)}; {remedy(name)}") from error
-
-    def _read_retired(self, name: str, version: int, metadata: Metadata) -> Array | None:
-        import numpy as np
-
-        if metadata.retired is None:
-            return None
-        table = self._read_table(name, version, _RETIRED)
-        try:
-            return np.column_stack([table[half].to_numpy() for half in _HALVES]).astype(np.uint64)
-        except KeyError as error:
-            path = self._version(name, version) / _RETIRED
-            raise DatasetError(f"{path}: holds no digests: {reason(error)}; {remedy(name)}") from error
+    def _files(self, name: str, version: int) -> VersionFiles:
+        folder = self._version(name, version)
+        return VersionFiles(lambda file: folder / file, str(folder), self.remedy(name, version))
 
 
 @contextmanager
@@ -163,19 +140,6 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    from pyarrow import parquet
-
-    with _durable(path) as file:
-        parquet.write_table(table.replace_schema_metadata(None), file, compression="zstd")
-
-
-def _columns(digests: Array) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({half: digests[:, place].astype("<u8") for place, half in enumerate(_HALVES)})
 
 
 def _remove_stale(home: Path) -> None:

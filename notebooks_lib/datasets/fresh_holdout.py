@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import loader, splits
+from notebooks_lib.datasets import loader, splits, version_lookup
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import VersionContent
@@ -36,7 +36,7 @@ def make_fresh_holdout(store: Store, ref: str, *, min_rows: int) -> Dataset:
     Raises DatasetError when fewer than `min_rows` holdout rows would be left.
     """
     opened = loader.open_table(ref, store.settings)
-    datasets = loader.project_store(store.settings)
+    datasets = version_lookup.project_store(store.settings)
     _check_latest(opened, datasets.versions(opened.name))
     decided = spent_levels(store, opened) > 0
     if not decided.any():

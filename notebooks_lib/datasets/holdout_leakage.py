@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import dataset, loader, row_matching, run_datasets, splits, table_hashing, training_rows
+from notebooks_lib.datasets import (
+    dataset,
+    loader,
+    row_matching,
+    run_datasets,
+    splits,
+    table_hashing,
+    training_rows,
+    version_lookup,
+)
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import DatasetError, UnknownNameError
 
@@ -103,9 +112,9 @@ class RowsByValue:
 
     def _differs(self, tag: str) -> bool:
         name, version, fingerprint = run_datasets.parse_tag(tag)
-        if name == loader.parse_ref(self._ref)[0]:
+        if name == version_lookup.parse_ref(self._ref)[0]:
             return False  # rows of the same name are matched by key or group, or all count
-        source = loader.source_of(name, self._settings)
+        source = version_lookup.source_of(name, self._settings)
         if source is None or version not in source.versions(name):
             return False
         try:

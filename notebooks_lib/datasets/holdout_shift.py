@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.dataset_tag import DatasetTag
-from notebooks_lib.datasets import loader
+from notebooks_lib.datasets import loader, version_lookup
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.settings import Settings
 
@@ -54,7 +54,7 @@ def changed_kinds(ref: str, trained_on: str, settings: Settings) -> str:
         name, version = DatasetTag.parse(trained_on).version()
         if f"{name}@{version}" == ref or name != ref.partition("@")[0]:
             return ""
-        old = loader.project_store(settings).metadata(name, version).columns
+        old = version_lookup.project_store(settings).metadata(name, version).columns
     except DatasetError:
         return ""  # an unreadable tag, or a damaged version, which is reported elsewhere
     return ", ".join(

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets import canonical_types, column_kinds, loader, readers, splits, table_hashing
+from notebooks_lib.datasets import canonical_types, column_kinds, loader, readers, splits, table_hashing, version_lookup
 from notebooks_lib.datasets.column_kinds import ALIASES, KINDS
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.datasets.dataset_metadata import Metadata
@@ -45,9 +45,9 @@ def add(
     Raises UsageError (file, name, columns) or DatasetError (content); then nothing is added.
     """
     settings = settings or here()
-    store = loader.project_store(settings)
-    loader.check_name(name)
-    if not store.versions(name) and loader.source_of(name, settings) is not None:
+    store = version_lookup.project_store(settings)
+    version_lookup.check_name(name)
+    if not store.versions(name) and version_lookup.source_of(name, settings) is not None:
         raise UsageError(
             f"dataset name {name!r}: scikit-learn has a table of that name, which is {name}@1 everywhere; take another"
         )

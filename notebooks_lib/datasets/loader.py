@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import atomic_private_files
-from notebooks_lib.datasets import run_datasets, splits, table_hashing
+from notebooks_lib.datasets import run_datasets, splits, table_hashing, version_check, version_lookup
 from notebooks_lib.datasets.dataset import Dataset, Part, to_frame
 from notebooks_lib.datasets.dataset_metadata import Metadata
-from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent, is_name, remedy
-from notebooks_lib.datasets.disk_store import DiskStore
-from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
-from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
+from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore
 from notebooks_lib.settings import Settings, here
 
 if TYPE_CHECKING:
@@ -23,12 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Array = np.ndarray[Any, Any]
-
-DISK = "disk"
-STORES: Mapping[str, Callable[[Settings], DatasetStore]] = {DISK: DiskStore.of_project}
-"""The stores in which versions can be added. A new one is a module that keeps `DatasetStore`'s promises and a line
-here; tests/datasets/test_dataset_store.py holds it to them.
-"""
 
 
 @dataclass(frozen=True)
@@ -49,8 +40,10 @@ def load(ref: str, settings: Settings | None = None) -> Dataset:
     """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
     The name is looked up in the project's data folder, then among scikit-learn's bundled tables, which have one version
-    each. The active run, if any, is tagged with the dataset. Raises UnknownNameError for an unknown name or version,
-    DatasetError when the stored content is not what was added.
+    each. A version that is not on this machine is pulled from the project's Azure ML workspace, once; "sales" alone is
+    the latest version on this machine, and the workspace's where there is none. The active run, if any, is tagged with
+    the dataset. Raises UnknownNameError for an unknown name or version, DatasetError when the stored content is not
+    what was added, or cannot be pulled.
     """
     dataset = read(ref, settings or here())
     run_datasets.note_loaded(dataset)
@@ -104,7 +97,7 @@ def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> 
 def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
     """Return all datasets that `load` accepts: the project's own, then scikit-learn's."""
     entries: dict[str, CatalogEntry] = {}
-    for source in sources(settings or here()):
+    for source in version_lookup.sources(settings or here()):
         for name in source.names():
             if name not in entries:
                 entries[name] = _entry(source, name)
@@ -113,40 +106,8 @@ def catalog(settings: Settings | None = None) -> list[CatalogEntry]:
 
 def own(settings: Settings) -> list[CatalogEntry]:
     """Return the datasets that were added to the project, without scikit-learn's."""
-    store = project_store(settings)
+    store = version_lookup.project_store(settings)
     return [_entry(store, name) for name in store.names()]
-
-
-def project_store(settings: Settings) -> DatasetStore:
-    """Return the store to which a project adds its dataset versions; today this is always the store on disk."""
-    return STORES[DISK](settings)
-
-
-def sources(settings: Settings) -> tuple[DatasetSource, ...]:
-    """Return the sources in which a dataset name is looked up, in order; the first source with the name is used."""
-    return (project_store(settings), SklearnDatasets())
-
-
-def source_of(name: str, settings: Settings) -> DatasetSource | None:
-    """Return the source that holds the dataset `name`; None if no source does."""
-    return next((source for source in sources(settings) if source.versions(name)), None)
-
-
-def parse_ref(ref: str) -> tuple[str, int | None]:
-    """Return name and version of "name@version"; the version is None when left out."""
-    name, mark, version = ref.partition("@")
-    check_name(name)
-    if not mark:
-        return name, None
-    if not (version.isascii() and version.isdecimal()):
-        raise UsageError(f"dataset {ref!r}: the version is a whole number, as in {name}@1")
-    return name, int(version)
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError unless `name` is a valid name for a dataset."""
-    if not is_name(name):
-        raise UsageError(f"dataset name {name!r}: use lower-case letters, digits, '-' and '_', 64 at most")
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,23 +139,22 @@ def open_table(ref: str, settings: Settings) -> Opened:
     Raises UnknownNameError for a name or version that no source has, DatasetError for content that is not what was
     added.
     """
-    name, requested = parse_ref(ref)
-    source = source_of(name, settings)
-    if source is None:
-        names = {name for source in sources(settings) for name in source.names()}
-        raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
-    versions = source.versions(name)
-    version = versions[-1] if requested is None else requested
-    if version not in versions:
-        raise UnknownNameError(f"version of dataset {name!r}", str(version), map(str, versions))
+    located = version_lookup.locate(ref, settings)
+    name, version, source = located.name, located.version, located.here(settings)
     content = source.read(name, version)
     metadata, retired = content.metadata, content.retired
     digests = content.digests or table_hashing.Digests.of(content.table)
-    _check(content, digests, name, source.location(name, version))
+    version_check.check(content, digests, source, name, version)
     table = content.table.select(list(metadata.columns))
     placing = splits.deciding_digests(table, metadata, digests)
     masks = splits.split_rows(f"{name}@{version}", table, placing, metadata, retired)
     return Opened(name, version, metadata, table, digests, placing, masks, retired)
+
+
+def recorded(ref: str, settings: Settings) -> tuple[str, int, Metadata]:
+    """Return name, version and metadata of a dataset, from this machine or the workspace; no row is read or pulled."""
+    located = version_lookup.locate(ref, settings)
+    return located.name, located.version, located.source.metadata(located.name, located.version)
 
 
 def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
@@ -203,28 +163,8 @@ def retired_of(store: DatasetStore, name: str, version: int) -> Array | None:
     No row is read. Raises DatasetError when the digests are not what was written.
     """
     retired = store.retired(name, version)
-    _check_retired(store.metadata(name, version), retired, name, store.location(name, version))
+    version_check.check_retired(store.metadata(name, version), retired, store, name, version)
     return retired
-
-
-def _check(content: VersionContent, digests: table_hashing.Digests, name: str, location: str) -> None:
-    """Raise DatasetError when a version is not what was added: versions are immutable."""
-    metadata = content.metadata
-    actual = splits.version_fingerprint(content.table, digests, metadata)
-    if actual != metadata.fingerprint or set(content.table.column_names) != set(metadata.columns):
-        raise DatasetError(
-            f"{location}: the content has changed since it was added (fingerprint {actual[:12]}, "
-            f"recorded {metadata.fingerprint[:12]}); versions are immutable: {remedy(name)}"
-        )
-    _check_retired(metadata, content.retired, name, location)
-
-
-def _check_retired(metadata: Metadata, retired: Array | None, name: str, location: str) -> None:
-    if metadata.retired is not None and (retired is None or splits.retired_sha256(retired) != metadata.retired):
-        raise DatasetError(
-            f"{location}: the list of rows that left the holdout is not what was written; "
-            f"versions are immutable: {remedy(name)}"
-        )
 
 
 def _part(

@@ -71,6 +71,10 @@ class SklearnDatasets:
         """Return the name of the scikit-learn function that loads the table."""
         return f"sklearn.datasets.{_LOADER}{name}"
 
+    def remedy(self, name: str, version: int) -> str:
+        """Return advice for a table that is not what it was when the package was installed."""
+        return "install scikit-learn again"
+
 
 def _gives_a_frame(load: Any) -> bool:
     parameters = inspect.signature(load).parameters

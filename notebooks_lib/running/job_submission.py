@@ -28,6 +28,7 @@ from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.notebooks import project_modules
+from notebooks_lib.running import job_inputs
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.settings import Settings
@@ -46,6 +47,8 @@ class PreparedJob:
     environment: Environment
     snapshot: Snapshot
     properties: Mapping[str, Any]
+    parameters: Mapping[str, object]
+    """All of the notebook's, for those that name data assets are inputs of the job."""
 
 
 def prepare_job(
@@ -81,7 +84,7 @@ def prepare_job(
     variables = {**_forwarded(environ), **(properties.get("environmentVariables") or {})}
     properties["environmentVariables"] = {**variables, Env.JOB: request.as_text()}
     described = environment.read_environment(settings.root, environ)
-    return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties)
+    return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties, start.parameters)
 
 
 def submit_job(
@@ -90,11 +93,13 @@ def submit_job(
     """Make what the job needs and is not there, and submit it once. `tell` gets a line for what takes time."""
     client = rest_client.resource_manager()
     computer = compute.find_or_create_compute(client, job.workspace, job.compute, root, environ, tell=tell)
-    ids = {
+    ids: dict[str, Any] = {
         "environmentId": environment.find_or_create_environment(client, job.workspace, job.environment, tell=tell),
         "codeId": code_asset.find_or_upload_snapshot(client, job.workspace, job.snapshot, tell=tell),
         **({"computeId": computer} if computer else {}),
     }
+    if inputs := job_inputs.dataset_inputs(client, job.workspace, job.parameters):
+        ids["inputs"] = inputs
     jobs.submit(client, job.workspace, job.name, {**job.properties, **ids})
 
 

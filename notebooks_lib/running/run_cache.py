@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from notebooks_lib.datasets import loader
+from notebooks_lib.datasets import version_lookup
 from notebooks_lib.datasets.run_datasets import parse_tag
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.notebooks.document import Notebook
@@ -71,10 +71,10 @@ def has_same_data(run: RunInfo, text: str, settings: Settings) -> bool:
 def _is_current(tag: str, text: str, settings: Settings) -> bool:
     try:
         name, version, fingerprint = parse_tag(tag)
-        store = loader.project_store(settings)
+        store = version_lookup.project_store(settings)
         versions = store.versions(name)
-        if not versions:  # a dataset of scikit-learn, which has one version
-            return True
+        if not versions:  # of scikit-learn, which has one version; or in a workspace only, where none ever changes
+            return f"{name}@{version}" in text or version_lookup.source_of(name, settings) is not None
         if version not in versions or (version != versions[-1] and f"{name}@{version}" not in text):
             return False
         return store.metadata(name, version).fingerprint == fingerprint

@@ -43,7 +43,7 @@ class Azure:
             [
                 Host(MANAGEMENT, self.jobs.router),
                 Host("{region}" + API_HOSTS, tracking.router),
-                Host(ACCOUNT, Blobs(folder / "blobs").router),
+                Host(ACCOUNT, Blobs(folder / "blobs", self.sign_in).router),
                 Host(LOGIN, self.sign_in.login),
                 Host(GITHUB, self.sign_in.github),
                 Host(AZURE_PIPELINES, self.sign_in.pipelines),

@@ -1,4 +1,4 @@
-"""Blob storage: block blobs behind signed addresses."""
+"""Blob storage: block blobs, for who has a signed address or a token for storage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from tests.azure.sign_in import SignIn
+
+AUDIENCES = ("https://storage.azure.com",)
 ACCOUNT = "account.blob.core.windows.net"
 SIGNED = "sv=2025-01-05&sig=signed"
 """The query of a signed address."""
@@ -18,15 +21,15 @@ _STAMP = {"ETag": '"1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "x-ms
 class Blobs:
     """The blobs of one account: each a file under `root`, in the folder of its container."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, sign_in: SignIn) -> None:
+        self.root, self._sign_in = root, sign_in
         self._blocks: dict[str, bytes] = {}
         route = Route("/{container}/{path:path}", self.blob, methods=["GET", "PUT", "HEAD"])
         self.router = Router([route])
 
     async def blob(self, request: Request) -> Response:
         """Put at once or in blocks, never over an existing blob when told so; get in ranges."""
-        if request.query_params.get("sig") != "signed":
+        if request.query_params.get("sig") != "signed" and self._sign_in.refuse(request, AUDIENCES):
             return Response(status_code=403, headers={"x-ms-error-code": "AuthenticationFailed"})
         file = self.root / request.path_params["container"] / request.path_params["path"]
         if request.method == "PUT":

@@ -22,6 +22,7 @@ MANAGEMENT = "https://management.azure.com"
 VERSION = "api-version=2024-10-01-preview"
 LOGIN = f"https://login.microsoftonline.com/{emulator.TENANT}"
 Ask = Callable[..., requests.Response]
+WithWorkspace = Callable[..., Settings]
 NbopsJson = Callable[..., tuple[int, Any, str]]
 PARAMETERS = "alpha: float = 1.0  # strength\nseed: int = 1  # of the split"
 CELLS = (
@@ -63,6 +64,19 @@ def azure_workspace(
     empty_project.layout.settings_file.write_text(text)
     with azure_server.only_azure():
         yield AzureProject(load(empty_project.root, {}), azure_server.environment)
+
+
+@pytest.fixture
+def with_workspace(azure_workspace: AzureProject, ask: Ask) -> WithWorkspace:
+    """Return a project's settings with a workspace of its own, in which nothing is yet, for all but tracking."""
+
+    def with_workspace(project: Settings, **properties: str) -> Settings:
+        own = azure_workspace.settings.azure.model_copy(update={"workspace": f"w-{uuid.uuid4().hex[:8]}"})
+        address = f"{MANAGEMENT}{emulator.SCOPE.rpartition('/')[0]}/{own.workspace}?{VERSION}"
+        assert ask("PUT", address, {"location": "westeurope", "properties": properties}).ok
+        return project.model_copy(update={"azure": own})
+
+    return with_workspace
 
 
 @pytest.fixture(params=["sqlite", "azureml"])

@@ -131,7 +131,7 @@ class ResourceManager:
     def _list(self, path: str, request: Request) -> Response:
         if path.lower() in self._documents:
             return JSONResponse(self._documents[path.lower()]["list"])
-        asked, found = dict(request.query_params), self._below(path)
+        asked, found = dict(request.query_params), self._below(path) or self._assets(path)
         if asked.get("listViewType", "ActiveOnly") == "ActiveOnly":
             found = [each for each in found if not each["properties"].get("isArchived")]
         if "hash" in asked:
@@ -148,6 +148,13 @@ class ResourceManager:
         if end < len(found):
             answer["nextLink"] = f"https://{MANAGEMENT}{path}?{urlencode(asked | {'$skipToken': end})}"
         return JSONResponse(answer)
+
+    def _assets(self, path: str) -> list[Document]:
+        """The names right below a path of which there are versions."""
+        begin = f"{path.lower()}/"
+        ids = [one["id"] for key, one in self._documents.items() if key.startswith(begin) and VERSION.search(key)]
+        names = dict.fromkeys(each.split("/")[-3] for each in ids)
+        return [{"id": f"{path}/{name}", "name": name, "properties": {"isArchived": False}} for name in names]
 
     def _codes(self, path: str) -> list[Document]:
         """All snapshots of the workspace: their content is looked for, whatever the name."""
@@ -194,7 +201,9 @@ class ResourceManager:
         if parent.lower() not in self._documents:
             return not_found(parent)
         if action == "listSecrets":
-            return JSONResponse({"secretsType": "Sas", "sasToken": SIGNED})
+            workspace = self._documents[parent.lower().partition("/datastores/")[0]]["properties"]
+            by_identity = workspace.get("systemDatastoresAuthMode") == "identity"  # it gives no keys out
+            return JSONResponse({"secretsType": "Sas", "sasToken": None if by_identity else SIGNED})
         return failed(404, "InvalidResourceType", f"The action {action} could not be found.")
 
     # -- long operations

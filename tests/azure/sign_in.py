@@ -30,13 +30,13 @@ class SignIn:
         self.github = Router([Route("/{path:path}", self._job_token)])
         self.pipelines = Router([Route("/{path:path}", self._job_token, methods=["POST"])])
 
-    def refuse(self, request: Request) -> Response | None:
-        """Return None for a token of ours that has not expired, else the refusal."""
+    def refuse(self, request: Request, audiences: tuple[str, ...] = AUDIENCES) -> Response | None:
+        """Return None for a token of ours for one of the audiences that has not expired, else the refusal."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         code, message = "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
         try:
             if scheme == "Bearer":
-                jwt.decode(token, _KEY, ["HS256"], audience=AUDIENCES)
+                jwt.decode(token, _KEY, ["HS256"], audience=audiences)
                 return None
         except jwt.ExpiredSignatureError:
             code, message = "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import file_upload, rest_client, workspace
 from notebooks_lib.azure.file_upload import BLOCK, BlobFolder, upload
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject
@@ -74,12 +73,3 @@ def test_one_that_fails_ends_the_upload_and_is_named_and_the_next_try_goes_on(
     upload(folder, files)
     assert "f7" in puts(azure_server, at)
     assert "f0" not in puts(azure_server, at)
-
-
-def test_the_default_datastore_gives_a_signed_folder(azure_workspace: AzureProject) -> None:
-    place = workspace.find_workspace(azure_workspace.settings)
-    folder = file_upload.default_datastore(rest_client.resource_manager(), place, "LocalUpload/abc")
-
-    assert folder.url == "https://account.blob.core.windows.net/blobstore/LocalUpload/abc"
-    assert "signed" in folder.signature
-    assert "signed" not in repr(folder)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import code_asset, environment, rest_client, workspace
+from notebooks_lib.azure import code_asset, data_asset, environment, rest_client, workspace
+from notebooks_lib.azure.data_asset import DataAsset
 from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.running import plan
+from notebooks_lib.running.job_inputs import dataset_inputs
 from notebooks_lib.running.job_submission import prepare_job
 from notebooks_lib.settings import Settings
 from tests.azure.fixtures import Ask
@@ -55,6 +57,18 @@ def test_an_environments_and_a_snapshots_body_fit(azure_git_project: Settings, a
         sent = ask("GET", f"https://management.azure.com{path}?api-version=1").json()["properties"]
         del sent["provisioningState"]  # Azure's own
         assert misfits({"properties": sent}, model) == []
+
+
+def test_a_data_assets_body_fits_and_that_of_a_job_with_it(azure_git_project: Settings, ask: Ask) -> None:
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_git_project)
+    name, uri = f"sales-{uuid.uuid4().hex[:8]}", "azureml://datastores/workspaceblobstore/paths/a/"
+    assert data_asset.create_asset(client, place, DataAsset(name, "1", uri, {"nbops.rows": "60"}, "sales"))
+    sent = ask("GET", f"data/{name}/versions/1").json()["properties"]
+    del sent["provisioningState"]  # Azure's own
+    assert misfits({"properties": sent}, "DataVersionBase") == []
+
+    inputs = dataset_inputs(client, place, {"data": f"{name}@1"})
+    assert misfits({"properties": job(azure_git_project, "") | {"inputs": inputs}}, "JobBase") == []
 
 
 @pytest.mark.parametrize(

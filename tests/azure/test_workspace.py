@@ -36,6 +36,15 @@ def test_config_json_names_it_from_the_root_upwards(empty_project: Settings, pla
     assert workspace.find_workspace(empty_project) == workspace.Workspace("s-1", "group", "ws")
 
 
+def test_a_job_knows_it_by_where_it_tracks_to(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    scope = "subscriptions/s-3/resourceGroups/g-3/providers/Microsoft.MachineLearningServices/workspaces/w-3"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"azureml://westeurope.api.azureml.ms/mlflow/v2.0/{scope}")
+    assert workspace.find_workspace(empty_project) == workspace.Workspace("s-3", "g-3", "w-3")
+
+    write(empty_project.root / "config.json", NAMES)
+    assert workspace.find_workspace(empty_project) == workspace.Workspace("s-1", "group", "ws")
+
+
 def test_the_older_form_of_config_json_is_read(empty_project: Settings) -> None:
     provider = "providers/Microsoft.MachineLearningServices/workspaces/ws"
     write(empty_project.root / "config.json", {"Scope": f"/subscriptions/s-1/resourceGroups/group/{provider}"})

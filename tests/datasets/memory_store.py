@@ -49,6 +49,9 @@ class MemoryStore:
     def location(self, name: str, version: int) -> str:
         return f"memory:{name}/{version}"
 
+    def remedy(self, name: str, version: int) -> str:
+        return "start again"
+
     def add(self, name: str, version: int, content: VersionContent) -> bool:
         with self._lock:
             return self._contents.setdefault(name, {}).setdefault(version, content) is content

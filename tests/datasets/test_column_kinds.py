@@ -27,6 +27,7 @@ from notebooks_lib.datasets import (
     run_datasets,
     splits,
     table_hashing,
+    version_lookup,
 )
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import VersionContent
@@ -288,7 +289,7 @@ def add_as_before(file: Path, name: str, project: Settings, **roles: str) -> str
         **roles,  # type: ignore[arg-type]
     )
     metadata = replace(metadata, fingerprint=splits.version_fingerprint(old, table_hashing.Digests.of(old), metadata))
-    store = loader.project_store(project)
+    store = version_lookup.project_store(project)
     number = store.next_version(name)
     assert store.add(name, number, VersionContent(metadata, old))
     return f"{name}@{number}"

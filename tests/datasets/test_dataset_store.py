@@ -19,10 +19,10 @@ from notebooks_lib.datasets import (
     holdout_budget,
     holdout_leakage,
     holdout_shift,
-    loader,
     run_datasets,
     splits,
     table_hashing,
+    version_lookup,
 )
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetSource, DatasetStore, VersionContent
@@ -33,18 +33,21 @@ from notebooks_lib.tracking.store import connect
 from tests.datasets.memory_store import MemoryStore
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", pytest.param("workspace", marks=pytest.mark.tracking)])
 def project_of_a_store(request: pytest.FixtureRequest, project: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A project whose datasets lie in one of the stores."""
     if request.param == "memory":
         store = MemoryStore()
-        monkeypatch.setitem(loader.STORES, loader.DISK, lambda settings: store)
+        monkeypatch.setitem(version_lookup.STORES, version_lookup.DISK, lambda settings: store)
+    if request.param == "workspace":
+        project = request.getfixturevalue("with_workspace")(project)
+        monkeypatch.setitem(version_lookup.STORES, version_lookup.DISK, version_lookup.STORES[version_lookup.WORKSPACE])
     return project
 
 
 @pytest.fixture
 def store(project_of_a_store: Settings) -> DatasetStore:
-    return loader.project_store(project_of_a_store)
+    return version_lookup.project_store(project_of_a_store)
 
 
 def content(rows: int = 40, retired: int = 0, **roles: str) -> VersionContent:
@@ -124,7 +127,7 @@ def test_another_machine_reads_the_versions_from_a_copy_of_the_folder(
     if store.folder is not None:
         copy = shutil.copytree(store.folder, tmp_path / "elsewhere" / "data")
         there = project_of_a_store.model_copy(update={"root": copy.parent})
-        assert loader.project_store(there).metadata("t", 1) == store.metadata("t", 1)
+        assert version_lookup.project_store(there).metadata("t", 1) == store.metadata("t", 1)
 
 
 def test_a_version_that_is_not_there_is_an_error(store: DatasetStore) -> None:
@@ -148,7 +151,7 @@ def test_each_source_has_what_it_lists(store: DatasetStore, name: str) -> None:
 
 
 def test_what_any_store_gives_back_is_compared_with_its_fingerprint(project_of_a_store: Settings) -> None:
-    store, added = loader.project_store(project_of_a_store), content(retired=5, key="id")
+    store, added = version_lookup.project_store(project_of_a_store), content(retired=5, key="id")
     store.add("rows", 1, replace(added, table=added.table.slice(1)))
     store.add("retired", 1, replace(added, retired=None if added.retired is None else added.retired[1:]))
     store.add("none", 1, replace(added, retired=None, metadata=replace(added.metadata, retired=None)))

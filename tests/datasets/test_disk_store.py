@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import loader
+from notebooks_lib.datasets import version_lookup
 from notebooks_lib.errors import DatasetError, UnknownNameError
 from notebooks_lib.settings import Settings
 from tests.datasets.tables import csv, frame, visible
@@ -87,7 +87,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_line(empty_project: Settings, 
 
 
 def test_metadata_of_a_newer_nbops_are_refused_with_the_way_out(empty_project: Settings, tmp_path: Path) -> None:
-    store = loader.project_store(empty_project)
+    store = version_lookup.project_store(empty_project)
     datasets.add(csv(tmp_path, frame(60)), "t", empty_project)
     file = empty_project.data_folder / "t" / "1" / "dataset.toml"
     file.write_text("shards = 3\n" + file.read_text("utf-8"), "utf-8")

@@ -15,7 +15,15 @@ import pandas as pd
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.datasets import fresh_holdout, holdout_budget, holdout_leakage, holdout_ledger, loader, run_datasets
+from notebooks_lib.datasets import (
+    fresh_holdout,
+    holdout_budget,
+    holdout_leakage,
+    holdout_ledger,
+    loader,
+    run_datasets,
+    version_lookup,
+)
 from notebooks_lib.errors import DatasetError, HoldoutError, TrackingError, UsageError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -161,7 +169,7 @@ CHILDREN = """
 import os, signal, sys
 import mlflow.store.tracking.sqlalchemy_store, pandas, pyarrow.parquet  # once, before the children are forked
 from notebooks_lib import datasets, settings
-from notebooks_lib.datasets import holdout_budget, loader
+from notebooks_lib.datasets import holdout_budget, loader, version_lookup
 from notebooks_lib.datasets.holdout_ledger import HoldoutLedger
 from notebooks_lib.tracking.store import connect
 
@@ -374,7 +382,7 @@ def test_what_was_retired_cannot_be_changed_by_hand(store, project):
         datasets.read(made.ref, project)
     with pytest.raises(DatasetError, match="is not what was written"):
         add(project, table(range(500)))
-    assert loader.project_store(project).versions("sales") == [1, 2, 3]
+    assert version_lookup.project_store(project).versions("sales") == [1, 2, 3]
 
 
 def test_a_version_can_follow_one_whose_table_is_damaged(store, project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import PurePosixPath
 
 import pytest
@@ -53,3 +54,6 @@ def test_a_run_counts_as_seen_while_its_data_are_what_they_were(project: Setting
     assert seen("f1") == newer
     bundle = ran("f5", "FINISHED", **{Tag.DATASET_PREFIX + "iris": "iris@1#" + "0" * 64})
     assert seen("f5") == bundle
+    shutil.rmtree(project.data_folder)  # as on a machine that would have to pull it
+    assert seen("f3", name="sales@1") == used
+    assert seen("f3") is None, "nobody knows which version it would get"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.datasets import loader
+from notebooks_lib.datasets import version_lookup
 from notebooks_lib.kernels import preferences
 from notebooks_lib.notebooks import project_modules
 from notebooks_lib.notebooks.document import Notebook
@@ -98,7 +98,7 @@ def _paths(notebook: Notebook, settings: Settings, root: Path) -> Iterator[str]:
 
 def _data_folder(settings: Settings) -> Path | None:
     """Return the folder of datasets that a worker needs; None where it reads them from their store."""
-    folder = loader.project_store(settings).folder
+    folder = version_lookup.project_store(settings).folder
     return None if folder is None else folder.resolve()
 
 

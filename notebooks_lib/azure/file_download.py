@@ -1,0 +1,66 @@
+"""Downloads files from Azure's blob storage by plain requests: in ranges, several at once, each repeated."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+from azure.core.exceptions import AzureError
+from azure.core.rest import HttpRequest, HttpResponse
+
+from notebooks_lib import errors
+from notebooks_lib.azure import error_messages, file_upload, http_pipeline
+from notebooks_lib.azure.file_upload import BLOCK, LIMITS, PARALLEL, BlobFolder
+
+
+def download(folder: BlobFolder, path: str) -> bytearray:
+    """Return the content of a file, whole or not at all. Raises AzureError; with status 404 when there is none.
+
+    A file that is replaced meanwhile is an error, never a mixture of both.
+    """
+    policies = file_upload.policies(folder)
+    with http_pipeline.pipeline(LIMITS, *policies) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
+        receiver = _Receiver(folder, path, pipeline)
+        content = bytearray(receiver.size())
+        ranges = [(start, min(start + BLOCK, len(content))) for start in range(0, len(content), BLOCK)]
+        parts = [pool.submit(receiver.fill, content, start, end) for start, end in ranges]
+        done, _ = wait(parts, return_when=FIRST_EXCEPTION)
+        for part in parts:
+            part.cancel()  # after a failure: what has not begun
+        for part in done:
+            part.result()
+        return content
+
+
+class _Receiver:
+    def __init__(self, folder: BlobFolder, path: str, pipeline: Any) -> None:
+        self._folder = folder
+        self._path = path
+        self._pipeline = pipeline
+        self._unchanged: dict[str, str] = {}
+
+    def size(self) -> int:
+        """Return the number of bytes of the file, and remember its state."""
+        answer = self._ask("HEAD")
+        self._unchanged = {"If-Match": answer.headers["ETag"]}
+        return int(answer.headers["Content-Length"])
+
+    def fill(self, content: bytearray, start: int, end: int) -> None:
+        """Put a range of the file into its place in `content`."""
+        part = self._ask("GET", {"x-ms-range": f"bytes={start}-{end - 1}", **self._unchanged}).content
+        if len(part) != end - start:
+            raise errors.AzureError(
+                f"{self._path} cannot be downloaded: {len(part)} of {end - start} bytes came", "do it again"
+            )
+        content[start:end] = part
+
+    def _ask(self, method: str, headers: dict[str, str] | None = None) -> HttpResponse:
+        request = HttpRequest(method, self._folder.blob(self._path), headers={**file_upload.VERSION, **(headers or {})})
+        try:
+            answer: HttpResponse = self._pipeline.run(request).http_response
+        except AzureError as error:
+            why = error_messages.describe(error, f"the download of {self._path}")
+            raise errors.AzureError(f"{self._path} cannot be downloaded: {why.cause}", why.step) from error
+        if answer.status_code >= 300:
+            raise file_upload.refusal(self._path, answer, "downloaded", "do it again")
+        return answer
