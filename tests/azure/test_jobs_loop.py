@@ -47,6 +47,7 @@ def artifacts(ask: Ask, run: Any) -> dict[str, str]:
     return {item["path"].replace(run.info.run_id[:8], "RUN"): item["path"] for item in found}
 
 
+@pytest.mark.proof
 def test_a_run_on_azure_equals_a_local_run(azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask) -> None:
     given = ("run", "experimentation/n.ipynb", "-p", "alpha=2.0")
     code, local, _ = nbops_json(*given)

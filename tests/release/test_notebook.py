@@ -41,6 +41,7 @@ def set_stage(endpoints, *lines):
         file.write("\n".join(["", "[stages.prod]", "require_clean = false", "require_fingerprint = false", *lines, ""]))
 
 
+@pytest.mark.proof  # release/test_canary_deployment.py has stages and approvals, test_notebooks.py runs the notebook
 @pytest.mark.notebooks
 @pytest.mark.tracking
 def test_a_promotion_waits_for_an_approval_goes_on_and_is_read_from_mlflow(
