@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,8 @@ class OwnedRun:
     def adopt(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
         """Take over the run that a job has: it gets all that `open` gives one, and this process must end it.
 
-        If a notebook has ended in it already, in the same job, a child of it is opened.
+        If a notebook has ended in it already, in the same job, a child of it is opened. One that was interrupted has
+        not: its machine was taken away, and the job begins anew.
         """
         from mlflow.entities import RunTag
 
@@ -82,12 +84,17 @@ class OwnedRun:
         tags = _start_tags(store, start)
         with translate_store_errors(store):
             run = client.get_run(run_id)
-            if Tag.END in run.data.tags:
+            ended = Tag.END in run.data.tags
+            if ended and not _was_interrupted(run.data.tags, tags[Tag.NOTEBOOK]):
                 child = {**(start.tags or {}), "mlflow.parentRunId": run_id}
                 experiment_id = run.info.experiment_id
                 return cls.open(store, replace(start, tags=child, experiment_id=experiment_id, run_id=None))
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            if run.info.status != "RUNNING":  # a machine was taken away, and the job begins anew
+            for key in (Tag.END, *_FAILURE_TAGS, Tag.SET_ASIDE) if ended else ():
+                if key in run.data.tags:
+                    client.delete_tag(run_id, key)
+            lost = {Tag.PROGRESS: ""} if Tag.PROGRESS in run.data.tags else {}  # nobody takes its cells for ours
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
+            if run.info.status != "RUNNING":
                 client.update_run(run_id, status="RUNNING")
         return cls(store, run_id, run.info.experiment_id, start)
 
@@ -145,9 +152,12 @@ class OwnedRun:
         """Record the end of the run once the kernel is gone; return its metrics. The tag `nbops.end` is written last.
 
         `failure` is why the run did not finish. `artifacts` are (file, folder in the run) pairs, `documents` are JSON
-        values by file name.
+        values by file name. The files of an interrupted job are set aside, in a folder that the run names: if the job
+        begins anew, it needs their names, and Azure ML overwrites no file.
         """
         client = self.store.client
+        interrupted = failure is not None and failure.kind == "interrupt"
+        aside = f"interrupted/{uuid.uuid4().hex[:8]}" if interrupted and self.start.run_id else ""
         end_children(self.store, self.run_id, status)
         before = client.get_run(self.run_id)
         if ignored := before.data.tags.get(Tag.IGNORED_STORE):
@@ -162,9 +172,10 @@ class OwnedRun:
             Tag.RUN_FINGERPRINT: source_fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
             **(_failure_tags(failure) if failure else {}),
             **(tags or {}),
+            Tag.SET_ASIDE: aside,
         }
         self._log(last, set(before.data.params))
-        self._attach(before.info.artifact_uri, artifacts, documents or {})
+        self._attach(before.info.artifact_uri, aside, artifacts, documents or {})
         client.set_terminated(self.run_id, status=status)
         client.set_tag(self.run_id, Tag.END, status)
         return {name: restore_infinity(value) for name, value in before.data.metrics.items()}
@@ -187,7 +198,9 @@ class OwnedRun:
             self.store.client.log_batch(self.run_id, params=missing[start : start + BATCH], tags=run_tags)
             run_tags = []
 
-    def _attach(self, uri: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]) -> None:
+    def _attach(
+        self, uri: str, aside: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]
+    ) -> None:
         """Write all files at once to the run's artifact location: the client would ask for that location each time."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -202,7 +215,7 @@ class OwnedRun:
                 (ours / name).write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False))
             if self.start.git is not None and self.start.git.diff:
                 (ours / "uncommitted.diff").write_text(self.start.git.diff)
-            get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch)
+            get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch, aside or None)
 
 
 def artifact_repository(store: Store, run_id: str) -> Any:
@@ -227,6 +240,14 @@ def _start_tags(store: Store, start: RunStart) -> dict[str, str]:
         **(start.tags or {}),
     }
     return {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
+
+
+def _was_interrupted(tags: Mapping[str, str], notebook: str) -> bool:
+    """Return whether the notebook was asked to stop in the run that has these tags."""
+    return (tags.get(Tag.END), tags.get(Tag.FAILURE), tags.get(Tag.NOTEBOOK)) == ("KILLED", "Interrupted", notebook)
+
+
+_FAILURE_TAGS = (Tag.FAILURE, Tag.FAILURE_MESSAGE, Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SIGNAL)
 
 
 def _failure_tags(failure: Failure) -> dict[str, str]:

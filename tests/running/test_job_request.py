@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.azure.snapshot import UNCOMMITTED
+from notebooks_lib.run_result import Failure
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_request import JobRequest, adopting
 from notebooks_lib.running.plan import Plan
@@ -16,6 +18,7 @@ from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.provenance import Git
 from tests import building
 
@@ -84,3 +87,55 @@ def test_an_adopted_run_gets_the_tags_of_an_opened_one_and_is_ended(project: Set
     assert child.run_id != job
     assert child.tags["mlflow.parentRunId"] == job
     assert child.tags[Tag.END] == "FINISHED"
+
+
+STOPPED = Failure("interrupt", "Interrupted", "the runner was asked to stop", 2, "fit()")
+
+
+@pytest.fixture(params=["project", "azure_workspace"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    given = request.getfixturevalue(request.param)
+    return given if isinstance(given, Settings) else given.settings
+
+
+@pytest.mark.tracking
+def test_a_job_that_begins_anew_takes_its_run_over_again(settings: Settings, tmp_path: Path) -> None:
+    connected = store.connect(settings)
+    job = connected.client.create_run(connected.experiment_id(settings.experiment)).info.run_id
+    start = adopting(planned(settings), in_job(job)).start
+    assert start is not None
+    executed = tmp_path / "n.ipynb"
+    executed.write_text("the first attempt")
+    first = OwnedRun.adopt(connected, job, start)
+    connected.client.set_tag(job, Tag.PROGRESS, '{"cell": 7, "of": 9}')
+    first.end("KILLED", failure=STOPPED, artifacts=[(executed, "notebook")])
+    aside = query.get_run(connected, job).tags[Tag.SET_ASIDE]
+
+    executed.write_text("the second attempt")
+    second = OwnedRun.adopt(connected, job, start)
+    run = connected.client.get_run(job)
+    assert (second.run_id, run.info.status, run.data.tags[Tag.PROGRESS]) == (job, "RUNNING", "")
+    assert not {Tag.END, Tag.FAILURE, Tag.FAILED_CELL, Tag.SET_ASIDE} & set(run.data.tags)
+    second.end("FINISHED", artifacts=[(executed, "notebook")])
+    assert query.get_run(connected, job).tags[Tag.END] == "FINISHED"
+    for folder, text in ((f"{aside}/", "the first attempt"), ("", "the second attempt")):
+        file = connected.client.download_artifacts(job, f"{folder}notebook/n.ipynb", str(tmp_path))
+        assert Path(file).read_text() == text
+
+
+@pytest.mark.tracking
+@pytest.mark.parametrize(
+    ("failure", "notebook"),
+    [(Failure("timeout", "Timeout", "too long"), "experimentation/n.ipynb"), (STOPPED, "experimentation/other.ipynb")],
+)
+def test_a_run_that_ended_by_itself_or_for_another_notebook_gets_a_child(
+    failure: Failure, notebook: str, project: Settings
+) -> None:
+    connected = store.connect(project)
+    job = connected.client.create_run(connected.experiment_id("of the job")).info.run_id
+    start = adopting(planned(project), in_job(job)).start
+    assert start is not None
+    OwnedRun.adopt(connected, job, dataclasses.replace(start, notebook=notebook)).end("KILLED", failure=failure)
+
+    assert OwnedRun.adopt(connected, job, start).run_id != job
+    assert query.get_run(connected, job).tags[Tag.END] == "KILLED"
