@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,10 @@ class Failure:
     def __str__(self) -> str:
         where = f"cell {self.cell} ({self.line}): " if self.cell is not None else ""
         return f"{where}{self.error}: {self.message}" if self.message else f"{where}{self.error}"
+
+    def beside(self, elsewhere: Failure) -> Failure:
+        """Return this failure with that of another process, which may be its cause, in the message."""
+        return replace(self, message=f"{self.message}; and {elsewhere}")
 
 
 @dataclass(frozen=True)

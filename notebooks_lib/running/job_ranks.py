@@ -1,15 +1,18 @@
 """The processes of a distributed job: which one this is, what the others report, and how they run the notebook.
 
 Rank 0 owns the run. Every other rank runs the same notebook without tracking; its executed notebook is kept in the run
-as ranks/N.ipynb, beside ranks/N.json, which says how it ended.
+as ranks/N.ipynb, beside ranks/N.json, which says how it ended. Where the job began anew, or runs a second notebook,
+the files of the second attempt are N-2.ipynb and N-2.json: Azure ML overwrites no file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
+import re
 import tempfile
 import threading
 import time
@@ -23,14 +26,18 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.owned_run import artifact_repository
-from notebooks_lib.tracking.store import Store
+from notebooks_lib.tracking.store import Store, translate_store_errors
 
 FOLDER = "ranks"
 LOOK = 2.0
 """Seconds between two looks of rank 0 at what the others report."""
 WAIT = 300.0
 """Seconds that rank 0, once it is done, waits for the others."""
+WAIT_FAILED = 5.0
+"""Seconds that a rank 0 that failed waits: often another rank died before it, and its report comes after the error."""
+_REPORT = re.compile(r"(\d+)(?:-\d+)?\.json")
 _TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
 """Variables by which a notebook would write into the job's run."""
 
@@ -49,7 +56,7 @@ class Rank:
 
 def find_rank(environ: Mapping[str, str]) -> Rank | None:
     """Return which process this is, by the variables of MPI, PyTorch or TensorFlow; None if the job has but one."""
-    for index, size in (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("RANK", "WORLD_SIZE")):
+    for index, size in _INDEX_AND_SIZE:
         if environ.get(index, "").isdecimal() and environ.get(size, "").isdecimal():
             return Rank(int(environ[index]), int(environ[size])) if int(environ[size]) > 1 else None
     try:
@@ -63,6 +70,11 @@ def find_rank(environ: Mapping[str, str]) -> Rank | None:
     return Rank(index_of_task, len(tasks), task["type"] == "ps", servers) if len(tasks) > 1 else None
 
 
+_INDEX_AND_SIZE = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("RANK", "WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),  # of Intel MPI and MPICH
+)
 _TASKS = ("chief", "master", "worker", "evaluator", "ps")
 """Tasks of TensorFlow in the order of their ranks: the first one owns the run."""
 
@@ -73,13 +85,23 @@ def run_other_rank(plan: Plan, rank: Rank, store: Store, run_id: str, **options:
         folder = Path(scratch) / FOLDER
         folder.mkdir()
         with _untracked(Path(scratch) / "mlruns"):
-            output = folder / f"{rank.index}.ipynb"
+            output = folder / f"{rank.index}.ipynb"  # renamed once it is known which names are free
             result = run_notebook(dataclasses.replace(plan, start=None), **{**options, "output": output, "html": False})
         failure = None if result.failure is None else vars(result.failure)
         report = {"status": result.status, "failure": failure, "serves": rank.serves}
-        (folder / f"{rank.index}.json").write_text(json.dumps(report), "utf-8")
-        artifact_repository(store, run_id).log_artifacts(str(folder), FOLDER)
+        repository = artifact_repository(store, run_id)
+        name = _free_name(rank.index, {Path(entry.path).stem for entry in repository.list_artifacts(FOLDER)})
+        if output.exists():
+            output.rename(folder / f"{name}.ipynb")
+        (folder / f"{name}.json").write_text(json.dumps(report), "utf-8")
+        repository.log_artifacts(str(folder), FOLDER)
     return result
+
+
+def _free_name(rank: int, taken: set[str]) -> str:
+    """Return the name of a rank's files, without ending, that no earlier attempt has used."""
+    names = (f"{rank}-{attempt}" if attempt > 1 else str(rank) for attempt in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 @contextlib.contextmanager
@@ -98,20 +120,37 @@ def _untracked(elsewhere: Path) -> Iterator[None]:
 
 
 class OtherRanks:
-    """The reports of the other ranks, which a thread of rank 0 reads for the length of a block."""
+    """The reports of the other ranks, which a thread of rank 0 reads for the length of a block.
+
+    If the run had an owner before, the reports that are there at the block's start are of its attempt: they do not
+    count. In a run that has none yet, they may be of ranks that were faster than rank 0.
+    """
 
     def __init__(
-        self, store: Store, run_id: str, rank: Rank, *, wait_seconds: float = WAIT, look: float = LOOK
+        self,
+        store: Store,
+        run_id: str,
+        rank: Rank,
+        *,
+        wait_seconds: float = WAIT,
+        wait_failed: float = WAIT_FAILED,
+        look: float = LOOK,
     ) -> None:
         self._store, self._run_id = store, run_id
         self._awaited = set(range(1, rank.size - rank.servers))
-        self._wait, self._interval = wait_seconds, look
+        self._wait, self._wait_failed, self._interval = wait_seconds, wait_failed, look
         self._reports: dict[int, Failure | None] = {}
+        self._old: set[str] = set()
+        """Files of an earlier attempt."""
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="nbops-ranks", daemon=True)
 
     def __enter__(self) -> OtherRanks:
+        with translate_store_errors(self._store):
+            if Tag.OWNER_PID in self._store.client.get_run(self._run_id).data.tags:
+                there = artifact_repository(self._store, self._run_id).list_artifacts(FOLDER)
+                self._old = {entry.path for entry in there}
         self._thread.start()
         return self
 
@@ -125,19 +164,22 @@ class OtherRanks:
     def end(self, status: RunStatus, interrupted: Callable[[], object]) -> Failure | None:
         """Return why the job fails although, or because, rank 0 has ended with `status`; None if it does not.
 
-        If rank 0 is done, it waits for the others, but not for parameter servers.
+        If rank 0 is done, it waits for the others, but not for parameter servers. If it failed, it waits a little.
         """
-        deadline = time.monotonic() + (self._wait if status == "FINISHED" else 0)
+        waits = {"FINISHED": self._wait, "FAILED": self._wait_failed}
+        deadline = time.monotonic() + waits.get(status, 0)
         while True:
             try:
                 self._read()
             except Exception as error:  # noqa: BLE001 - whatever a store raises: nobody knows whether the others are done
-                if time.monotonic() > deadline:
+                if status != "FAILED" and time.monotonic() > deadline:
                     return Failure("error", "RanksUnknown", f"the other ranks cannot be asked: {errors.reason(error)}")
             missing = self._awaited - self._reports.keys()
-            if self.failure() or not missing or status != "FINISHED" or interrupted():
+            if self.failure() or not missing or status not in waits or interrupted():
                 return self.failure()
             if time.monotonic() > deadline:
+                if status == "FAILED":
+                    return None
                 named = ", ".join(map(str, sorted(missing)))
                 text = f"rank {named} did not report its end within {self._wait:g} s of rank 0's"
                 return Failure("error", "RankMissing", text)
@@ -152,10 +194,12 @@ class OtherRanks:
         with self._lock, tempfile.TemporaryDirectory() as scratch:
             repository = artifact_repository(self._store, self._run_id)
             for entry in repository.list_artifacts(FOLDER):
-                path = Path(entry.path)
-                if path.suffix == ".json" and path.stem.isdecimal() and int(path.stem) not in self._reports:
-                    file = Path(repository.download_artifacts(f"{FOLDER}/{path.name}", scratch))
-                    self._reports[int(path.stem)] = _failure(int(path.stem), json.loads(file.read_text("utf-8")))
+                name = Path(entry.path).name
+                if entry.path in self._old or not (found := _REPORT.fullmatch(name)):
+                    continue
+                if (rank := int(found[1])) not in self._reports:
+                    file = Path(repository.download_artifacts(f"{FOLDER}/{name}", scratch))
+                    self._reports[rank] = _failure(rank, json.loads(file.read_text("utf-8")))
 
 
 def _failure(rank: int, report: Mapping[str, Any]) -> Failure | None:

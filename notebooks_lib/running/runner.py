@@ -101,8 +101,9 @@ def run_notebook(
         try:
             execute(prepared.notebook, plan.overrides, execution, kernel_name)
             status, failure = decide_outcome(execution)
-            if others is not None and status != "FAILED" and (elsewhere := others.end(status, interrupted)):
-                status, failure = "FAILED", elsewhere
+            if others is not None and (elsewhere := others.end(status, interrupted)):
+                failure = failure.beside(elsewhere) if failure and status == "FAILED" else elsewhere
+                status = "FAILED"
         except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
             failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
             raise

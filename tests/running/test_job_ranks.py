@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank
+from notebooks_lib.running import plan
+from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank
+from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.store import Store
+from tests import building
 
 
 def tensorflow(kind: str, index: int) -> dict[str, str]:
@@ -25,6 +29,7 @@ def tensorflow(kind: str, index: int) -> dict[str, str]:
         ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}, Rank(1, 4)),
         ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}, None),
         ({"RANK": "3", "WORLD_SIZE": "4"}, Rank(3, 4)),
+        ({"PMI_RANK": "2", "PMI_SIZE": "4"}, Rank(2, 4)),
         ({"RANK": "x", "WORLD_SIZE": "4"}, None),
         (tensorflow("worker", 0), Rank(0, 3, servers=1)),
         (tensorflow("worker", 1), Rank(1, 3, servers=1)),
@@ -86,3 +91,41 @@ def test_it_waits_for_workers_but_not_for_servers_and_not_for_ever(store: Store,
 def test_a_rank_that_was_asked_to_stop_has_not_failed(store: Store, tmp_path: Path) -> None:
     run_id = reported(store, tmp_path, r1=STOPPED)
     assert OtherRanks(store, run_id, Rank(0, 2)).end("KILLED", lambda: None) is None
+
+
+@pytest.mark.tracking
+def test_reports_of_an_earlier_attempt_do_not_count(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path, r1=BAD)
+    store.client.set_tag(run_id, Tag.OWNER_PID, "7")  # the first attempt's
+    with OtherRanks(store, run_id, Rank(0, 2)) as others:
+        assert others.end("KILLED", lambda: None) is None
+        (tmp_path / "1-2.json").write_text(json.dumps({"status": "FINISHED", "failure": None}))
+        store.client.log_artifact(run_id, str(tmp_path / "1-2.json"), "ranks")
+        assert others.end("FINISHED", lambda: None) is None
+
+
+@pytest.mark.notebooks
+def test_each_attempt_of_a_rank_keeps_its_files_and_rank_0_names_it(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path)
+    made = plan.make_plan(
+        building.write(store.settings.root / "n.ipynb", "raise ValueError('no rows')"), store.settings
+    )
+    for _ in range(2):
+        run_other_rank(made, Rank(1, 2), store, run_id)
+    names = {each.path for each in store.client.list_artifacts(run_id, "ranks")}
+    assert names == {"ranks/1.ipynb", "ranks/1.json", "ranks/1-2.ipynb", "ranks/1-2.json"}
+
+    lost = building.write(store.settings.root / "n.ipynb", "raise ConnectionError('reset')")
+    result = run_notebook(
+        plan.make_plan(lost, store.settings), html=False, others=OtherRanks(store, run_id, Rank(0, 2))
+    )
+    assert result.failure is not None
+    assert (result.status, result.failure.error) == ("FAILED", "ConnectionError")
+    assert "reset; and cell 0" in result.failure.message
+    assert "rank 1: no rows" in result.failure.message
+
+
+@pytest.mark.tracking
+def test_a_rank_0_that_failed_waits_a_little(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path)
+    assert OtherRanks(store, run_id, Rank(0, 2), wait_failed=0.1).end("FAILED", lambda: None) is None
