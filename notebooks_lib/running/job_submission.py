@@ -64,6 +64,7 @@ def prepare_job(
     chosen = _workspace(plan, on)
     file = _job_file(job_file, settings.root)
     values = file_check.valid_values(file, file_kinds.JOB, settings.root, environ)
+    notebook = _notebook(plan)
     _refuse_missing_secrets(plan, values.get("environment_variables") or {}, file)
     request = JobRequest.of(plan)
     files = snapshot.take_snapshot(
@@ -77,7 +78,7 @@ def prepare_job(
         limit_mb=settings.azure.snapshot_mb,
     )
     properties = _properties(file, values)
-    properties["command"] = _command(plan, options)
+    properties["command"] = _command(notebook, options)
     properties["experimentName"] = _experiment(plan)
     properties["displayName"] = start.name
     properties["tags"] = {**(properties.get("tags") or {}), Tag.NOTEBOOK: start.notebook, "mlflow.user": request.user}
@@ -165,9 +166,20 @@ def _forwarded(environ: Mapping[str, str]) -> dict[str, str]:
     return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 
-def _command(plan: Plan, options: Sequence[str]) -> str:
+def _notebook(plan: Plan) -> str:
+    """Return the notebook's path in the job, which is that under which it was opened, even if it is a link."""
+    opened, root = plan.notebook.opened, plan.settings.root.resolve()
+    for path in (opened, opened.resolve()):
+        if not path.is_relative_to(root):
+            leads = "" if path == opened else f" leads to {path}, which"
+            raise errors.UsageError(
+                f"{opened}{leads} lies outside the project {root}, and a job gets the project alone: move it"
+            )
+    return opened.relative_to(root).as_posix()
+
+
+def _command(notebook: str, options: Sequence[str]) -> str:
     """Return the job's command: unpack nbops into a folder of this process, and run the notebook with it."""
-    notebook = plan.notebook.path.resolve().relative_to(plan.settings.root.resolve()).as_posix()
     run = shlex.join(["python", "-m", "notebooks_lib", "run", notebook, *options])
     unpack = f"NBOPS=$(mktemp -d) && python -m zipfile -e {shlex.quote(snapshot.wheel_path())} $NBOPS"
     return f"{unpack} && export PYTHONPATH=$NBOPS${{PYTHONPATH:+:$PYTHONPATH}} && exec {run}"

@@ -144,3 +144,19 @@ def test_what_a_job_file_says_is_sent_as_the_sdk_would_send_it(
     assert properties["tags"]["team"] == "sales"
     assert Env.JOB in properties["environmentVariables"]
     assert properties["command"].endswith("run 'experimentation/n b.ipynb'")
+
+
+def test_a_linked_notebook_runs_under_its_own_name_and_one_from_elsewhere_is_refused(
+    on_azure: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    link = on_azure.root / "experimentation" / "link.ipynb"
+    target = building.write(on_azure.root / "experimentation" / "n.ipynb", "1")
+    link.symlink_to(target)
+    job = prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
+    assert job.properties["command"].endswith("run experimentation/link.ipynb")
+    assert job.snapshot.files["experimentation/link.ipynb"] == target.read_bytes()
+
+    link.unlink()
+    link.symlink_to(building.write(tmp_path_factory.mktemp("elsewhere") / "n.ipynb", "1"))
+    with pytest.raises(errors.UsageError, match=r"link.ipynb leads to .* lies outside the project"):
+        prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
