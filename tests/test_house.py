@@ -187,7 +187,6 @@ TESTED_IN = {
     "running/cell_usage_table": "running/test_executed_notebook_writer",
     "running/engine": "running/test_runner",
     "running/ipython_startup_fixes": "running/test_kernel_messages",
-    "running/job_result": "azure/test_jobs_loop",
     "running/job_run": "azure/test_distribution",
     "running/notebook_page": "running/test_executed_notebook_writer",
     "running/orphan_processes": "running/test_ends",

@@ -9,6 +9,7 @@ from notebooks_lib import atomic_private_files, errors
 from notebooks_lib.azure.job_following import JobEnd
 from notebooks_lib.azure.run_history import RunHistory
 from notebooks_lib.run_result import RunResult
+from notebooks_lib.running.plan import executed_name
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
@@ -22,12 +23,13 @@ def job_result(
     A notebook that cannot be fetched is told of in the log: the run has it.
     """
     run = end.run
-    stem = Path(run.tags.get(Tag.NOTEBOOK, "notebook.ipynb")).stem
-    name = f"{stem}-{run.run_id[:8]}.ipynb"
+    name = executed_name(Path(run.tags.get(Tag.NOTEBOOK, "notebook.ipynb")), run.run_id)
+    aside = run.tags.get(Tag.SET_ASIDE, "")
+    kept = f"{aside}/notebook/{name}" if aside else f"notebook/{name}"
     file = output or settings.layout.executed / name
     if Tag.END in run.tags:
         try:
-            atomic_private_files.write(file, history.file(run, f"notebook/{name}").decode(), durable=False)
+            atomic_private_files.write(file, history.file(run, kept).decode(), durable=False)
         except (errors.AzureError, OSError) as error:
             logging.getLogger(__name__).warning("the executed notebook stays in the run: %s", error)
     peak = run.tags.get(Tag.PEAK_MEMORY, "")

@@ -196,14 +196,19 @@ def _experiment_of(
 
 
 def executed_file(plan: Plan, run_id: str) -> Path:
-    """Return the path of a run's executed notebook. Its file name is cut to 255 bytes."""
-    stem = artifact_stem(plan.notebook).encode()[:LONGEST_STEM].decode(errors="ignore")
-    return plan.settings.layout.executed / f"{stem}-{run_id[:8]}.ipynb"
+    """Return the path of a run's executed notebook."""
+    return plan.settings.layout.executed / executed_name(plan.notebook.path, run_id)
 
 
-def artifact_stem(notebook: Notebook) -> str:
+def executed_name(notebook: Path, run_id: str) -> str:
+    """Return the file name of a run's executed notebook, cut to 255 bytes; in the run it has the same."""
+    stem = artifact_stem(notebook).encode()[:LONGEST_STEM].decode(errors="ignore")
+    return f"{stem}-{run_id[:8]}.ipynb"
+
+
+def artifact_stem(notebook: Path) -> str:
     """Return the notebook's name without ending, for artifacts: a store may lose one with a line end in its name."""
-    return "".join(character if character.isprintable() else "_" for character in notebook.path.stem)
+    return "".join(character if character.isprintable() else "_" for character in notebook.stem)
 
 
 def run_name(notebook: Notebook, overrides: Mapping[str, object]) -> str:

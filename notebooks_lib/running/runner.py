@@ -292,7 +292,7 @@ def _end(
 
 def _page(notebook: Any, plan: Plan, folder: Path) -> Path | None:
     """Write the HTML page; None when nbconvert fails, because the run must not depend on a page."""
-    page = folder / f"{artifact_stem(plan.notebook)}.html"
+    page = folder / f"{artifact_stem(plan.notebook.path)}.html"
     try:
         page.write_text(to_html(notebook, plan.notebook.path.stem), "utf-8")
     except Exception as error:  # noqa: BLE001  # whatever a template or a filter raises
