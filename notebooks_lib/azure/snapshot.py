@@ -31,6 +31,7 @@ UNCOMMITTED = f"{FOLDER}/uncommitted.diff"
 IGNORE_FILE = ".amlignore"
 _LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns", FOLDER}
 _LARGEST = 5
+_GIT_SECONDS = 60
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -56,12 +57,12 @@ class Snapshot:
 def take_snapshot(
     root: Path, *, always: Iterable[Path] = (), uncommitted: str = "", limit_mb: float = LIMIT_MB
 ) -> Snapshot:
-    """Return the snapshot of a project: all files that git tracks; without git, all files.
+    """Return the snapshot of a project: all files that git tracks; outside a repository, all files.
 
     `always` are files that are in it even if git does not track them or .amlignore leaves them out.
 
-    Raises UsageError, with the largest files, when they are larger than the limit, and for a file of `always` outside
-    the project.
+    Raises UsageError, with the largest files, when they are larger than the limit; for a file of `always` outside the
+    project; and when git does not tell what it tracks or what .amlignore names: what is secret could be sent.
     """
     root = root.resolve()
     paths: dict[str, Path] = {}
@@ -152,11 +153,12 @@ def _megabytes(size: int) -> str:
 
 
 def _project_files(root: Path) -> tuple[list[str], list[str]]:
-    """Return what git tracks, and what it neither tracks nor ignores; without git, every file and nothing."""
-    tracked = _git(root, "ls-files", "-z", "--cached", "--deduplicate")
-    if tracked is None:
+    """Return what git tracks, and what it neither tracks nor ignores; outside a repository, every file and nothing."""
+    if "GIT_DIR" not in os.environ and not any(os.path.lexists(place / ".git") for place in (root, *root.parents)):
         return list(_walk(root)), []
-    return tracked, _git(root, "ls-files", "-z", "--others", "--exclude-standard") or []
+    purpose = f"git does not tell which files of {root} are to be sent"
+    tracked = _git(root, purpose, "ls-files", "-z", "--cached", "--deduplicate")
+    return tracked, _git(root, purpose, "ls-files", "-z", "--others", "--exclude-standard")
 
 
 def _amlignored(root: Path) -> set[str]:
@@ -164,20 +166,26 @@ def _amlignored(root: Path) -> set[str]:
     ignore = root / IGNORE_FILE
     if not ignore.is_file():
         return set()
+    purpose = f"{ignore} cannot be obeyed, which needs git: install or mend git, or remove the file"
     with tempfile.TemporaryDirectory() as scratch:  # an empty repository, to which every file is a new one
-        _git(root, "init", "--quiet", "--bare", scratch)
+        _git(root, purpose, "init", "--quiet", "--bare", scratch)
         listing = ("ls-files", "-z", "--others", "--ignored", f"--exclude-from={ignore}")
-        return set(_git(root, f"--git-dir={scratch}", f"--work-tree={root}", *listing) or ())
+        return set(_git(root, purpose, f"--git-dir={scratch}", f"--work-tree={root}", *listing))
 
 
-def _git(root: Path, *arguments: str) -> list[str] | None:
-    """Return the names that git lists; None outside a repository or without git."""
+def _git(root: Path, purpose: str, *arguments: str) -> list[str]:
+    """Return the names that git lists. Raises UsageError, with `purpose` and git's reason, if it does not."""
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path] if done.returncode == 0 else None
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
+    except OSError as error:
+        raise errors.UsageError(f"{purpose} (git cannot be started: {error.strerror})") from error
+    except subprocess.TimeoutExpired as error:
+        raise errors.UsageError(f"{purpose} (git takes longer than {_GIT_SECONDS} s)") from error
+    if done.returncode != 0:
+        lines = filter(None, map(str.strip, done.stderr.decode("utf-8", "replace").splitlines()))
+        raise errors.UsageError(f"{purpose} ({'; '.join(lines) or f'git ends with {done.returncode}'})")
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 
 def _walk(folder: Path) -> Iterator[str]:

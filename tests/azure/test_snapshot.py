@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import os
 import re
 import subprocess
 import sys
@@ -73,6 +74,42 @@ def test_without_git_it_holds_every_file_but_environments_and_runs(tmp_path: Pat
     (tmp_path / ".amlignore").write_text("notes/\n")
 
     assert sorted(take_snapshot(tmp_path).files) == sorted([".amlignore", "a.py", wheel_path()])
+
+
+def git_that(folder: Path, does: str) -> str:
+    """A search path with a git of ours alone."""
+    folder.mkdir()
+    (folder / "git").write_text(f"#!/bin/sh\n{does}\n")
+    (folder / "git").chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_without_gits_answer_nothing_is_sent(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dubious = "echo \"fatal: detected dubious ownership in repository\" >&2; exit 128"
+    with monkeypatch.context() as changed:
+        changed.setenv("PATH", git_that(tmp_path / "refuses", dubious))
+        with pytest.raises(errors.UsageError, match=r"which files of .* \(fatal: detected dubious ownership"):
+            take_snapshot(root / "sub")
+    with monkeypatch.context() as changed:
+        changed.setattr(snapshot, "_GIT_SECONDS", 0.2)
+        changed.setenv("PATH", git_that(tmp_path / "slow", "exec sleep 5"))
+        with pytest.raises(errors.UsageError, match=r"\(git takes longer than 0.2 s\)"):
+            take_snapshot(root)
+    (root / ".git" / "index").write_bytes(b"broken" * 10)
+    with pytest.raises(errors.UsageError, match="index file"):
+        take_snapshot(root)
+
+
+def test_an_amlignore_that_git_cannot_read_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").write_text("a")
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert "a.py" in take_snapshot(tmp_path).files
+
+    (tmp_path / ".amlignore").write_text("notes/\n")
+    with pytest.raises(errors.UsageError, match="install or mend git, or remove the file .git cannot be started: No such"):
+        take_snapshot(tmp_path)
 
 
 def test_a_link_that_leads_outside_is_left_out_and_told_of(root: Path, tmp_path: Path) -> None:
