@@ -10,10 +10,10 @@ _UNENCODED = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/?#@:\[\]\"'<>]*:(?!\d*(?:[/?#\s\"']|$))[^\s@\"'<>]*@"
 )
 """With a slash, question mark or number sign in the password, which database drivers accept as it is."""
-_SIGNED = re.compile(
-    r"(?i)(?P<name>[?&;#](?:[a-z0-9_.-]{0,40}(?:token|secret|passw(?:or)?d|passwd|signature|credential|api_?key|accesskey)"
-    r"|sig|sas|pwd|auth|key|code|accountkey)=)[^&\s\"'<>#;]+"
-)
+_SECRET = "[a-z0-9_.-]{0,40}(?:token|secret|passw(?:or)?d|passwd|signature|credential|api_?key|accesskey)|sig|sas|pwd"
+_SIGNED = re.compile(rf"(?i)(?P<name>[?&;#](?:{_SECRET}|auth|key|code|accountkey)=)[^&\s\"'<>#;]+")
+_SIGNED_PATH = re.compile(rf"(?i)(?P<name>[?&](?:{_SECRET})=)(?!=)[^&\s\"'<>#;]+")
+"""Without a scheme, where code could stand as well: names alone that mean nothing else."""
 MASK = "***"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _HARMLESS = "\t\u200c\u200d\u00ad"  # a tab, and parts of words and of emoji
@@ -37,9 +37,12 @@ def uncoloured(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """Return `text` with the credentials of every URL in it replaced by stars: passwords, signatures, tokens."""
+    """Return `text` with the credentials of every URL in it replaced by stars: passwords, signatures, tokens.
+
+    Of a URL without its scheme and host, such as `/path?sig=…`, these are the values in its query.
+    """
     if "://" not in text:
-        return text
+        return _SIGNED_PATH.sub(rf"\g<name>{MASK}", text) if "=" in text else text
     for pattern in (_UNENCODED, _CREDENTIALS):
         text = pattern.sub(rf"\g<scheme>{MASK}@", text)
     return _SIGNED.sub(rf"\g<name>{MASK}", text)

@@ -64,6 +64,9 @@ _ACTION = re.compile(r"perform action '([^']+)'")
 _NAMED = re.compile(r"namespace '([^']+)'")
 _ENTRA = re.compile(r"(AADSTS\d+): *(.*?)(?= *Trace ID:|[\r\n]|$)")
 _HOST = re.compile(r"host='([^']+)'")
+_ADDRESS = re.compile(r" with url: \S+")
+_INNERMOST = re.compile(r"""\((?:\d+, )?(?P<quote>['"])(?P<reason>(?:(?!(?P=quote)).)+)(?P=quote)\)""")
+"""The words of an exception within the text of another."""
 
 
 @contextlib.contextmanager
@@ -160,8 +163,9 @@ def _step(status: int, code: str, message: str, if_missing: str) -> str:
 
 def _no_answer(error: exceptions.AzureError) -> errors.AzureError:
     """Return why there is no answer of Azure's: no network, a proxy, a certificate, an answer that is cut off."""
-    text = str(error)
-    reason = _one_line(text.rpartition("): ")[2])
+    text = _ADDRESS.sub("", str(error))  # an address may be signed
+    *_, reason = [text, *(match["reason"] for match in _INNERMOST.finditer(text))]
+    reason = _one_line(reason.rpartition("): ")[2])
     if "CERTIFICATE_VERIFY_FAILED" in text:
         step = "if a proxy of your organisation reads along, name the file with its certificate in REQUESTS_CA_BUNDLE"
         return errors.AzureError(f"Azure shows a certificate that this machine does not trust: {reason}", step)

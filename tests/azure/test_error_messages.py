@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 from azure.core.rest import HttpRequest
 
 from notebooks_lib.azure import error_messages, http_pipeline
@@ -161,6 +161,35 @@ def test_a_connection_that_is_cut(server: PlainServer) -> None:
         http_pipeline.send(HttpRequest("GET", server.address), HttpLimits(retries=0))
 
     assert str(error_messages.describe(raised.value, WHAT)).startswith("Azure does not answer: ")
+
+
+RETRIES = "HTTPSConnectionPool(host='h', port=443): Max retries exceeded with url: /c/b?sv=1&sig=SECRET (Caused by "
+UNTRUSTED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{RETRIES}SSLError(SSLCertVerificationError(1, '{UNTRUSTED}')))",
+            f"Azure shows a certificate that this machine does not trust: {UNTRUSTED}; if a proxy",
+        ),
+        (
+            f"{RETRIES}ProxyError('Unable to connect to proxy', OSError('Tunnel connection failed: 403 Forbidden')))",
+            "the proxy on the way to Azure does not answer: Tunnel connection failed: 403 Forbidden; check",
+        ),
+        (
+            "('Unable to connect to proxy', NewConnectionError(\"HTTPSConnection(host='p', port=9): Connection refused\"))",
+            "the proxy on the way to Azure does not answer: Connection refused; check",
+        ),
+        (
+            f"{RETRIES}something else)",
+            "Azure does not answer at h: Max retries exceeded (Caused by something else); check",
+        ),
+    ],
+)
+def test_no_signature_and_no_rest_of_an_exception_stands_in_the_line(text: str, expected: str) -> None:
+    assert str(error_messages.describe(ServiceRequestError(text), WHAT)).startswith(expected)
 
 
 @pytest.mark.parametrize(
