@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from azure.core.rest import HttpRequest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import clouds, http_pipeline, workspace
+from notebooks_lib.azure import clouds, error_messages, http_pipeline, workspace
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.run_result import restore_infinity
 
@@ -83,7 +83,8 @@ class RunHistory:
 
     def blob(self, address: str, what: str) -> bytes:
         """Return what lies at a signed address, such as a log's."""
-        answer = http_pipeline.send(HttpRequest("GET", address), http_pipeline.USUAL)
+        with error_messages.translated(what):
+            answer = http_pipeline.send(HttpRequest("GET", address), http_pipeline.USUAL)
         if answer.status_code == 416:  # an empty one
             return b""
         if answer.status_code != 200:

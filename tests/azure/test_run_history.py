@@ -28,3 +28,6 @@ def test_it_reads_what_mlflow_wrote(azure_workspace: AzureProject) -> None:
         history.file(run, "report/none.txt")
     with pytest.raises(errors.AzureError, match="no run nobody"):
         history.details("nobody")
+    with pytest.raises(errors.AzureError, match="Azure does not answer at 127.0.0.1: .*refused") as raised:
+        history.blob("https://127.0.0.1:9/log?sig=SECRET", "a log")
+    assert "SECRET" not in str(raised.value)
