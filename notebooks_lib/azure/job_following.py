@@ -36,6 +36,14 @@ WAITING = {
     "Queued": "waits for a machine",
 }
 """States of a job that waits -> for what."""
+STANDING = {
+    "Finalizing": "has ended, and what it wrote is being kept",
+    "CancelRequested": "is being stopped",
+    "NotResponding": "does not answer: its machine may be lost",
+    "Paused": "is paused",
+    "Unknown": "is in a state that Azure does not know",
+}
+"""Other states in which it has not ended, but for Running -> what they mean."""
 
 
 class Listener(Protocol):
@@ -75,13 +83,15 @@ def follow(
     while True:
         try:
             job = jobs.find_job(client, workspace, name)
-            answered = time.monotonic()
             if job.status in WAITING:
                 progress.waits(job, partial(_of_compute, client, workspace, job))
             elif not job.ended:
-                progress.runs(_tracked(history, name))
+                if job.status != "Running":
+                    progress.stands(job)
+                progress.runs(_tracked(history, name), job.status)
             else:
                 return _end(history, job, progress)
+            answered = time.monotonic()  # last: the host of the region has to answer, too
         except errors.AzureError as error:
             lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
             if lasting or time.monotonic() - answered > PATIENCE:
@@ -107,19 +117,32 @@ class _Progress:
             again = "; its machine was taken away, and it begins anew" if self._started else ""
             self._since = time.time() if self._status else None
             self._status, self._cell, self._started = job.status, -1, False
-        elif time.monotonic() - self._reported < REMIND_EVERY:
+        elif not self._is_due():
             return
-        self._reported = time.monotonic()
         where = f" of compute {job.compute}" if job.compute and job.status == "Queued" else ""
+        self._tell(job, f"{WAITING[job.status]}{where}", again, reasons())
+
+    def stands(self, job: Job) -> None:
+        """Report a state in which the job neither waits nor runs."""
+        if job.status != self._status:
+            self._since = time.time() if self._status else None
+        elif not self._is_due():
+            return
+        self._tell(job, STANDING.get(job.status, "is in a state that this nbops does not know"))
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._reported >= REMIND_EVERY
+
+    def _tell(self, job: Job, text: str, again: str = "", reasons: str = "") -> None:
+        self._reported = time.monotonic()
         since = f"since {_clock(self._since)}" if self._since else f"now, submitted {_submitted(job)}"
         self._listener.waiting(
-            f"{WAITING[job.status]}{where} ({job.status} {since}{again}){reasons()};"
-            f" to stop it: nbops azure jobs stop {job.name}"
+            f"{text} ({job.status} {since}{again}){reasons}; to stop it: nbops azure jobs stop {job.name}"
         )
 
-    def runs(self, run: TrackedRun | None) -> None:
-        self._status = "Running"
-        self._started = True
+    def runs(self, run: TrackedRun | None, status: str = "Running") -> None:
+        self._status = status
+        self._started = self._started or status == "Running"
         if run is None or not (text := run.tags.get(Tag.PROGRESS)):
             return
         try:
@@ -178,10 +201,13 @@ def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
     run = history.tracked(job.name)
     progress.runs(run)
     status: RunStatus = jobs.ENDED[job.status]
-    if status == "FINISHED" and Tag.END not in run.tags:
+    recorded = run.tags.get(Tag.END)
+    if status == "FINISHED" and recorded is None:
         return JobEnd("FAILED", Failure("error", "NotRecorded", "the job ended without its run's end"), run)
-    if run.tags.get(Tag.END) == "KILLED":
+    if recorded == "KILLED":
         status = "KILLED"
+    elif status == "FINISHED" and recorded != "FINISHED":  # such as a script that goes on after `nbops run` failed
+        status = "FAILED"
     return JobEnd(status, None if status == "FINISHED" else _failure(history, job, run), run)
 
 

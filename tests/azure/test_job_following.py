@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import job_following, jobs, rest_client, workspace
+from notebooks_lib.azure import clouds, job_following, jobs, rest_client, workspace
+from notebooks_lib.azure.http_pipeline import HttpLimits
 from notebooks_lib.azure.job_following import JobEnd
+from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.run_history import RunHistory
 from notebooks_lib.tags import Tag
 from tests.azure.emulator import Emulated
@@ -86,6 +88,8 @@ def test_a_failed_notebook_is_told_of_in_the_runs_words(follow: Callable[..., tu
 
     assert end.status == "FAILED"
     assert str(end.failure) == "cell 2 (fit()): ValueError: no rows"
+    end, _ = follow("true", tags={**failure, Tag.END: "FAILED"})  # a script that ends well all the same
+    assert (end.status, str(end.failure)) == ("FAILED", "cell 2 (fit()): ValueError: no rows")
 
 
 def test_a_job_that_fails_before_its_notebook_shows_azures_reason_and_the_logs_last_line(
@@ -146,3 +150,35 @@ def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]],
         pytest.raises(errors.AzureError, match="no permission"),
     ):
         follow("true")
+
+
+@pytest.mark.parametrize("status", [*job_following.STANDING, "NewOfAzures"])
+def test_every_other_state_is_told_of_once(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    reported = job_following._Progress(heard)
+    job = jobs.Job("j1", status, "n.ipynb", "n", "e", "c", "")
+    for _ in range(3):
+        reported.stands(job)
+        reported.runs(None, status)
+
+    meaning = job_following.STANDING.get(status, "is in a state that this nbops does not know")
+    assert heard.waits == [f"{meaning} ({status} now, submitted before); to stop it: nbops azure jobs stop j1"]
+    monkeypatch.setattr(job_following, "REMIND_EVERY", 0.0)
+    reported.stands(job)
+    assert len(heard.waits) == 2
+
+
+def test_a_region_that_never_answers_is_given_up(
+    azure_workspace: AzureProject, ask: Ask, azure_server: Emulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    history = RunHistory(workspace.tracking_uri(azure_workspace.settings))
+    history._client = RestClient(history.host, clouds.current().scope, limits=HttpLimits(retries=0))
+    monkeypatch.setattr(job_following, "PATIENCE", 0.5)
+    name = uuid.uuid4().hex
+    jobs.submit(client, place, name, properties(ask))
+    with (
+        azure_server.fault("server_error", method="GET", path="/mlflow/", times=0),
+        pytest.raises(errors.AzureError, match=f"run {name} failed"),
+    ):
+        job_following.follow(client, place, history, name, Heard(), shortest=0.02)

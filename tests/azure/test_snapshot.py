@@ -85,7 +85,7 @@ def git_that(folder: Path, does: str) -> str:
 
 
 def test_without_gits_answer_nothing_is_sent(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dubious = "echo \"fatal: detected dubious ownership in repository\" >&2; exit 128"
+    dubious = 'echo "fatal: detected dubious ownership in repository" >&2; exit 128'
     with monkeypatch.context() as changed:
         changed.setenv("PATH", git_that(tmp_path / "refuses", dubious))
         with pytest.raises(errors.UsageError, match=r"which files of .* \(fatal: detected dubious ownership"):
@@ -108,7 +108,9 @@ def test_an_amlignore_that_git_cannot_read_is_refused_with_the_way_out(
     assert "a.py" in take_snapshot(tmp_path).files
 
     (tmp_path / ".amlignore").write_text("notes/\n")
-    with pytest.raises(errors.UsageError, match="install or mend git, or remove the file .git cannot be started: No such"):
+    with pytest.raises(
+        errors.UsageError, match="install or mend git, or remove the file .git cannot be started: No such"
+    ):
         take_snapshot(tmp_path)
 
 
