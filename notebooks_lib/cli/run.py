@@ -14,6 +14,7 @@ import click
 from notebooks_lib import errors
 from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_schema, parameter_values
+from notebooks_lib.tags import Env
 
 if TYPE_CHECKING:
     from notebooks_lib.run_result import RunResult
@@ -177,7 +178,7 @@ def _make_plan(
     from notebooks_lib.running import plan
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    if "AZUREML_RUN_ID" not in os.environ:
+    if "AZUREML_RUN_ID" not in os.environ or Env.OWNER_RUN in os.environ:  # no job, or a cell of its notebook
         return plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
     from notebooks_lib.running.job_request import JobRequest, adopting
 

@@ -38,9 +38,9 @@ class JobRequest:
 
     @classmethod
     def received(cls, environ: Mapping[str, str]) -> JobRequest | None:
-        """Return the request that this job got; None outside a job of ours."""
+        """Return the request that this job got; None outside a job of ours, and in the kernel of its notebook."""
         text = environ.get(Env.JOB)
-        return cls(**json.loads(text)) if text else None
+        return cls(**json.loads(text)) if text and Env.OWNER_RUN not in environ else None
 
     def as_text(self) -> str:
         """Return the request as the text of a variable. Raises UsageError for a value that JSON cannot hold."""
@@ -51,9 +51,12 @@ class JobRequest:
 
 
 def adopting(plan: Plan, environ: Mapping[str, str]) -> Plan:
-    """Return the plan of a run in a job, which adopts the job's run; the same plan outside a job."""
+    """Return the plan of a run in a job, which adopts the job's run; the same plan outside a job.
+
+    A kernel inherits the variables of the job, whose run then lives already: a run from a cell opens one of its own.
+    """
     run_id = environ.get("AZUREML_RUN_ID", "")
-    if plan.start is None or not run_id or run_id != environ.get("MLFLOW_RUN_ID"):
+    if plan.start is None or not run_id or run_id != environ.get("MLFLOW_RUN_ID") or Env.OWNER_RUN in environ:
         return plan
     changes: dict[str, Any] = {"run_id": run_id}
     if request := JobRequest.received(environ):

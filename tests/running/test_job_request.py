@@ -10,6 +10,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.azure.snapshot import UNCOMMITTED
+from notebooks_lib.cli import run
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_request import JobRequest, adopting
@@ -53,6 +54,25 @@ def test_outside_a_job_nothing_is_adopted(project: Settings) -> None:
 
     assert adopting(made, {}) is made
     assert adopting(made, {"AZUREML_RUN_ID": "a", "MLFLOW_RUN_ID": "another"}) is made
+
+
+def test_a_run_from_a_cell_of_a_job_neither_adopts_nor_takes_the_jobs_parameters(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned(project)
+    inherited = {**in_job("r1", JobRequest({"alpha": 9.5}, "somebody")), Env.OWNER_RUN: "r1"}
+    assert adopting(made, inherited) is made
+    assert JobRequest.received(inherited) is None
+
+    for name, value in inherited.items():
+        monkeypatch.setenv(name, value)
+    of_cell = run._make_plan(made.notebook.path, (), (), experiment=None, name=None, tracked=True)
+    assert of_cell.overrides == {}
+    assert of_cell.start is not None
+    assert of_cell.start.run_id is None
+    monkeypatch.delenv(Env.OWNER_RUN)
+    of_job = run._make_plan(made.notebook.path, (), (), experiment=None, name=None, tracked=True)
+    assert of_job.overrides == {"alpha": 9.5}
 
 
 def test_in_a_job_the_plan_takes_what_the_submitter_knew(project: Settings) -> None:
