@@ -59,9 +59,11 @@ def follow(azure_workspace: AzureProject, ask: Ask) -> Callable[..., tuple[JobEn
                 time.sleep(0.02)
             jobs.stop(client, place, name)
 
-        if until:
-            threading.Thread(target=stop).start()
-        return job_following.follow(client, place, history, name, heard, shortest=0.02), heard
+        stopping = threading.Thread(target=stop if until else lambda: None)
+        stopping.start()
+        end = job_following.follow(client, place, history, name, heard, shortest=0.02)
+        stopping.join(30)  # it asks on; without the emulator it would fail
+        return end, heard
 
     return follow
 
