@@ -68,20 +68,27 @@ def submit(client: RestClient, workspace: Workspace, name: str, properties: Mapp
 
 
 def _look_for(client: RestClient, workspace: Workspace, name: str, failure: errors.AzureError) -> Job:
-    """Return the job whose submission failed, if it has arrived all the same. Raises the failure if not.
+    """Return the job whose submission failed, if it has arrived all the same.
 
-    A lost answer is repeated by the client, and Azure then refuses the name as taken: nobody else has chosen it.
+    A lost answer is repeated by the client, and Azure then refuses the name as taken, with 400 or 409: nobody else has
+    chosen it. Raises the failure if the job was clearly refused, else one that says that it may have arrived.
     """
-    refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in (408, 429)
+    status = failure.status or 0
+    refused = 400 <= status < 500 and status not in (408, 409, 429)
     for attempt in range(1 if refused else LOOKS):
         time.sleep(attempt)
         try:
             return find_job(client, workspace, name)
         except errors.AzureError as error:
-            if error.status != 404 and not refused:
-                step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
-                raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step) from failure
-    raise failure
+            if error.status != 404:
+                refused = refused and status != 400
+                break
+    if refused:
+        raise failure
+    step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
+    if failure.step:
+        step += f"; if there is none, {failure.step}"
+    raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:

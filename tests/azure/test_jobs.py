@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -61,6 +61,38 @@ def test_a_submission_that_never_arrives_is_an_error_and_so_is_a_refused_one(
         jobs.submit(*at, name, properties(ask) | {"environmentId": f"{emulator.SCOPE}/environments/none/versions/1"})
     with pytest.raises(errors.AzureError, match="`nbops azure jobs list` shows those that there are"):
         jobs.find_job(*at, name)
+
+
+@pytest.mark.parametrize(
+    ("submission", "look", "says"),
+    [
+        (None, 404, "may have been submitted"),
+        (500, 404, "may have been submitted"),
+        (409, 404, "may have been submitted"),
+        (409, 403, "may have been submitted"),
+        (400, 503, "may have been submitted"),
+        (400, 404, "refused"),
+        (403, 403, "refused"),
+    ],
+)
+def test_unless_it_was_clearly_refused_a_job_may_have_been_submitted(
+    submission: int | None, look: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_job(client: RestClient, place: Workspace, name: str) -> jobs.Job:
+        raise errors.AzureError("no look", status=look)
+
+    monkeypatch.setattr(jobs, "find_job", find_job)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    failure = errors.AzureError("refused or lost", "do it again later", status=submission)
+    with pytest.raises(errors.AzureError) as raised:
+        jobs._look_for(cast(RestClient, None), cast(Workspace, None), "j1", failure)
+    if says == "refused":
+        assert raised.value is failure
+    else:
+        assert str(raised.value) == (
+            "job j1 may have been submitted: refused or lost; look whether it runs before you submit again:"
+            " nbops azure jobs follow j1; if there is none, do it again later"
+        )
 
 
 def test_jobs_of_ours_are_listed_over_all_pages(at: tuple[RestClient, Workspace], ask: Ask) -> None:
