@@ -76,8 +76,9 @@ def follow(
     listener: Listener,
     *,
     shortest: float = SHORTEST,
+    patience: float = PATIENCE,
 ) -> JobEnd:
-    """Return when the job has ended. Azure may fail to answer for PATIENCE seconds; then AzureError is raised."""
+    """Return when the job has ended. Azure may fail to answer for `patience` seconds; then AzureError is raised."""
     progress = _Progress(listener)
     began = answered = time.monotonic()
     while True:
@@ -94,7 +95,7 @@ def follow(
             answered = time.monotonic()  # last: the host of the region has to answer, too
         except errors.AzureError as error:
             lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
-            if lasting or time.monotonic() - answered > PATIENCE:
+            if lasting or time.monotonic() - answered > patience:
                 raise
         time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(LONGEST, shortest)))
 

@@ -173,15 +173,15 @@ def _amlignored(root: Path) -> set[str]:
         return set(_git(root, purpose, f"--git-dir={scratch}", f"--work-tree={root}", *listing))
 
 
-def _git(root: Path, purpose: str, *arguments: str) -> list[str]:
+def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECONDS) -> list[str]:
     """Return the names that git lists. Raises UsageError, with `purpose` and git's reason, if it does not."""
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
     except OSError as error:
         raise errors.UsageError(f"{purpose} (git cannot be started: {error.strerror})") from error
     except subprocess.TimeoutExpired as error:
-        raise errors.UsageError(f"{purpose} (git takes longer than {_GIT_SECONDS} s)") from error
+        raise errors.UsageError(f"{purpose} (git takes longer than {seconds:g} s)") from error
     if done.returncode != 0:
         lines = filter(None, map(str.strip, done.stderr.decode("utf-8", "replace").splitlines()))
         raise errors.UsageError(f"{purpose} ({'; '.join(lines) or f'git ends with {done.returncode}'})")

@@ -91,10 +91,9 @@ def test_without_gits_answer_nothing_is_sent(root: Path, tmp_path: Path, monkeyp
         with pytest.raises(errors.UsageError, match=r"which files of .* \(fatal: detected dubious ownership"):
             take_snapshot(root / "sub")
     with monkeypatch.context() as changed:
-        changed.setattr(snapshot, "_GIT_SECONDS", 0.2)
         changed.setenv("PATH", git_that(tmp_path / "slow", "exec sleep 5"))
-        with pytest.raises(errors.UsageError, match=r"\(git takes longer than 0.2 s\)"):
-            take_snapshot(root)
+        with pytest.raises(errors.UsageError, match=r"nothing is sent \(git takes longer than 0.2 s\)"):
+            snapshot._git(root, "nothing is sent", "ls-files", seconds=0.2)
     (root / ".git" / "index").write_bytes(b"broken" * 10)
     with pytest.raises(errors.UsageError, match="index file"):
         take_snapshot(root)
