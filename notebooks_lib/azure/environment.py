@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from notebooks_lib import errors, pinned_versions, regular_file
-from notebooks_lib.azure import file_check, file_kinds, file_upload
+from notebooks_lib.azure import file_check, file_kinds, file_upload, snapshot
 from notebooks_lib.azure.datastore import default_datastore
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
@@ -63,7 +63,9 @@ def read_environment(root: Path, environ: Mapping[str, str]) -> Environment:
     properties |= {"tags": values["tags"]} if "tags" in values else {}
     if build := values.get("build"):
         dockerfile = build.get("dockerfile_path") or "Dockerfile"
-        return Environment({**properties, "build": {"dockerfilePath": dockerfile}}, _files(path.parent / build["path"]))
+        return Environment(
+            {**properties, "build": {"dockerfilePath": dockerfile}}, _files(path.parent / build["path"], dockerfile)
+        )
     if conda_file := values.get("conda_file"):
         properties["condaFile"] = _read(Path(os.path.normpath(path.parent / conda_file)))  # the folder may be missing
     return Environment(properties, {})
@@ -113,12 +115,23 @@ def _read(path: Path) -> str:
         raise errors.UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    """Return the files of a Dockerfile's folder by their path in it, read once: the version is their hash."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    inner = ((path.relative_to(folder), path) for path in paths)
+def _files(folder: Path, dockerfile: str) -> dict[str, bytes]:
+    """Return the files beside a Dockerfile that git does not ignore, by path, read once: the version is their hash.
+
+    Raises UsageError for one that git does not track, or that leads outside: it may hold a password.
+    """
+    folder = folder.resolve()
+    tracked, untracked = (
+        {name for name in names if not _LEFT_OUT.intersection(Path(name).parts)}
+        for names in snapshot.project_files(folder)
+    )
+    paths = {name: folder / name for name in sorted(tracked | {dockerfile}) if (folder / name).is_file()}
+    if new := sorted(untracked - {dockerfile}):
+        raise errors.UsageError(f"git neither tracks nor ignores {new[0]} in {folder}: say which, before it is sent")
+    if outside := [name for name, path in paths.items() if not path.resolve().is_relative_to(folder)]:
+        raise errors.UsageError(f"{outside[0]} leads outside {folder}, which alone is sent: put the file there")
     try:
-        return {name.as_posix(): path.read_bytes() for name, path in inner if not _LEFT_OUT.intersection(name.parts)}
+        return {name: path.read_bytes() for name, path in paths.items()}
     except OSError as error:
         raise errors.UsageError(f"a file beside the Dockerfile cannot be read: {error}") from error
 

@@ -69,17 +69,19 @@ def take_snapshot(
     left_out = []
     needed = {_inside(path, root) for path in always}
     ignored = _amlignored(root)
-    tracked, untracked = (set(listed) - ignored for listed in _project_files(root))
+    tracked, untracked = (set(listed) - ignored for listed in project_files(root))
     for path in sorted(tracked | needed):
         if _LEFT_OUT.intersection(Path(path).parts) or path.encode("utf-8", "ignore").decode() != path:
             continue
         file = (root / path).resolve()
         if not file.is_relative_to(root):
             left_out.append(f"{path} leads outside the project")
-        elif file.is_file():
-            paths[path] = file
         elif file.is_dir():
             left_out.append(f"{path} is a link to a folder, or a repository of its own")
+        elif (target := file.relative_to(root).as_posix()) != path and target not in tracked | needed:
+            left_out.append(f"{path} links to {target}, which is not sent")
+        elif file.is_file():
+            paths[path] = file
     try:
         _refuse_large(root, paths, limit_mb)
         # Read once: a file that changes between its digest and its upload would stand under a wrong name for ever.
@@ -152,7 +154,7 @@ def _megabytes(size: int) -> str:
     return f"{mb:.0f} MB" if mb >= 10 else f"{mb:.1f} MB"
 
 
-def _project_files(root: Path) -> tuple[list[str], list[str]]:
+def project_files(root: Path) -> tuple[list[str], list[str]]:
     """Return what git tracks, and what it neither tracks nor ignores; outside a repository, every file and nothing."""
     if "GIT_DIR" not in os.environ and not any(os.path.lexists(place / ".git") for place in (root, *root.parents)):
         return list(_walk(root)), []

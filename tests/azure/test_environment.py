@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,24 @@ def test_each_file_beside_a_dockerfile_counts(tmp_path: Path) -> None:
 
     assert sorted(first.context) == ["Dockerfile", "sub/list.txt"]
     assert read_environment(tmp_path, {}).version != first.version
+
+
+def test_of_a_dockerfiles_folder_goes_what_git_tracks_and_anything_else_is_asked_about(tmp_path: Path) -> None:
+    write(tmp_path, "build:\n  path: docker\n")
+    folder = tmp_path / "production" / "azure" / "docker"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / ".env").write_text("PASSWORD=x\n")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+
+    with pytest.raises(errors.UsageError, match=r"neither tracks nor ignores \.env"):
+        read_environment(tmp_path, {})
+    (tmp_path / ".gitignore").write_text(".env\n")
+    assert list(read_environment(tmp_path, {}).context) == ["Dockerfile"]
+    (folder / "link").symlink_to(tmp_path / ".gitignore")
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    with pytest.raises(errors.UsageError, match="link leads outside"):
+        read_environment(tmp_path, {})
 
 
 def test_a_faulty_file_is_refused_with_its_line(tmp_path: Path) -> None:

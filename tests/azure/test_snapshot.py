@@ -118,12 +118,14 @@ def test_a_link_that_leads_outside_is_left_out_and_told_of(root: Path, tmp_path:
     (root / "outside").symlink_to(tmp_path / "secret.txt")
     (root / "inside").symlink_to(root / "a.py")
     (root / "folder").symlink_to(root / "sub")
-    add(root, "outside", "inside", "folder")
+    (root / "harmless.txt").symlink_to(root / "ignored.txt")
+    add(root, "outside", "inside", "folder", "harmless.txt")
     taken = take_snapshot(root)
 
     assert taken.files["inside"] == b"changed"
     assert taken.left_out == (
         "folder is a link to a folder, or a repository of its own",
+        "harmless.txt links to ignored.txt, which is not sent",
         "outside leads outside the project",
     )
 
