@@ -98,3 +98,7 @@ class Env:
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
+
+
+ENV_NAMES = frozenset(value for name, value in vars(Env).items() if name.isupper())
+"""All of these variables."""

@@ -12,6 +12,7 @@ from notebooks_lib import secret_forms
 from notebooks_lib.azure import yaml_file
 from notebooks_lib.azure.file_faults import KeyPath
 from notebooks_lib.azure.file_schema import Kind
+from notebooks_lib.tags import ENV_NAMES
 
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20260514.v1"
 """The one place where the base image is pinned."""
@@ -151,14 +152,14 @@ def _job_rules(_: Path, values: dict[str, Any]) -> Faults:
     for name, value in (values.get("environment_variables") or {}).items():
         path = ("environment_variables", name)
         if name in _SET_BY_NBOPS:
-            yield path, "nbops and the service set this variable themselves: take the line out"
+            yield path, "nbops and the service set this variable, which ties the notebook to its run: take the line out"
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             yield path, f'is no text: write it in quotes, as in {name}: "{str(value).lower()}"'
 
 
-_SET_BY_NBOPS = {
+_SET_BY_NBOPS = ENV_NAMES | {
     *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID"),
-    *("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "IPYNB_FILE", "AZUREML_RUN_ID"),
+    *("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "IPYNB_FILE", "AZUREML_RUN_ID", "NBOPS_TRACKING_URI"),
 }
 """Variables by which a notebook attaches to its run. Another value would open a second run."""
 

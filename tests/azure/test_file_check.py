@@ -219,7 +219,13 @@ RULES = [
     ("job.yml", "type: comand\n", "1: type: 'comand' is none of command, did you mean command?"),
     ("job.yml", "limits: {timeout: 0}\n", "1: timeout: 0 s is too short: write seconds, 1 or more"),
     ("job.yml", "environment_variables: {A: yes}\n", '1: A: is no text: write it in quotes, as in A: "true"'),
-    ("job.yml", "environment_variables: {MLFLOW_RUN_ID: a}\n", "1: MLFLOW_RUN_ID: nbops and the service set this"),
+    *(
+        ("job.yml", f"environment_variables: {{{name}: a}}\n", f"1: {name}: nbops and the service set this variable")
+        for name in (
+            *("MLFLOW_RUN_ID", "NBOPS_TRACKING_URI", "NBOPS_JOB", "NBOPS_ROOT", "NBOPS_OWNER_RUN"),
+            *("NBOPS_OWNER_STORE", "NBOPS_OWNER_EXPERIMENT", "NBOPS_OTHER_STORE", "NBOPS_KERNEL"),
+        )
+    ),
 ]
 
 
