@@ -74,7 +74,7 @@ def prepare_job(
             *(settings.root / module for module, _ in project_modules.find_modules(plan.notebook, settings.root)),
             *(each for each in (settings.layout.settings_file, settings.layout.lock) if each.exists()),
         ],
-        uncommitted=start.git.diff if start.git else "",
+        uncommitted=start.git is not None and start.git.dirty,
         limit_mb=settings.azure.snapshot_mb,
     )
     properties = _properties(file, values)
