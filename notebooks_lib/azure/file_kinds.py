@@ -127,6 +127,7 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
     identity = values.get("identity")
     if isinstance(identity, dict) and "type" not in identity:
         yield ("identity", "type"), "is missing: write type: system_assigned or user_assigned"
+    yield from _subnet(values.get("network_settings"))
     ssh = values.get("ssh_settings")
     if isinstance(ssh, dict) and "admin_username" not in ssh:
         yield ("ssh_settings", "admin_username"), "is missing: write the name of the administrator"
@@ -136,6 +137,17 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
             yield ("resource_id",), "is missing: write the id of the cluster or machine to attach, /subscriptions/…"
         elif not str(resource).startswith(("/subscriptions/", "${")):
             yield ("resource_id",), "is no id of a resource: write one that begins with /subscriptions/"
+
+
+def _subnet(network: object) -> Faults:
+    """Yield what is wrong with a subnet, which the SDK takes as it is."""
+    if not isinstance(network, dict):
+        return
+    subnet, path = network.get("subnet"), ("network_settings", "subnet")
+    if not subnet:
+        yield path, "is missing: write the name of a subnet and its vnet_name, or the id of one"
+    elif not str(subnet).startswith(("/subscriptions/", "${")) and not network.get("vnet_name"):
+        yield path, "is a name without its network: write vnet_name, too, or the id of the subnet, /subscriptions/…"
 
 
 def _job_rules(_: Path, values: dict[str, Any]) -> Faults:

@@ -93,11 +93,11 @@ def submit_job(
 ) -> None:
     """Make what the job needs and is not there, and submit it once. `tell` gets a line for what takes time."""
     client = rest_client.resource_manager()
-    computer = compute.find_or_create_compute(client, job.workspace, job.compute, root, environ, tell=tell)
+    compute_id = compute.find_or_create_compute(client, job.workspace, job.compute, root, environ, tell=tell)
     ids: dict[str, Any] = {
         "environmentId": environment.find_or_create_environment(client, job.workspace, job.environment, tell=tell),
         "codeId": code_asset.find_or_upload_snapshot(client, job.workspace, job.snapshot, tell=tell),
-        **({"computeId": computer} if computer else {}),
+        **({"computeId": compute_id} if compute_id else {}),
     }
     if inputs := job_inputs.dataset_inputs(client, job.workspace, job.parameters):
         ids["inputs"] = inputs

@@ -207,6 +207,12 @@ RULES = [
     ("compute/k.yml", "type: kubernetes\nnamespace: a\n", "1: is no name of a compute"),
     ("compute/k8s.yml", "type: kubernetes\nnamespace: a\n", "1: resource_id: is missing: write the id of the cluster"),
     ("compute/c1.yml", "type: amlcompute\nidentity: {}\n", "2: type: is missing: write type: system_assigned or"),
+    (
+        "compute/c1.yml",
+        "type: amlcompute\nnetwork_settings:\n  subnet: s\n",
+        "3: subnet: is a name without its network",
+    ),
+    ("compute/c1.yml", "type: amlcompute\nnetwork_settings: {vnet_name: v}\n", "2: subnet: is missing: write the name"),
     ("compute/c1.yml", "type: amlcompute\nssh_settings: {}\n", "2: admin_username: is missing: write the name"),
     ("compute/vm.yml", "type: virtualmachine\nresource_id: vm\n", "2: resource_id: is no id of a resource"),
     ("job.yml", "type: pipeline\njobs: {}\n", "1: type: describes a pipeline job, and a command job is wanted"),
