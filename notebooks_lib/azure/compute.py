@@ -141,7 +141,7 @@ def differences(
         "namespace": (own.get("namespace"), False),
         "network_settings.subnet": ((own.get("subnet") or {}).get("id") or "none", False),
         "enable_node_public_ip": (own.get("enableNodePublicIp") is not False, False),
-        "ssh_public_access_enabled": (_PUBLIC_ACCESS.get(own.get("remoteLoginPortPublicAccess")), False),
+        "ssh_public_access_enabled": (_PUBLIC_ACCESS.get(str(own.get("remoteLoginPortPublicAccess"))), False),
         "ssh_settings.admin_username": (administrator, False),
         "ssh_settings.ssh_port": (own.get("sshPort"), False),
         "min_instances": (scale.get("minNodeCount"), True),
