@@ -136,13 +136,14 @@ def _kernel(settings: Settings) -> HealthCheck:
 
 def _azure(settings: Settings) -> Iterator[HealthCheck]:
     """Check the way to an Azure ML workspace; nothing for another store."""
-    from notebooks_lib.azure import workspace
     from notebooks_lib.tracking import store
 
     try:
         uri = store.uri_of_variables(settings.root) or settings.tracking.uri
         if not uri.startswith("azureml"):
             return
+        from notebooks_lib.azure import workspace
+
         chosen = workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
     except SettingsError:
         return  # `_tracking` tells it
