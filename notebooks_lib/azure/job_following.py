@@ -25,7 +25,9 @@ from notebooks_lib.tags import Tag
 SHORTEST, LONGEST = 1.0, 5.0
 """Seconds between two looks: few at first, more for a job that takes long."""
 REMIND_EVERY = 60.0
-"""Seconds after which a job that still waits is told of again."""
+"""Seconds after which a job that still waits is reported again."""
+WAIT_MINUTES = 120.0
+"""Minutes for which a job may wait: for a first build of its image, and for one job before it on a cluster."""
 PATIENCE = 300.0
 """Seconds for which Azure may fail to answer before following gives up."""
 WAITING = {
@@ -75,15 +77,22 @@ def follow(
     name: str,
     listener: Listener,
     *,
+    wait_minutes: float = WAIT_MINUTES,
     shortest: float = SHORTEST,
     patience: float = PATIENCE,
 ) -> JobEnd:
-    """Return when the job has ended. Azure may fail to answer for `patience` seconds; then AzureError is raised."""
+    """Return when the job has ended.
+
+    Raises JobWaitingError when it has not run for `wait_minutes`, and AzureError when Azure has failed to answer for
+    `patience` seconds. Neither stops the job.
+    """
     progress = _Progress(listener)
-    began = answered = time.monotonic()
+    began = answered = ran = time.monotonic()
+    state = "Running"
     while True:
         try:
             job = jobs.find_job(client, workspace, name)
+            state = job.status
             if job.status in WAITING:
                 progress.waits(job, partial(_of_compute, client, workspace, job))
             elif not job.ended:
@@ -97,6 +106,10 @@ def follow(
             lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
             if lasting or time.monotonic() - answered > patience:
                 raise
+        if state == "Running":
+            ran = time.monotonic()
+        elif time.monotonic() - ran > wait_minutes * 60:
+            raise errors.JobWaitingError(name, state, wait_minutes)
         time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(LONGEST, shortest)))
 
 

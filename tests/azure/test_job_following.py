@@ -19,9 +19,10 @@ from notebooks_lib.azure.http_pipeline import HttpLimits
 from notebooks_lib.azure.job_following import JobEnd
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from tests.azure.emulator import Emulated
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask, AzureProject, NbopsJson
 from tests.azure.test_jobs import properties
 
 pytestmark = pytest.mark.tracking
@@ -129,6 +130,26 @@ def test_one_that_never_starts_says_for_what_it_waits_since_when_and_how_to_stop
     when = r"(since|now, submitted) \d\d:\d\d:\d\d"
     assert re.match(rf"waits for a machine of compute {cluster} \(Queued {when}\)", waits)
     assert f"): no quota left; to stop it: nbops azure jobs stop {end.run.run_id}" in waits
+
+
+def test_one_that_waits_for_too_long_is_left_as_it_is(
+    azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson, ask: Ask
+) -> None:
+    with azure_server.fault("never_starts", path="/jobs/"):
+        given = ("run", "experimentation/n.ipynb", "--on", "azureml:serverless", "--wait-minutes", "0.02")
+        code, submitted, line = nbops_json(*given, "--out", "out.json")
+        run = submitted["run_id"]
+        again, followed, _ = nbops_json("azure", "jobs", "follow", run, "--wait-minutes", "0.001")
+        state = ask("GET", f"jobs/{run}").json()["properties"]["status"]
+        nbops_json("azure", "jobs", "stop", run)
+
+    assert (code, submitted["waiting"], submitted["detached"], submitted["status"]) == (1, "Queued", True, None)
+    assert (again, followed, state) == (1, submitted, "Queued")
+    assert json.loads((azure_git_project.root / "out.json").read_text()) == submitted
+    assert line.splitlines()[-1] == (
+        f"nbops: job {run} still waits after 0.02 min (Queued); it is not stopped; to follow it: nbops azure jobs follow"
+        f" {run}; to stop it: nbops azure jobs stop {run}"
+    )
 
 
 def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(

@@ -182,6 +182,7 @@ def test_what_is_asked_for_wrongly_sends_nothing(
         ("--on", "azureml:cpu", "--untracked"): "a job always has a tracked run",
         ("--on", "azureml:cpu", "--job", "none.yml"): "--job none.yml: no such file",
         ("--job", "none.yml"): "name its place with --on",
+        ("--wait-minutes", "5"): "name its place with --on",
     }.items():
         assert program.run([*notebook, *arguments]) == 2
         assert answer in capsys.readouterr().err
