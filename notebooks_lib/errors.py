@@ -112,10 +112,8 @@ class JobWaitingError(AzureError):
 
     def __init__(self, job: str, state: str, minutes: float) -> None:
         self.state = state
-        goes_on = (
-            f"it is not stopped; to follow it: nbops azure jobs follow {job}; to stop it: nbops azure jobs stop {job}"
-        )
-        super().__init__(f"job {job} still waits after {minutes:.3g} min ({state})", goes_on)
+        step = f"to follow it: nbops azure jobs follow {job}; to stop it: nbops azure jobs stop {job}"
+        super().__init__(f"job {job} still waits after {minutes:.3g} min ({state}); it is not stopped", step)
 
 
 class DatasetError(NbopsError, ValueError):
