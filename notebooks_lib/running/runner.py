@@ -103,7 +103,7 @@ def run_notebook(
             status, failure = decide_outcome(execution)
             if others is not None and (elsewhere := others.end(status, interrupted)):
                 failure = failure.beside(elsewhere) if failure and status == "FAILED" else elsewhere
-                status = "FAILED"
+                status = "KILLED" if failure.kind == "interrupt" else "FAILED"
         except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
             failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
             raise
