@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from notebooks_lib import errors
+from notebooks_lib.azure import workspace
 from notebooks_lib.run_result import Failure, RunResult, RunStatus
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
@@ -84,7 +85,7 @@ def run_other_rank(plan: Plan, rank: Rank, store: Store, run_id: str, **options:
     with tempfile.TemporaryDirectory(prefix="nbops-rank-") as scratch:
         folder = Path(scratch) / FOLDER
         folder.mkdir()
-        with _untracked(Path(scratch) / "mlruns"):
+        with untracked(Path(scratch) / "mlruns", store.uri):
             output = folder / f"{rank.index}.ipynb"  # renamed once it is known which names are free
             result = run_notebook(dataclasses.replace(plan, start=None), **{**options, "output": output, "html": False})
         failure = None if result.failure is None else vars(result.failure)
@@ -105,11 +106,19 @@ def _free_name(rank: int, taken: set[str]) -> str:
 
 
 @contextlib.contextmanager
-def _untracked(elsewhere: Path) -> Iterator[None]:
-    """Let notebooks in this block log to a folder of their own, which nobody reads."""
+def untracked(elsewhere: Path, tracking_uri: str) -> Iterator[None]:
+    """Let notebooks in this block log to a folder of their own, which nobody reads.
+
+    They still find the datasets of the workspace to which the job, at `tracking_uri`, belongs.
+    """
     before = dict(os.environ)
     for name in _TRACKING:
         os.environ.pop(name, None)
+    if tracking_uri.startswith("azureml:"):
+        of_job = workspace.of_tracking_uri(tracking_uri)
+        os.environ["NBOPS_AZURE_SUBSCRIPTION"] = of_job.subscription
+        os.environ["NBOPS_AZURE_RESOURCE_GROUP"] = of_job.resource_group
+        os.environ["NBOPS_AZURE_WORKSPACE"] = of_job.name
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = elsewhere.as_uri()
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     try:

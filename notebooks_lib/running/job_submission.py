@@ -82,7 +82,7 @@ def prepare_job(
     properties["experimentName"] = _experiment(plan)
     properties["displayName"] = start.name
     properties["tags"] = {**(properties.get("tags") or {}), Tag.NOTEBOOK: start.notebook, "mlflow.user": request.user}
-    variables = {**_forwarded(environ), **(properties.get("environmentVariables") or {})}
+    variables = {**_forwarded(environ, settings.root), **(properties.get("environmentVariables") or {})}
     properties["environmentVariables"] = {**variables, Env.JOB: request.as_text()}
     described = environment.read_environment(settings.root, environ)
     return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties, start.parameters)
@@ -158,11 +158,16 @@ def _refuse_missing_secrets(plan: Plan, variables: Mapping[str, object], file: P
         )
 
 
-def _forwarded(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that go along: settings, but not where runs are tracked, and which cloud this is."""
+def _forwarded(environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Return the variables that go along: which cloud this is, and settings.
+
+    Not the settings that say where runs are tracked, and no folder outside the project: the job has none of it.
+    """
     sections = Settings.model_fields.keys() - {"root", "tracking", "azure"}
     prefixes = tuple(f"NBOPS_{section.upper()}_" for section in sections)
     settings = {name: value for name, value in environ.items() if name.startswith(prefixes)}
+    if not (root / settings.get("NBOPS_DATA_FOLDER", "")).resolve().is_relative_to(root.resolve()):
+        del settings["NBOPS_DATA_FOLDER"]
     return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 

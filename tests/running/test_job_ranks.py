@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.running import plan
-from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank
+from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank, untracked
+from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
@@ -144,6 +145,32 @@ def test_each_attempt_of_a_rank_keeps_its_files_and_rank_0_names_it(store: Store
     assert (result.status, result.failure.error) == ("FAILED", "ConnectionError")
     assert "reset; and cell 0" in result.failure.message
     assert "rank 1: no rows" in result.failure.message
+
+
+KNOWS = """
+import os
+from notebooks_lib.azure import workspace
+from notebooks_lib.running.job_request import JobRequest
+from notebooks_lib.settings import here
+found = workspace.find_workspace(here())
+assert (found.subscription, found.resource_group, found.name) == ("s", "g", "w"), found
+assert JobRequest.received(os.environ) is None
+"""
+
+
+@pytest.mark.notebooks
+def test_another_rank_finds_the_jobs_workspace_and_does_not_pass_its_parameters_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = reported(store, tmp_path)
+    path = "subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+    monkeypatch.setenv("AZUREML_RUN_ID", run_id)
+    monkeypatch.setenv(Env.JOB, JobRequest({"alpha": 9.5}, "somebody").as_text())
+    made = plan.make_plan(building.write(store.settings.root / "n.ipynb", KNOWS), store.settings)
+
+    with untracked(tmp_path / "mlruns", f"azureml://westeurope.api.azureml.ms/mlflow/v2.0/{path}"):
+        result = run_notebook(dataclasses.replace(made, start=None), html=False)
+    assert result.failure is None
 
 
 @pytest.mark.tracking
