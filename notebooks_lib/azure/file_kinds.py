@@ -16,6 +16,8 @@ from notebooks_lib.tags import ENV_NAMES
 
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20260514.v1"
 """The one place where the base image is pinned."""
+MAX_INSTANCES = 4
+"""Machines of a cluster at most, if its file does not say: the SDK's own default."""
 Faults = Iterator[tuple[KeyPath, str]]
 
 
@@ -122,8 +124,9 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
     for key, number in (("min_instances", least), ("max_instances", most)):
         if number is not None and number < (key == "max_instances"):
             yield (key,), f"{number} is too few: write {int(key == 'max_instances')} or more"
-    if least is not None and least > (4 if most is None else most):
-        yield ("min_instances",), f"{least} is more than max_instances ({4 if most is None else most}): make one fit"
+    most = MAX_INSTANCES if most is None else most
+    if least is not None and least > most:
+        yield ("min_instances",), f"{least} is more than max_instances ({most}): make one fit"
     identity = values.get("identity")
     if isinstance(identity, dict) and "type" not in identity:
         yield ("identity", "type"), "is missing: write type: system_assigned or user_assigned"
