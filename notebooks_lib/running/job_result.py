@@ -32,6 +32,11 @@ def job_result(
             atomic_private_files.write(file, history.file(run, kept).decode(), durable=False)
         except (errors.AzureError, OSError) as error:
             logging.getLogger(__name__).warning("the executed notebook stays in the run: %s", error)
+    if run.metrics and (attempt := run.tags.get(Tag.ATTEMPT)):
+        logging.getLogger(__name__).warning(
+            "this was attempt %s of the job: a metric has the value of an earlier one that came to a later step",
+            attempt,
+        )
     peak = run.tags.get(Tag.PEAK_MEMORY, "")
     return RunResult(
         run_id=run.run_id,

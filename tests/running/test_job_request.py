@@ -144,6 +144,53 @@ def test_a_job_that_begins_anew_takes_its_run_over_again(settings: Settings, tmp
 
 
 @pytest.mark.tracking
+def test_a_second_attempt_keeps_nothing_of_the_end_of_one_that_was_killed_while_it_wrote_that(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = store.connect(project)
+    job = connected.client.create_run(connected.experiment_id("of the job")).info.run_id
+    start = adopting(planned(project), in_job(job)).start
+    assert start is not None
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit), monkeypatch.context() as patch:
+        patch.setattr(connected.client, "set_terminated", killed)  # all tags are written, but not the last one
+        OwnedRun.adopt(connected, job, start).end("KILLED", failure=STOPPED)
+    assert Tag.FAILURE in query.get_run(connected, job).tags
+
+    OwnedRun.adopt(connected, job, start).end("FINISHED")
+    tags = query.get_run(connected, job).tags
+    assert tags[Tag.END] == "FINISHED"
+    assert not {Tag.FAILURE, Tag.FAILURE_MESSAGE, Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SET_ASIDE} & set(tags)
+
+
+@pytest.mark.tracking
+def test_a_second_attempt_ends_the_children_of_the_first_and_says_whose_metrics_stay(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected = store.connect(settings)
+    client = connected.client
+    job = client.create_run(connected.experiment_id(settings.experiment)).info.run_id
+    start = adopting(planned(settings), in_job(job)).start
+    assert start is not None
+    experiment = OwnedRun.adopt(connected, job, start).experiment_id
+    assert Tag.ATTEMPT not in query.get_run(connected, job).tags
+    child = client.create_run(experiment, tags={Tag.PARENT_OWNER: job, "mlflow.parentRunId": job}).info.run_id
+    client.log_metric(job, "val_loss", 0.5, step=9)
+
+    second = OwnedRun.adopt(connected, job, start)
+    assert "attempt 2 of this job: metrics of the earlier one stay in the run" in caplog.text
+    own = client.create_run(experiment, tags={Tag.PARENT_OWNER: job, "mlflow.parentRunId": job}).info.run_id
+    second.end("FINISHED")
+    ends = {run: (client.get_run(run).info.status, client.get_run(run).data.tags[Tag.END]) for run in (child, own)}
+    assert ends == {child: ("KILLED", "KILLED"), own: ("FINISHED", "FINISHED")}
+    assert OwnedRun.adopt(connected, job, start).run_id != job
+    assert query.get_run(connected, job).tags[Tag.ATTEMPT] == "2"
+
+
+@pytest.mark.tracking
 @pytest.mark.parametrize(
     ("failure", "notebook"),
     [(Failure("timeout", "Timeout", "too long"), "experimentation/n.ipynb"), (STOPPED, "experimentation/other.ipynb")],

@@ -31,14 +31,17 @@ class Files:
 
 @pytest.mark.parametrize("stem", ["n b", "new\nline", "é" * 124])
 @pytest.mark.parametrize("aside", ["", "interrupted/a1"])
-def test_the_notebook_has_the_name_that_the_runner_gives_it(stem: str, aside: str, project: Settings) -> None:
+def test_the_notebook_has_the_name_that_the_runner_gives_it(
+    stem: str, aside: str, project: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     made = plan.make_plan(building.write(project.root / "work" / f"{stem}.ipynb", "1"), project)
     assert made.start is not None
     expected = plan.executed_file(made, RUN_ID)
-    tags = {Tag.NOTEBOOK: made.start.notebook, Tag.END: "KILLED", Tag.SET_ASIDE: aside}
+    tags = {Tag.NOTEBOOK: made.start.notebook, Tag.END: "KILLED", Tag.SET_ASIDE: aside, Tag.ATTEMPT: "2"}
     history = cast(RunHistory, Files("/".join(filter(None, (aside, "notebook", expected.name)))))
-    run = TrackedRun(RUN_ID, "1", "KILLED", tags, {}, 1.0)
+    run = TrackedRun(RUN_ID, "1", "KILLED", tags, {"rmse": 2.0}, 1.0)
     result = job_result(project, "sqlite:///x.db", history, JobEnd("KILLED", None, run), None)
 
     assert result.output == expected
     assert Path(expected).read_text() == RUN_ID
+    assert "this was attempt 2 of the job" in caplog.text
