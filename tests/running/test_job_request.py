@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_a_request_survives_its_way_through_a_variable(project: Settings) -> Non
     assert JobRequest.received({}) is None
     with pytest.raises(errors.UsageError, match="a parameter cannot be sent to a job"):
         JobRequest({"x": object()}, "me").as_text()
+
+
+def test_values_keep_their_types_and_the_run_its_fingerprint(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"names": {1: "b"}, "pairs": [(5, 6)], "kinds": {"x"}, "limit": math.inf, "raw": b"1", "nothing": None}
+    lines = "\n".join(f"{name}: object = 0  # any" for name in values)
+    path = building.write(project.root / "experimentation" / "n.ipynb", "names", parameters=lines)
+    local = plan.make_plan(path, project, values)
+    for name, value in in_job("r1", JobRequest.of(local)).items():
+        monkeypatch.setenv(name, value)
+    in_the_job = run._make_plan(path, (), (), experiment=None, name=None, tracked=True)
+
+    assert in_the_job.overrides == values
+    assert in_the_job.start is not None
+    assert local.start is not None
+    assert in_the_job.start.source_fingerprint == local.start.source_fingerprint
 
 
 def test_outside_a_job_nothing_is_adopted(project: Settings) -> None:
