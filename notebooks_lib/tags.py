@@ -30,6 +30,7 @@ class Tag:
     FAILED_CELL = "nbops.failure.cell"
     FAILED_LINE = "nbops.failure.line"
     FAILURE = "nbops.failure.error"
+    FAILURE_KIND = "nbops.failure.kind"  # "error", "exit", "signal", "timeout", "interrupt" or "start"
     FAILURE_MESSAGE = "nbops.failure.message"
     SIGNAL = "nbops.failure.signal"
     PEAK_MEMORY = "nbops.peak_memory_mb"

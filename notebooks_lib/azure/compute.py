@@ -14,6 +14,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import file_check, file_kinds, file_loading
+from notebooks_lib.azure.duration import parse_duration
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
@@ -146,7 +147,7 @@ def differences(
         "ssh_settings.ssh_port": (own.get("sshPort"), False),
         "min_instances": (scale.get("minNodeCount"), True),
         "max_instances": (scale.get("maxNodeCount"), True),
-        "idle_time_before_scale_down": (_seconds(scale.get("nodeIdleTimeBeforeScaleDown")), True),
+        "idle_time_before_scale_down": (parse_duration(scale.get("nodeIdleTimeBeforeScaleDown")), True),
     }
     for key, (current, changeable) in table.items():
         if key in wanted and current is not None and _spelled(wanted[key]) != _spelled(current):
@@ -193,14 +194,6 @@ def _subnet(values: Mapping[str, Any], workspace: Workspace) -> str:
         return subnet
     group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
     return f"{group}/providers/Microsoft.Network/virtualNetworks/{network.get('vnet_name')}/subnets/{subnet}"
-
-
-def _seconds(duration: object) -> int | None:
-    """Return an ISO 8601 duration such as PT2M in seconds; None for anything else."""
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", str(duration))
-    if match is None:
-        return None
-    return sum(int(number or 0) * unit for number, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
 
 
 def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ REMIND_EVERY = 60.0
 """Seconds after which a job that still waits is reported again."""
 WAIT_MINUTES = 120.0
 """Minutes for which a job may wait: for a first build of its image, and for one job before it on a cluster."""
+_CLOCKS_DIFFER = 1.0
+"""Seconds by which a job that reached its limit may seem to have run for less."""
 PATIENCE = 300.0
 """Seconds for which Azure may fail to answer before following gives up."""
 WAITING = {
@@ -226,23 +228,25 @@ def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
 
 
 def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
-    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log."""
-    if error := run.tags.get(Tag.FAILURE):
-        cell, number = run.tags.get(Tag.FAILED_CELL, ""), run.tags.get(Tag.SIGNAL, "")
-        return Failure(
-            "signal" if number else "error",
-            error,
-            run.tags.get(Tag.FAILURE_MESSAGE, ""),
-            int(cell) if cell.isdecimal() else None,
-            run.tags.get(Tag.FAILED_LINE, ""),
-            int(number) if number.isdecimal() else None,
-        )
-    if job.status == "Canceled":
-        return Failure("error", "Canceled", "the job was stopped")
+    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log.
+
+    A job that reaches its limit of time is stopped in the same way as by a person; how long it has run tells which.
+    """
+    recorded = Failure.of_tags(run.tags)
+    if recorded and recorded.kind != "interrupt":
+        return recorded
     details = history.details(job.name)
+    if job.timeout and details.seconds > job.timeout - _CLOCKS_DIFFER:
+        cell, line = (recorded.cell, recorded.line) if recorded else (None, "")
+        text = f"the job took longer than {job.timeout} s, which is limits.timeout in its job file"
+        return Failure("timeout", "Timeout", text, cell, line)
+    if recorded:
+        return recorded
+    if job.status == "Canceled":
+        return Failure("interrupt", "Interrupted", f"the job was stopped{details.error and f': {details.error}'}")
     last = _last_line(history, details.logs)
     return Failure(
-        "start",
+        "error" if Tag.OWNER_PID in run.tags else "start",  # in the midst of its notebook, or before it
         details.code or "JobFailed",
         f"{details.error or 'Azure gives no reason'}{f' (last line of the log: {last})' if last else ''};"
         f" nbops azure jobs logs {job.name}",

@@ -73,7 +73,7 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
         click.echo(json.dumps(result.as_json()))
     else:
         output.run_result(result)
-    return 0 if result.status == "FINISHED" else 1
+    return result.exit_code
 
 
 @jobs.command()

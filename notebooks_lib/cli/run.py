@@ -160,9 +160,7 @@ def command(
         _json(result)
     else:
         terminal.run_result(result)
-    if result.failure is not None and result.failure.kind == "interrupt":
-        return 130
-    return 0 if result.status == "FINISHED" else 1
+    return result.exit_code
 
 
 def _run_here(planned: Plan, *, silent: bool, **options: Any) -> RunResult:

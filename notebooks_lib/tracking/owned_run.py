@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.notebooks import source_fingerprint
-from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
+from notebooks_lib.run_result import FAILURE_TAGS, Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.orphan_runs import end_children
@@ -94,7 +94,7 @@ class OwnedRun:
                 child = {**(start.tags or {}), "mlflow.parentRunId": run_id}
                 experiment_id = run.info.experiment_id
                 return cls.open(store, replace(start, tags=child, experiment_id=experiment_id, run_id=None))
-            for key in (Tag.END, *_FAILURE_TAGS, Tag.SET_ASIDE):  # without END if it was killed before it wrote that
+            for key in (Tag.END, *FAILURE_TAGS, Tag.SET_ASIDE):  # without END if it was killed before it wrote that
                 if key in run.data.tags:
                     client.delete_tag(run_id, key)
             if Tag.OWNER_PID in run.data.tags:
@@ -180,7 +180,7 @@ class OwnedRun:
         source = self.start.source_fingerprint
         last = {
             Tag.RUN_FINGERPRINT: source_fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
-            **(_failure_tags(failure) if failure else {}),
+            **(failure.as_tags() if failure else {}),
             **(tags or {}),
             Tag.SET_ASIDE: aside,
         }
@@ -261,19 +261,6 @@ def _next_attempt(tags: Mapping[str, str]) -> str:
 def _was_interrupted(tags: Mapping[str, str], notebook: str) -> bool:
     """Return whether the notebook was asked to stop in the run that has these tags."""
     return (tags.get(Tag.END), tags.get(Tag.FAILURE), tags.get(Tag.NOTEBOOK)) == ("KILLED", "Interrupted", notebook)
-
-
-_FAILURE_TAGS = (Tag.FAILURE, Tag.FAILURE_MESSAGE, Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SIGNAL)
-
-
-def _failure_tags(failure: Failure) -> dict[str, str]:
-    return {
-        Tag.FAILURE: failure.error,
-        Tag.FAILURE_MESSAGE: failure.message,
-        Tag.FAILED_CELL: "" if failure.cell is None else str(failure.cell),
-        Tag.FAILED_LINE: failure.line,
-        Tag.SIGNAL: "" if failure.signal is None else str(failure.signal),
-    }
 
 
 def _text(values: Mapping[str, Any]) -> str:

@@ -154,7 +154,7 @@ def test_a_stopped_job_ends_as_killed_with_what_its_runner_wrote(
     out, _ = process.communicate(timeout=60)
 
     assert (code, stopped["status"]) == (0, "Canceled")
-    assert (process.returncode, out.split()[0]) == (1, "KILLED")
+    assert (process.returncode, out.split()[0]) == (130, "KILLED")
     tracked = store.connect(azure_git_project).client.get_run(run)
     assert (tracked.info.status, tracked.data.tags[Tag.END]) == ("KILLED", "KILLED")
 
