@@ -97,8 +97,8 @@ class RunResult:
     run_id: str | None
     """None when the notebook was run untracked."""
     status: RunStatus
-    output: Path
-    """The executed notebook; always there, also after a failure."""
+    output: Path | None
+    """The executed notebook, also after a failure; None if that of a job could not be fetched."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
     url: str = ""
@@ -121,7 +121,7 @@ class RunResult:
         return {
             "run_id": self.run_id,
             "status": self.status,
-            "output": str(self.output),
+            "output": str(self.output) if self.output else None,
             "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
             "failure": failure,
             "url": self.url,

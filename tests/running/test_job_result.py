@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from notebooks_lib import errors
 from notebooks_lib.azure.job_following import JobEnd
 from notebooks_lib.azure.run_history import RunHistory, TrackedRun
 from notebooks_lib.running import plan
@@ -45,3 +46,20 @@ def test_the_notebook_has_the_name_that_the_runner_gives_it(
     assert result.output == expected
     assert Path(expected).read_text() == RUN_ID
     assert "this was attempt 2 of the job" in caplog.text
+
+
+@pytest.mark.parametrize("tags", [{}, {Tag.END: "KILLED"}])
+def test_a_notebook_that_cannot_be_fetched_is_not_taken_for_an_older_one(
+    tags: dict[str, str], project: Settings, tmp_path: Path
+) -> None:
+    class NoFiles:
+        def file(self, run: TrackedRun, path: str) -> bytes:
+            raise errors.AzureError(f"no {path}", "look again", status=404)
+
+    older = tmp_path / "out.ipynb"
+    older.write_text("of yesterday")
+    run = TrackedRun(RUN_ID, "1", "KILLED", tags, {}, 1.0)
+    result = job_result(project, "sqlite:///x.db", cast(RunHistory, NoFiles()), JobEnd("KILLED", None, run), older)
+
+    assert result.output is None
+    assert result.as_json()["output"] is None
