@@ -137,6 +137,8 @@ class Jobs:
         self.folder, self.manager, self.tracking, self.sign_in, self.faults = folder, manager, tracking, sign_in, faults
         self.environment: dict[str, str] = {}
         """What a process needs to reach Azure."""
+        self.identity: dict[str, str] = {}
+        """What a process of a job with an identity signs in with."""
         self.with_parent: Any = None
         self._jobs: dict[str, Job] = {}
         self.router = Router(
@@ -212,6 +214,7 @@ class Jobs:
             "TMPDIR": self.home(job),
             "LANG": "C.UTF-8",
             **self.environment,
+            **(self.identity if job.properties.get("identity") else {}),
             "MLFLOW_TRACKING_URI": f"azureml://{REGIONS[0]}.api.azureml.ms/mlflow/v2.0{scope}",
             "MLFLOW_TRACKING_TOKEN": self.sign_in.issue(f"https://{MANAGEMENT}")[0],
             "MLFLOW_RUN_ID": job.name,

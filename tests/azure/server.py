@@ -74,6 +74,10 @@ async def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) ->
     azure = Azure(folder, address, port)
     proxy = await asyncio.start_server(azure.proxy.serve, "127.0.0.1", 0)
     azure.jobs.environment = emulator.reaching(proxy.sockets[0].getsockname()[1], folder)
+    azure.jobs.identity = {
+        "IDENTITY_ENDPOINT": f"https://localhost:{port}/msi/token",
+        "IDENTITY_HEADER": emulator.IDENTITY,
+    }
     azure.jobs.with_parent = _end_with_parent
     answering = uvicorn.Server(
         uvicorn.Config(
