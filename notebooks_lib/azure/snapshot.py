@@ -30,7 +30,7 @@ UNCOMMITTED = f"{FOLDER}/uncommitted.diff"
 """What was not committed, which git in the job could not tell."""
 IGNORE_FILE = ".amlignore"
 _LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns", FOLDER}
-_LARGEST = 5
+_LARGEST = _MOST_NAMED = 5
 _GIT_SECONDS = 60
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
@@ -44,6 +44,14 @@ class Snapshot:
     """What is not among them, with the reason."""
     untracked: tuple[str, ...] = ()
     """Files that git neither tracks nor ignores. They are not among `files`: perhaps nobody means to send them."""
+
+    def notices(self) -> Iterator[str]:
+        """Yield a line for the user about what is not sent, and why."""
+        yield from (f"not sent: {path}" for path in self.left_out)
+        if new := self.untracked:
+            more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+            named = ", ".join(new[:_MOST_NAMED])
+            yield f"not sent, as git does not track them: {named}{more} (`git add` sends them)"
 
     @cached_property
     def sha256(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_request import JobRequest
-from notebooks_lib.running.job_submission import PreparedJob, prepare_job
+from notebooks_lib.running.job_template import JobDescription, JobTemplate, make_template
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Env, Tag
 from tests import building
@@ -27,10 +27,11 @@ def on_azure(empty_project: Settings) -> Settings:
 
 def prepared(
     settings: Settings, on: str = "azureml:cpu", parameters: str = "alpha: float = 1.0  # a", **options: object
-) -> PreparedJob:
+) -> tuple[JobTemplate, JobDescription]:
     path = building.write(settings.root / "experimentation" / "n b.ipynb", "alpha", parameters=parameters)
     made = plan.make_plan(path, settings, {"alpha": 2.0} if "alpha" in parameters else {})
-    return prepare_job(made, on, os.environ, **options)  # type: ignore[arg-type]
+    template = make_template(made, on, os.environ, **options)  # type: ignore[arg-type]
+    return template, template.describe(made)
 
 
 def job_file(settings: Settings, text: str, name: str = "job.yml") -> Path:
@@ -81,9 +82,9 @@ def test_a_secret_that_the_job_would_not_have_is_refused(on_azure: Settings, mon
 
 
 def test_a_job_without_files_needs_no_sdk(on_azure: Settings, tmp_path: Path) -> None:
-    job = prepared(on_azure, "azureml:serverless", options=["--timeout", "60"])
+    template, job = prepared(on_azure, "azureml:serverless", options=["--timeout", "60"])
 
-    assert (job.compute, len(job.name)) == ("serverless", 32)
+    assert (template.compute, template.instances, len(job.name)) == ("serverless", 1, 32)
     assert job.properties["jobType"] == "Command"
     assert job.properties["tags"][Tag.NOTEBOOK] == "experimentation/n b.ipynb"
     assert job.properties["experimentName"] == "sample"
@@ -102,7 +103,7 @@ def test_a_job_without_files_needs_no_sdk(on_azure: Settings, tmp_path: Path) ->
     request = JobRequest.received(job.properties["environmentVariables"])
     assert request is not None
     assert request.values == {"alpha": 2.0}
-    assert {"experimentation/n b.ipynb", "production/settings.toml"} <= set(job.snapshot.files)
+    assert {"experimentation/n b.ipynb", "production/settings.toml"} <= set(template.snapshot.files)
 
 
 def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
@@ -116,7 +117,7 @@ def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureUSGovernment")
-    variables = prepared(on_azure).properties["environmentVariables"]
+    variables = prepared(on_azure)[1].properties["environmentVariables"]
 
     assert (variables["NBOPS_KERNELS_WARM"], variables["AZUREML_CURRENT_CLOUD"]) == ("false", "AzureUSGovernment")
     assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER"} & set(variables)
@@ -133,8 +134,10 @@ def test_what_a_job_file_says_is_sent_as_the_sdk_would_send_it(
         "limits: {timeout: 3600}\nqueue_settings: {job_tier: spot}\nidentity: {type: managed}\n"
         'tags: {team: sales}\nenvironment_variables: {A: "${OWN}"}\n',
     )
-    properties = prepared(on_azure).properties
+    template, job = prepared(on_azure)
+    properties = job.properties
 
+    assert template.instances == 2
     assert properties["distribution"] == {"distributionType": "PyTorch", "processCountPerInstance": 1}
     assert properties["limits"] == {"jobLimitsType": "Command", "timeout": "PT1H"}
     assert properties["queueSettings"] == {"jobTier": "Spot"}
@@ -152,11 +155,27 @@ def test_a_linked_notebook_runs_under_its_own_name_and_one_from_elsewhere_is_ref
     link = on_azure.root / "experimentation" / "link.ipynb"
     target = building.write(on_azure.root / "experimentation" / "n.ipynb", "1")
     link.symlink_to(target)
-    job = prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
-    assert job.properties["command"].endswith("run experimentation/link.ipynb")
-    assert job.snapshot.files["experimentation/link.ipynb"] == target.read_bytes()
+    template = make_template(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
+    assert template.properties["command"].endswith("run experimentation/link.ipynb")
+    assert template.snapshot.files["experimentation/link.ipynb"] == target.read_bytes()
 
     link.unlink()
     link.symlink_to(building.write(tmp_path_factory.mktemp("elsewhere") / "n.ipynb", "1"))
     with pytest.raises(errors.UsageError, match=r"link.ipynb leads to .* lies outside the project"):
-        prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
+        make_template(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
+
+
+def test_jobs_of_one_template_differ_in_name_parameters_and_tags(on_azure: Settings) -> None:
+    template, first = prepared(on_azure)
+    path = on_azure.root / "experimentation" / "n b.ipynb"
+    trial = plan.make_plan(path, on_azure, {"alpha": 3.0}, name="third", tags={Tag.TRIAL: "3"})
+    second = template.describe(trial, {"nbops.trial.of.s1": "3"})
+
+    assert first.name != second.name
+    assert second.properties["displayName"] == "third"
+    assert second.properties["tags"]["nbops.trial.of.s1"] == "3"
+    request = JobRequest.received(second.properties["environmentVariables"])
+    assert request is not None
+    assert (request.values, request.tags) == ({"alpha": 3.0}, {Tag.TRIAL: "3"})
+    shared = {"command", "jobType"}
+    assert {key: first.properties[key] for key in shared} == {key: second.properties[key] for key in shared}
