@@ -1,4 +1,4 @@
-"""What all jobs of one notebook share, and what each of them adds. It checks all that can be checked; it sends nothing."""
+"""What all jobs of one notebook share, and what each of them adds. It checks what can be checked and sends nothing."""
 
 from __future__ import annotations
 
