@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import safe_text
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -53,9 +53,13 @@ def follow(run: str, file: Path | None, as_json: bool) -> int:
 
     Exit code: as of `nbops run`.
     """
+    from notebooks_lib.azure import jobs as submitted
     from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
 
-    settings, _, _ = _connected()
+    settings, client, workspace = _connected()
+    if submitted.find_job(client, workspace, run).kind == "Sweep":
+        again = f"nbops sweep NOTEBOOK … --service --resume {run}, with the values that it was started with"
+        raise errors.UsageError(f"job {run} is a sweep: {again}")
     try:
         result = follow_job(settings, run, JobLines(silent=as_json), output=file.absolute() if file else None)
     except Detached as detached:

@@ -26,9 +26,12 @@ class JobSubmitter:
 
     def submit(self, job: JobDescription) -> Job:
         """Submit a job. It runs once, even if it is submitted again under its name."""
+        return jobs.submit(self.client, self.workspace, job.name, self.complete(job))
+
+    def complete(self, job: JobDescription) -> dict[str, Any]:
+        """Return all that is sent of a job: its own properties, the ids, and data assets as inputs."""
         inputs = job_inputs.dataset_inputs(self.client, self.workspace, job.parameters)
-        properties = {**job.properties, **self.ids, **({"inputs": inputs} if inputs else {})}
-        return jobs.submit(self.client, self.workspace, job.name, properties)
+        return {**job.properties, **self.ids, **({"inputs": inputs} if inputs else {})}
 
 
 def prepare_workspace(
