@@ -78,6 +78,7 @@ class Tag:
     SWEEP_DIGEST = "nbops.sweep.digest"  # on it: of notebook, space, goal and fixed values; --resume finds it by that
     SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept
     SWEEP_GOAL = "nbops.sweep.goal"  # "rmse:min"
+    SWEEP_SERVICE = "nbops.sweep.service"  # "azureml" where the service's own sweep job proposes the trials
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
@@ -99,6 +100,7 @@ class Env:
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
+    SWEEP = "NBOPS_SWEEP"  # in a trial of a sweep job: JSON of what is swept (sweeps/service_trial.py)
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
 
 

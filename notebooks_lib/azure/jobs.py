@@ -40,6 +40,8 @@ class Job:
     created: str
     timeout: int | None = None
     """Seconds for which it may run, after which Azure stops it; None without a limit."""
+    kind: str = "Command"
+    """Azure's own word: Command or Sweep."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Job:
@@ -54,6 +56,7 @@ class Job:
             compute=str(own.get("computeId") or "").rpartition("/")[2],
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
             timeout=parse_duration((own.get("limits") or {}).get("timeout")),
+            kind=str(own.get("jobType") or "Command"),
         )
 
     @property
@@ -62,11 +65,18 @@ class Job:
         return self.status in ENDED
 
 
-def submit(client: RestClient, workspace: Workspace, name: str, properties: Mapping[str, Any]) -> Job:
+def submit(
+    client: RestClient,
+    workspace: Workspace,
+    name: str,
+    properties: Mapping[str, Any],
+    *,
+    api_version: str = SUBMIT_VERSION,
+) -> Job:
     """Submit a job under a name that nobody has used. It runs once, even if the answer to the request is lost."""
     path, what = _path(workspace, name), f"job {name}"
     try:
-        return Job.of(client.request("PUT", path, SUBMIT_VERSION, what=what, body={"properties": properties}))
+        return Job.of(client.request("PUT", path, api_version, what=what, body={"properties": properties}))
     except errors.AzureError as error:
         return _look_for(client, workspace, name, error)
 
@@ -97,13 +107,20 @@ def _look_for(client: RestClient, workspace: Workspace, name: str, failure: erro
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:
     """Return a job. Raises AzureError with status 404 when there is none of that name."""
+    return Job.of(find_document(client, workspace, name))
+
+
+def find_document(client: RestClient, workspace: Workspace, name: str) -> dict[str, Any]:
+    """Return Azure's document of a job. Raises AzureError with status 404 when there is none of that name."""
     if_missing = "`nbops azure jobs list` shows those that there are"
-    return Job.of(client.request("GET", _path(workspace, name), API_VERSION, what=f"job {name}", if_missing=if_missing))
+    path, what = _path(workspace, name), f"job {name}"
+    found: dict[str, Any] = client.request("GET", path, API_VERSION, what=what, if_missing=if_missing)
+    return found
 
 
 def list_jobs(client: RestClient, workspace: Workspace) -> Iterator[Job]:
     """Yield the jobs that nbops has submitted, in the order in which Azure lists them."""
-    query = {"listViewType": "ActiveOnly", "jobType": "Command", "tag": Tag.NOTEBOOK}
+    query = {"listViewType": "ActiveOnly", "tag": Tag.NOTEBOOK}
     for document in client.pages(f"{workspace.path}/jobs", API_VERSION, what=f"jobs of {workspace}", query=query):
         if Tag.NOTEBOOK in (document["properties"].get("tags") or {}):
             yield Job.of(document)

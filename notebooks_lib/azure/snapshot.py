@@ -32,7 +32,7 @@ _NEVER_SENT = {".git", ".nbops", ".venv", FOLDER}
 """Folders of which nothing is sent, even if git tracks it."""
 _NOT_SOURCE = _NEVER_SENT | {"venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns"}
 """Folders of environments, caches and runs: of these, only what git tracks is sent."""
-_LARGEST = 5
+_LARGEST = _MOST_NAMED = 5
 _GIT_SECONDS = 60
 _LONGEST_DIFF = 1_000_000
 """Bytes that are kept of what is not committed."""
@@ -49,6 +49,14 @@ class Snapshot:
     """What is not among them, with the reason."""
     untracked: tuple[str, ...] = ()
     """Files that git neither tracks nor ignores. They are not among `files`: perhaps nobody means to send them."""
+
+    def notices(self) -> Iterator[str]:
+        """Yield a line for the user about what is not sent, and why."""
+        yield from (f"not sent: {path}" for path in self.left_out)
+        if new := self.untracked:
+            more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+            named = ", ".join(new[:_MOST_NAMED])
+            yield f"not sent, as git does not track them: {named}{more} (`git add` sends them)"
 
     @cached_property
     def sha256(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import safe_text
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
@@ -61,9 +61,13 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
     Ctrl-C, and a job that still waits after --wait-minutes, end the command, not the job. Exit code: as of `nbops run`;
     1 if the job still waits.
     """
+    from notebooks_lib.azure import jobs as submitted
     from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
 
-    settings, _, _ = _connected()
+    settings, client, workspace = _connected()
+    if submitted.find_job(client, workspace, run).kind == "Sweep":
+        again = f"nbops sweep NOTEBOOK … --service --resume {run}, with the values that it was started with"
+        raise errors.UsageError(f"job {run} is a sweep: {again}")
     try:
         lines, file = JobLines(silent=as_json), file.absolute() if file else None
         result = follow_job(settings, run, lines, output=file, wait_minutes=wait_minutes)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from notebooks_lib.running.plan import Plan
     from notebooks_lib.settings import Settings
 
-_MOST_NAMED = 5
-
 
 class Detached(Exception):
     """The command ends before its job, which goes on: after Ctrl-C, or when the job has waited for too long."""
@@ -77,19 +75,17 @@ def run_as_job(
     silent: bool,
 ) -> RunResult:
     """Submit a job and follow it to its end. Raises Detached as `follow_job` does, once it has been submitted."""
-    from notebooks_lib.running import job_submission
+    from notebooks_lib.running import job_submission, job_template
 
     lines = JobLines(silent=silent)
-    job = job_submission.prepare_job(plan, on, os.environ, job_file=job_file, options=options)
-    for path in job.snapshot.left_out:
-        lines.tell(f"not sent: {path}")
-    if new := job.snapshot.untracked:
-        more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
-        lines.tell(f"not sent, as git does not track them: {', '.join(new[:_MOST_NAMED])}{more} (`git add` sends them)")
+    template = job_template.make_template(plan, on, os.environ, job_file=job_file, options=options)
+    job = template.describe(plan)
+    for line in template.snapshot.notices():
+        lines.tell(line)
     try:
-        job_submission.submit_job(job, plan.settings.root, os.environ, lines.tell)
+        job_submission.prepare_workspace(template, plan.settings.root, os.environ, lines.tell).submit(job)
     except KeyboardInterrupt:
-        if job_submission.is_submitted(job):
+        if job_submission.is_submitted(template.workspace, job.name):
             raise Detached(job.name) from None
         raise
     lines.tell(f"{plan.notebook.path.stem}: run {job.name}")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from notebooks_lib.notebooks import document, parameter_schema, parameter_values
 from notebooks_lib.tags import Env
 
 if TYPE_CHECKING:
+    from notebooks_lib.notebooks.parameter_schema import Schema
     from notebooks_lib.run_result import RunResult
     from notebooks_lib.running.plan import Plan
 
@@ -186,20 +188,36 @@ def _make_plan(
 ) -> Plan:
     """Return the plan of the run; a wrong parameter is reported before the settings are read."""
     schema = parameter_schema.read_schema(document.read(notebook))
-    values = parameter_values.from_command_line(pairs, files, schema, notebook=notebook.name, environ=os.environ)
+    in_job = "AZUREML_RUN_ID" in os.environ and Env.OWNER_RUN not in os.environ  # and not in a cell of its notebook
+    received, tags = _received(schema) if in_job else ({}, None)
+    relaxed = schema.without_required(received)
+    values = parameter_values.from_command_line(pairs, files, relaxed, notebook=notebook.name, environ=os.environ)
+    values = {**received, **values}
 
     from notebooks_lib import settings
     from notebooks_lib.running import plan
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    if "AZUREML_RUN_ID" not in os.environ or Env.OWNER_RUN in os.environ:  # no job, or a cell of its notebook
-        return plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
-    from notebooks_lib.running.job_request import JobRequest, adopting
+    planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked, tags=tags)
+    if not in_job:
+        return planned
+    from notebooks_lib.running.job_request import adopting
+
+    return adopting(planned, os.environ)
+
+
+def _received(schema: Schema) -> tuple[Mapping[str, object], Mapping[str, str] | None]:
+    """Return the values that a job got from its submitter, and in a sweep's trial those of the trial, with its tags."""
+    from notebooks_lib.running.job_request import JobRequest
 
     request = JobRequest.received(os.environ)
-    values = {**(request.values if request else {}), **values}
-    planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked)
-    return adopting(planned, os.environ)
+    values = request.values if request else {}
+    if Env.SWEEP not in os.environ:
+        return values, None
+    from notebooks_lib.sweeps.service_trial import ServiceTrial
+
+    trial = ServiceTrial.received(os.environ, schema)
+    return {**values, **trial.proposal.values}, trial.tags
 
 
 def _find_earlier(planned: Plan) -> RunResult | None:

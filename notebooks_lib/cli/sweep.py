@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import cpu_count, errors
-from notebooks_lib.cli import output
-from notebooks_lib.metrics import builtin
+from notebooks_lib.cli import sweep_output
 from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.sweeps import samplers_and_pruners
 
 if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
+    from notebooks_lib.sweeps.search_space import SearchSpace
     from notebooks_lib.sweeps.sweep_file import SweepFile
     from notebooks_lib.sweeps.sweep_request import SweepRequest
     from notebooks_lib.sweeps.trials import SweepResult
@@ -60,19 +57,31 @@ class _KeepsArguments(click.Command):
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in a space.")
 @click.option(
     "--sampler",
-    type=click.Choice(list(samplers_and_pruners.SAMPLERS)),
-    help=f"How to search a space. Default: {samplers_and_pruners.DEFAULT_SAMPLER}.",
+    type=click.Choice(list(samplers_and_pruners.ALL_SAMPLERS)),
+    help=f"How to search a space. Default: {samplers_and_pruners.DEFAULT_SAMPLER}; with --service"
+    f" {samplers_and_pruners.SERVICE_DEFAULT_SAMPLER}.",
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of the sampler.")
-@click.option("--prune", metavar="PRUNER", help="Stop hopeless trials: median, percentile:25 or hyperband.")
+@click.option(
+    "--prune",
+    metavar="PRUNER",
+    help="Stop hopeless trials: median, percentile:25 or hyperband; with --service median, truncation:20 or"
+    " bandit:0.1.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Parallel trials. Default: one per core, or per thread of a cluster.",
 )
 @click.option("--on", metavar="PLACE", help="Where to run trials: local, or dask://HOST:PORT. Default: local.")
+@click.option("--service", is_flag=True, help="Let Azure ML propose the trials, in a sweep job of its own.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option(
+    "--sweep-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds for the whole sweep; with --service.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
 @click.option("--skip-seen", is_flag=True, help="Skip trials whose fingerprint has FINISHED in any experiment.")
 @click.option(
@@ -100,10 +109,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     try:
         return _sweep(options, arguments, run_ids)
     except (errors.NbopsError, KeyboardInterrupt) as error:
-        resume_command = _resume_command(arguments, run_ids[0]) if run_ids else None
+        resume_command = sweep_output.resume_command(arguments, run_ids[0]) if run_ids else None
         if options["as_json"]:  # a parser finds an object in every case
             details = {"error": type(error).__name__, "message": str(error)}
-            _print_json(
+            sweep_output.print_json(
                 {"run_id": run_ids[0] if run_ids else None, "status": None, "resume": resume_command, "error": details}
             )
         if resume_command is not None:
@@ -127,13 +136,19 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
         raise click.UsageError("name the notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
     if any(isinstance(options[limit], float) and math.isnan(options[limit]) for limit in ("timeout", "cell_timeout")):
         raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
-    request, settings = _request(options, file)
+    domain = _search_space(options, file)
+    if options["service"]:
+        from notebooks_lib.cli import sweep_on_service
+
+        return sweep_on_service.run(options, domain, arguments, run_ids)
+    if options["sweep_timeout"] is not None:
+        raise click.UsageError("--sweep-timeout goes with --service")
+    request, settings = _request(options, domain)
     return _run(request, settings, arguments, run_ids, as_json=options["as_json"])
 
 
-def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Settings]:
-    from notebooks_lib.sweeps import compute_targets, executors, parameter_grid, search_space
-    from notebooks_lib.sweeps.goal import Goal
+def _search_space(options: dict[str, Any], file: SweepFile) -> SearchSpace:
+    from notebooks_lib.sweeps import parameter_grid, search_space
 
     notebook: Path = options["notebook"]
     schema = parameter_schema.read_schema(document.read(notebook))
@@ -151,11 +166,18 @@ def _request(options: dict[str, Any], file: SweepFile) -> tuple[SweepRequest, Se
     )
     if isinstance(domain.swept, parameter_grid.ParameterGrid) and options["sampler"] is not None:
         raise click.UsageError("--sampler goes with --space: a grid runs all its combinations")
-    goal = Goal.parse(options["metric"]) if options["metric"] else None
+    return domain
 
+
+def _request(options: dict[str, Any], domain: SearchSpace) -> tuple[SweepRequest, Settings]:
     from notebooks_lib import settings
     from notebooks_lib.running.plan import NotebookPlanner
+    from notebooks_lib.sweeps import compute_targets, executors
+    from notebooks_lib.sweeps.goal import Goal
     from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+
+    notebook: Path = options["notebook"]
+    goal = Goal.parse(options["metric"]) if options["metric"] else None
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
     place = compute_targets.find_compute_target(options["on"]) if options["on"] else executors.LOCAL
@@ -198,18 +220,17 @@ def _run(
             tell=lambda line: click.echo(f"nbops: {line}", err=True),
         )
     if as_json:
-        _print_json({**report.document(result), "resume": _resume_command(arguments, result.run_id)})
+        sweep_output.print_json(
+            {**report.document(result), "resume": sweep_output.resume_command(arguments, result.run_id)}
+        )
     else:
-        _print(
+        sweep_output.print_result(
             result,
             query.get_run(connected, result.run_id).experiment,
             arguments,
             repeated=_count_repeated(request, result),
         )
-    if result.status == "KILLED":
-        return 130
-    failed = result.count("failed") + result.count("killed")
-    return 1 if failed or result.status == "FAILED" or _lacks_goal(result) else 0
+    return sweep_output.exit_code(result)
 
 
 def _count_repeated(request: SweepRequest, result: SweepResult) -> int:
@@ -217,50 +238,7 @@ def _count_repeated(request: SweepRequest, result: SweepResult) -> int:
     return result.count("killed") + (0 if request.learns else result.count("failed"))
 
 
-def _lacks_goal(result: SweepResult) -> bool:
-    """Return whether trials finished, but none with a finite value of the goal."""
-    done = any(trial.state in ("finished", "skipped") for trial in result.trials)
-    return result.goal is not None and done and result.best is None
-
-
 def _note_run(run_id: str, run_ids: list[str], *, silent: bool) -> None:
     run_ids.append(run_id)
     if not silent:
         click.echo(f"sweep {run_id}", err=True)
-
-
-def _resume_command(arguments: Sequence[str], run_id: str) -> str:
-    """Return the command that resumes the sweep: the given options, with the run of the sweep."""
-    remaining: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        if word == "--resume":
-            if words and not words[0].startswith("-") and not words[0].endswith(".ipynb"):
-                words.pop(0)
-        elif not word.startswith("--resume="):
-            remaining.append(word)
-    return shlex.join(["nbops", "sweep", *remaining, "--resume", run_id])
-
-
-def _print(result: SweepResult, experiment: str, arguments: Sequence[str], *, repeated: int) -> None:
-    from notebooks_lib.sweeps import formatting
-
-    colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
-    click.echo(click.style(result.status, fg=colour))
-    click.echo(formatting.summary(result))
-    click.echo(f"  sweep     {result.run_id}  ({output.open_hint(result.url)})")
-    click.echo(f"  summary   {shlex.join(['nbops', 'page', result.run_id])}")
-    if _lacks_goal(result) and result.goal is not None:
-        why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")
-        click.echo(f"  no best   {formatting.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
-    if result.status != "FINISHED" or len(result.trials) < result.total or repeated:
-        click.echo(f"  go on     {_resume_command(arguments, result.run_id)}")
-    if result.goal is not None and result.best is not None:
-        goal = f"{result.goal.metric}:{result.goal.direction}"
-        goal = result.goal.metric if result.goal.metric in builtin.DIRECTIONS else goal
-        click.echo(f"  next      {shlex.join(['nbops', 'compare', experiment, '--metric', goal])}")
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, default=str, ensure_ascii=False) + "\n")

@@ -66,6 +66,11 @@ class Schema:
         """Return the parameter of that name, or None."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
 
+    def without_required(self, names: Collection[str]) -> Schema:
+        """Return the schema with none of these parameters required: their values come from elsewhere."""
+        relaxed = (replace(each, required=each.required and each.name not in names) for each in self.parameters)
+        return replace(self, parameters=tuple(relaxed))
+
     @property
     def defaults(self) -> dict[str, object]:
         """The defaults that are literals; computed defaults and secrets are left out."""

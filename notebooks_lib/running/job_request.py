@@ -1,11 +1,11 @@
-"""What the submitter of a job passes to the `nbops run` in it: parameters, user and commit, which no file holds."""
+"""What the submitter of a job tells the `nbops run` in it: parameters, tags, user and commit, which no file holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from notebooks_lib.tracking import provenance
 
 @dataclass(frozen=True)
 class JobRequest:
-    """The parameters of a job's notebook, and who runs which commit."""
+    """The parameters of a job's notebook, the tags of its run, and who runs which commit."""
 
     values: Mapping[str, object]
     """The parameter values that replace the notebook's own."""
@@ -27,15 +27,18 @@ class JobRequest:
     commit: str = ""
     branch: str = ""
     dirty: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """The tags that its run gets besides those of every run, such as a trial's."""
 
     @classmethod
     def of(cls, plan: Plan) -> JobRequest:
         """Return the request for a plan that was made on this machine."""
         git = plan.start.git if plan.start else None
         user = provenance.source_tags("", None, "")["mlflow.user"]
+        tags = dict(plan.start.tags or {}) if plan.start else {}
         if git is None:
-            return cls(dict(plan.overrides), user)
-        return cls(dict(plan.overrides), user, git.commit, git.branch, git.dirty)
+            return cls(dict(plan.overrides), user, tags=tags)
+        return cls(dict(plan.overrides), user, git.commit, git.branch, git.dirty, tags)
 
     @classmethod
     def received(cls, environ: Mapping[str, str]) -> JobRequest | None:
@@ -67,7 +70,7 @@ def adopting(plan: Plan, environ: Mapping[str, str]) -> Plan:
         return plan
     changes: dict[str, Any] = {"run_id": run_id}
     if request := JobRequest.received(environ):
-        changes["tags"] = {**(plan.start.tags or {}), "mlflow.user": request.user}
+        changes["tags"] = {**(plan.start.tags or {}), **request.tags, "mlflow.user": request.user}
         if request.commit:
             diff = _uncommitted(plan.settings.root) if request.dirty else ""
             changes["git"] = provenance.Git(request.commit, request.branch, request.dirty, diff)

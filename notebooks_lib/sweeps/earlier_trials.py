@@ -44,11 +44,12 @@ def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, Earlier
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
         if number.isdecimal() and int(number) not in trials:
-            trials[int(number)] = EarlierTrial(_trial(int(number), run, goal), run)
+            trials[int(number)] = EarlierTrial(trial_of_run(int(number), run, goal), run)
     return dict(sorted(trials.items()))
 
 
-def _trial(number: int, run: RunInfo, goal: Goal | None) -> Trial:
+def trial_of_run(number: int, run: RunInfo, goal: Goal | None) -> Trial:
+    """Return the trial that a run that has ended describes. Raise TrackingError if the tag of its values is damaged."""
     stored = run.tags.get(Tag.TRIAL_STATE, "")
     state: TrialState = "killed"
     for candidate in get_args(TrialState):

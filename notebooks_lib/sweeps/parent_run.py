@@ -81,8 +81,13 @@ class SweepDescription:
         return ", ".join([*settings, self.goal] if self.goal else settings)
 
 
-def parent_start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None) -> RunStart:
-    """Return the description with which the parent run is opened, before its first trial."""
+def parent_start(
+    source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None, *, service: str = ""
+) -> RunStart:
+    """Return the description with which the parent run is opened, before its first trial.
+
+    `service` is the service that proposes the trials. A sweep of a service is never resumed as one without.
+    """
     description = SweepDescription.of(domain, goal)
     swept = list(description.swept)
     shown = ", ".join(swept[:NAMES_SHOWN]) + (", …" if len(swept) > NAMES_SHOWN else "")
@@ -90,9 +95,10 @@ def parent_start(source: NotebookPlanner, domain: SearchSpace, goal: Goal | None
     run_start = source.common(parameters, name=name or f"{source.notebook.path.stem}: sweep of {shown}")
     tags = {
         Tag.SWEEP: "parent",
-        Tag.SWEEP_DIGEST: description.digest(run_start.notebook),
+        Tag.SWEEP_DIGEST: description.digest(f"{run_start.notebook} {service}".strip()),
         Tag.SWEEP_SPACE: description.to_tag(),
         Tag.SWEEP_GOAL: description.goal or "",
+        **({Tag.SWEEP_SERVICE: service} if service else {}),
     }
     fixed_parameters = {key: value for key, value in parameters.items() if key not in swept}
     return dataclasses.replace(run_start, parameters=fixed_parameters, tags=tags)
@@ -108,6 +114,11 @@ def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
         sweep = query.get_run(store, run_id)
         if not sweep.holds_trials:
             raise errors.UsageError(f"run {run_id} is not a sweep; --resume alone takes the newest of this notebook")
+        if (service := Tag.SWEEP_SERVICE in sweep.tags) != (Tag.SWEEP_SERVICE in (start.tags or {})):
+            way = "give --service and its --on" if service else "leave --service out"
+            raise errors.UsageError(
+                f"{'Azure ML' if service else 'nbops itself'} proposes the trials of sweep {run_id}: {way}"
+            )
         if sweep.tags.get(Tag.SWEEP_DIGEST) != digest:
             raise errors.UsageError(
                 f"sweep {run_id} has another search space: {_described(sweep)}; "

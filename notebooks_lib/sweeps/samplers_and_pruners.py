@@ -1,9 +1,12 @@
-"""The samplers and pruners of a search: their names, and how Optuna makes them. Optuna is imported late."""
+"""The samplers and pruners of a search: their names, and how Optuna makes them. Optuna is imported late.
+
+Azure ML's sweep job has its own (`--service`): `azure.sweep_job` says what is sent for them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
@@ -31,6 +34,11 @@ SAMPLERS: Mapping[str, Callable[[int | None, int, int], BaseSampler]] = {"tpe": 
 and sweep files allow these names."""
 DEFAULT_SAMPLER = "tpe"
 PRUNERS = ("median", "percentile:25", "hyperband")
+SERVICE_SAMPLERS = ("random", "sobol", "bayesian")
+"""How Azure ML draws from a space; a grid it runs as a whole."""
+SERVICE_DEFAULT_SAMPLER = "random"
+ALL_SAMPLERS = tuple(dict.fromkeys((*SAMPLERS, *SERVICE_SAMPLERS)))
+SERVICE_PRUNERS = ("median", "truncation:20", "bandit:0.1")
 
 
 def make_sampler(name: str, seed: int | None, jobs: int, trials: int) -> BaseSampler:
@@ -57,9 +65,30 @@ def parse_pruner(text: str) -> tuple[str, float]:
         percentage = math.nan
     if (name == "percentile" and 0 < percentage < 100) or (name in ("median", "hyperband") and not colon):
         return name, percentage
-    match = errors.nearest(name, [pruner.partition(":")[0] for pruner in PRUNERS])
-    nearest = f", did you mean {match!r}?" if match and match != name else ""
-    raise errors.UsageError(
-        f"found the pruner {text!r}{nearest} (allowed: {', '.join(PRUNERS)}; "
-        "the number is the percentage of trials to keep, between 0 and 100)"
+    raise _unknown_pruner(text, name, PRUNERS, "the number is the percentage of trials to keep, between 0 and 100")
+
+
+def parse_service_pruner(text: str) -> tuple[str, float]:
+    """Return the name of Azure ML's policy, and its number or 0. Raise UsageError for any other text."""
+    name, colon, number = text.strip().lower().partition(":")
+    try:
+        amount = float(number) if colon else 0.0
+    except ValueError:
+        amount = math.nan
+    if name == "median" and not colon:
+        return name, amount
+    if name == "truncation" and amount.is_integer() and 1 <= amount <= 99:
+        return name, amount
+    if name == "bandit" and 0 < amount < math.inf:
+        return name, amount
+    meaning = (
+        "the number is the percentage of trials to end, 1 to 99, or the share of the best value by which a trial may"
+        " be worse"
     )
+    raise _unknown_pruner(text, name, SERVICE_PRUNERS, meaning)
+
+
+def _unknown_pruner(text: str, name: str, allowed: Sequence[str], meaning: str) -> errors.UsageError:
+    match = errors.nearest(name, [pruner.partition(":")[0] for pruner in allowed])
+    nearest = f", did you mean {match!r}?" if match and match != name else ""
+    return errors.UsageError(f"found the pruner {text!r}{nearest} (allowed: {', '.join(allowed)}; {meaning})")

@@ -288,7 +288,7 @@ def _fixed(
 ) -> dict[str, object]:
     """Return the values that are the same in every trial. Swept parameters need no value here."""
     values: dict[str, object] = {}
-    optional = _without_required(schema, {parameter.name for parameter in schema.parameters})
+    optional = schema.without_required({parameter.name for parameter in schema.parameters})
     for name, value in from_file.items():
         parameter = schema.find(name)
         try:
@@ -299,19 +299,11 @@ def _fixed(
         values |= valid
         problems += invalid
     try:
-        relaxed = _without_required(schema, {*swept, *from_file})
+        relaxed = schema.without_required({*swept, *from_file})
         values = {**values, **parameter_values.from_command_line(pairs, [], relaxed, environ=environ)}
     except errors.ParameterError as error:
         problems += error.problems
     return values
-
-
-def _without_required(schema: Schema, names: set[str]) -> Schema:
-    relaxed = (
-        replace(parameter, required=parameter.required and parameter.name not in names)
-        for parameter in schema.parameters
-    )
-    return replace(schema, parameters=tuple(relaxed))
 
 
 def _apart(axes: Mapping[str, object], spaces: Mapping[str, object], fixed: set[str]) -> Iterator[str]:

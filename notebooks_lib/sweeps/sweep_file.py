@@ -36,9 +36,11 @@ class SweepFile:
     jobs: int | None = None
     on: str | None = None
     prune: str | None = None
-    """Checked by `samplers_and_pruners.parse_pruner`."""
+    """Checked by `samplers_and_pruners`."""
+    service: bool | None = None
     timeout: float | None = None
     cell_timeout: float | None = None
+    sweep_timeout: float | None = None
     experiment: str | None = None
     name: str | None = None
     fail_fast: bool | None = None
@@ -51,11 +53,13 @@ _KINDS: Mapping[str, ParameterType] = {
     **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), TextType()),
     **dict.fromkeys(("parameters", "grid", "space"), MappingType(TextType())),
     **dict.fromkeys(("trials", "jobs"), NumberType("int", NumberBounds(ge=1))),
-    "sampler": parameter_types.LiteralType(tuple(samplers_and_pruners.SAMPLERS)),
+    "sampler": parameter_types.LiteralType(samplers_and_pruners.ALL_SAMPLERS),
     "seed": NumberType("int", NumberBounds(ge=0, lt=2**32)),
     "timeout": _SECONDS,
     "cell_timeout": _SECONDS,
+    "sweep_timeout": _SECONDS,
     "fail_fast": BoolType(),
+    "service": BoolType(),
 }
 
 
@@ -68,7 +72,9 @@ def load_file(path: Path) -> SweepFile:
         fields_of_file, problems = {}, ["a value holds itself, or is nested too deeply"]
     except (OSError, ValueError) as error:
         fields_of_file, problems = {}, [(error.strerror if isinstance(error, OSError) else None) or str(error)]
-    for key, read in (("metric", Goal.parse), ("prune", samplers_and_pruners.parse_pruner)):
+    service = bool(fields_of_file.get("service"))
+    parse_pruner = samplers_and_pruners.parse_service_pruner if service else samplers_and_pruners.parse_pruner
+    for key, read in (("metric", Goal.parse), ("prune", parse_pruner)):
         try:
             if key in fields_of_file:
                 read(fields_of_file[key])

@@ -67,6 +67,9 @@ class SweepRequest:
     def __post_init__(self) -> None:
         if self.prune is not None:
             samplers_and_pruners.parse_pruner(self.prune)
+        if self.sampler not in samplers_and_pruners.SAMPLERS:
+            own = ", ".join(samplers_and_pruners.SAMPLERS)
+            raise errors.UsageError(f"--sampler {self.sampler} goes with --service; nbops' own are {own}")
         grid = isinstance(self.domain.swept, ParameterGrid)
         if self.learns and self.goal is None:
             option = "--prune" if grid else "--space"

@@ -57,15 +57,10 @@ class TaskBuilder:
     def make(self, proposal: Proposal) -> TrialTask:
         """Return the task for a proposal. Raise UsageError when the notebook cannot run with its values."""
         request = self._request
-        stem = request.source.notebook.path.stem
         plan = request.source.plan(
             {**request.domain.fixed, **proposal.values},
-            name=f"{stem} {formatting.format_parameters(proposal.values)}"[:NAME_ROOM],
-            tags={
-                "mlflow.parentRunId": self._parent.run_id,
-                Tag.TRIAL: str(proposal.number),
-                Tag.TRIAL_VALUES: values_to_tag(proposal.values),
-            },
+            name=trial_name(request.source.notebook.path.stem, proposal),
+            tags=trial_tags(self._parent.run_id, proposal),
         )
         return TrialTask(
             number=proposal.number,
@@ -88,6 +83,20 @@ class TaskBuilder:
         # The parent run keeps the uncommitted changes once.
         git = None if start.git is None else dataclasses.replace(start.git, diff="")
         return dataclasses.replace(start, git=git)
+
+
+def trial_name(stem: str, proposal: Proposal) -> str:
+    """Return the name of a trial's run; `stem` is the notebook's file name without ending."""
+    return f"{stem} {formatting.format_parameters(proposal.values)}"[:NAME_ROOM]
+
+
+def trial_tags(sweep: str, proposal: Proposal) -> dict[str, str]:
+    """Return the tags that make a run the trial of a sweep, which is named by the id of its parent run."""
+    return {
+        "mlflow.parentRunId": sweep,
+        Tag.TRIAL: str(proposal.number),
+        Tag.TRIAL_VALUES: values_to_tag(proposal.values),
+    }
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ class OwnedRun:
                 tags[Tag.ATTEMPT] = _next_attempt(run.data.tags)
                 if run.data.metrics:
                     logging.getLogger(__name__).warning(METRICS_OF_EARLIER, tags[Tag.ATTEMPT])
+            if run.data.tags.get(Tag.SWEEP) == "parent" and Tag.TRIAL in tags:  # a service may copy it to its trials
+                tags[Tag.SWEEP] = "trial"
             lost = {Tag.PROGRESS: ""} if Tag.PROGRESS in run.data.tags else {}  # nobody takes its cells for ours
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
             if run.info.status != "RUNNING":
@@ -239,8 +241,12 @@ def artifact_repository(store: Store, run_id: str) -> Any:
 
 def _start_tags(store: Store, start: RunStart) -> dict[str, str]:
     """Return the tags of a run that begins, cut to what the store takes."""
+    return description_tags(store, start) | provenance.owner_tags()
+
+
+def description_tags(store: Store, start: RunStart) -> dict[str, str]:
+    """Return the tags that say what a run is, without those of its owner, cut to what the store takes."""
     tags = provenance.source_tags(start.notebook, start.git, start.lock_sha256)
-    tags |= provenance.owner_tags()
     tags |= {
         "mlflow.note.content": start.description,
         Tag.PARAMETERS: _text(start.parameters),

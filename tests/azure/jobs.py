@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from tests.azure.certificates import MANAGEMENT, REGIONS
 from tests.azure.faults import Fault, Faults
 from tests.azure.resource_manager import RETRY, ResourceManager, failed, not_found
 from tests.azure.sign_in import SignIn
+from tests.azure.sweep_jobs import SweepJob
 from tests.azure.tracking_facade import SCOPE, TrackingFacade
 
 LONGEST = 300.0
@@ -98,10 +101,11 @@ class Job:
                 options["preexec_fn"] = self.jobs.with_parent
                 running.append(subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, **options))
             self.logs.append(log)
-        deadline = time.monotonic() + min(seconds, _seconds(self.properties))
+        limit = self.jobs.seconds((self.properties.get("limits") or {}).get("timeout"))
+        deadline = time.monotonic() + min(seconds, limit or LONGEST)
         with contextlib.suppress(subprocess.TimeoutExpired):
             while any(each.poll() is None for each in running) and not self.cancelled.is_set():
-                self.timed_out = time.monotonic() > deadline and _seconds(self.properties) < seconds
+                self.timed_out = time.monotonic() > deadline and 0 < limit < seconds
                 if time.monotonic() > deadline or any(each.poll() for each in running):
                     break  # out of time, or one failed: the service ends the others
                 time.sleep(LOOK)
@@ -140,7 +144,8 @@ class Jobs:
         self.identity: dict[str, str] = {}
         """What a process of a job with an identity signs in with."""
         self.with_parent: Any = None
-        self._jobs: dict[str, Job] = {}
+        self.loop: asyncio.AbstractEventLoop
+        self._jobs: dict[str, Job | SweepJob] = {}
         self.router = Router(
             [
                 Route(f"/{SCOPE}/jobs/{{name}}", self.submit, methods=["PUT"]),
@@ -156,15 +161,23 @@ class Jobs:
         path, properties = request.url.path, (await request.json())["properties"]
         if self.manager.find(path):
             return failed(400, "UserError", "A job with this ID already exists.")  # azureml-previews#37
+        named = properties | (properties.get("trial") or {})
         for key in ("computeId", "environmentId", "codeId"):
-            if properties.get(key) and not self.manager.find(properties[key]):
-                return failed(400, "UserError", f"The {key.removesuffix('Id')} {properties[key]} was not found.")
+            if named.get(key) and not self.manager.find(named[key]):
+                return failed(400, "UserError", f"The {key.removesuffix('Id')} {named[key]} was not found.")
         fault = self.faults.take(request, "image_build_fails", "never_starts", "evicted")
+        await self.start(path, properties, fault)
+        return JSONResponse(self.manager.find(path), 201)
+
+    async def start(self, path: str, properties: dict[str, Any], fault: Fault | None = None) -> Job | SweepJob:
+        """Keep the document of a job, make its run, and let it run."""
+        self.loop = asyncio.get_running_loop()
         document = self.manager.put(path, {"properties": properties | {"status": "NotStarted"}})
-        job = self._jobs[request.path_params["name"]] = Job(self, path, document["properties"], fault)
+        kind = SweepJob if properties.get("jobType") == "Sweep" else Job
+        job = self._jobs[path.rsplit("/", 1)[-1]] = kind(self, path, document["properties"], fault)
         await self.tracking.start_run(job.name, job.properties)
         threading.Thread(target=job.run, daemon=True).start()
-        return JSONResponse(document, 201)
+        return job
 
     async def cancel(self, request: Request) -> Response:
         """Ask a job to end."""
@@ -227,6 +240,12 @@ class Jobs:
             **(job.properties.get("environmentVariables") or {}),
         }
 
+    @staticmethod
+    def seconds(duration: str | None) -> float:
+        """The seconds of an ISO 8601 duration of days, hours, minutes and seconds; 0 for none."""
+        units = {"D": 86400, "H": 3600, "M": 60, "S": 1}
+        return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)([DHMS])", duration or ""))
+
     def stop(self) -> None:
         """End all jobs, when the emulator ends."""
         for job in self._jobs.values():
@@ -234,18 +253,6 @@ class Jobs:
         deadline = time.monotonic() + GRACE
         while any(job.status not in ENDED for job in self._jobs.values()) and time.monotonic() < deadline:
             time.sleep(LOOK)
-
-
-def _seconds(properties: dict[str, Any]) -> float:
-    """The limit of a job in seconds, from an ISO 8601 duration of seconds, minutes and hours."""
-    text = str((properties.get("limits") or {}).get("timeout") or "")
-    total, number = 0.0, ""
-    for character in text.removeprefix("PT"):
-        if character.isdigit() or character == ".":
-            number += character
-        else:
-            total, number = total + float(number) * {"S": 1, "M": 60, "H": 3600}[character], ""
-    return total or LONGEST
 
 
 def _ended(process: subprocess.Popen[bytes], grace: float) -> int:

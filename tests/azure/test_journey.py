@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import rest_client, workspace
-from notebooks_lib.azure.jobs import list_jobs
 from notebooks_lib.settings import Settings
 from tests import building
 from tests.azure import emulator

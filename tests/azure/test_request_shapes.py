@@ -14,7 +14,7 @@ from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_inputs import dataset_inputs
-from notebooks_lib.running.job_submission import prepare_job
+from notebooks_lib.running.job_template import make_template
 from notebooks_lib.settings import Settings
 from tests.azure.fixtures import Ask
 from tests.azure.request_shapes import misfits
@@ -38,7 +38,7 @@ def job(settings: Settings, distribution: str) -> dict[str, Any]:
         file.parent.mkdir(exist_ok=True)
         file.write_text(JOB + distribution)
     planned = plan.make_plan(settings.root / "experimentation" / "n.ipynb", settings, {"alpha": 2.0})
-    made = dict(prepare_job(planned, "azureml:cpu", {}).properties)
+    made = dict(make_template(planned, "azureml:cpu", {}).describe(planned).properties)
     return made | {"environmentId": "e", "codeId": "c", "computeId": "x"}
 
 

@@ -204,6 +204,14 @@ class TrackingFacade:
         body = {"run_id": name, "status": status, "end_time": int(time.time() * 1000)}
         httpx.post(f"{self._address}/{API}/mlflow/runs/update", json=body, timeout=60, trust_env=False)
 
+    def metric_values(self, name: str, metric: str) -> list[float]:
+        """All values of a metric that a run has logged, in order; called outside the event loop."""
+        query = {"run_id": name, "metric_key": metric}
+        found = httpx.get(
+            f"{self._address}/{API}/mlflow/metrics/get-history", params=query, timeout=60, trust_env=False
+        )
+        return [float(each["value"]) for each in found.json().get("metrics", [])]
+
     def experiment_of(self, name: str) -> str:
         """The id of the experiment of a job's run."""
         return self._experiments[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.cli import sweep
+from notebooks_lib.cli import sweep, sweep_on_service, sweep_output
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.trials import SweepResult, Trial
@@ -218,15 +218,15 @@ def test_an_empty_file_is_reported_as_empty(tmp_path: Path, capsys: pytest.Captu
 def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     done = Trial(0, {"a": 1}, "finished", None, {}, "ab", 1.0, "it logged no 'rmse'")
     result = SweepResult("abc", "http://x", "FINISHED", Goal("rmse"), [done, Trial(1, {"a": 2}, "failed")], 2, 1.0)
-    assert sweep._lacks_goal(result)
-    sweep._print(result, "x", ["n.ipynb"], repeated=1)
+    assert sweep_output._lacks_goal(result)
+    sweep_output.print_result(result, "x", ["n.ipynb"], repeated=1)
     out = capsys.readouterr().out
     assert "no best   it logged no 'rmse'" in out
     assert "summary   nbops page abc" in out
     assert "go on     nbops sweep n.ipynb --resume abc" in out
-    sweep._print(result, "x", ["n.ipynb"], repeated=0)
+    sweep_output.print_result(result, "x", ["n.ipynb"], repeated=0)
     assert "go on" not in capsys.readouterr().out
-    assert not sweep._lacks_goal(dataclasses.replace(result, goal=None))
+    assert not sweep_output._lacks_goal(dataclasses.replace(result, goal=None))
 
 
 @pytest.mark.parametrize(
@@ -240,4 +240,16 @@ def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytes
     ],
 )
 def test_the_resume_command_is_the_given_one_with_its_run(words: list[str], kept: list[str]) -> None:
-    assert sweep._resume_command(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])
+    assert sweep_output.resume_command(words, "77") == " ".join(["nbops sweep", *kept, "--resume 77"])
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("n.ipynb --space a=uniform(0,1) --service --sampler sobol", "n.ipynb --space 'a=uniform(0,1)'"),
+        ("n.ipynb --sampler=random --prune median --service", "n.ipynb --sampler random --prune median"),
+        ("--service n.ipynb --prune bandit:0.1 --sweep-timeout 60 --on azureml:cpu", "n.ipynb --on azureml:cpu"),
+    ],
+)
+def test_the_command_without_the_service_has_none_of_its_options(given: str, kept: str) -> None:
+    assert sweep_on_service._without(given.split()) == f"nbops sweep {kept}"

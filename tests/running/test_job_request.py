@@ -96,12 +96,12 @@ def test_a_run_from_a_cell_of_a_job_neither_adopts_nor_takes_the_jobs_parameters
 def test_in_a_job_the_plan_takes_what_the_submitter_knew(project: Settings) -> None:
     (project.root / UNCOMMITTED).parent.mkdir()
     (project.root / UNCOMMITTED).write_text("the diff")
-    request = JobRequest({}, "somebody", "c" * 40, "main", True)
+    request = JobRequest({}, "somebody", "c" * 40, "main", True, {Tag.TRIAL: "3"})
     start = adopting(planned(project), in_job("r1", request)).start
 
     assert start is not None
     assert (start.run_id, start.git) == ("r1", Git("c" * 40, "main", True, "the diff"))
-    assert dict(start.tags or {})["mlflow.user"] == "somebody"
+    assert start.tags == {Tag.TRIAL: "3", "mlflow.user": "somebody"}
     by_hand = adopting(planned(project), in_job("r1")).start  # a job that somebody wrote by hand
     assert by_hand is not None
     assert (by_hand.run_id, by_hand.git) == ("r1", None)

@@ -1,165 +1,41 @@
-"""What is asked for wrongly is refused before anything is sent, with what to do; and what a job is made of."""
+"""What jobs share is sent once; each job is then one request, and runs once however often it is submitted."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import shlex
-from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors
-from notebooks_lib.running import plan
-from notebooks_lib.running.job_request import JobRequest
-from notebooks_lib.running.job_submission import PreparedJob, prepare_job
-from notebooks_lib.settings import Settings, load
-from notebooks_lib.tags import Env, Tag
-from tests import building
+from notebooks_lib.azure import jobs
+from notebooks_lib.running import job_submission, plan
+from notebooks_lib.running.job_template import make_template
+from notebooks_lib.settings import Settings
+from tests.azure.emulator import Emulated
 
-AZURE = '[project]\nname = "sample"\n[azure]\nsubscription = "s"\nresource_group = "g"\nworkspace = "w"\n'
+pytestmark = pytest.mark.tracking
 
 
-@pytest.fixture
-def on_azure(empty_project: Settings) -> Settings:
-    empty_project.layout.settings_file.write_text(AZURE)
-    return load(empty_project.root, {})
-
-
-def prepared(
-    settings: Settings, on: str = "azureml:cpu", parameters: str = "alpha: float = 1.0  # a", **options: object
-) -> PreparedJob:
-    path = building.write(settings.root / "experimentation" / "n b.ipynb", "alpha", parameters=parameters)
-    made = plan.make_plan(path, settings, {"alpha": 2.0} if "alpha" in parameters else {})
-    return prepare_job(made, on, os.environ, **options)  # type: ignore[arg-type]
-
-
-def job_file(settings: Settings, text: str, name: str = "job.yml") -> Path:
-    folder = settings.root / "production" / "azure"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(text)
-    return folder / name
-
-
-def test_a_place_that_is_none_is_refused(on_azure: Settings) -> None:
-    with pytest.raises(errors.UsageError, match="did you mean azureml:cpu"):
-        prepared(on_azure, "azure:cpu")
-
-
-def test_without_a_workspace_the_ways_to_name_one_are_told(empty_project: Settings) -> None:
-    with pytest.raises(
-        errors.UsageError, match=r"--on azureml:cpu: no workspace is named: fill subscription, .* config.json"
-    ):
-        prepared(empty_project)
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("type: pipeline\njobs: {}\n", r"job.yml:1: type: describes a pipeline job, and a command job is wanted"),
-        ("type: sweep\n", r"job.yml:1: type: describes a sweep job, and a command job is wanted"),
-        ("resources:\n  instance_typ: x\n", r"job.yml:2: instance_typ: unknown key, did you mean instance_type\?"),
-        ("command: python x.py\n", r"job.yml:1: command: nbops decides it"),
-    ],
-)
-def test_a_job_file_that_is_none_is_refused_with_its_line(on_azure: Settings, text: str, answer: str) -> None:
-    job_file(on_azure, text)
-    with pytest.raises(errors.UsageError, match=answer):
-        prepared(on_azure)
-
-
-def test_a_job_file_that_is_not_there_is_refused_with_the_nearest(on_azure: Settings) -> None:
-    there = job_file(on_azure, "limits: {timeout: 60}\n", "mpi.yml")
-    with pytest.raises(errors.UsageError, match=r"no such file, did you mean .*mpi.yml\?"):
-        prepared(on_azure, job_file=there.with_name("mpj.yml"))
-
-
-def test_a_secret_that_the_job_would_not_have_is_refused(on_azure: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SALES_TOKEN", "s3cret-value")
-    secret = "from notebooks_lib import SecretStr\ntoken: SecretStr = 'SALES_TOKEN'  # for sales"
-    with pytest.raises(errors.UsageError, match=r"parameter token is a secret that is read from SALES_TOKEN"):
-        prepared(on_azure, parameters=secret)
-
-
-def test_a_job_without_files_needs_no_sdk(on_azure: Settings, tmp_path: Path) -> None:
-    job = prepared(on_azure, "azureml:serverless", options=["--timeout", "60"])
-
-    assert (job.compute, len(job.name)) == ("serverless", 32)
-    assert job.properties["jobType"] == "Command"
-    assert job.properties["tags"][Tag.NOTEBOOK] == "experimentation/n b.ipynb"
-    assert job.properties["experimentName"] == "sample"
-    assert job.properties["displayName"] == "n b alpha=2.0"
-    words = shlex.split(job.properties["command"])
-    assert words[words.index("exec") :] == [
-        "exec",
-        "python",
-        "-m",
-        "notebooks_lib",
-        "run",
-        "experimentation/n b.ipynb",
-        "--timeout",
-        "60",
-    ]
-    request = JobRequest.received(job.properties["environmentVariables"])
-    assert request is not None
-    assert request.values == {"alpha": 2.0}
-    assert {"experimentation/n b.ipynb", "production/settings.toml"} <= set(job.snapshot.files)
-
-
-def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
-    on_azure: Settings, monkeypatch: pytest.MonkeyPatch
+def test_what_jobs_share_is_sent_once_and_each_job_is_one_request(
+    azure_git_project: Settings, azure_server: Emulated
 ) -> None:
-    for name, value in {
-        "NBOPS_KERNELS_WARM": "false",
-        "NBOPS_TRACKING_URI": "sqlite:///x.db",
-        "NBOPS_CLONE": "1",
-        "OTHER": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureUSGovernment")
-    variables = prepared(on_azure).properties["environmentVariables"]
+    path = azure_git_project.root / "experimentation" / "n.ipynb"
+    plans = [plan.make_plan(path, azure_git_project, {"alpha": alpha}) for alpha in (1.0, 2.0)]
+    template = make_template(plans[0], "azureml:serverless", os.environ)
+    template = dataclasses.replace(template, properties={**template.properties, "command": "true"})
+    submitter = job_submission.prepare_workspace(template, azure_git_project.root, os.environ)
+    began = azure_server.record.position()
+    names = []
+    for each in plans:
+        described = template.describe(each)
+        submitter.submit(described)
+        submitter.submit(described)  # as after an answer that was lost
+        names.append(described.name)
 
-    assert (variables["NBOPS_KERNELS_WARM"], variables["AZUREML_CURRENT_CLOUD"]) == ("false", "AzureUSGovernment")
-    assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER"} & set(variables)
-    for folder, goes_along in {"tables": True, "../tables": False, "/mnt/tables": False}.items():
-        monkeypatch.setenv("NBOPS_DATA_FOLDER", folder)
-        assert ("NBOPS_DATA_FOLDER" in prepared(on_azure).properties["environmentVariables"]) == goes_along
-
-
-@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
-def test_what_a_job_file_says_is_sent_as_the_sdk_would_send_it(
-    on_azure: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OWN", "from here")
-    job_file(
-        on_azure,
-        "resources: {instance_count: 2, shm_size: 2g}\ndistribution: {type: pytorch, process_count_per_instance: 1}\n"
-        "limits: {timeout: 3600}\nqueue_settings: {job_tier: spot}\nidentity: {type: managed}\n"
-        'tags: {team: sales}\nenvironment_variables: {A: "${OWN}"}\n',
-    )
-    properties = prepared(on_azure).properties
-
-    assert properties["distribution"] == {"distributionType": "PyTorch", "processCountPerInstance": 1}
-    assert properties["limits"] == {"jobLimitsType": "Command", "timeout": "PT1H"}
-    assert properties["queueSettings"] == {"jobTier": "Spot"}
-    assert properties["identity"] == {"identityType": "Managed"}
-    assert properties["resources"]["instanceCount"] == 2
-    assert properties["environmentVariables"]["A"] == "from here"
-    assert properties["tags"]["team"] == "sales"
-    assert Env.JOB in properties["environmentVariables"]
-    assert properties["command"].endswith("run 'experimentation/n b.ipynb'")
-
-
-def test_a_linked_notebook_runs_under_its_own_name_and_one_from_elsewhere_is_refused(
-    on_azure: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    link = on_azure.root / "experimentation" / "link.ipynb"
-    target = building.write(on_azure.root / "experimentation" / "n.ipynb", "1")
-    link.symlink_to(target)
-    job = prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
-    assert job.properties["command"].endswith("run experimentation/link.ipynb")
-    assert job.snapshot.files["experimentation/link.ipynb"] == target.read_bytes()
-
-    link.unlink()
-    link.symlink_to(building.write(tmp_path_factory.mktemp("elsewhere") / "n.ipynb", "1"))
-    with pytest.raises(errors.UsageError, match=r"link.ipynb leads to .* lies outside the project"):
-        prepare_job(plan.make_plan(link, on_azure), "azureml:cpu", os.environ)
+    sent = [seen for seen in azure_server.record.since(began) if seen.method not in ("GET", "CONNECT")]
+    assert {seen.path.rpartition("/")[2] for seen in sent if seen.status == 201} == set(names)
+    assert all("/jobs/" in seen.path or "token" in seen.path for seen in sent)
+    assert all(job_submission.is_submitted(template.workspace, name) for name in names)
+    assert not job_submission.is_submitted(template.workspace, "never")
+    for name in names:
+        assert jobs.find_job(submitter.client, submitter.workspace, name).notebook == "experimentation/n.ipynb"

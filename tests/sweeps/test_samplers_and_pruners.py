@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notebooks_lib.errors import UsageError
-from notebooks_lib.sweeps.samplers_and_pruners import parse_pruner
+from notebooks_lib.sweeps.samplers_and_pruners import parse_pruner, parse_service_pruner
 
 
 def test_pruners_are_parsed():
@@ -20,3 +20,17 @@ def test_pruners_are_parsed():
 def test_unknown_pruners_are_rejected(text):
     with pytest.raises(UsageError, match="allowed: median, percentile:25, hyperband"):
         parse_pruner(text)
+
+
+def test_the_services_pruners_are_parsed():
+    assert parse_service_pruner("Median") == ("median", 0.0)
+    assert parse_service_pruner(" truncation:20 ") == ("truncation", 20.0)
+    assert parse_service_pruner("bandit:0.1") == ("bandit", 0.1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hyperband", "median:3", "truncation", "truncation:0", "truncation:100", "truncation:2.5", "bandit:0"]
+)
+def test_what_the_service_does_not_know_is_rejected(text):
+    with pytest.raises(UsageError, match="allowed: median, truncation:20, bandit:0.1"):
+        parse_service_pruner(text)

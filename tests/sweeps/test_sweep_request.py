@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from notebooks_lib.errors import UsageError
 from notebooks_lib.sweeps import sweep_file
-from notebooks_lib.sweeps.samplers_and_pruners import SAMPLERS
+from notebooks_lib.sweeps.samplers_and_pruners import ALL_SAMPLERS
 from notebooks_lib.sweeps.sweep_file import SweepFile
 
 
@@ -37,6 +37,8 @@ cell_timeout: 1.5
 experiment: sweeps
 name: first
 fail_fast: true
+service: false
+sweep_timeout: 3600
 """
 
 
@@ -50,6 +52,7 @@ def test_every_key_is_read():
     assert (file.jobs, file.on, file.prune) == (2, "local", "percentile:25")
     assert (file.timeout, file.cell_timeout) == (60.0, 1.5)
     assert (file.experiment, file.name, file.fail_fast) == ("sweeps", "first", True)
+    assert (file.service, file.sweep_timeout) == (False, 3600.0)
     assert all(getattr(file, key.name) not in (None, {}) for key in fields(SweepFile))
 
 
@@ -83,7 +86,7 @@ def test_yaml_words_such_as_on_stay_text_where_text_is_expected():
         ("trials: true", "trials: found True (bool), allowed int"),
         ("jobs: -1", "jobs: found -1 (int), allowed int >= 1"),
         ("seed: -1", "seed: found -1 (int)"),
-        ("sampler: bayes", f"sampler: found 'bayes' (str), allowed one of {', '.join(map(repr, SAMPLERS))}"),
+        ("sampler: bayes", f"sampler: found 'bayes' (str), allowed one of {', '.join(map(repr, ALL_SAMPLERS))}"),
         ("metric: ':max'", "metric: metric ':max': it has no name"),
         ("metric: [rmse]", "metric: found ['rmse'] (list), allowed str"),
         ("prune: mediann", "prune: found the pruner 'mediann', did you mean 'median'?"),
@@ -124,3 +127,12 @@ def test_any_text_is_read_or_rejected(text):
         return
     assert isinstance(file.grid, dict)
     assert file.trials is None or file.trials >= 1
+
+
+def test_a_file_for_the_service_takes_its_pruners_and_samplers():
+    file = load("service: true\nprune: bandit:0.1\nsampler: sobol")
+    assert (file.service, file.prune, file.sampler) == (True, "bandit:0.1", "sobol")
+    with pytest.raises(UsageError, match="prune: found the pruner 'hyperband' .allowed: median, truncation:20"):
+        load("service: true\nprune: hyperband")
+    with pytest.raises(UsageError, match="prune: found the pruner 'bandit:0.1' .allowed: median, percentile:25"):
+        load("prune: bandit:0.1")

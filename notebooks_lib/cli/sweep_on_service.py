@@ -1,0 +1,144 @@
+"""`nbops sweep --service`: a sweep whose trials Azure ML proposes. Ctrl-C stops showing it; the sweep goes on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from notebooks_lib import errors, safe_text
+from notebooks_lib.cli import sweep_output
+from notebooks_lib.sweeps import samplers_and_pruners
+
+if TYPE_CHECKING:
+    from notebooks_lib.settings import Settings
+    from notebooks_lib.sweeps.search_space import SearchSpace
+    from notebooks_lib.sweeps.service_request import ServiceSweepRequest
+
+
+def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], run_ids: list[str]) -> int:
+    """Submit the sweep or come back to it, show it to its end, and return the exit code.
+
+    The id of its run is added to `run_ids` as soon as it is submitted.
+    """
+    from notebooks_lib import settings
+
+    project = settings.load(settings.find_root(options["notebook"], fallback=Path.cwd()), os.environ)
+    try:
+        _refuse_options(options, project)
+        request = _request(options, domain, project)
+    except errors.UsageError as error:
+        raise errors.UsageError(
+            f"--service: {error}. Without it nbops proposes the trials: {_without(arguments)}"
+        ) from error
+    try:
+        return _show(request, project, arguments, run_ids, as_json=options["as_json"])
+    except KeyboardInterrupt:
+        if not run_ids:
+            raise
+        return _detached(run_ids[0], arguments, as_json=options["as_json"])
+
+
+def _refuse_options(options: dict[str, Any], project: Settings) -> None:
+    """Raise UsageError for options of a sweep that only nbops itself can run."""
+    if not (options["on"] or "").startswith("azureml"):
+        found = f"found --on {options['on']}" if options["on"] else "found no --on"
+        raise errors.UsageError(f"the trials run in Azure ML: {found}, give --on azureml:NAME or azureml:serverless")
+    if options["metric"] is None:
+        raise errors.UsageError("the service needs a metric to compare trials by: give --metric NAME:min or NAME:max")
+    if options["sampler"] not in (None, *samplers_and_pruners.SERVICE_SAMPLERS):
+        known = ", ".join(samplers_and_pruners.SERVICE_SAMPLERS)
+        raise errors.UsageError(f"--sampler {options['sampler']} is nbops' own: the service has {known}")
+    for option, why in {
+        "skip_seen": "the service proposes each trial when it begins, and cannot skip one",
+        "fail_fast": "the service goes on after a trial that fails",
+    }.items():
+        if options[option]:
+            raise errors.UsageError(f"--{option.replace('_', '-')}: {why}; leave it out")
+    if not project.tracking.uri.startswith("azureml"):
+        raise errors.UsageError(
+            f"its runs are in the workspace, and this project tracks to {safe_text.masked(project.tracking.uri)}: set"
+            ' tracking.uri = "azureml"'
+        )
+
+
+def _request(options: dict[str, Any], domain: SearchSpace, project: Settings) -> ServiceSweepRequest:
+    from notebooks_lib.running.plan import NotebookPlanner
+    from notebooks_lib.sweeps.goal import Goal
+    from notebooks_lib.sweeps.service_request import ServiceSweepRequest
+    from notebooks_lib.sweeps.sweep_request import TrialLimits
+
+    return ServiceSweepRequest(
+        source=NotebookPlanner(options["notebook"], project, experiment=options["experiment"]),
+        domain=domain,
+        goal=Goal.parse(options["metric"]),
+        on=options["on"],
+        trials=options["trials"],
+        sampler=options["sampler"],
+        seed=options["seed"],
+        prune=options["prune"],
+        jobs=options["jobs"],
+        limits=TrialLimits(options["timeout"], options["cell_timeout"], options["kernel"], bool(options["cold"])),
+        sweep_timeout=options["sweep_timeout"],
+        resume=options["resume"],
+        name=options["name"],
+    )
+
+
+def _show(
+    request: ServiceSweepRequest, project: Settings, arguments: Sequence[str], run_ids: list[str], *, as_json: bool
+) -> int:
+    from notebooks_lib.cli.live_table import table
+    from notebooks_lib.sweeps import report, service_sweep
+    from notebooks_lib.tracking import query, store
+
+    def submitted(run_id: str, _: str) -> None:
+        run_ids.append(run_id)
+        tell(f"sweep {run_id}")
+
+    def tell(line: str) -> None:
+        if not as_json:
+            click.echo(safe_text.printable(line), err=True)
+
+    connected = store.connect(project)
+    with table(request.total, request.goal, jobs=request.jobs or request.total, silent=as_json) as shown:
+        result = service_sweep.run_service_sweep(
+            request, connected, os.environ, on_open=submitted, on_change=shown.show, tell=tell
+        )
+    if as_json:
+        command = sweep_output.resume_command(arguments, result.run_id)
+        sweep_output.print_json({**report.document(result), "resume": command})
+    else:
+        sweep_output.print_result(result, query.get_run(connected, result.run_id).experiment, arguments)
+    return sweep_output.exit_code(result)
+
+
+def _detached(run_id: str, arguments: Sequence[str], *, as_json: bool) -> int:
+    command = sweep_output.resume_command(arguments, run_id)
+    click.echo(
+        f"detached: sweep {run_id} goes on; to come back: {command}; to stop it: nbops azure jobs stop {run_id}",
+        err=True,
+    )
+    if as_json:
+        sweep_output.print_json({"run_id": run_id, "status": None, "resume": command, "detached": True})
+    return 130
+
+
+def _without(arguments: Sequence[str]) -> str:
+    """Return the command by which nbops itself proposes the trials."""
+    kept = {"--sampler": tuple(samplers_and_pruners.SAMPLERS), "--prune": ("median",), "--sweep-timeout": ()}
+    remaining: list[str] = []
+    words = [word for word in arguments if word != "--service"]
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name in kept:
+            value = value if equals else words.pop(0)
+            remaining += [name, value] if value in kept[name] else []
+        else:
+            remaining.append(word)
+    return shlex.join(["nbops", "sweep", *remaining])
