@@ -123,7 +123,7 @@ class SweepJob:
         trial, name = self.properties["trial"], f"{self.name}_{len(self.trials)}"
         variables = {f"AZUREML_SWEEP_{key}": str(value) for key, value in values.items()}
         limits = {"timeout": (self.properties.get("limits") or {}).get("trialTimeout")}
-        common = {key: self.properties.get(key) for key in ("experimentName", "inputs", "computeId")}
+        common = {key: self.properties.get(key) for key in ("experimentName", "inputs", "computeId", "identity")}
         properties = common | trial | {"jobType": "Command", "limits": limits, "displayName": name}
         properties["command"] = EXPRESSION.sub(r"$AZUREML_SWEEP_\1", trial["command"])
         properties["environmentVariables"] = (trial.get("environmentVariables") or {}) | variables
