@@ -134,8 +134,9 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
         raise click.UsageError(f"{options['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
     if options["notebook"] is None:
         raise click.UsageError("name the notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
-    if any(isinstance(options[limit], float) and math.isnan(options[limit]) for limit in ("timeout", "cell_timeout")):
-        raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
+    limits = [options[limit] for limit in ("timeout", "cell_timeout", "sweep_timeout")]
+    if any(isinstance(limit, float) and math.isnan(limit) for limit in limits):
+        raise click.UsageError("--timeout, --cell-timeout and --sweep-timeout take a number of seconds")
     domain = _search_space(options, file)
     if options["service"]:
         from notebooks_lib.cli import sweep_on_service

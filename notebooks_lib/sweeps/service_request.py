@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,7 +79,7 @@ class ServiceSweepRequest:
             raise errors.UsageError(
                 f"--jobs {self.jobs} are more trials at once than the {self.total} in all: give {self.total} or fewer"
             )
-        if (seconds := self.sweep_timeout) is not None and seconds < sweep_job.LEAST_SECONDS:
+        if (seconds := self.sweep_timeout) is not None and not sweep_job.LEAST_SECONDS <= seconds < math.inf:
             raise errors.UsageError(
                 f"--sweep-timeout {seconds:g}: the service takes less than {sweep_job.LEAST_SECONDS} seconds for 60"
                 f" days; give {sweep_job.LEAST_SECONDS} or more"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -129,7 +130,8 @@ def _run_options(limits: TrialLimits) -> list[str]:
 
 
 def _body(request: ServiceSweepRequest, command: Mapping[str, Any]) -> dict[str, Any]:
-    timeout = request.limits.timeout
+    timeout = request.limits.timeout or math.inf
+    own = sweep_job.duration(timeout + START_TIME) if math.isfinite(timeout) else None
     goal: Literal["minimize", "maximize"] = "minimize" if request.goal.direction == "min" else "maximize"
     return sweep_job.body(
         command,
@@ -141,7 +143,7 @@ def _body(request: ServiceSweepRequest, command: Mapping[str, Any]) -> dict[str,
             request.total,
             request.jobs,
             request.sweep_timeout,
-            sweep_job.trial_timeout(command) or (timeout and sweep_job.duration(timeout + START_TIME)) or None,
+            sweep_job.trial_timeout(command) or own,
         ),
         policy=sweep_job.early_termination(*parse_service_pruner(request.prune)) if request.prune else None,
     )
@@ -162,6 +164,7 @@ class _Follower:
         self._total = request.total
         self._client: RestClient = rest_client.resource_manager()
         self._workspace: Workspace = workspace.of_tracking_uri(store.uri)
+        self._service_trials = ServiceTrials(store, owned.run_id, request.goal)
         self._trials: dict[int, Trial] = {}
         self._status = ""
 
@@ -191,16 +194,15 @@ class _Follower:
             self._status = job.status
             if meaning := {**job_following.WAITING, **job_following.STANDING}.get(job.status):
                 self._watcher.tell(f"the sweep {meaning} ({job.status}); to stop it: nbops azure jobs stop {job.name}")
-        trials = ServiceTrials(self._store, job.name, self._goal, prunes=bool(own.get("earlyTermination")))
-        stopped = job.status in ("CancelRequested", "Canceled", "Failed")
-        self._trials = trials.read(stopped=stopped)
+        pruning = bool(own.get("earlyTermination")) and job.status in ("Running", "Completed")
+        self._trials = self._service_trials.refresh(pruning=pruning)
         if job.ended:
             deadline = time.monotonic() + SETTLE
             while any(trial.state == "running" for trial in self._trials.values()) and time.monotonic() < deadline:
                 time.sleep(1)
-                self._trials = trials.read(stopped=stopped)
-            trials.end_open()
-            self._trials = trials.read(stopped=stopped)
+                self._trials = self._service_trials.refresh(pruning=pruning)
+            self._service_trials.end_open()
+            self._trials = self._service_trials.refresh(pruning=pruning)
         self._watcher.on_change(self._trials, self._total)
         return job
 

@@ -164,7 +164,7 @@ def ended_trial(task: TrialTask, result: RunResult) -> Trial:
         error = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
         reason = formatting.format_error(error, "" if failure.cell is None else str(failure.cell), failure.line)
     elif state == "finished" and task.goal is not None and not finite(value):
-        reason = _missing(task.goal.metric, result.metrics)
+        reason = missing_goal(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
 
@@ -181,7 +181,8 @@ def failed_trial(
     return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.format_error(message))
 
 
-def _missing(metric: str, logged: Mapping[str, float]) -> str:
+def missing_goal(metric: str, logged: Mapping[str, float]) -> str:
+    """Return why a trial that finished cannot be the best: its metric is missing, or no finite number."""
     if metric in logged:
         return f"{metric} is {logged[metric]:g}: not a number that can be the best"
     match = errors.nearest(metric, logged)
