@@ -22,12 +22,12 @@ from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.sweeps import parent_run
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.samplers_and_pruners import parse_service_pruner
 from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 from notebooks_lib.sweeps.service_trials import ServiceTrials
-from notebooks_lib.sweeps.sweep_request import TrialLimits
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import query
@@ -82,7 +82,9 @@ def _submit(
 ) -> str:
     """Submit the sweep job and return its name, which is the id of its run."""
     plan = _trial_plan(request, start)
-    template = job_template.make_template(plan, request.on, environ, options=_run_options(request.limits))
+    template = job_template.make_template(
+        plan, request.on, environ, job_file=request.job_file, options=_run_options(request.limits)
+    )
     if template.properties.get("services"):
         raise errors.UsageError(
             "services in job.yml: a sweep of the service has none; take them out, or leave --service out"

@@ -12,10 +12,12 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import RunResult, finite
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook, trial_state
+from notebooks_lib.running.stop_tag import StopTagWatcher
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import formatting, stop_requests
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trials import Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
@@ -128,7 +130,7 @@ def run_trial(task: TrialTask) -> TrialOutcome:
 def _run(task: TrialTask) -> RunResult:
     local_sweep = stop_requests.local_sweep(task.sweep)
     store = local_sweep.store if local_sweep is not None else connect_once(task.plan.settings)
-    watcher = stop_requests.StopTagWatcher(store)
+    watcher = StopTagWatcher(store)
     mine = ""
 
     def begun(run_id: str, _: str) -> None:
