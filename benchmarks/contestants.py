@@ -113,8 +113,9 @@ def ours(folder: Path, trials: int, jobs: int, *, warm: bool) -> dict[str, Any]:
     from notebooks_lib import settings
     from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.sweeps import executors, search_space, sweep
+    from notebooks_lib.sweeps.executors import TrialLimits
     from notebooks_lib.sweeps.goal import Goal
-    from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+    from notebooks_lib.sweeps.sweep_request import SweepRequest
     from notebooks_lib.tracking import store
 
     here = settings.load(folder, {})

@@ -34,6 +34,7 @@ class Tag:
     FAILURE_MESSAGE = "nbops.failure.message"
     SIGNAL = "nbops.failure.signal"
     PEAK_MEMORY = "nbops.peak_memory_mb"
+    SECONDS = "nbops.seconds"  # on the run of a job: of its notebook; the run itself begins when the job is submitted
     SUPERSEDED_BY = "nbops.superseded_by"
     MODEL = "nbops.model"  # artifact path of the run's model
     MODEL_SOURCE = "nbops.model.source"  # its real location
@@ -85,10 +86,13 @@ class Tag:
     SWEEP_SECONDS = "nbops.sweep.seconds"  # of all its sessions
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
+    JOB_OF_SWEEP_PREFIX = "nbops.job.of."  # + sweep's run, on a trial's job: Azure finds jobs by a tag's name alone
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
     STOP_VALUE = "nbops.stop.value"  # the value of that step
+    STOP_CELL = "nbops.stop.cell"  # on a pruned run: the cell in which it stopped, and its first line
+    STOP_LINE = "nbops.stop.line"
 
 
 class Env:

@@ -14,16 +14,12 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import file_check, file_kinds, file_loading
+from notebooks_lib.azure.compute_names import PREFIX, SERVERLESS
 from notebooks_lib.azure.duration import parse_duration
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
 API_VERSION = "2023-08-01-preview"
-PREFIX = "azureml:"
-"""How `--on` names a compute of the workspace."""
-SERVERLESS = "serverless"
-"""Instead of a compute's name: Azure brings a machine for the job, and takes it away again."""
-FORMS = "azureml:NAME or azureml:serverless"
 WAIT = 900.0
 """Seconds in which a compute must be ready."""
 POLL = 5.0
@@ -39,17 +35,6 @@ class ComputeDifference:
     current: object
     changeable: bool
     """Whether Azure lets it be changed once the compute is there."""
-
-
-def compute_name(on: str) -> str:
-    """Return NAME of `azureml:NAME`. Raises UsageError for any other text."""
-    scheme, _, name = on.partition(":")
-    if f"{scheme}:" == PREFIX and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,31}", name):
-        return name
-    near = errors.nearest(scheme, [PREFIX.rstrip(":")]) or scheme in ("azure", "aml", "amlcompute", "")
-    wanted = f"{PREFIX}{name}" if name and near and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,31}", name) else ""
-    hint = f", did you mean {wanted}?" if wanted and wanted != on else ""
-    raise errors.UsageError(f"--on {on!r}: found no such place, allowed {FORMS}{hint}")
 
 
 def find_or_create_compute(
@@ -103,6 +88,20 @@ def find_or_create_compute(
 
     options: dict[str, Any] = {"wait_seconds": wait_seconds, "on_poll": progress}
     return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+
+
+def most_machines(client: RestClient, workspace: Workspace, name: str) -> int | None:
+    """Return how many machines a cluster may have, 1 for a single machine; None where that is not known.
+
+    It is not known of serverless jobs, for which the quota decides, and of Kubernetes.
+    """
+    if name.lower() == SERVERLESS:
+        return None
+    found = client.request("GET", f"{workspace.path}/computes/{name}", API_VERSION, what=f"compute {name}")
+    properties = found["properties"]
+    if properties.get("computeType") == "Kubernetes":
+        return None
+    return int(((properties.get("properties") or {}).get("scaleSettings") or {}).get("maxNodeCount") or 1)
 
 
 def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, name: str) -> None:

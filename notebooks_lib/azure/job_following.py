@@ -96,13 +96,15 @@ def follow(
             job = jobs.find_job(client, workspace, name)
             state = job.status
             if job.status in WAITING:
-                progress.waits(job, partial(_of_compute, client, workspace, job))
+                progress.waits(job, partial(machine_faults, client, workspace, job))
             elif not job.ended:
                 if job.status != "Running":
                     progress.stands(job)
                 progress.runs(_tracked(history, name), job.status)
             else:
-                return _end(history, job, progress)
+                end = read_end(history, job)
+                progress.runs(end.run)
+                return end
             answered = time.monotonic()  # last: the host of the region has to answer, too
         except errors.AzureError as error:
             lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
@@ -189,8 +191,8 @@ def _submitted(job: Job) -> str:
         return "before"
 
 
-def _of_compute(client: RestClient, workspace: Workspace, job: Job) -> str:
-    """Return what keeps a cluster from giving a machine, such as quota; empty if nothing is known."""
+def machine_faults(client: RestClient, workspace: Workspace, job: Job) -> str:
+    """Return ": " and what keeps a cluster from giving a machine, such as quota; empty if nothing is known."""
     if job.status != "Queued" or not job.compute:
         return ""
     path, what = f"{workspace.path}/computes/{job.compute}", f"compute {job.compute}"
@@ -213,9 +215,9 @@ def _tracked(history: RunHistory, name: str) -> TrackedRun | None:
         return None
 
 
-def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
+def read_end(history: RunHistory, job: Job) -> JobEnd:
+    """Return how a job ended that has ended. Raises AzureError if Azure does not answer."""
     run = history.tracked(job.name)
-    progress.runs(run)
     status: RunStatus = jobs.ENDED[job.status]
     recorded = run.tags.get(Tag.END)
     if status == "FINISHED" and recorded is None:
@@ -232,6 +234,10 @@ def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
 
     A job that reaches its limit of time is stopped in the same way as by a person; how long it has run tells which.
     """
+    if run.tags.get(Tag.TRIAL_STATE) == "pruned":
+        stopped_in, line = run.tags.get(Tag.STOP_CELL, ""), run.tags.get(Tag.STOP_LINE, "")
+        index = int(stopped_in) if stopped_in.isdecimal() else None
+        return Failure("pruned", "Pruned", "the sweep asked to stop: not worth finishing", index, line)
     recorded = Failure.of_tags(run.tags)
     if recorded and recorded.kind != "interrupt":
         return recorded

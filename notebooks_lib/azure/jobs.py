@@ -17,6 +17,7 @@ from notebooks_lib.tags import Tag
 
 SUBMIT_VERSION = "2025-01-01-preview"
 API_VERSION = "2024-01-01-preview"
+CANCEL_VERSION = "2023-04-01-preview"
 ENDED: Mapping[str, RunStatus] = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 """The states in which nothing happens any more -> how MLflow calls them."""
 STOP_WAIT = 120.0
@@ -42,21 +43,28 @@ class Job:
     """Seconds for which it may run, after which Azure stops it; None without a limit."""
     kind: str = "Command"
     """Azure's own word: Command or Sweep."""
+    sweep: str = ""
+    """The run of the sweep that it is a trial of; empty if it is none."""
+    trial: str = ""
+    """The trial's number."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Job:
         """Return the job of one of Azure's documents."""
         own = document.get("properties") or {}
+        tags = own.get("tags") or {}
         return cls(
             name=str(document["name"]),
             status=str(own.get("status") or "Unknown"),
-            notebook=str((own.get("tags") or {}).get(Tag.NOTEBOOK) or ""),
+            notebook=str(tags.get(Tag.NOTEBOOK) or ""),
             display_name=str(own.get("displayName") or ""),
             experiment=str(own.get("experimentName") or ""),
             compute=str(own.get("computeId") or "").rpartition("/")[2],
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
             timeout=parse_duration((own.get("limits") or {}).get("timeout")),
             kind=str(own.get("jobType") or "Command"),
+            sweep=str(tags.get("mlflow.parentRunId") or ""),
+            trial=str(tags.get(Tag.TRIAL) or ""),
         )
 
     @property
@@ -126,6 +134,15 @@ def list_jobs(client: RestClient, workspace: Workspace) -> Iterator[Job]:
             yield Job.of(document)
 
 
+def cancel(client: RestClient, workspace: Workspace, name: str) -> None:
+    """Ask Azure to end a job, without waiting; one that has ended stays as it is."""
+    try:
+        client.request("POST", f"{_path(workspace, name)}/cancel", CANCEL_VERSION, what=f"job {name}")
+    except errors.AzureError:
+        if not find_job(client, workspace, name).ended:
+            raise
+
+
 def stop(
     client: RestClient,
     workspace: Workspace,
@@ -140,7 +157,7 @@ def stop(
         return job
     tell(f"stopping job {name} ({job.status})")
     client.operation(
-        "POST", f"{_path(workspace, name)}/cancel", "2023-04-01-preview", what=f"job {name}", wait_seconds=wait_seconds
+        "POST", f"{_path(workspace, name)}/cancel", CANCEL_VERSION, what=f"job {name}", wait_seconds=wait_seconds
     )
     deadline = time.monotonic() + wait_seconds
     while not (job := find_job(client, workspace, name)).ended and time.monotonic() < deadline:

@@ -14,6 +14,7 @@ from notebooks_lib import errors
 from notebooks_lib.azure import clouds, error_messages, http_pipeline, workspace
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.run_result import restore_infinity
+from notebooks_lib.tags import Tag
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TrackedRun:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     seconds: float
+    """Of its notebook; of the job, with its wait for a machine, if the notebook's are not known."""
 
 
 class RunHistory:
@@ -49,6 +51,7 @@ class RunHistory:
         self.host = f"https://{urlsplit(tracking_uri).netloc}"
         self._client = RestClient(self.host, clouds.current().scope)
         self._workspace = workspace.of_tracking_uri(tracking_uri).path
+        self._mlflow = f"/mlflow/v2.0{self._workspace}/api/2.0/mlflow/runs"
 
     def details(self, run_id: str) -> RunDetails:
         """Return the state of a job's run, and where its logs are."""
@@ -66,18 +69,25 @@ class RunHistory:
 
     def tracked(self, run_id: str) -> TrackedRun:
         """Return tags, metrics and status of a run."""
-        path = f"/mlflow/v2.0{self._workspace}/api/2.0/mlflow/runs/get"
-        run = self._client.request("GET", path, "", what=f"run {run_id}", query={"run_id": run_id})["run"]
+        run = self._client.request("GET", f"{self._mlflow}/get", "", what=f"run {run_id}", query={"run_id": run_id})[
+            "run"
+        ]
         info, data = run["info"], run.get("data") or {}
+        tags = {tag["key"]: tag["value"] for tag in data.get("tags") or ()}
         began, ended = int(info.get("start_time") or 0), int(info.get("end_time") or 0)
         return TrackedRun(
             run_id=run_id,
             experiment_id=str(info.get("experiment_id") or ""),
             status=str(info.get("status") or ""),
-            tags={tag["key"]: tag["value"] for tag in data.get("tags") or ()},
+            tags=tags,
             metrics={each["key"]: restore_infinity(float(each["value"])) for each in data.get("metrics") or ()},
-            seconds=max(0.0, (ended - began) / 1000) if ended else 0.0,
+            seconds=_seconds(tags, began, ended),
         )
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        """Write a tag on a run."""
+        path, body = f"{self._mlflow}/set-tag", {"run_id": run_id, "key": key, "value": value}
+        self._client.request("POST", path, "", what=f"run {run_id}", body=body)
 
     def file(self, run: TrackedRun, path: str) -> bytes:
         """Return one of a run's files. Raises AzureError with status 404 when there is none."""
@@ -102,3 +112,10 @@ def _seconds_between(start: str | None, end: str | None) -> float:
         return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
     except (ValueError, TypeError):
         return 0.0
+
+
+def _seconds(tags: Mapping[str, str], began_ms: int, ended_ms: int) -> float:
+    try:
+        return float(tags[Tag.SECONDS])
+    except (KeyError, ValueError):
+        return max(0.0, (ended_ms - began_ms) / 1000) if ended_ms else 0.0

@@ -22,14 +22,14 @@ _run = click.argument("run")
 
 @click.group("jobs")
 def jobs() -> None:
-    """List, follow and stop the jobs that `nbops run --on azureml:NAME` has submitted."""
+    """List, follow and stop the jobs that `nbops run` and `nbops sweep` have submitted with --on azureml:NAME."""
 
 
 @jobs.command("list")
 @click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
 @_as_json
 def list_(last: int, as_json: bool) -> int:
-    """List the jobs that nbops has submitted, newest first."""
+    """List the jobs that nbops has submitted, newest first; a sweep's job is named as trial NUMBER of its run."""
     from notebooks_lib.azure import jobs as submitted
 
     _, client, workspace = _connected()
@@ -37,8 +37,18 @@ def list_(last: int, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"jobs": [vars(job) for job in found]}))
     elif found:
-        rows = [(job.name, job.status, job.created[:19], job.compute or "serverless", job.notebook) for job in found]
-        output.table(("run", "status", "created", "compute", "notebook"), rows)
+        rows = [
+            (
+                job.name,
+                job.status,
+                job.created[:19],
+                job.compute or "serverless",
+                job.notebook,
+                f"{job.trial} of {job.sweep}" if job.sweep else "",
+            )
+            for job in found
+        ]
+        output.table(("run", "status", "created", "compute", "notebook", "trial"), rows)
     else:
         click.echo("no jobs yet: nbops run NOTEBOOK --on azureml:serverless", err=True)
     return 0
@@ -84,16 +94,45 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
 @_run
 @_as_json
 def stop(run: str, as_json: bool) -> int:
-    """Stop a job and wait for its end; its run ends as KILLED. One that has ended stays as it is."""
+    """Stop a job and wait for its end; its run ends as KILLED. One that has ended stays as it is.
+
+    The run of a sweep stops all its jobs, and the sweep itself, wherever it runs.
+    """
     from notebooks_lib.azure import jobs as submitted
 
-    _, client, workspace = _connected()
-    job = submitted.stop(client, workspace, run, tell=lambda line: click.echo(line, err=True))
+    settings, client, workspace = _connected()
+    try:
+        job = submitted.stop(client, workspace, run, tell=_tell)
+    except errors.AzureError as error:
+        if error.status != 404:
+            raise
+        return _stop_sweep(settings, client, workspace, run, as_json=as_json)
     if as_json:
         click.echo(json.dumps(vars(job)))
     else:
         click.echo(f"job {job.name}: {job.status}")
     return 0 if job.ended else 1
+
+
+def _stop_sweep(settings: Settings, client: RestClient, workspace: Workspace, run: str, *, as_json: bool) -> int:
+    """Stop all jobs of the sweep whose run this is; return the exit code."""
+    from notebooks_lib.azure import trial_jobs
+    from notebooks_lib.azure import workspace as workspaces
+    from notebooks_lib.azure.run_history import RunHistory
+
+    trial_jobs.find_sweep_jobs(client, workspace, run)
+    history = RunHistory(workspaces.tracking_uri(settings))
+    stopped = trial_jobs.stop_sweep(client, workspace, history, run, tell=_tell)
+    left = [job.name for job in stopped if not job.ended]
+    if as_json:
+        click.echo(json.dumps({"sweep": run, "jobs": [vars(job) for job in stopped]}))
+    else:
+        click.echo(f"sweep {run}: {len(stopped) - len(left)} of {len(stopped)} jobs have ended")
+    return 1 if left else 0
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @jobs.command()

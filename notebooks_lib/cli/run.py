@@ -129,10 +129,9 @@ def command(
     result = _find_earlier(planned) if skip_seen else None
     if result is None and on is not None:
         from notebooks_lib.cli.job_output import Detached, run_as_job
+        from notebooks_lib.running.job_template import run_options
 
-        given = {"--timeout": timeout, "--cell-timeout": cell_timeout, "--kernel": kernel}
-        options = [word for key, value in given.items() if value is not None for word in (key, f"{value}")]
-        options += [flag for flag, wanted in {"--cold": cold, "--no-html": no_html}.items() if wanted]
+        options = run_options(timeout=timeout, cell_timeout=cell_timeout, kernel=kernel, cold=cold, html=not no_html)
         try:
             result = run_as_job(
                 planned,

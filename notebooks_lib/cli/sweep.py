@@ -71,9 +71,12 @@ class _KeepsArguments(click.Command):
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Parallel trials. Default: one per core, or per thread of a cluster.",
+    help="Parallel trials. Default: one per core, per thread of Dask, or per machine of an Azure cluster.",
 )
-@click.option("--on", metavar="PLACE", help="Where to run trials: local, or dask://HOST:PORT. Default: local.")
+@click.option(
+    "--on", metavar="PLACE", help="Where to run trials: local (the default), dask://HOST:PORT or azureml:NAME."
+)
+@click.option("--job", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
 @click.option("--service", is_flag=True, help="Let Azure ML propose the trials, in a sweep job of its own.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
@@ -134,8 +137,9 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
         raise click.UsageError(f"{options['file']} {holds}: write `notebook: NAME.ipynb` into it, with grid or space")
     if options["notebook"] is None:
         raise click.UsageError("name the notebook: nbops sweep NOTEBOOK --grid NAME=1,2,3")
-    if any(isinstance(options[limit], float) and math.isnan(options[limit]) for limit in ("timeout", "cell_timeout")):
-        raise click.UsageError("--timeout and --cell-timeout take a number of seconds")
+    limits = [options[limit] for limit in ("timeout", "cell_timeout", "sweep_timeout")]
+    if any(isinstance(limit, float) and math.isnan(limit) for limit in limits):
+        raise click.UsageError("--timeout, --cell-timeout and --sweep-timeout take a number of seconds")
     domain = _search_space(options, file)
     if options["service"]:
         from notebooks_lib.cli import sweep_on_service
@@ -173,14 +177,17 @@ def _request(options: dict[str, Any], domain: SearchSpace) -> tuple[SweepRequest
     from notebooks_lib import settings
     from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.sweeps import compute_targets, executors
+    from notebooks_lib.sweeps.executors import TrialLimits
     from notebooks_lib.sweeps.goal import Goal
-    from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+    from notebooks_lib.sweeps.sweep_request import SweepRequest
 
     notebook: Path = options["notebook"]
     goal = Goal.parse(options["metric"]) if options["metric"] else None
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
-    place = compute_targets.find_compute_target(options["on"]) if options["on"] else executors.LOCAL
+    if options["job"] is not None and options["on"] is None:
+        raise click.UsageError("--job says what a job needs: name its place with --on azureml:NAME")
+    place = compute_targets.find_compute_target(options["on"], options["job"]) if options["on"] else executors.LOCAL
     jobs = options["jobs"] or place.default_jobs()
     threads = place.thread_limits(jobs, os.environ)
     limits = TrialLimits(options["timeout"], options["cell_timeout"], options["kernel"], bool(options["cold"]), threads)

@@ -68,15 +68,16 @@ def _refuse_options(options: dict[str, Any], project: Settings) -> None:
 
 def _request(options: dict[str, Any], domain: SearchSpace, project: Settings) -> ServiceSweepRequest:
     from notebooks_lib.running.plan import NotebookPlanner
+    from notebooks_lib.sweeps.executors import TrialLimits
     from notebooks_lib.sweeps.goal import Goal
     from notebooks_lib.sweeps.service_request import ServiceSweepRequest
-    from notebooks_lib.sweeps.sweep_request import TrialLimits
 
     return ServiceSweepRequest(
         source=NotebookPlanner(options["notebook"], project, experiment=options["experiment"]),
         domain=domain,
         goal=Goal.parse(options["metric"]),
         on=options["on"],
+        job_file=options["job"],
         trials=options["trials"],
         sampler=options["sampler"],
         seed=options["seed"],

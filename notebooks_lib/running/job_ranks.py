@@ -167,9 +167,9 @@ class OtherRanks:
         self._over.set()
 
     def failure(self) -> Failure | None:
-        """Return the failure of the first other rank that has reported one. To be asked to stop is none."""
+        """Return the failure of the first other rank that has reported one. To be stopped or pruned is none."""
         failures = (failure for _, failure in sorted(self._reports.items()) if failure is not None)
-        return next((failure for failure in failures if failure.kind != "interrupt"), None)
+        return next((failure for failure in failures if failure.kind not in ("interrupt", "pruned")), None)
 
     def end(self, status: RunStatus, interrupted: Callable[[], object]) -> Failure | None:
         """Return why the job fails although, or because, rank 0 has ended with `status`; None if it does not.

@@ -40,14 +40,20 @@ def job_result(
             "this was attempt %s of the job: a metric has the value of an earlier one that came to a later step",
             attempt,
         )
+    return run_result(end, file, stores.Store(tracking_uri, settings).run_url(run.run_id, run.experiment_id))
+
+
+def run_result(end: JobEnd, output: Path | None, url: str = "") -> RunResult:
+    """Return how a job's run ended; nothing is fetched. `output` is the file of its executed notebook."""
+    run = end.run
     peak = run.tags.get(Tag.PEAK_MEMORY, "")
     return RunResult(
         run_id=run.run_id,
         status=end.status,
-        output=file,
+        output=output,
         metrics=run.metrics,
         failure=end.failure,
-        url=stores.Store(tracking_uri, settings).run_url(run.run_id, run.experiment_id),
+        url=url,
         stopped_early=run.tags.get(Tag.STOPPED_EARLY) == "true",
         seconds=run.seconds,
         peak_memory_mb=float(peak) if peak else None,

@@ -11,18 +11,25 @@ from notebooks_lib.running.job_progress import JobProgress
 from notebooks_lib.running.job_ranks import OtherRanks, find_rank, run_other_rank
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
+from notebooks_lib.running.stop_tag import StopTagWatcher
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
 
 
 def run_in_job(plan: Plan, environ: Mapping[str, str], **options: Any) -> RunResult:
-    """Run the plan of a job's run; `options` are those of `run_notebook`."""
+    """Run the plan of a job's run; `options` are those of `run_notebook`. A trial stops when its run is tagged so."""
     assert plan.start is not None
     assert plan.start.run_id is not None
     run_id, rank = plan.start.run_id, find_rank(environ)
     store = stores.connect(plan.settings)
-    if rank is not None and rank.index:
-        return run_other_rank(plan, rank, store, run_id, **options)
+    watcher = StopTagWatcher(store)
+    tags = plan.start.tags or {}
     with contextlib.ExitStack() as stack:
+        stack.callback(watcher.end)
+        if Tag.TRIAL in tags:
+            watcher.begin(run_id, tags.get("mlflow.parentRunId", run_id))
+        if rank is not None and rank.index:
+            return run_other_rank(plan, rank, store, run_id, stop_reason=watcher, **options)
         progress = stack.enter_context(JobProgress(store, run_id, plan))
         others = stack.enter_context(OtherRanks(store, run_id, rank)) if rank is not None else None
-        return run_notebook(plan, store=store, others=others, on_cell=progress.cell, **options)
+        return run_notebook(plan, store=store, others=others, on_cell=progress.cell, stop_reason=watcher, **options)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import clouds, compute, environment, file_check, file_kinds, file_loading, snapshot, workspace
+from notebooks_lib.azure import (
+    clouds,
+    compute_names,
+    environment,
+    file_check,
+    file_kinds,
+    file_loading,
+    snapshot,
+    workspace,
+)
 from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.azure.workspace import Workspace
@@ -48,8 +57,12 @@ class JobTemplate:
         """The number of machines that one job takes."""
         return int((self.properties.get("resources") or {}).get("instanceCount") or 1)
 
-    def describe(self, plan: Plan, tags: Mapping[str, str] | None = None) -> JobDescription:
+    def describe(
+        self, plan: Plan, tags: Mapping[str, str] | None = None, *, experiment: str | None = None
+    ) -> JobDescription:
         """Return the job of one run under a new name; `tags` are added to those by which nbops finds its jobs.
+
+        `experiment` is its experiment's name, if it is known: a plan may have the id alone, which costs a request.
 
         Raises UsageError for a parameter that cannot be sent to a job.
         """
@@ -60,7 +73,7 @@ class JobTemplate:
         variables = {**(self.properties.get("environmentVariables") or {}), Env.JOB: request.as_text()}
         properties = {
             **self.properties,
-            "experimentName": _experiment(plan),
+            "experimentName": experiment or _experiment(plan),
             "displayName": start.name,
             "tags": {**(self.properties.get("tags") or {}), **mine},
             "environmentVariables": variables,
@@ -78,7 +91,7 @@ def make_template(
     """
     settings, start = plan.settings, plan.start
     assert start is not None, "an untracked run has no job"
-    place = compute.compute_name(on)
+    place = compute_names.compute_name(on)
     chosen = _workspace(settings, on)
     file = _job_file(job_file, settings.root)
     values = file_check.valid_values(file, file_kinds.JOB, settings.root, environ)
@@ -99,6 +112,15 @@ def make_template(
     variables = properties.get("environmentVariables") or {}
     properties["environmentVariables"] = {**_forwarded(environ, settings.root), **variables}
     return JobTemplate(chosen, place, environment.read_environment(settings.root, environ), files, properties)
+
+
+def run_options(
+    *, timeout: float | None, cell_timeout: float | None, kernel: str | None, cold: bool, html: bool
+) -> list[str]:
+    """Return the options of the `nbops run` in a job."""
+    given = {"--timeout": timeout, "--cell-timeout": cell_timeout, "--kernel": kernel}
+    words = [word for key, value in given.items() if value is not None for word in (key, f"{value}")]
+    return words + [flag for flag, wanted in {"--cold": cold, "--no-html": not html}.items() if wanted]
 
 
 def _workspace(settings: Settings, on: str) -> Workspace:

@@ -272,8 +272,12 @@ def _end(
         Tag.STOPPED_EARLY: "true" if early else "",
         Tag.PEAK_MEMORY: str(execution.peak_memory_mb or ""),
     }
+    if plan.start is not None and plan.start.run_id:
+        tags[Tag.SECONDS] = f"{result.seconds:.3f}"
     if plan.start is not None and Tag.TRIAL in (plan.start.tags or {}):
         tags[Tag.TRIAL_STATE] = trial_state(status, failure)
+    if failure is not None and failure.kind == "pruned":
+        tags |= {Tag.STOP_CELL: "" if failure.cell is None else str(failure.cell), Tag.STOP_LINE: failure.line}
     shown_failure = failure if failure is None or failure.kind != "pruned" else None  # pruning is no failure
     cells = [vars(figures) for figures in read_cell_usage(notebook)] if notebook is not None else []
     try:

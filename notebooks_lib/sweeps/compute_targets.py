@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors, pinned_versions
+from notebooks_lib.azure import compute_names
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.executors import ComputeTarget, Session
 
 if TYPE_CHECKING:
+    from notebooks_lib.sweeps.azure.job_executor import JobExecutor
     from notebooks_lib.sweeps.dask.dask_executor import DaskExecutor
     from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 
@@ -24,19 +27,21 @@ class Scheme:
 
     form: str
     """How it is written, for people."""
-    read: Callable[[str], ComputeTarget[Any, Any] | None]
-    """Returns the place that a text names, or None if the text has another form. Raises UsageError where packages are
-    missing."""
+    read: Callable[[str, Path | None], ComputeTarget[Any, Any] | None]
+    """Returns the place that a text and a job file name, or None if the text has another form. Raises UsageError where
+    packages are missing."""
+    takes_job_file: bool = False
+    """True if trials are jobs, which a file describes."""
 
 
-def _local(on: str) -> ComputeTarget[Any, Any] | None:
+def _local(on: str, _: Path | None) -> ComputeTarget[Any, Any] | None:
     return executors.LOCAL if on == executors.LOCAL.on else None
 
 
 _DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})/?")
 
 
-def _dask(on: str) -> ComputeTarget[Any, Any] | None:
+def _dask(on: str, _: Path | None) -> ComputeTarget[Any, Any] | None:
     match = _DASK.fullmatch(on)
     if match is None or not 0 < int(match["port"]) < 2**16:
         return None
@@ -52,21 +57,41 @@ def _connect_dask(address: str, work: Callable[[TrialTask], TrialOutcome], sessi
     return dask_executor.connect(address, work, session)
 
 
+def _azureml(on: str, job_file: Path | None) -> ComputeTarget[Any, Any] | None:
+    try:
+        compute_names.compute_name(on)
+    except errors.UsageError:
+        return None
+    return ComputeTarget(on, partial(_connect_azureml, on, job_file))
+
+
+def _connect_azureml(
+    on: str, job_file: Path | None, work: Callable[[TrialTask], TrialOutcome], session: Session
+) -> JobExecutor:
+    from notebooks_lib.sweeps.azure import job_executor
+
+    return job_executor.connect(on, job_file, session)  # the job itself calls what `work` calls
+
+
 SCHEMES: Mapping[str, Scheme] = {
     "local": Scheme("local", _local),
     "dask": Scheme("dask://HOST:PORT", _dask),
+    "azureml": Scheme(compute_names.FORMS, _azureml, takes_job_file=True),
 }
 """The word before the first colon -> the kind of place."""
 
 
-def find_compute_target(on: str) -> ComputeTarget[Any, Any]:
-    """Return where trials run, as `--on` names it.
+def find_compute_target(on: str, job_file: Path | None = None) -> ComputeTarget[Any, Any]:
+    """Return where trials run, as `--on` names it; `job_file` describes their jobs.
 
     Raise UsageError for an unknown name or address, or when a required package is missing.
     """
     scheme = SCHEMES.get(on.partition(":")[0])
-    place = scheme.read(on) if scheme is not None else None
-    if place is None:
-        forms = " or ".join(scheme.form for scheme in SCHEMES.values())
-        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed {forms}")
+    place = scheme.read(on, job_file) if scheme is not None else None
+    if place is None or scheme is None:
+        *others, last = (scheme.form for scheme in SCHEMES.values())
+        meant = compute_names.likely_meant(on)
+        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed {', '.join(others)}, {last}{meant}")
+    if job_file is not None and not scheme.takes_job_file:
+        raise errors.UsageError(f"--job says what a job needs, and trials on {on} are none: take it out")
     return place

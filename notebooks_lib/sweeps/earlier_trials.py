@@ -62,6 +62,8 @@ def trial_of_run(number: int, run: RunInfo, goal: Goal | None) -> Trial:
             "mend the tag, or start a new sweep"
         ) from error
     seconds = (run.ended_ms - run.started_ms) / 1000 if run.ended_ms else None
+    with contextlib.suppress(ValueError):  # a job's run begins when the job is submitted
+        seconds = float(run.tags.get(Tag.SECONDS, ""))
     value = run.metrics.get(goal.metric) if goal is not None else None
     if state == "pruned":  # it may have logged more values before it stopped
         with contextlib.suppress(ValueError):
@@ -73,8 +75,10 @@ def _reason(run: RunInfo) -> str:
     tags = run.tags
     cell, line = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.FAILED_LINE, "")
     error = ": ".join(part for part in (tags.get(Tag.FAILURE, ""), tags.get(Tag.FAILURE_MESSAGE, "")) if part)
-    step = tags.get(Tag.STOP_STEP)
-    return formatting.format_error(error, cell, line) or (f"at step {step}" if step is not None else "")
+    if error:
+        return formatting.format_error(error, cell, line)
+    step = f"at step {tags[Tag.STOP_STEP]}" if Tag.STOP_STEP in tags else ""
+    return formatting.format_error(step, tags.get(Tag.STOP_CELL, ""), tags.get(Tag.STOP_LINE, ""))
 
 
 class PreviousResults:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from notebooks_lib import cpu_count
@@ -22,6 +22,8 @@ Task = TypeVar("Task")
 AnyTask = TypeVar("AnyTask", contravariant=True)
 Outcome = TypeVar("Outcome")
 
+STOP_SECONDS = 60.0
+"""In which a kernel on this machine, or on a worker, must have ended."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,6 +42,9 @@ class Executor(Protocol[AnyTask, Outcome]):
     any more.
     """
 
+    stop_seconds: float
+    """In which a task that was asked to stop must have ended."""
+
     def capacity(self) -> int:
         """Return how many tasks run in parallel, at least 1. It may change between two calls of `poll`."""
 
@@ -55,8 +60,28 @@ class Executor(Protocol[AnyTask, Outcome]):
     def cancel(self) -> None:
         """Cancel the tasks that have not begun: their futures raise CancelledError. Running ones continue."""
 
+    def stop_earlier(self, sweep: str) -> None:
+        """Stop the tasks that an earlier session of the sweep has left here, and wait for their end.
+
+        Raise ClusterError if one does not end.
+        """
+
     def close(self) -> None:
         """Release the machines and delete the files sent there, without waiting. A second call does nothing."""
+
+
+@dataclass(frozen=True)
+class TrialLimits:
+    """Limits and kernel of each trial."""
+
+    timeout: float | None = None
+    """Seconds, like `cell_timeout`."""
+    cell_timeout: float | None = None
+    kernel: str | None = None
+    cold: bool = False
+    """Start an ordinary kernel even where a warm one is available."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for the kernel."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,8 @@ class Session:
     store: Store
     tell: Callable[[str], None]
     """Shows a line to the user."""
+    limits: TrialLimits
+    """Of each task."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +148,8 @@ def in_thread(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Fut
 class LocalExecutor(Generic[Task, Outcome]):
     """Runs each task at once in a thread, which mostly waits for the task's kernel process."""
 
+    stop_seconds = STOP_SECONDS
+
     def __init__(self, work: Callable[[Task], Outcome]) -> None:
         self._work = work
 
@@ -137,6 +166,9 @@ class LocalExecutor(Generic[Task, Outcome]):
 
     def cancel(self) -> None:
         """Do nothing: every task has begun."""
+
+    def stop_earlier(self, sweep: str) -> None:
+        """Do nothing: no task outlives its process."""
 
     def close(self) -> None:
         """Do nothing: the threads are daemons."""

@@ -37,6 +37,9 @@ def open_trials(
     store: Store, run_id: str, *, number: int | None = None, experiment_id: str | None = None
 ) -> list[RunInfo]:
     """Return the RUNNING trials of sweep `run_id`; only the runs of trial `number`, or of one experiment, if given."""
-    condition = f"attributes.status = 'RUNNING' AND tags.`mlflow.parentRunId` = '{run_id}'"
+    condition = f"tags.`mlflow.parentRunId` = '{run_id}'"
     condition += "" if number is None else f" AND tags.`{Tag.TRIAL}` = '{number}'"
-    return [query.run_info(run) for run in query.search(store, condition, experiment_id and [experiment_id])]
+    if query.is_searched_by_status(store):
+        condition += " AND attributes.status = 'RUNNING'"
+    runs = (query.run_info(run) for run in query.search(store, condition, experiment_id and [experiment_id]))
+    return [run for run in runs if run.status == "RUNNING"]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.azure import compute, sweep_job
+from notebooks_lib.azure import compute_names, sweep_job
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.sweeps import samplers_and_pruners, service_search_space
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace, ParameterGrid
 from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.sweeps.service_search_space import ServiceParameter
 from notebooks_lib.sweeps.service_trial import SweptParameters
-from notebooks_lib.sweeps.sweep_request import TrialLimits
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class ServiceSweepRequest:
     goal: Goal
     on: str
     """The compute, as `--on` names it."""
+    job_file: Path | None = None
+    """None for production/azure/job.yml."""
     trials: int | None = None
     """For a space only: a grid runs all its combinations."""
     sampler: str | None = None
@@ -43,7 +47,7 @@ class ServiceSweepRequest:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        compute.compute_name(self.on)
+        compute_names.compute_name(self.on)
         self._check_numbers()
         if self.prune is not None:
             samplers_and_pruners.parse_service_pruner(self.prune)
@@ -78,7 +82,7 @@ class ServiceSweepRequest:
             raise errors.UsageError(
                 f"--jobs {self.jobs} are more trials at once than the {self.total} in all: give {self.total} or fewer"
             )
-        if (seconds := self.sweep_timeout) is not None and seconds < sweep_job.LEAST_SECONDS:
+        if (seconds := self.sweep_timeout) is not None and not sweep_job.LEAST_SECONDS <= seconds < math.inf:
             raise errors.UsageError(
                 f"--sweep-timeout {seconds:g}: the service takes less than {sweep_job.LEAST_SECONDS} seconds for 60"
                 f" days; give {sweep_job.LEAST_SECONDS} or more"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -21,12 +22,12 @@ from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.sweeps import parent_run
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.samplers_and_pruners import parse_service_pruner
 from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 from notebooks_lib.sweeps.service_trials import ServiceTrials
-from notebooks_lib.sweeps.sweep_request import TrialLimits
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import query
@@ -81,7 +82,9 @@ def _submit(
 ) -> str:
     """Submit the sweep job and return its name, which is the id of its run."""
     plan = _trial_plan(request, start)
-    template = job_template.make_template(plan, request.on, environ, options=_run_options(request.limits))
+    template = job_template.make_template(
+        plan, request.on, environ, job_file=request.job_file, options=_run_options(request.limits)
+    )
     if template.properties.get("services"):
         raise errors.UsageError(
             "services in job.yml: a sweep of the service has none; take them out, or leave --service out"
@@ -129,7 +132,8 @@ def _run_options(limits: TrialLimits) -> list[str]:
 
 
 def _body(request: ServiceSweepRequest, command: Mapping[str, Any]) -> dict[str, Any]:
-    timeout = request.limits.timeout
+    timeout = request.limits.timeout or math.inf
+    own = sweep_job.duration(timeout + START_TIME) if math.isfinite(timeout) else None
     goal: Literal["minimize", "maximize"] = "minimize" if request.goal.direction == "min" else "maximize"
     return sweep_job.body(
         command,
@@ -141,7 +145,7 @@ def _body(request: ServiceSweepRequest, command: Mapping[str, Any]) -> dict[str,
             request.total,
             request.jobs,
             request.sweep_timeout,
-            sweep_job.trial_timeout(command) or (timeout and sweep_job.duration(timeout + START_TIME)) or None,
+            sweep_job.trial_timeout(command) or own,
         ),
         policy=sweep_job.early_termination(*parse_service_pruner(request.prune)) if request.prune else None,
     )
@@ -162,6 +166,7 @@ class _Follower:
         self._total = request.total
         self._client: RestClient = rest_client.resource_manager()
         self._workspace: Workspace = workspace.of_tracking_uri(store.uri)
+        self._service_trials = ServiceTrials(store, owned.run_id, request.goal)
         self._trials: dict[int, Trial] = {}
         self._status = ""
 
@@ -191,16 +196,15 @@ class _Follower:
             self._status = job.status
             if meaning := {**job_following.WAITING, **job_following.STANDING}.get(job.status):
                 self._watcher.tell(f"the sweep {meaning} ({job.status}); to stop it: nbops azure jobs stop {job.name}")
-        trials = ServiceTrials(self._store, job.name, self._goal, prunes=bool(own.get("earlyTermination")))
-        stopped = job.status in ("CancelRequested", "Canceled", "Failed")
-        self._trials = trials.read(stopped=stopped)
+        pruning = bool(own.get("earlyTermination")) and job.status in ("Running", "Completed")
+        self._trials = self._service_trials.refresh(pruning=pruning)
         if job.ended:
             deadline = time.monotonic() + SETTLE
             while any(trial.state == "running" for trial in self._trials.values()) and time.monotonic() < deadline:
                 time.sleep(1)
-                self._trials = trials.read(stopped=stopped)
-            trials.end_open()
-            self._trials = trials.read(stopped=stopped)
+                self._trials = self._service_trials.refresh(pruning=pruning)
+            self._service_trials.end_open()
+            self._trials = self._service_trials.refresh(pruning=pruning)
         self._watcher.on_change(self._trials, self._total)
         return job
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from notebooks_lib import errors
 from notebooks_lib.azure.run_history import RunHistory
-from notebooks_lib.run_result import TrialState
+from notebooks_lib.run_result import TrialState, finite
 from notebooks_lib.sweeps import earlier_trials, formatting, open_trials
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.service_trial import trial_number
+from notebooks_lib.sweeps.trial_runner import missing_goal
 from notebooks_lib.sweeps.trials import Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import orphan_runs, query
@@ -25,25 +26,26 @@ _STATES: Mapping[str, TrialState] = {"FINISHED": "failed", "FAILED": "failed"}
 class ServiceTrials:
     """The trials of one sweep."""
 
-    def __init__(self, store: Store, sweep: str, goal: Goal, *, prunes: bool) -> None:
+    def __init__(self, store: Store, sweep: str, goal: Goal) -> None:
         self._store = store
         self._sweep = sweep
         self._goal = goal
-        self._prunes = prunes
-        """True if the sweep ends hopeless trials early."""
         self._reasons: dict[str, str] = {}
 
-    def read(self, *, stopped: bool = False) -> dict[int, Trial]:
-        """Return all trials by number. `stopped` says that the whole sweep is being stopped, or was.
+    def refresh(self, *, pruning: bool) -> dict[int, Trial]:
+        """Return all trials by number as they are now.
 
-        A trial that was ended although the sweep went on was pruned; it is marked, for later nobody could tell. Raises
-        TrackingError if the workspace does not answer.
+        With `pruning`, the service ends hopeless trials, and the sweep is not being stopped: a trial that was ended has
+        been pruned. It is marked as such, because later nobody could tell. Raises TrackingError if the workspace does
+        not answer.
         """
-        found = {}
-        for run in query.children(self._store, self._sweep):
-            trial = self._trial(run, pruning=self._prunes and not stopped)
-            found[trial.number] = trial
-        return dict(sorted(found.items()))
+        runs = query.children(self._store, self._sweep)
+        for run in runs:
+            if run.holds_trials:  # the service has copied the tags of the sweep, and the trial did not begin
+                with translate_store_errors(self._store):
+                    self._store.client.set_tag(run.run_id, Tag.SWEEP, "trial")
+        trials = [self._trial(run, pruning=pruning) for run in runs]
+        return {trial.number: trial for trial in sorted(trials, key=lambda trial: trial.number)}
 
     def end_open(self) -> None:
         """End the runs that have not recorded their end although the sweep is over."""
@@ -70,9 +72,12 @@ class ServiceTrials:
                 self._store.client.set_tag(run.run_id, Tag.TRIAL_STATE, state)
         reason = PRUNED if state == "pruned" else trial.reason
         if not reason and state == "failed":
-            reason = self._reasons.setdefault(run.run_id, self._of_service(run.run_id))
-        value = trial.value if state != "failed" else None
-        return dataclasses.replace(trial, state=state, value=value, reason=reason)
+            if run.run_id not in self._reasons:
+                self._reasons[run.run_id] = self._of_service(run.run_id)
+            reason = self._reasons[run.run_id]
+        elif state == "finished" and not finite(trial.value):
+            reason = missing_goal(self._goal.metric, trial.metrics)
+        return dataclasses.replace(trial, state=state, reason=reason)
 
     def _of_service(self, run_id: str) -> str:
         """Return why a job failed that never began its notebook, in Azure's words."""

@@ -13,6 +13,7 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import interruption
 from notebooks_lib.running.kernel_process import find_kernel
+from notebooks_lib.running.stop_tag import StopTagWatcher
 from notebooks_lib.sweeps import open_trials, parent_run, stop_requests, trial_runner, trial_source
 from notebooks_lib.sweeps.executors import Executor, Session
 from notebooks_lib.sweeps.intermediate_values import IntermediateValues
@@ -26,8 +27,6 @@ from notebooks_lib.tracking.store import Store
 
 POLL_EVERY = 0.2
 """Seconds between checks for ended trials and stop requests."""
-STOP_PATIENCE = 60.0
-"""Seconds to wait for trials that were asked to stop."""
 STORE_PATIENCE = 20.0
 """Seconds without an answer of the store before the sweep stops."""
 MAX_WITHOUT_GOAL = 3
@@ -68,6 +67,7 @@ class _SweepSession:
         self.goal_logged = isinstance(request.domain.swept, ParameterGrid)
         """True once a trial has logged the goal's metric; always True for a grid, which runs on without it."""
         self.tasks = TaskBuilder(request, self.owned)
+        self.stop_tag = StopTagWatcher(self.store)
         self.intermediate_values = (
             IntermediateValues(self.store, self.owned.run_id, request.goal) if request.prune and request.goal else None
         )
@@ -97,6 +97,8 @@ class _SweepSession:
 
     def _begin(self) -> None:
         """Open the source of trials; on a resume, clean up what the last session left."""
+        if self.request.resume is not None:
+            self.executor.stop_earlier(self.owned.run_id)
         source = trial_source.trial_source(self.request, self.owned, self._jobs(), self.tell)
         self.previous_results, self.proposals = source.previous_results, source.proposals
         self.trials |= source.ended
@@ -106,15 +108,18 @@ class _SweepSession:
 
     def _run_trials(self) -> None:
         try:
+            if not self.request.place.is_local:  # it may be stopped from another machine
+                self.stop_tag.begin(self.owned.run_id, self.owned.run_id)
             self._loop()
         except Exception as error:
             self._stop("FAILED")
-            wait(self.running, timeout=STOP_PATIENCE)
+            wait(self.running, timeout=self.executor.stop_seconds)
             if isinstance(error, errors.ClusterError):  # the cluster cannot report how its trials ended
                 with contextlib.suppress(Exception):
                     open_trials.close_open(self.store, self.owned.run_id)
             raise
         finally:
+            self.stop_tag.end()
             self.local_sweep.stop.set()
 
     def _jobs(self) -> int:
@@ -124,14 +129,14 @@ class _SweepSession:
         more = True
         while more or self.running:
             self.executor.poll()
-            if self.stopped is None and self.interrupted():
+            if self.stopped is None and (self.interrupted() or self.stop_tag()):
                 self._stop("KILLED")
             more = more and self.stopped is None
             while more and len(self.running) < self._jobs() and not self.interrupted():
                 more = self._start_next()
             if time.monotonic() > self.deadline:
                 for task in self.running.values():
-                    reason = f"it did not stop within {STOP_PATIENCE:g} s"
+                    reason = f"it did not stop within {self.executor.stop_seconds:g} s"
                     self._settle(Trial(task.number, task.values, "killed", reason=reason))
                 return
             done, _ = wait(self.running, timeout=POLL_EVERY, return_when=FIRST_COMPLETED)
@@ -207,7 +212,7 @@ class _SweepSession:
     def _stop(self, status: RunStatus) -> None:
         """Start no new trials and ask the running ones to stop."""
         self.stopped = status
-        self.deadline = time.monotonic() + STOP_PATIENCE
+        self.deadline = time.monotonic() + self.executor.stop_seconds
         self.local_sweep.stop.set()
         if not self.request.place.is_local and not self.store_error:
             with contextlib.suppress(Exception):  # they are asked again at the end
@@ -273,17 +278,18 @@ def run_sweep(
     if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.parent_start(request.source, request.domain, request.goal, request.name)
+    earlier = None if request.resume is None else parent_run.find_sweep(store, started, request.resume)
     with contextlib.ExitStack() as stack:
         stop_signal = stack.enter_context(interruption.catch_signals())
-        executor = request.place.connect(trial_runner.run_trial, Session(request.source, started, store, tell))
+        session = Session(request.source, started, store, tell, request.limits)
+        executor = request.place.connect(trial_runner.run_trial, session)
         stack.callback(executor.close)
-        if request.resume is None:
+        if earlier is None:
             owned = OwnedRun.open(store, started)
             stack.push(_ended_if_not_begun(owned))
             stack.enter_context(parent_run.locked_sweep(store.settings, owned.run_id))
             seconds_before = 0.0
         else:
-            earlier = parent_run.find_sweep(store, started, request.resume)
             seconds_before = parent_run.seconds_before(earlier)
             stack.enter_context(parent_run.locked_sweep(store.settings, earlier.run_id))
             owned = OwnedRun.reopen(store, earlier.run_id, started)

@@ -35,6 +35,7 @@ class SweepFile:
     """Checked by `Goal.parse`."""
     jobs: int | None = None
     on: str | None = None
+    job: Path | None = None
     prune: str | None = None
     """Checked by `samplers_and_pruners`."""
     service: bool | None = None
@@ -50,7 +51,7 @@ _SECONDS = NumberType("float", NumberBounds(gt=0, lt=math.inf))
 
 
 _KINDS: Mapping[str, ParameterType] = {
-    **dict.fromkeys(("notebook", "metric", "on", "prune", "experiment", "name"), TextType()),
+    **dict.fromkeys(("notebook", "metric", "on", "job", "prune", "experiment", "name"), TextType()),
     **dict.fromkeys(("parameters", "grid", "space"), MappingType(TextType())),
     **dict.fromkeys(("trials", "jobs"), NumberType("int", NumberBounds(ge=1))),
     "sampler": parameter_types.LiteralType(samplers_and_pruners.ALL_SAMPLERS),
@@ -82,8 +83,8 @@ def load_file(path: Path) -> SweepFile:
             problems.append(f"{key}: {error}")
     if problems:
         raise errors.UsageError(f"{path}: {'; '.join(problems)}")
-    if "notebook" in fields_of_file:
-        fields_of_file["notebook"] = path.parent / fields_of_file["notebook"]
+    for key in {"notebook", "job"} & fields_of_file.keys():
+        fields_of_file[key] = path.parent / fields_of_file[key]
     return SweepFile(**fields_of_file)
 
 

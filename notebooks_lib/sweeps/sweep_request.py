@@ -6,39 +6,24 @@ The parameters in a file are checked in `search_space`, against the notebook.
     parameters: {dataset: diabetes@1}
     grid: {alpha: [0.01, 0.1, 1], seed: 1..5}       # this, or
     space: {alpha: "loguniform(1e-3, 10)", depth: {int: [2, 8]}}
-    trials: 50                      # sampler, seed, metric, jobs, on, prune, timeout, cell_timeout,
+    trials: 50                      # sampler, seed, metric, jobs, on, job, prune, timeout, cell_timeout,
     metric: rmse                    # experiment, name and fail_fast as on the command line
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.sweeps import executors, samplers_and_pruners
-from notebooks_lib.sweeps.executors import ComputeTarget
+from notebooks_lib.sweeps.executors import ComputeTarget, TrialLimits
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
 
 if TYPE_CHECKING:
     from notebooks_lib.running.plan import NotebookPlanner
-
-
-@dataclass(frozen=True)
-class TrialLimits:
-    """Limits and kernel of each trial."""
-
-    timeout: float | None = None
-    """Seconds, like `cell_timeout`."""
-    cell_timeout: float | None = None
-    kernel: str | None = None
-    cold: bool = False
-    """Start an ordinary kernel even where a warm one is available."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables for the kernel."""
 
 
 @dataclass(frozen=True)

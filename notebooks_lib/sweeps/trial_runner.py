@@ -12,10 +12,12 @@ from notebooks_lib import errors
 from notebooks_lib.run_result import RunResult, finite
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook, trial_state
+from notebooks_lib.running.stop_tag import StopTagWatcher
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import formatting, stop_requests
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trials import Proposal, Trial, values_to_tag
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store as stores
@@ -128,7 +130,7 @@ def run_trial(task: TrialTask) -> TrialOutcome:
 def _run(task: TrialTask) -> RunResult:
     local_sweep = stop_requests.local_sweep(task.sweep)
     store = local_sweep.store if local_sweep is not None else connect_once(task.plan.settings)
-    watcher = stop_requests.StopTagWatcher(store)
+    watcher = StopTagWatcher(store)
     mine = ""
 
     def begun(run_id: str, _: str) -> None:
@@ -164,7 +166,7 @@ def ended_trial(task: TrialTask, result: RunResult) -> Trial:
         error = "" if state == "pruned" else ": ".join(part for part in (failure.error, failure.message) if part)
         reason = formatting.format_error(error, "" if failure.cell is None else str(failure.cell), failure.line)
     elif state == "finished" and task.goal is not None and not finite(value):
-        reason = _missing(task.goal.metric, result.metrics)
+        reason = missing_goal(task.goal.metric, result.metrics)
     return Trial(task.number, task.values, state, value, result.metrics, result.run_id, result.seconds, reason)
 
 
@@ -181,7 +183,8 @@ def failed_trial(
     return Trial(number, values, "failed", run_id=run_id, seconds=seconds, reason=formatting.format_error(message))
 
 
-def _missing(metric: str, logged: Mapping[str, float]) -> str:
+def missing_goal(metric: str, logged: Mapping[str, float]) -> str:
+    """Return why a trial that finished cannot be the best: its metric is missing, or no finite number."""
     if metric in logged:
         return f"{metric} is {logged[metric]:g}: not a number that can be the best"
     match = errors.nearest(metric, logged)

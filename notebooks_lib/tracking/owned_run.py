@@ -6,6 +6,7 @@ runner says so (docs/design D1).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -108,6 +109,9 @@ class OwnedRun:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
             if run.info.status != "RUNNING":
                 client.update_run(run_id, status="RUNNING")
+        if Tag.TRIAL in tags and run.info.run_name != start.name:  # a service has named it; a name is a convenience
+            with contextlib.suppress(Exception):
+                client.set_tag(run_id, "mlflow.runName", start.name)
         return cls(store, run_id, run.info.experiment_id, start)
 
     @classmethod

@@ -173,9 +173,14 @@ def _sorts(store: Store) -> bool:
     return not store.uri.startswith("azureml:")
 
 
+def is_searched_by_status(store: Store) -> bool:
+    """Return whether the store finds runs by MLflow's own names of their states: Azure ML spells them differently."""
+    return not store.uri.startswith("azureml:")
+
+
 def _ended(store: Store) -> str:
     """Return the condition for runs that ended well. Azure ML spells a status differently: there the tag is used."""
-    return "attributes.status = 'FINISHED'" if _sorts(store) else f"tags.`{Tag.END}` = 'FINISHED'"
+    return "attributes.status = 'FINISHED'" if is_searched_by_status(store) else f"tags.`{Tag.END}` = 'FINISHED'"
 
 
 def _counts(run: RunInfo) -> bool:

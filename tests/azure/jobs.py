@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ LONGEST = 300.0
 GRACE = 10.0
 """Seconds that a cancelled job has to end by itself."""
 LOOK = 0.05
+ANY_NUMBER = 1000
+"""Of machines, where no cluster has an end."""
 ENDED = ("Completed", "Failed", "Canceled")
 MLFLOW_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 RESULTS = (
@@ -65,24 +68,33 @@ class Job:
         self.properties["status"] = "Preparing"
         if kind == "image_build_fails" and self.fault:
             self.error = {"code": self.fault.code, "message": self.fault.message}
-            return self._end("Failed")
+            self._end("Failed")
+            return
         self.properties["status"] = "Queued"
         if kind == "never_starts":
             self.cancelled.wait(LONGEST)
+        with self.jobs.machine_for(self):
+            self._run(kind)
+
+    def _run(self, kind: str) -> None:
+        """Run the job on the machine that it has."""
         if kind == "evicted" and self.fault:
             self._execute(self.fault.retry_after)
             self.properties["status"] = "Queued"  # a machine of low priority went away; the job begins anew
             self.cancelled.wait(1)
         codes = self._execute(LONGEST)
         if self.cancelled.is_set() or self.timed_out:
-            return self._end("Canceled")
+            self._end("Canceled")
+            return
         if bad := [(rank, code) for rank, code in enumerate(codes) if code]:
             where = f" (process {bad[0][0]})" if len(codes) > 1 else ""
             message = f"Execution failed. User process '{self.properties['command'][:20]}' exited with status code {bad[0][1]}{where}."
             self.error = {"code": "UserError", "message": message}
-        return self._end("Failed" if bad else "Completed")
+        self._end("Failed" if bad else "Completed")
 
     def _execute(self, seconds: float) -> list[int]:
+        if self.cancelled.is_set():
+            return []
         folder = self.jobs.folder / self.name
         shutil.rmtree(folder, ignore_errors=True)
         self.jobs.copy_code(self.properties.get("codeId"), folder)
@@ -90,7 +102,7 @@ class Job:
         self.properties["status"] = "Running"
         self.times["startTimeUtc"] = datetime.now(UTC).isoformat()
         running = []
-        for rank, own in enumerate(variables if not self.cancelled.is_set() else ()):
+        for rank, own in enumerate(variables):
             log = "user_logs/std_log.txt" if len(variables) == 1 else f"user_logs/std_log_process_{rank:02d}.txt"
             file = self.jobs.tracking.artifact_file(self.name, log)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +158,8 @@ class Jobs:
         self.with_parent: Any = None
         self.loop: asyncio.AbstractEventLoop
         self._jobs: dict[str, Job | SweepJob] = {}
+        self._busy: dict[str, threading.Semaphore] = {}
+        """Id of a compute -> its free machines."""
         self.router = Router(
             [
                 Route(f"/{SCOPE}/jobs/{{name}}", self.submit, methods=["PUT"]),
@@ -178,6 +192,21 @@ class Jobs:
         await self.tracking.start_run(job.name, job.properties)
         threading.Thread(target=job.run, daemon=True).start()
         return job
+
+    @contextlib.contextmanager
+    def machine_for(self, job: Job) -> Iterator[None]:
+        """Wait until the job's cluster has a machine for it, or the job is cancelled."""
+        place = job.properties.get("computeId") or ""
+        own = (self.manager.find(place) or {"properties": {}})["properties"].get("properties") or {}
+        most = int((own.get("scaleSettings") or {}).get("maxNodeCount") or ANY_NUMBER)
+        busy, has_one = self._busy.setdefault(place, threading.Semaphore(most)), False
+        while not has_one and not job.cancelled.is_set():
+            has_one = busy.acquire(timeout=LOOK)
+        try:
+            yield
+        finally:
+            if has_one:
+                busy.release()
 
     async def cancel(self, request: Request) -> Response:
         """Ask a job to end."""

@@ -129,7 +129,7 @@ class SweepJob:
         properties["environmentVariables"] = (trial.get("environmentVariables") or {}) | variables
         properties["tags"] = (self.properties.get("tags") or {}) | {"mlflow.parentRunId": self.name}
         path = f"{self.path.rpartition('/')[0]}/{name}"
-        started = asyncio.run_coroutine_threadsafe(self.jobs.start(path, properties), self.jobs.loop)
+        started = asyncio.run_coroutine_threadsafe(self.jobs.start(path, properties, self.fault), self.jobs.loop)
         self.trials.append(started.result(60))
 
     def _terminate(self) -> None:

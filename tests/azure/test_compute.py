@@ -34,23 +34,6 @@ def found(project: AzureProject, name: str, **options: object) -> tuple[str, lis
     return find_or_create_compute(client, place, name, project.settings.root, {}, **options), lines  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("on", "hint"),
-    [
-        ("azure:cpu", "did you mean azureml:cpu"),
-        ("aml:cpu", "did you mean azureml:cpu"),
-        ("azureml:", "azureml:NAME or azureml:serverless"),
-        ("azureml", "azureml:NAME or azureml:serverless"),
-        ("azureml:no_such", "azureml:NAME or azureml:serverless"),
-        ("cpu", "azureml:NAME or azureml:serverless"),
-    ],
-)
-def test_a_place_that_is_written_wrongly_is_refused_with_the_forms(on: str, hint: str) -> None:
-    with pytest.raises(errors.UsageError, match=hint):
-        compute.compute_name(on)
-    assert compute.compute_name("azureml:gpu-4") == "gpu-4"
-
-
 def test_what_differs_is_told_without_regard_to_spelling() -> None:
     own = {
         "vmSize": "STANDARD_DS3_V2",
@@ -245,3 +228,18 @@ def test_one_that_could_not_be_made_is_made_again(
     assert ask("GET", f"computes/{name}").json()["properties"]["provisioningState"] == "Failed"
 
     assert found(azure_workspace, name)[1][0].startswith(f"compute {name}: making it from")
+
+
+def test_a_cluster_says_how_many_machines_it_may_have(azure_workspace: AzureProject, ask: Ask) -> None:
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    machines = {}
+    for kind, own in {
+        "AmlCompute": {"scaleSettings": {"maxNodeCount": 6}},
+        "VirtualMachine": {},
+        "Kubernetes": {},
+    }.items():
+        name = f"c{uuid.uuid4().hex[:8]}"
+        ask("PUT", f"computes/{name}", {"location": "w", "properties": {"computeType": kind, "properties": own}})
+        machines[kind] = compute.most_machines(client, place, name)
+    assert machines == {"AmlCompute": 6, "VirtualMachine": 1, "Kubernetes": None}
+    assert compute.most_machines(client, place, "serverless") is None

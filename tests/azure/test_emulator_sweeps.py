@@ -28,7 +28,7 @@ GRID = {"samplingAlgorithmType": "Grid"}
 RANDOM = {"samplingAlgorithmType": "Random", "rule": "random", "seed": 4}
 
 
-def sweep(ask: Ask, command: str, space: dict[str, Any], sampling: dict[str, Any] = GRID, **more: Any) -> str:
+def submit_sweep(ask: Ask, command: str, space: dict[str, Any], sampling: dict[str, Any] = GRID, **more: Any) -> str:
     job, environment = uuid.uuid4().hex, f"environments/{name()}/versions/1"
     ask("PUT", environment, {"properties": {"image": "image"}})
     properties = {
@@ -59,7 +59,7 @@ def states(ask: Ask, job: str, count: int) -> list[str]:
 def test_a_grid_runs_each_combination_with_its_values_in_variables(ask: Ask, anybody: Ask) -> None:
     hostile = ["a b", "it's", "$HOME", "-1", "größe", '"']
     space = {"p": ["choice", [hostile]], "n": ["choice", [[1, 0.001]]]}
-    job = sweep(ask, 'printf "%s|%s" "${{search_space.p}}" "${{search_space.n}}"', space, limits=limits(100))
+    job = submit_sweep(ask, 'printf "%s|%s" "${{search_space.p}}" "${{search_space.n}}"', space, limits=limits(100))
 
     assert ended(ask, job) == "Completed"
     found = [logs(ask, anybody, f"{job}_{number}")[0] for number in range(12)]
@@ -70,7 +70,7 @@ def test_a_grid_runs_each_combination_with_its_values_in_variables(ask: Ask, any
 def test_random_sampling_keeps_to_its_limits_and_seed(ask: Ask, anybody: Ask) -> None:
     space = {"x": ["loguniform", [-2, 2]], "n": ["randint", [5]], "q": ["qnormal", [0, 4, 2]]}
     command = 'date +%s.%N; sleep 0.4; date +%s.%N; echo "$AZUREML_SWEEP_x $AZUREML_SWEEP_n $AZUREML_SWEEP_q"'
-    jobs = [sweep(ask, command, space, RANDOM, limits=limits(5, 2)) for _ in range(2)]
+    jobs = [submit_sweep(ask, command, space, RANDOM, limits=limits(5, 2)) for _ in range(2)]
     assert [ended(ask, job) for job in jobs] == ["Completed"] * 2
 
     shown = [[logs(ask, anybody, f"{job}_{number}")[0].split() for number in range(5)] for job in jobs]
@@ -98,7 +98,7 @@ def test_random_sampling_keeps_to_its_limits_and_seed(ask: Ask, anybody: Ask) ->
 def test_a_combination_that_the_service_does_not_know_fails_when_it_starts(
     ask: Ask, space: dict[str, Any], sampling: dict[str, Any], more: dict[str, Any], message: str
 ) -> None:
-    job = sweep(ask, "true", space, sampling, **more)
+    job = submit_sweep(ask, "true", space, sampling, **more)
     assert ended(ask, job) == "Failed"
     assert message in details(ask, job)["error"]["error"]["message"]
 
@@ -114,14 +114,16 @@ def test_a_combination_that_the_service_does_not_know_fails_when_it_starts(
 )
 def test_a_policy_cancels_the_trials_that_fall_behind(ask: Ask, policy: dict[str, Any]) -> None:
     policy = policy | {"evaluationInterval": 1, "delayEvaluation": 3}
-    job = sweep(ask, f"python -c '{LOG}'", {"x": ["choice", [[1, 9, 1]]]}, limits=limits(3), earlyTermination=policy)
+    job = submit_sweep(
+        ask, f"python -c '{LOG}'", {"x": ["choice", [[1, 9, 1]]]}, limits=limits(3), earlyTermination=policy
+    )
     assert ended(ask, job) == "Completed"
     assert states(ask, job, 3)[1] == "Canceled"
     assert "Completed" in states(ask, job, 3)
 
 
 def test_a_sweep_that_is_cancelled_cancels_its_trials(ask: Ask) -> None:
-    job = sweep(ask, "sleep 60", {"x": ["uniform", [0, 1]]}, RANDOM, limits=limits(4, 2))
+    job = submit_sweep(ask, "sleep 60", {"x": ["uniform", [0, 1]]}, RANDOM, limits=limits(4, 2))
     while ask("GET", f"jobs/{job}_1").status_code == 404:
         time.sleep(0.05)
     ask("POST", f"jobs/{job}/cancel")
@@ -132,7 +134,7 @@ def test_a_sweep_that_is_cancelled_cancels_its_trials(ask: Ask) -> None:
 
 def test_a_sweep_and_its_trials_are_limited_in_time(ask: Ask) -> None:
     space = {"x": ["choice", [[1, 2]]]}
-    short = sweep(ask, "sleep 60", space, limits=limits(2, trialTimeout="PT0.5S"))
-    whole = sweep(ask, "sleep 60", space, limits=limits(2, 1, timeout="PT0.5S"))
+    short = submit_sweep(ask, "sleep 60", space, limits=limits(2, trialTimeout="PT0.5S"))
+    whole = submit_sweep(ask, "sleep 60", space, limits=limits(2, 1, timeout="PT0.5S"))
     assert (ended(ask, short), states(ask, short, 2)) == ("Completed", ["Failed"] * 2)
     assert (ended(ask, whole), states(ask, whole, 1)) == ("Canceled", ["Canceled"])

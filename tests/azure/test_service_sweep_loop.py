@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
+from notebooks_lib.sweeps import parent_run, search_space
+from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
@@ -25,6 +28,7 @@ from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject, NbopsJson
 from tests.azure.request_shapes import misfits
 from tests.azure.test_emulator_jobs import ended
+from tests.azure.test_emulator_sweeps import submit_sweep
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(300)]
 
@@ -32,9 +36,10 @@ QUADRATIC = "import mlflow\nmlflow.log_metric('rmse', (alpha - 1) ** 2)"
 SLOW = "import mlflow, time\nmlflow.log_metric('rmse', alpha)\ntime.sleep(3)"
 ALPHA = "alpha: float = 1.0  # strength"
 ON = ("--on", "azureml:serverless", "--service")
+METRIC = ("--metric", "rmse")
 GRID = ("--grid", "alpha=0.5,1", "--metric", "rmse", *ON)
-OF_SERVICE = {Tag.SWEEP, Tag.PROGRESS}
-"""The tags that a trial of the service has and one of ours has not."""
+OF_SERVICE = {Tag.PROGRESS, Tag.SWEEP, Tag.SWEEP_DIGEST, Tag.SWEEP_GOAL, Tag.SWEEP_SERVICE, Tag.SWEEP_SPACE}
+"""The tags that a trial of the service has and one of ours has not, if the service copies those of the sweep."""
 
 
 def notebook(project: Settings, *cells: str, parameters: str = ALPHA) -> str:
@@ -77,10 +82,10 @@ def test_hostile_values_come_back_in_trials_like_ours(azure_git_project: Setting
 @pytest.mark.proof
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
 def test_a_sweep_by_the_service_equals_one_of_ours(
-    azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask
+    azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = notebook(azure_git_project, QUADRATIC)
-    given = ("sweep", path, "--grid", "alpha=0.5,1,2", "--metric", "rmse")
+    given = ("sweep", path, "--grid", "alpha=0.5,1,2", *METRIC)
     code, ours, _ = nbops_json(*given)
     assert code == 0
     code, theirs, _ = nbops_json(*given, *ON)
@@ -93,7 +98,7 @@ def test_a_sweep_by_the_service_equals_one_of_ours(
     client = store.connect(azure_git_project).client
     for one, other in zip(ours["trials"], theirs["trials"], strict=True):
         runs = [client.get_run(trial["run_id"]) for trial in (one, other)]
-        assert runs[1].data.params == runs[0].data.params
+        assert (runs[1].data.params, runs[1].info.run_name) == (runs[0].data.params, runs[0].info.run_name)
         assert runs[1].data.tags.keys() - runs[0].data.tags.keys() <= OF_SERVICE
         assert runs[0].data.tags.keys() <= runs[1].data.tags.keys()
         alike = (Tag.SOURCE_FINGERPRINT, Tag.TRIAL, Tag.TRIAL_VALUES, Tag.CODE_SHA256, Tag.GIT_DIRTY, "mlflow.user")
@@ -103,6 +108,12 @@ def test_a_sweep_by_the_service_equals_one_of_ours(
     assert parents[0].tags.keys() - parents[1].tags.keys() == {Tag.OWNER_HOST, Tag.OWNER_PID, Tag.OWNER_STARTED}
     assert (parents[1].params, parents[1].metrics) == (parents[0].params, parents[0].metrics)
     assert {"trials.csv", "trials.json", "summary.html"} <= files(ask, client.get_run(theirs["run_id"]), "sweep/")
+    for run, given, answer in (
+        (ours["run_id"], ON, f"nbops itself proposes the trials of sweep {ours['run_id']}: leave --service out"),
+        (theirs["run_id"], (), f"Azure ML proposes the trials of sweep {theirs['run_id']}: give --service"),
+    ):
+        assert program.run(["sweep", path, "--grid", "alpha=0.5,1,2", *METRIC, *given, "--resume", run]) == 2
+        assert answer in capsys.readouterr().err
     body = ask("GET", f"jobs/{theirs['run_id']}").json()["properties"]
     assert misfits({"properties": {key: value for key, value in body.items() if key != "status"}}, "JobBase") == []
 
@@ -217,7 +228,7 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(azure_git_project: Sett
     code, result, _ = nbops_json("sweep", path, *GRID)
 
     assert (code, result["status"], result["counts"]["failed"], result["best"]) == (1, "FINISHED", 1, 0)
-    assert result["trials"][1]["reason"].startswith("AssertionError: too strong, in cell 0")
+    assert result["trials"][1]["reason"].startswith("AssertionError: too strong, in cell")
 
 
 @pytest.mark.proof
@@ -252,8 +263,27 @@ def test_a_sweep_whose_image_cannot_be_built_says_so_for_each_trial(
     path = notebook(azure_git_project, QUADRATIC)
     with azure_server.fault("image_build_fails", path="/jobs/", code="ImageBuildFailure", message="no package x"):
         code, result, _ = nbops_json("sweep", path, *GRID)
-    assert (code, result["status"]) == (1, None)
-    assert "ImageBuildFailure: no package x" in result["error"]["message"]
+    assert (code, result["status"], result["counts"]["failed"]) == (1, "FAILED", 2)
+    assert {trial["reason"] for trial in result["trials"]} == {"ImageBuildFailure: no package x"}
+    code, again, _ = nbops_json("sweep", path, *GRID, "--resume")
+    assert (code, again) == (1, result)
+
+
+def test_a_sweep_that_fails_when_it_starts_says_why(
+    azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask
+) -> None:
+    path = notebook(azure_git_project, QUADRATIC)
+    source = NotebookPlanner(azure_git_project.root / path, azure_git_project)
+    domain = search_space.read_search_space(source.schema, grid=["alpha=0.5,1"])
+    start = parent_run.parent_start(source, domain, Goal("rmse"), None, service="azureml")
+    more = {"experimentName": start.experiment, "tags": dict(start.tags or {})}
+    run = submit_sweep(ask, "true", {"alpha": ["uniform", [0, 1]]}, **more)  # which nbops refuses to send
+
+    code, result, _ = nbops_json("sweep", path, *GRID, "--resume")
+    assert (code, result["run_id"]) == (1, run)
+    assert f"sweep {run} failed before its first trial: UserError: Grid sampling supports" in result["error"]["message"]
+    parent = store.connect(azure_git_project).client.get_run(run)
+    assert (parent.info.status, parent.data.tags[Tag.END]) == ("FAILED", "FAILED")
 
 
 def test_what_is_asked_for_wrongly_sends_nothing(

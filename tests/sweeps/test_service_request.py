@@ -58,6 +58,7 @@ ALPHA = ("alpha=loguniform(1e-3, 10)",)
         ({"space": ALPHA, "prune": "truncation:0.5"}, "the percentage of trials to end, 1 to 99"),
         ({"space": ALPHA, "prune": "bandit"}, "the share of the best value by which a trial may be worse"),
         ({"space": ALPHA, "prune": "bandit:-1"}, "found the pruner 'bandit:-1'"),
+        ({"space": ALPHA, "sweep_timeout": float("inf")}, "give 60 or more"),
         ({"space": ALPHA, "sweep_timeout": 59.0}, "the service takes less than 60 seconds for 60 days"),
         ({"space": ("share=normal(0.5, 0.1)",)}, "the service cannot draw these values: share: normal(0.5, 0.1) may"),
         ({"space": ("free=choice(1, 1.0)",)}, "1 and 1.0 cannot be told apart"),

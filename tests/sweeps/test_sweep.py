@@ -19,8 +19,9 @@ from notebooks_lib.promotion import run_ranking
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors, open_trials, parent_run, search_space, stop_requests, sweep, trial_runner
+from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.goal import Goal
-from notebooks_lib.sweeps.sweep_request import SweepRequest, TrialLimits
+from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trial_runner import TaskBuilder
 from notebooks_lib.sweeps.trials import Proposal, SweepResult, Trial
 from notebooks_lib.tags import Tag

@@ -31,6 +31,7 @@ seed: 7
 metric: auc:max
 jobs: 2
 on: local
+job: mpi.yml
 prune: percentile:25
 timeout: 60
 cell_timeout: 1.5
@@ -50,15 +51,17 @@ def test_every_key_is_read():
     assert file.space == {"beta": "loguniform(1e-3, 10)", "depth": {"int": [2, 8]}}
     assert (file.trials, file.sampler, file.seed, file.metric) == (50, "random", 7, "auc:max")
     assert (file.jobs, file.on, file.prune) == (2, "local", "percentile:25")
+    assert file.job == Path("mpi.yml")
     assert (file.timeout, file.cell_timeout) == (60.0, 1.5)
     assert (file.experiment, file.name, file.fail_fast) == ("sweeps", "first", True)
     assert (file.service, file.sweep_timeout) == (False, 3600.0)
     assert all(getattr(file, key.name) not in (None, {}) for key in fields(SweepFile))
 
 
-def test_the_notebook_path_is_relative_to_the_file():
+def test_the_paths_of_notebook_and_job_are_relative_to_the_file():
     Path("deep").mkdir()
-    assert load("notebook: a.ipynb", "deep/sweep.yaml").notebook == Path("deep/a.ipynb")
+    file = load("notebook: a.ipynb\njob: mpi.yml", "deep/sweep.yaml")
+    assert (file.notebook, file.job) == (Path("deep/a.ipynb"), Path("deep/mpi.yml"))
 
 
 def test_missing_keys_are_none():

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from notebooks_lib import __version__, errors
 from notebooks_lib.sweeps.dask import bundle, worker
 from notebooks_lib.sweeps.dask.bundle import ProjectBundle
-from notebooks_lib.sweeps.executors import Session, in_thread
+from notebooks_lib.sweeps.executors import STOP_SECONDS, Session, in_thread
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import Trial
 
@@ -48,6 +48,8 @@ Work = Callable[[TrialTask], TrialOutcome]
 
 class DaskExecutor:
     """Executes trials on the workers of a Dask scheduler. Workers may join and leave."""
+
+    stop_seconds = STOP_SECONDS
 
     def __init__(self, client: Client, address: str, work: Work, project: ProjectBundle, session: Session) -> None:
         self._client = client
@@ -121,6 +123,9 @@ class DaskExecutor:
                     future.set_running_or_notify_cancel()
             for _, inner in waiting:  # outside the lock: Dask's thread may wait for it, and is needed here
                 inner.cancel()
+
+    def stop_earlier(self, sweep: str) -> None:
+        """Do nothing: trials of a sweep that is gone end by themselves, and those that run are asked by their tag."""
 
     def close(self) -> None:
         """Have the workers delete the project, and disconnect without waiting for trials."""

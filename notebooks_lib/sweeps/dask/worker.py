@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from notebooks_lib import cpu_count
 from notebooks_lib.kernels import preferences
+from notebooks_lib.running import stop_tag
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Tracking
 from notebooks_lib.sweeps import executors, open_trials, stop_requests, trial_runner
@@ -119,7 +120,7 @@ def run_on_worker(
     local_task = _relocated(task, ready, threads)
     try:
         store = trial_runner.connect_once(ready.settings)
-        if stop_requests.is_over(store, task.sweep):
+        if stop_tag.is_over(store, task.sweep):
             return TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened
