@@ -163,10 +163,11 @@ def test_the_first_half_of_the_journey(shop: Shop, azure_server: Emulated) -> No
         runs += sweep["trials"]
     compared = nbops("compare", shop.experiment, "--metric", "rmse", "--json")
     best = min(runs, key=lambda run: run["metrics"]["rmse"])
-    assert compared["runs"][0]["run_id"] == best["run_id"]
-    assert {run["run_id"] for run in compared["runs"]} == {run["run_id"] for run in runs}
+    (table,) = compared["tables"]
+    assert table["runs"][0]["run_id"] == best["run_id"]
+    assert {run["run_id"] for run in table["runs"]} == {run["run_id"] for run in runs}
     used = nbops("data", "models", "sales@1", "--json")
-    assert {run["run_id"] for run in used["runs"]} == {run["run_id"] for run in runs}
+    assert {run["run_id"] for run in used} == {run["run_id"] for run in runs}
 
     slow = shop.begin("run", NOTEBOOK, "-p", "wait=200.0", *on)
     assert nbops("azure", "jobs", "stop", slow, "--json")["status"] == "Canceled"
