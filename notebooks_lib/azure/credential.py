@@ -129,7 +129,9 @@ def _methods() -> Iterator[SignInMethod]:
         yield SignInMethod("AZURE_* variables", lambda: identity.EnvironmentCredential(**options))
     if client and tenant and _all_set("AZURE_FEDERATED_TOKEN_FILE"):
         yield SignInMethod("workload identity", lambda: identity.WorkloadIdentityCredential(**options))
-    yield SignInMethod("managed identity", lambda: identity.ManagedIdentityCredential(client_id=client or None))
+    # On a compute of Azure ML, the second variable names its identity, and nothing is given out without that name.
+    chosen = client or os.environ.get("DEFAULT_IDENTITY_CLIENT_ID") or None
+    yield SignInMethod("managed identity", lambda: identity.ManagedIdentityCredential(client_id=chosen))
     yield SignInMethod("Azure CLI", identity.AzureCliCredential)
 
 

@@ -38,6 +38,7 @@ TENANT = "99999999-2222-3333-4444-555555555555"
 CLIENT = "88888888-2222-3333-4444-555555555555"
 SECRET = "emulated-secret"
 IDENTITY = "emulated-identity"
+IDENTITY_CLIENT = "77777777-2222-3333-4444-555555555555"
 JOB_TOKEN = "emulated-job-token"
 """What a job on GitHub or Azure Pipelines asks for its OIDC token with."""
 LIFETIMES = {"access": 3600, "assertion": 300}

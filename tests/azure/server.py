@@ -75,8 +75,9 @@ async def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) ->
     proxy = await asyncio.start_server(azure.proxy.serve, "127.0.0.1", 0)
     azure.jobs.environment = emulator.reaching(proxy.sockets[0].getsockname()[1], folder)
     azure.jobs.identity = {
-        "IDENTITY_ENDPOINT": f"https://localhost:{port}/msi/token",
-        "IDENTITY_HEADER": emulator.IDENTITY,
+        "MSI_ENDPOINT": f"https://localhost:{port}/msi/token",
+        "MSI_SECRET": emulator.IDENTITY,
+        "DEFAULT_IDENTITY_CLIENT_ID": emulator.IDENTITY_CLIENT,
     }
     azure.jobs.with_parent = _end_with_parent
     answering = uvicorn.Server(

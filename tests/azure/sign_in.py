@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from tests.azure.certificates import LOGIN
-from tests.azure.emulator import CLIENT, IDENTITY, JOB_TOKEN, LIFETIMES, SECRET, TENANT
+from tests.azure.emulator import CLIENT, IDENTITY, IDENTITY_CLIENT, JOB_TOKEN, LIFETIMES, SECRET, TENANT
 
 EXCHANGE = "api://AzureADTokenExchange"
 AUDIENCES = ("https://management.azure.com", "https://ml.azure.com")
@@ -85,8 +85,9 @@ class SignIn:
         return JSONResponse({"token_type": "Bearer", "expires_in": seconds, "access_token": token})
 
     async def _managed_identity(self, request: Request) -> Response:
-        """App Service's managed identity (2019-08-01)."""
-        if request.headers.get("X-IDENTITY-HEADER") != IDENTITY:
+        """Managed identity as on App Service (2019-08-01), or as on a compute of Azure ML, which wants its name."""
+        named = request.query_params.get("clientid") == IDENTITY_CLIENT and request.headers.get("secret") == IDENTITY
+        if request.headers.get("X-IDENTITY-HEADER") != IDENTITY and not named:
             return JSONResponse({"error": "invalid_client"}, 401)
         audience = request.query_params.get("resource", "")
         token, seconds = self.issue(audience.rstrip("/"))

@@ -141,6 +141,14 @@ def test_managed_identity(machine: Machine) -> None:
     assert credential().method.name == "managed identity"
 
 
+def test_the_identity_of_a_compute_is_named(machine: Machine) -> None:
+    endpoint = {"MSI_ENDPOINT": machine.azure.managed_identity["IDENTITY_ENDPOINT"], "MSI_SECRET": sign_in.IDENTITY}
+    machine.set({**endpoint, "DEFAULT_IDENTITY_CLIENT_ID": sign_in.IDENTITY_CLIENT})
+
+    assert credential().get_token(SCOPE).token
+    assert credential().method.name == "managed identity"
+
+
 def test_the_azure_cli(machine: Machine) -> None:
     calls = machine.install_az(token_of())
 
