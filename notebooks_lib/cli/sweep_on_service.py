@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from notebooks_lib.cli import sweep_output
 from notebooks_lib.sweeps import samplers_and_pruners
 
 if TYPE_CHECKING:
+    from notebooks_lib.running.plan import NotebookPlanner
     from notebooks_lib.settings import Settings
+    from notebooks_lib.sweeps.goal import Goal
     from notebooks_lib.sweeps.search_space import SearchSpace
     from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 
@@ -26,21 +29,32 @@ def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], 
     The id of its run is added to `run_ids` as soon as it is submitted.
     """
     from notebooks_lib import settings
+    from notebooks_lib.running.plan import NotebookPlanner
+    from notebooks_lib.sweeps.goal import Goal
 
     project = settings.load(settings.find_root(options["notebook"], fallback=Path.cwd()), os.environ)
-    try:
+    with _other_way(arguments):
         _refuse_options(options, project)
-        request = _request(options, domain, project)
-    except errors.UsageError as error:
-        raise errors.UsageError(
-            f"--service: {error}. Without it nbops proposes the trials: {_without(arguments)}"
-        ) from error
+    goal = Goal.parse(options["metric"])
+    source = NotebookPlanner(options["notebook"], project, experiment=options["experiment"])
+    with _other_way(arguments):
+        request = _request(options, domain, goal, source)
     try:
         return _show(request, project, arguments, run_ids, as_json=options["as_json"])
     except KeyboardInterrupt:
         if not run_ids:
             raise
         return _detached(run_ids[0], arguments, as_json=options["as_json"])
+
+
+@contextlib.contextmanager
+def _other_way(arguments: Sequence[str]) -> Iterator[None]:
+    """Add the command without the service to each UsageError in the block."""
+    try:
+        yield
+    except errors.UsageError as error:
+        other = f"Without it nbops proposes the trials: {_without(arguments)}"
+        raise errors.UsageError(f"--service: {error}. {other}") from error
 
 
 def _refuse_options(options: dict[str, Any], project: Settings) -> None:
@@ -66,16 +80,14 @@ def _refuse_options(options: dict[str, Any], project: Settings) -> None:
         )
 
 
-def _request(options: dict[str, Any], domain: SearchSpace, project: Settings) -> ServiceSweepRequest:
-    from notebooks_lib.running.plan import NotebookPlanner
+def _request(options: dict[str, Any], domain: SearchSpace, goal: Goal, source: NotebookPlanner) -> ServiceSweepRequest:
     from notebooks_lib.sweeps.executors import TrialLimits
-    from notebooks_lib.sweeps.goal import Goal
     from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 
     return ServiceSweepRequest(
-        source=NotebookPlanner(options["notebook"], project, experiment=options["experiment"]),
+        source=source,
         domain=domain,
-        goal=Goal.parse(options["metric"]),
+        goal=goal,
         on=options["on"],
         job_file=options["job"],
         trials=options["trials"],

@@ -64,8 +64,12 @@ class ServiceSweepRequest:
             assert self.parameters
         except InvalidSearchSpace as problem:
             raise errors.UsageError(f"the service cannot draw these values: {problem}") from None
-        if self.swept.search_space(self.source.schema).swept != self.domain.swept:
-            raise errors.UsageError("the service cannot be told these values: they are not equal once they are written")
+        try:
+            equal = self.swept.search_space(self.source.schema).swept == self.domain.swept
+        except errors.ParameterError:
+            equal = False
+        if not equal:
+            raise errors.UsageError("a trial cannot be told these values: they are not equal once they are written")
 
     def _check_numbers(self) -> None:
         if isinstance(self.domain.swept, ParameterGrid) and self.trials is not None:

@@ -20,6 +20,7 @@ PARAMETERS = (
     "from typing import Annotated\n"
     "alpha: Annotated[float, '>0'] = 1.0  # strength\n"
     "share: Annotated[float, '(0, 1)'] = 0.5  # of the rows\n"
+    "beta: float = 1.0  # any\n"
     "depth: int = 3  # levels\n"
     "rows: int  # how many\n"
     "other: int = 1  # levels\n"
@@ -62,6 +63,7 @@ ALPHA = ("alpha=loguniform(1e-3, 10)",)
         ({"space": ALPHA, "sweep_timeout": 59.0}, "the service takes less than 60 seconds for 60 days"),
         ({"space": ("share=normal(0.5, 0.1)",)}, "the service cannot draw these values: share: normal(0.5, 0.1) may"),
         ({"space": ("free=choice(1, 1.0)",)}, "1 and 1.0 cannot be told apart"),
+        ({"space": ("beta=choice(nan, 1)",)}, "they are not equal once they are written"),
         ({"space": ALPHA, "on": "azure:cpu"}, "did you mean azureml:cpu"),
         ({"space": ALPHA, "on": "azureml:"}, "azureml"),
     ],
