@@ -149,7 +149,7 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
         (["--grid", "alpha=1,2", "--metric", "mine"], "its direction is unknown"),
         (["--grid", "alpha=1,2", "--sampler", "tpe"], "--sampler goes with --space"),
         (["--grid", "alpha=1,2", "--name", ""], "--name takes a name"),
-        (["--grid", "alpha=1,2", "--on", "moon"], "allowed local or dask"),
+        (["--grid", "alpha=1,2", "--on", "moon"], "allowed local, dask"),
         (["--grid", "alpha=1,2", "--timeout", "nan"], "number of seconds"),
     ],
 )
