@@ -83,6 +83,7 @@ class Tag:
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run
+    SWEEP_REPORT = "nbops.sweep.report"  # folder of the newest report, if not "sweep": Azure ML overwrites no file
     SWEEP_SECONDS = "nbops.sweep.seconds"  # of all its sessions
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values

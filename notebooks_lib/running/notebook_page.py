@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import atomic_private_files, errors
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking.owned_run import artifact_repository
 from notebooks_lib.tracking.store import Store, translate_store_errors
 
 SHOWN = ("text/", "image/", "application/javascript", "application/pdf", "application/json")
@@ -42,8 +44,8 @@ FOLDER = "notebook"
 """Artifact folder of a run that holds its executed notebook and its page."""
 
 
-SWEEP = "sweep/summary.html"
-"""Artifact that the run of a sweep has instead."""
+SWEEP, SUMMARY = "sweep", "summary.html"
+"""Folder and artifact that the run of a sweep has instead."""
 
 
 def fetch_page(store: Store, run_id: str) -> Path:
@@ -55,13 +57,16 @@ def fetch_page(store: Store, run_id: str) -> Path:
     """
     folder = store.settings.layout.state / "pages" / run_id
     with translate_store_errors(store):
-        paths = [artifact.path for artifact in store.client.list_artifacts(run_id, FOLDER)]
+        kept = artifact_repository(store, run_id)
+        paths = [artifact.path for artifact in kept.list_artifacts(FOLDER)]
         html = next((path for path in paths if path.endswith(".html")), None)
         notebook = next((path for path in paths if path.endswith(".ipynb")), None)
         if html is None and notebook is None:
-            if any(artifact.path == SWEEP for artifact in store.client.list_artifacts(run_id, Path(SWEEP).parent.name)):
+            report = store.client.get_run(run_id).data.tags.get(Tag.SWEEP_REPORT, SWEEP)
+            summary = f"{report}/{SUMMARY}"
+            if any(artifact.path == summary for artifact in kept.list_artifacts(report)):
                 folder.mkdir(parents=True, exist_ok=True)
-                return Path(store.client.download_artifacts(run_id, SWEEP, str(folder)))
+                return Path(store.client.download_artifacts(run_id, summary, str(folder)))
             raise errors.UsageError(f"run {run_id} keeps no notebook: only runs that nbops made and ended do")
         folder.mkdir(parents=True, exist_ok=True)
         file = Path(store.client.download_artifacts(run_id, html or str(notebook), str(folder)))

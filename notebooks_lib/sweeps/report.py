@@ -22,6 +22,8 @@ from notebooks_lib.run_result import TrialState
 from notebooks_lib.sweeps import formatting, plots
 from notebooks_lib.sweeps.plots import Picture
 from notebooks_lib.sweeps.trials import SweepResult, Trial
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import owned_run
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -156,6 +158,8 @@ _log = logging.getLogger(__name__)
 def write(result: SweepResult, store: Store) -> None:
     """Write tables, plots and an HTML page to the parent run, under `sweep/`.
 
+    If a store overwrites no file, the report of a resumed sweep gets a folder of its own, which the run names.
+
     Tables come first. A plot that fails becomes a warning and a note on the page. Raise TrackingError when the store
     does not accept the tables.
     """
@@ -163,7 +167,8 @@ def write(result: SweepResult, store: Store) -> None:
         folder = Path(scratch)
         write_tables(result, folder)
         try:
-            store.client.log_artifacts(result.run_id, scratch, FOLDER)
+            place = _place(store, result.run_id)
+            store.client.log_artifacts(result.run_id, scratch, place)
         except Exception as error:
             raise errors.TrackingError(
                 f"the tables of sweep {result.run_id} were not kept: {errors.reason(error)}"
@@ -171,9 +176,18 @@ def write(result: SweepResult, store: Store) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="nbops-sweep-") as scratch:
             _write_page(result, store, Path(scratch))
-            store.client.log_artifacts(result.run_id, scratch, FOLDER)
+            store.client.log_artifacts(result.run_id, scratch, place)
     except Exception as error:  # noqa: BLE001 - the sweep is done and its tables are kept
         _log.warning("no page of sweep %s: %s", result.run_id, errors.reason(error))
+
+
+def _place(store: Store, run_id: str) -> str:
+    """Return the folder for a report."""
+    if store.overwrites or not owned_run.artifact_repository(store, run_id).list_artifacts(FOLDER):
+        return FOLDER
+    place = f"{owned_run.resumed_folder()}/{FOLDER}"
+    store.client.set_tag(run_id, Tag.SWEEP_REPORT, place)
+    return place
 
 
 def write_tables(result: SweepResult, folder: Path) -> None:

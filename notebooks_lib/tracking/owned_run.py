@@ -61,11 +61,14 @@ class RunStart:
 class OwnedRun:
     """A run that this process has opened and must end."""
 
-    def __init__(self, store: Store, run_id: str, experiment_id: str, start: RunStart) -> None:
+    def __init__(
+        self, store: Store, run_id: str, experiment_id: str, start: RunStart, *, reopened: bool = False
+    ) -> None:
         self.store = store
         self.run_id = run_id
         self.experiment_id = experiment_id
         self.start = start
+        self.reopened = reopened
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
@@ -126,7 +129,7 @@ class OwnedRun:
             if Tag.END in run.data.tags:
                 client.delete_tag(run_id, Tag.END)
             client.update_run(run_id, status="RUNNING")
-        return cls(store, run_id, run.info.experiment_id, start)
+        return cls(store, run_id, run.info.experiment_id, start, reopened=True)
 
     @property
     def url(self) -> str:
@@ -169,7 +172,8 @@ class OwnedRun:
 
         `failure` is why the run did not finish. `artifacts` are (file, folder in the run) pairs, `documents` are JSON
         values by file name. The files of an interrupted job are set aside, in a folder that the run names: if the job
-        begins anew, it needs their names, and Azure ML overwrites no file.
+        begins anew, it needs their names, and Azure ML overwrites no file. So there the files of a run that was
+        reopened go into a folder under `resumed/`.
         """
         client = self.store.client
         interrupted = failure is not None and failure.kind == "interrupt"
@@ -191,7 +195,8 @@ class OwnedRun:
             Tag.SET_ASIDE: aside,
         }
         self._log(last, set(before.data.params))
-        self._attach(before.info.artifact_uri, aside, artifacts, documents or {})
+        folder = aside or (resumed_folder() if self.reopened and not self.store.overwrites else "")
+        self._attach(before.info.artifact_uri, folder, artifacts, documents or {})
         client.set_terminated(self.run_id, status=status)
         client.set_tag(self.run_id, Tag.END, status)
         return {name: restore_infinity(value) for name, value in before.data.metrics.items()}
@@ -215,7 +220,7 @@ class OwnedRun:
             run_tags = []
 
     def _attach(
-        self, uri: str, aside: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]
+        self, uri: str, parent: str, artifacts: Iterable[tuple[Path, str]], documents: Mapping[str, object]
     ) -> None:
         """Write all files at once to the run's artifact location: the client would ask for that location each time."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -231,7 +236,12 @@ class OwnedRun:
                 (ours / name).write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False))
             if self.start.git is not None and self.start.git.diff:
                 (ours / "uncommitted.diff").write_text(self.start.git.diff)
-            get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch, aside or None)
+            get_artifact_repository(uri, tracking_uri=self.store.uri).log_artifacts(scratch, parent or None)
+
+
+def resumed_folder() -> str:
+    """Return a new name for what another session writes into a run whose files cannot be overwritten."""
+    return f"resumed/{uuid.uuid4().hex[:8]}"
 
 
 def artifact_repository(store: Store, run_id: str) -> Any:

@@ -79,6 +79,11 @@ class Store:
         """The limits of this store for one run."""
         return AZURE_ML if self.uri.startswith("azureml:") else MLFLOW
 
+    @property
+    def overwrites(self) -> bool:
+        """True if a file of a run can be written a second time: Azure ML refuses that."""
+        return not self.uri.startswith("azureml:")
+
     @cached_property
     def has_logged_models(self) -> bool:
         """True if the store has MLflow 3's logged models. Probed, not assumed: Azure ML answers 404."""

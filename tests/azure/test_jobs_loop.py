@@ -35,6 +35,7 @@ DIFFERENT = {
     Tag.OWNER_STARTED: "another process",
     Tag.PEAK_MEMORY: "measured",
     Tag.PROGRESS: "for whoever follows the job",
+    Tag.SECONDS: "measured",
 }
 """The tags in which a run on Azure differs from a local one, with the reason. docs/azure.md lists them."""
 ONLY_OF_JOBS = {"user_logs/std_log.txt"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,7 +114,7 @@ def test_the_sweep_of_jobs_equals_a_local_one(sweeps: Sweeps, nbops_json: NbopsJ
         for result in (local, remote)
     )
     assert mine == theirs
-    assert err == ""
+    assert "no page" not in err
     runs = {run.tags[Tag.TRIAL]: run for run in sweeps.runs(remote["run_id"])}
     here = {run.tags[Tag.TRIAL]: run for run in sweeps.runs(local["run_id"])}
     for number, run in runs.items():
@@ -237,3 +240,30 @@ def test_without_a_workspace_the_ways_to_name_one_are_told(
     building.write(project.root / "work" / "n.ipynb", *CELLS, parameters=PARAMETERS)
     assert program.run(["sweep", "work/n.ipynb", "--grid", "alpha=1,2", "--on", "azureml:cpu"]) == 2
     assert "--on azureml:cpu: no workspace is named: fill subscription, resource_group" in capsys.readouterr().err
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+
+
+@pytest.mark.proof
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+def test_each_command_of_the_page_does_what_it_says(
+    azure_git_project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, text = azure_git_project.root, PAGE.read_text("utf-8")
+    log = "import mlflow\nmlflow.log_metric('rmse', alpha)"
+    building.write(root / "experimentation" / "diabetes_ridge.ipynb", log, parameters="alpha: float = 1.0  # a")
+    compute = root / "production" / "azure" / "compute" / "gpu.yml"
+    compute.parent.mkdir(parents=True)
+    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/gpu.yml\n(.*?)```", text, re.DOTALL)[0])
+    section = text.partition("## Sweeps\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^    nbops (.*?)(?: +#.*)?$", section, re.MULTILINE)
+    assert len(commands) == 4
+    run, err = "", ""
+    for command in commands:
+        assert program.run(shlex.split(command.replace("SWEEP", run))) == 0, (command, err)
+        out, err = capsys.readouterr()
+        run = found[1] if (found := re.search(r"^sweep ([0-9a-f]{32})$", err, re.MULTILINE)) else run
+        if command == "azure jobs list":
+            assert f"1 of {run}" in out
+    assert out == f"sweep {run}: 2 of 2 jobs have ended\n"

@@ -13,11 +13,15 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
+from notebooks_lib.running import notebook_page
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import plots, report
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.trials import SweepResult, Trial
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking import store as store_module
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
 from notebooks_lib.tracking.store import Store
 from tests.sweeps.results import MIXED, PARENT, URL, finished, sweep, trial
 
@@ -219,6 +223,21 @@ def test_a_store_that_rejects_the_tables_is_a_tracking_error(opened: tuple[Store
     gone = dataclasses.replace(result, run_id="f" * 32)
     with pytest.raises(errors.TrackingError, match=f"the tables of sweep {gone.run_id} were not kept: .*not found"):
         report.write(gone, store)
+
+
+@pytest.mark.tracking
+def test_a_resumed_sweep_is_reported_and_ended_again_on_every_store(either_store: Store) -> None:
+    start = RunStart(either_store.settings.experiment, "s", "n.ipynb", "", {"alpha": 1}, "", "", None)
+    owned = OwnedRun.open(either_store, start)
+    for trials in (3, 5):
+        result = dataclasses.replace(sweep(total=trials), run_id=owned.run_id, url=owned.url)
+        report.write(result, either_store)
+        owned.end("FINISHED")
+        page = notebook_page.fetch_page(either_store, owned.run_id).read_text("utf-8")
+        assert f"of {trials}" in page
+        owned = OwnedRun.reopen(either_store, owned.run_id, start)
+    owned.end("FINISHED")
+    assert query.get_run(either_store, owned.run_id).tags[Tag.END] == "FINISHED"
 
 
 # Words

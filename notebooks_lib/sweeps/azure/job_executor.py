@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class JobPacing:
     """In which a running trial that was asked to stop must have ended, before Azure is asked to end its job."""
     cancel: float = 150.0
     """In which Azure must have ended a job."""
+    without_machine: float = 7200.0
+    """For which all trials may wait before the sweep is given up."""
     tell_after: float = 15.0
     """That a trial waits before it is told of: every job waits for some."""
     remind: float = 120.0
@@ -77,6 +80,7 @@ class JobExecutor:
         self._unsent: deque[TrialJob] = deque()
         self._open: list[TrialJob] = []
         self._failing_since: float | None = None
+        self._had_machine = time.monotonic()
         self._lost: errors.ClusterError | None = None
         self._waiting = WaitingTrials(
             self._client, self._workspace, session.tell, tell_after=pacing.tell_after, remind_every=pacing.remind
@@ -195,6 +199,7 @@ class JobExecutor:
         if due is not None and time.monotonic() - due.seen > 2 * self._pacing.look + len(open_jobs):
             unsent = None  # submissions must not keep the others waiting
         self._waiting.tell(open_jobs)
+        self._note_machines(open_jobs)
         if unsent is not None:
             self._send(unsent)
         elif due is not None and time.monotonic() - due.seen >= self._pacing.look:
@@ -202,6 +207,16 @@ class JobExecutor:
         else:
             return False
         return True
+
+    def _note_machines(self, open_jobs: Sequence[TrialJob]) -> None:
+        """Give the sweep up if no trial has had a machine for too long."""
+        if not open_jobs or not all(each.waits for each in open_jobs):
+            self._had_machine = time.monotonic()
+        elif time.monotonic() - self._had_machine > self._pacing.without_machine:
+            self._lost = errors.ClusterError(
+                f"no trial has had a machine for {self._pacing.without_machine / 60:.3g} min: look at quota and"
+                " max_instances, then resume the sweep"
+            )
 
     def _send(self, unsent: TrialJob) -> None:
         assert unsent.description is not None

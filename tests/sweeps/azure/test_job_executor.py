@@ -182,6 +182,21 @@ def test_trials_without_a_machine_are_told_of_and_cancelled_before_they_begin(
 
 
 @pytest.mark.proof
+def test_a_sweep_without_a_machine_is_given_up_and_its_jobs_are_cancelled(
+    trials: Trials, azure_server: Emulated
+) -> None:
+    trials.pacing = dataclasses.replace(QUICK, without_machine=1)
+    line = r"no trial has had a machine for 0.0167 min: look at quota and max_instances, then resume the sweep"
+    run_ids: list[str] = []
+    with (
+        azure_server.fault("never_starts", path="/jobs/", times=2),
+        pytest.raises(errors.ClusterError, match=line),
+    ):
+        sweep.run_sweep(trials.request(jobs=2), trials.store, on_open=lambda run_id, _: run_ids.append(run_id))
+    assert {job.status for job in trials.jobs(run_ids[0])} == {"Canceled"}
+
+
+@pytest.mark.proof
 def test_a_running_trial_that_does_not_obey_is_ended_by_azure(trials: Trials) -> None:
     executor, submit, parent = trials.begin()
     future = submit(0)
