@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.__main__ import run as nbops
-from notebooks_lib.datasets import holdout_budget, run_datasets, version_lookup, workspace_transfer
+from notebooks_lib.datasets import holdout_budget, loader, run_datasets, splits, version_lookup, workspace_transfer
+from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.errors import DatasetError, HoldoutError, SettingsError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
@@ -131,6 +134,56 @@ def test_a_version_that_deals_its_rows_in_another_way_is_refused_before_anything
         DatasetError, match=r"sales@1 in workspace .* has key id, not none, group none, not id: rows would"
     ):
         workspace_transfer.push("sales@2", elsewhere)
+    assert sent(azure_server, began) == []
+
+
+def timed(settings: Settings, rows: int) -> None:
+    """Add a version whose holdout are the newest of its rows, if it is the first one."""
+    table = frame(rows).assign(day=range(rows))
+    datasets.add(csv(settings.root, table), "sales", settings, target="y", time="day")
+
+
+def test_a_version_whose_holdout_begins_at_another_time_is_refused_before_anything_is_sent(
+    here: Settings, elsewhere: Settings, azure_server: Emulated
+) -> None:
+    shutil.rmtree(here.data_folder)
+    timed(here, 60)
+    workspace_transfer.push("sales@1", here)
+    for rows in (70, 120):  # on a machine that did not pull
+        timed(elsewhere, rows)
+    began = azure_server.record.position()
+    with pytest.raises(
+        DatasetError,
+        match=r"sales@1 in workspace .* has validation_from 36, not 42, holdout_from 48, not 56: rows would change"
+        r" sides between versions of one name; nothing was sent: add your file again after nbops data pull sales@1",
+    ):
+        workspace_transfer.push("sales@2", elsewhere)
+    assert sent(azure_server, began) == []
+
+    shutil.rmtree(elsewhere.data_folder)
+    workspace_transfer.pull("sales@1", elsewhere)
+    timed(elsewhere, 120)
+    assert workspace_transfer.push("sales@2", elsewhere).moved
+
+
+def test_rows_that_have_left_the_holdout_never_enter_it_again(
+    here: Settings, elsewhere: Settings, azure_server: Emulated
+) -> None:
+    for rows in (60, 70):
+        add(elsewhere, rows)  # of the same split, and nobody has made a fresh holdout there
+    workspace_transfer.push("sales@1", here)
+    leaving = version_lookup.project_store(here)
+    opened = loader.open_table("sales@1", here)
+    retired = np.unique(opened.placing[opened.masks["holdout"]][:3], axis=0)
+    metadata = replace(opened.metadata, retired=splits.retired_sha256(retired))
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(opened.table, opened.digests, metadata))
+    assert leaving.add("sales", 2, VersionContent(metadata, opened.table, retired))
+    assert workspace_transfer.push("sales@2", here).moved
+    add(elsewhere, 80)
+    began = azure_server.record.position()
+
+    with pytest.raises(DatasetError, match=r"sales@2 in workspace .* has other rows that have left the holdout: rows"):
+        workspace_transfer.push("sales@3", elsewhere)
     assert sent(azure_server, began) == []
 
 
