@@ -147,10 +147,7 @@ def untracked(elsewhere: Path, tracking_uri: str) -> Iterator[None]:
     for name in _TRACKING:
         os.environ.pop(name, None)
     if tracking_uri.startswith("azureml:"):
-        of_job = workspace.of_tracking_uri(tracking_uri)
-        os.environ["NBOPS_AZURE_SUBSCRIPTION"] = of_job.subscription
-        os.environ["NBOPS_AZURE_RESOURCE_GROUP"] = of_job.resource_group
-        os.environ["NBOPS_AZURE_WORKSPACE"] = of_job.name
+        os.environ.update(workspace.of_tracking_uri(tracking_uri).variables)
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = elsewhere.as_uri()
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     try:
