@@ -41,6 +41,24 @@ print(len(datasets.load("sales@1", load(pathlib.Path(sys.argv[1]), __import__("o
 """
 
 
+PUSH = """
+import os, pathlib, sys
+from notebooks_lib.azure import data_asset, file_upload
+from notebooks_lib.datasets import workspace_transfer
+from notebooks_lib.settings import load
+def die(*given):
+    os.kill(os.getpid(), 9)
+send = file_upload._Sender.send
+def send_all_but_the_table(sender, path, content):
+    return die() if path == "table.parquet" else send(sender, path, content)
+if sys.argv[2] == "before the asset":
+    data_asset.create_asset = die
+else:
+    file_upload._Sender.send = send_all_but_the_table
+workspace_transfer.push("sales@1", load(pathlib.Path(sys.argv[1]), os.environ))
+"""
+
+
 @pytest.fixture
 def here(empty_project: Settings, with_workspace: WithWorkspace) -> Settings:
     """A project with a workspace in which nothing is yet, and `sales@1`."""
@@ -236,6 +254,21 @@ def test_an_upload_that_was_cut_goes_on_at_the_next_try(here: Settings, azure_se
         if seen.host.startswith("account")
     }
     assert statuses == {"table.parquet": 201, "dataset.toml": 409}
+
+
+@pytest.mark.parametrize("moment", ["between two files", "before the asset"])
+def test_a_push_that_is_killed_in_the_middle_shows_no_version_and_can_be_said_again(
+    here: Settings, elsewhere: Settings, moment: str
+) -> None:
+    command = [sys.executable, "-c", PUSH, str(here.root), moment]
+    child = subprocess.run(command, env=environment_of(here), capture_output=True, timeout=120)
+
+    assert child.returncode == -9, child.stderr
+    assert version_lookup.workspace_store(here).versions("sales") == []
+    with pytest.raises(UsageError, match="no sales@1 in workspace"):
+        workspace_transfer.pull("sales@1", elsewhere)
+    assert workspace_transfer.push("sales@1", here).moved
+    assert datasets.load("sales@1", elsewhere).fingerprint == datasets.read("sales@1", here).fingerprint
 
 
 def test_a_push_whose_answer_was_lost_is_no_other_version(here: Settings, azure_server: Emulated) -> None:
