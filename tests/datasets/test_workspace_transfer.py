@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -22,7 +23,7 @@ from notebooks_lib.datasets import holdout_budget, loader, run_datasets, splits,
 from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.errors import DatasetError, HoldoutError, SettingsError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking.store import connect
 from tests import building
 from tests.azure.emulator import Emulated
@@ -632,3 +633,21 @@ def test_a_job_pulls_what_its_notebook_loads_and_has_it_as_input(
     inputs = ask("GET", f"jobs/{result['run_id']}").json()["properties"]["inputs"]
     assert inputs["data"]["uri"].endswith(f"/data/{name}/versions/1")
     assert str(len(added.train)) in Path(result["output"]).read_text()
+
+
+def test_in_a_job_a_name_alone_is_the_latest_version_where_the_job_was_submitted(
+    here: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace_transfer.push("sales@1", here)
+    monkeypatch.setenv(Env.DATASETS, json.dumps(version_lookup.latest_versions(here)))
+    add(here, 70)
+    workspace_transfer.push("sales@2", here)
+
+    assert datasets.load("sales", elsewhere).ref == "sales@1"
+    assert datasets.load("sales@2", elsewhere).ref == "sales@2"
+    assert datasets.load("sales", here).ref == "sales@2", "a version that the job itself has added counts"
+    monkeypatch.setenv(Env.DATASETS, '{"sales": 3}')
+    with pytest.raises(UnknownNameError, match="The machine that submitted the job has it: nbops data push sales@3"):
+        datasets.load("sales", elsewhere)
+    monkeypatch.delenv(Env.DATASETS)
+    assert datasets.load("sales", elsewhere).ref == "sales@2"
