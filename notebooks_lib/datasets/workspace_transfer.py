@@ -55,6 +55,11 @@ def push(ref: str, settings: Settings) -> Transfer:
         content = VersionContent(opened.metadata, opened.table, opened.retired, opened.digests)
         moved = workspace.add(name, version, content)
     if not moved:
+        if version not in workspace.versions(name):
+            raise DatasetError(
+                f"{name}@{version} in {workspace.origin(name)} is archived, so that nobody can pull it, or was not made"
+                f" by nbops; nothing was sent: {_restore(name, version)}, or add your file again, as the next version"
+            )
         here = version_lookup.project_store(settings).location(name, version)
         _check_same(opened.metadata, here, workspace, name, version)
     return _transfer(workspace, name, version, opened.metadata, moved=moved, location=workspace.location(name, version))
@@ -72,9 +77,10 @@ def pull(ref: str, settings: Settings) -> Transfer:
     version = requested if requested is not None else there[-1] if there else None
     if version is None or version not in there:
         has = f"it has {', '.join(map(str, there))}" if there else "it has no version of that name"
-        raise UsageError(
-            f"no {ref} in {workspace.origin(name)}: {has}; push it from the machine that has it: nbops data push {ref}"
-        )
+        push = f"push it from the machine that has it: nbops data push {ref}"
+        if version is not None and version < workspace.next_version(name):  # its number is taken
+            push += f"; if it was archived: {_restore(name, version)}"
+        raise UsageError(f"no {ref} in {workspace.origin(name)}: {has}; {push}")
     here = version_lookup.project_store(settings)
     if version in here.versions(name):
         damaged = _is_damaged(name, version, settings)
@@ -90,6 +96,10 @@ def pull(ref: str, settings: Settings) -> Transfer:
         source = version_lookup.pull(workspace, name, version, settings)
     metadata = source.metadata(name, version)
     return _transfer(workspace, name, version, metadata, moved=True, location=source.location(name, version))
+
+
+def _restore(name: str, version: int) -> str:
+    return f"az ml data restore --name {name} --version {version}"
 
 
 def _workspace(settings: Settings) -> DatasetStore:

@@ -635,6 +635,24 @@ def test_a_job_pulls_what_its_notebook_loads_and_has_it_as_input(
     assert str(len(added.train)) in Path(result["output"]).read_text()
 
 
+def test_an_archived_version_is_neither_pushed_nor_pulled_and_both_say_how_to_restore_it(
+    here: Settings, elsewhere: Settings, ask: Ask, azure_server: Emulated
+) -> None:
+    workspace_transfer.push("sales@1", here)
+    address = f"https://management.azure.com{path_of(here)}/data/sales/versions/1?api-version=1"
+    own = ask("GET", address).json()["properties"]
+    assert ask("PUT", address, {"properties": own | {"isArchived": True}}).ok
+    began = azure_server.record.position()
+
+    with pytest.raises(
+        DatasetError, match=r"sales@1 .* is archived, .*: az ml data restore --name sales --version 1, or"
+    ):
+        workspace_transfer.push("sales@1", here)
+    with pytest.raises(UsageError, match="if it was archived: az ml data restore --name sales --version 1"):
+        workspace_transfer.pull("sales@1", elsewhere)
+    assert sent(azure_server, began) == []
+
+
 def test_in_a_job_a_name_alone_is_the_latest_version_where_the_job_was_submitted(
     here: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
