@@ -10,6 +10,7 @@ class Tag:
     PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for whoever follows it
     SET_ASIDE = "nbops.set_aside"  # on the run of an interrupted job: the folder in the run that has its files
     ATTEMPT = "nbops.attempt"  # on the run of a job that began anew: the number of the attempt, from 2
+    RANK_0_STARTED = "nbops.ranks.started"  # on the run of a distributed job: seconds since 1970, of its last attempt
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
