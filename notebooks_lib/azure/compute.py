@@ -93,8 +93,9 @@ def find_or_create_compute(
     changed = ", ".join(f"{each.key} from {each.current} to {each.wanted}" for each in differing)
     tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {in_project}")
     body = _body(client, workspace, file, values)
-    if existing is not None and not failed:  # Azure refuses both when a compute is changed
-        body.pop("location", None)
+    if existing is not None and not failed:
+        _keep_the_rest(body, existing, values)
+        body.pop("location", None)  # Azure refuses both when a compute is changed
         body["properties"]["properties"].pop("vmPriority", None)
     began = time.monotonic()
 
@@ -102,7 +103,19 @@ def find_or_create_compute(
         tell(f"{what}: {status}, {time.monotonic() - began:.0f} s")
 
     options: dict[str, Any] = {"wait_seconds": wait_seconds, "on_poll": progress}
-    return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+    try:
+        return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+    except errors.AzureError as error:
+        if not 400 <= (error.status or 0) < 500:
+            raise
+        try:  # somebody else may make or change it just now
+            ready = _ready(client, path, what, tell, deadline, poll)
+            differing = list(differences(values, client.request("GET", path, API_VERSION, what=what), workspace))
+        except errors.AzureError:
+            raise error from None
+        if differing:
+            raise
+        return ready
 
 
 def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, name: str) -> None:
@@ -208,6 +221,47 @@ def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str
     if subnet := _subnet(values, workspace):
         body["properties"]["properties"]["subnet"] = {"id": subnet}  # the SDK leaves it empty
     return body
+
+
+def _keep_the_rest(body: dict[str, Any], existing: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Add to the body of a change what the compute has and its file leaves out: Azure resets what a body lacks."""
+
+    def kept(there: Mapping[str, Any]) -> dict[str, Any]:
+        left_out = {key: value for key, value in there.items() if _KEYS_OF_FILES.get(key, key) not in values}
+        return {key: value for key, value in left_out.items() if key not in _OF_AZURE}
+
+    properties, there = body["properties"], existing["properties"]
+    own, own_there = properties.get("properties") or {}, there.get("properties") or {}
+    scale = {**(own.get("scaleSettings") or {}), **kept(own_there.get("scaleSettings") or {})}
+    properties["properties"] = {**own, **kept(own_there), **({"scaleSettings": scale} if scale else {})}
+    properties.update(kept({key: there[key] for key in ("description", "disableLocalAuth") if key in there}))
+    body.update(kept({"tags": existing.get("tags") or {}}))
+    if (identity := existing.get("identity")) and "identity" not in values:
+        ids = {each: dict[str, Any]() for each in identity.get("userAssignedIdentities") or ()}
+        body["identity"] = {"type": identity.get("type"), **({"userAssignedIdentities": ids} if ids else {})}
+
+
+_KEYS_OF_FILES = {
+    "minNodeCount": "min_instances",
+    "maxNodeCount": "max_instances",
+    "nodeIdleTimeBeforeScaleDown": "idle_time_before_scale_down",
+    "vmSize": "size",
+    "subnet": "network_settings",
+    "enableNodePublicIp": "enable_node_public_ip",
+    "remoteLoginPortPublicAccess": "ssh_public_access_enabled",
+    "disableLocalAuth": "ssh_public_access_enabled",
+    "userAccountCredentials": "ssh_settings",
+}
+"""Keys of a compute -> those of its file, where they differ."""
+_OF_AZURE = {
+    "allocationState",
+    "allocationStateTransitionTime",
+    "currentNodeCount",
+    "targetNodeCount",
+    "nodeStateCounts",
+    "errors",
+}
+"""Keys that only Azure writes."""
 
 
 def _location(client: RestClient, workspace: Workspace) -> str:
