@@ -27,7 +27,7 @@ FORMS = "azureml:NAME or azureml:serverless"
 WAIT = 900.0
 """Seconds in which a compute must be ready."""
 POLL = 5.0
-"""Seconds between two looks at a compute that somebody else makes."""
+"""Seconds between two looks at a compute that is being created elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def differences(
         "idle_time_before_scale_down": (parse_duration(scale.get("nodeIdleTimeBeforeScaleDown")), True),
     }
     for key, (current, changeable) in table.items():
-        if key in wanted and current is not None and _spelled(wanted[key]) != _spelled(current):
+        if key in wanted and current is not None and _normalized(wanted[key]) != _normalized(current):
             yield ComputeDifference(key, _in_yaml(wanted[key]), _in_yaml(current), changeable)
     if identity := values.get("identity"):
         current_identity = existing.get("identity") or {}
@@ -172,7 +172,7 @@ def differences(
         current_text = _identity(
             current_identity.get("type") or "none", current_identity.get("userAssignedIdentities") or ()
         )
-        if _spelled(wanted_text) != _spelled(current_text):
+        if _normalized(wanted_text) != _normalized(current_text):
             yield ComputeDifference("identity", wanted_text, current_text, True)
 
 
@@ -180,7 +180,7 @@ _PUBLIC_ACCESS = {"Enabled": True, "Disabled": False}
 """What Azure says of a cluster -> `ssh_public_access_enabled`; it may also not say it."""
 
 
-def _spelled(value: object) -> str:
+def _normalized(value: object) -> str:
     """Return a value as it is compared: Azure answers sizes in capitals, and names in its own spelling.
 
     In ids of resources, `_` and `-` count.
@@ -271,7 +271,7 @@ def _location(client: RestClient, workspace: Workspace) -> str:
 
 
 def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float, poll: float) -> str:
-    """Wait until a compute is ready that somebody makes or changes just now. Raises AzureError when it is not."""
+    """Return the id of a compute once it is ready. Raises AzureError when it fails, or is not ready in time."""
     while True:
         existing = client.request("GET", path, API_VERSION, what=what)
         properties = existing["properties"]

@@ -39,7 +39,7 @@ VERSION = {"x-ms-version": "2023-11-03"}
 _Result = TypeVar("_Result")
 _STEPS = {
     "AuthorizationPermissionMismatch": "ask for the role Storage Blob Data Contributor on the storage account",
-    "AuthorizationFailure": "ask whether the storage account lets this network in",
+    "AuthorizationFailure": "ask whether the firewall of the storage account allows this network",
     "KeyBasedAuthenticationNotPermitted": "set systemDatastoresAuthMode: identity when the workspace is created",
     "AuthenticationFailed": "do it again: the address was signed for an hour, and the clock here must be right",
 }
@@ -51,7 +51,7 @@ class BlobFolder:
 
     url: str
     signature: str = field(default="", repr=False)
-    """Grants access to whoever has the address; without it, requests are signed with this process's credential."""
+    """Grants access to the folder; without it, requests are signed with this process's credential."""
 
     @classmethod
     def signed(cls, url: str) -> BlobFolder:
@@ -92,12 +92,12 @@ def in_parallel(tasks: Iterable[Callable[[], _Result]], stopped: threading.Event
 
 
 def policies(folder: BlobFolder) -> list[Any]:
-    """Return the policies by which requests to a folder sign in; none if its address is signed."""
+    """Return the policies that sign in for requests to a folder; none if its address is signed."""
     return [] if folder.signature else [BearerTokenCredentialPolicy(credential(), "https://storage.azure.com/.default")]
 
 
 def refusal(path: str, answer: HttpResponse, what: str, step: str) -> errors.AzureError:
-    """Return why storage refuses a file. Its address is not shown: its signature would let anybody in."""
+    """Return why storage refuses a file. Its address is not shown, as its signature grants access."""
     code = answer.headers.get("x-ms-error-code", "")
     host = urlsplit(str(answer.request.url)).hostname
     cause = f"{path} cannot be {what}: {host} answers {answer.status_code} {code or answer.reason}"

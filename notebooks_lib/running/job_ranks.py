@@ -1,7 +1,7 @@
 """The processes of a distributed job: which one this is, what the others report, and how they run the notebook.
 
 Rank 0 owns the run. Every other rank runs the same notebook without tracking; its executed notebook is kept in the run
-as ranks/N.ipynb, beside ranks/N.json, which says how it ended. Where the job began anew, or runs a second notebook,
+as ranks/N.ipynb, beside ranks/N.json, which says how it ended. If the job is started again, or runs a second notebook,
 the files of the second attempt are N-2.ipynb and N-2.json: Azure ML overwrites no file.
 """
 
@@ -34,7 +34,7 @@ from notebooks_lib.tracking.store import Store, translate_store_errors
 
 FOLDER = "ranks"
 LOOK = 2.0
-"""Seconds between two looks of rank 0 at what the others report."""
+"""Seconds after which rank 0 reads the reports of the others again."""
 WAIT = 300.0
 """Seconds that rank 0, once it is done, waits for the others."""
 WAIT_FAILED = 5.0
@@ -53,13 +53,13 @@ class Rank:
     index: int
     size: int
     is_parameter_server: bool = False
-    """True for a parameter server of TensorFlow, which ends when the service says so."""
+    """True for a parameter server of TensorFlow, which runs until the service stops it."""
     servers: int = 0
-    """How many of the last ranks are parameter servers."""
+    """The number of parameter servers, which have the highest ranks."""
 
 
 def find_rank(environ: Mapping[str, str]) -> Rank | None:
-    """Return which process this is, by the variables of MPI, PyTorch or TensorFlow; None if the job has but one."""
+    """Return this process's rank from the variables of MPI, PyTorch or TensorFlow; None if it is the only process."""
     for index, size in _INDEX_AND_SIZE:
         if environ.get(index, "").isdecimal() and environ.get(size, "").isdecimal():
             return Rank(int(environ[index]), int(environ[size])) if int(environ[size]) > 1 else None
