@@ -7,9 +7,10 @@ class Tag:
     """The tags that nbops writes on runs and model versions, where MLflow has no name of its own."""
 
     END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
-    PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for whoever follows it
+    PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for those who follow it
     SET_ASIDE = "nbops.set_aside"  # on the run of an interrupted job: the folder in the run that has its files
-    ATTEMPT = "nbops.attempt"  # on the run of a job that began anew: the number of the attempt, from 2
+    ATTEMPT = "nbops.attempt"  # on the run of a job that Azure started again: the number of the attempt, from 2
+    RANK_0_STARTED = "nbops.ranks.started"  # on the run of a distributed job: seconds since 1970, of its last attempt
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
@@ -106,6 +107,7 @@ class Env:
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
     SWEEP = "NBOPS_SWEEP"  # in a trial of a sweep job: JSON of what is swept (sweeps/service_trial.py)
+    DATASETS = "NBOPS_DATASETS"  # in a job: JSON of dataset -> the latest version where the job was submitted
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
 
 

@@ -1,4 +1,4 @@
-"""Datastores of a workspace: where the files of its assets lie in blob storage, and what lets a client in there."""
+"""Datastores of a workspace: the container in blob storage that holds the files of its assets, and access to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Datastore:
     url: str
     """The address of the container."""
     signature: str = field(default="", repr=False)
-    """What lets the owner of the address in; without it, the credential of this process does."""
+    """Grants access to the container; without it, requests are signed with this process's credential."""
 
     def folder(self, path: str) -> BlobFolder:
         """Return a folder in the container."""
@@ -44,21 +44,21 @@ def default_datastore(client: RestClient, workspace: Workspace) -> Datastore:
     store = next(iter(stores), None)
     if store is None:
         raise errors.AzureError(f"{what} is missing", "set one: `az ml datastore set-default`")
-    return _opened(client, workspace, store, what)
+    return _with_access(client, workspace, store, what)
 
 
 def folder_of(client: RestClient, workspace: Workspace, uri: str) -> BlobFolder:
     """Return the folder that an asset names by `uri`. Raises AzureError unless it is one of blob storage."""
     match = _URI.match(uri)
     if match is None:
-        raise errors.AzureError(f"{uri} is no folder in a datastore", "push it anew from where its files are")
+        raise errors.AzureError(f"{uri} is no folder in a datastore", "push it again from where its files are")
     name, path = match.groups()
     what = f"datastore {name} of workspace {workspace}"
     store = client.request("GET", f"{workspace.path}/datastores/{quote(name, safe='')}", API_VERSION, what=what)
-    return _opened(client, workspace, store, what).folder(path)
+    return _with_access(client, workspace, store, what).folder(path)
 
 
-def _opened(client: RestClient, workspace: Workspace, store: Mapping[str, Any], what: str) -> Datastore:
+def _with_access(client: RestClient, workspace: Workspace, store: Mapping[str, Any], what: str) -> Datastore:
     """Return a datastore with a signature for an hour, or without one where the workspace gives none out."""
     own = store["properties"]
     if not (own.get("accountName") and own.get("containerName")):

@@ -19,11 +19,11 @@ SUBMIT_VERSION = "2025-01-01-preview"
 API_VERSION = "2024-01-01-preview"
 CANCEL_VERSION = "2023-04-01-preview"
 ENDED: Mapping[str, RunStatus] = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
-"""The states in which nothing happens any more -> how MLflow calls them."""
+"""The final states -> the status of MLflow."""
 STOP_WAIT = 120.0
-"""Seconds in which a job that is stopped must have ended."""
+"""Seconds to wait for the end of a job that is being stopped."""
 LOOKS = 3
-"""How often a job is looked for whose submission was not answered."""
+"""How often to look for a job whose submission got no answer."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Job:
 
     name: str
     status: str
-    """Azure's own word, such as Queued."""
+    """In Azure's words, such as Queued."""
     notebook: str
     display_name: str
     experiment: str
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens any more."""
+        """Whether the job has reached a final state."""
         return self.status in ENDED
 
 
@@ -110,7 +110,7 @@ def _look_for(client: RestClient, workspace: Workspace, name: str, failure: erro
     step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
     if failure.step:
         step += f"; if there is none, {failure.step}"
-    raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
+    raise errors.JobUncertainError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -27,6 +28,8 @@ from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
 from notebooks_lib.tracking.store import RETRIES, Store, translate_store_errors
 
 BATCH = 100
+_FILE_EXISTS = re.compile(r"ArtifactId \S+ already exists")
+"""How Azure ML refuses a file of a run that exists."""
 METRICS_OF_EARLIER = (
     "attempt %s of this job: metrics of the earlier one stay in the run; where it came to a later step, its value is "
     "the run's"
@@ -69,6 +72,8 @@ class OwnedRun:
         self.experiment_id = experiment_id
         self.start = start
         self.reopened = reopened
+        self.attempt = 1
+        """More than 1 for the run of a job that Azure has started again."""
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
@@ -84,8 +89,9 @@ class OwnedRun:
         """Take over the run that a job has: it gets all that `open` gives one, and this process must end it.
 
         If a notebook has ended in it already, in the same job, a child of it is opened. One that was interrupted has
-        not: its machine was taken away, and the job begins anew. What the earlier attempt wrote of its end is removed,
-        and the runs that its notebook opened are ended; the metrics that it logged stay, as no store removes any.
+        not: its machine was taken away, and Azure starts the job again. What the earlier attempt wrote of its end is
+        removed, and the runs that its notebook opened are ended; the metrics that it logged stay, as no store removes
+        any.
         """
         from mlflow.entities import RunTag
 
@@ -115,7 +121,9 @@ class OwnedRun:
         if Tag.TRIAL in tags and run.info.run_name != start.name:  # a service has named it; a name is a convenience
             with contextlib.suppress(Exception):
                 client.set_tag(run_id, "mlflow.runName", start.name)
-        return cls(store, run_id, run.info.experiment_id, start)
+        adopted = cls(store, run_id, run.info.experiment_id, start)
+        adopted.attempt = int(tags.get(Tag.ATTEMPT, "1"))
+        return adopted
 
     @classmethod
     def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
@@ -159,6 +167,13 @@ class OwnedRun:
             variables[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
         return variables
 
+    def explained(self, failure: Failure) -> Failure:
+        """Return a failure, with its cause if an earlier attempt of the job is to blame for it."""
+        if self.attempt == 1 or not _FILE_EXISTS.search(failure.message):
+            return failure
+        why = f"attempt {self.attempt} of the job logs a file again, and Azure overwrites none: submit it again"
+        return replace(failure, message=f"{why} ({failure.message})")
+
     def end(
         self,
         status: RunStatus,
@@ -172,7 +187,7 @@ class OwnedRun:
 
         `failure` is why the run did not finish. `artifacts` are (file, folder in the run) pairs, `documents` are JSON
         values by file name. The files of an interrupted job are set aside, in a folder that the run names: if the job
-        begins anew, it needs their names, and Azure ML overwrites no file. So there the files of a run that was
+        is started again, it needs their names, and Azure ML overwrites no file. So there the files of a run that was
         reopened go into a folder under `resumed/`.
         """
         client = self.store.client

@@ -7,22 +7,12 @@ import uuid
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import datastore, rest_client, workspace
+from notebooks_lib.azure import datastore
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask
 
 pytestmark = pytest.mark.tracking
-
-
-@pytest.fixture
-def place(azure_workspace: AzureProject) -> Workspace:
-    return workspace.find_workspace(azure_workspace.settings)
-
-
-@pytest.fixture
-def client(place: Workspace) -> RestClient:
-    return rest_client.resource_manager()
 
 
 def test_the_default_datastore_gives_a_signed_folder(client: RestClient, place: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -74,14 +75,14 @@ def progress(cell: int, line: str = "") -> dict[str, str]:
     return {Tag.PROGRESS: json.dumps({"cell": cell, "of": 3, "line": line})}
 
 
-def test_cells_are_told_of_once_and_the_end_is_the_runs(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+def test_each_cell_is_reported_once_and_the_end_is_the_runs(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
     end, heard = follow("sleep 0.3", tags={**progress(1, "fit()"), Tag.END: "FINISHED"})
 
     assert (end.status, end.failure) == ("FINISHED", None)
     assert heard.cells == [(0, 3, ""), (1, 3, "fit()")]
 
 
-def test_a_failed_notebook_is_told_of_in_the_runs_words(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+def test_a_failed_notebook_is_reported_in_the_words_of_its_run(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
     failure = {
         Tag.FAILURE: "ValueError",
         Tag.FAILURE_MESSAGE: "no rows",
@@ -186,7 +187,33 @@ def test_one_that_waits_for_too_long_is_left_as_it_is(
     )
 
 
-def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(
+@pytest.mark.parametrize(
+    ("lost", "error", "says"),
+    [
+        (False, "AzureError", "was submitted, and is not stopped"),
+        (True, "JobUncertainError", "may have been submitted"),
+    ],
+)
+def test_whatever_azure_answers_after_a_submission_the_run_is_named(
+    azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson, lost: bool, error: str, says: str
+) -> None:
+    with contextlib.ExitStack() as faults:
+        faults.enter_context(azure_server.fault("never_starts", path="/jobs/"))
+        if lost:
+            faults.enter_context(azure_server.fault("lost_answer", method="PUT", path="/jobs/"))
+        faults.enter_context(azure_server.fault("forbidden", method="GET", path="/jobs/"))
+        given = ("run", "experimentation/n.ipynb", "--on", "azureml:serverless", "--out", "out.json")
+        code, result, line = nbops_json(*given)
+    run = result["run_id"]
+
+    assert (code, result["status"], result["detached"], result["error"]["error"]) == (1, None, True, error)
+    assert json.loads((azure_git_project.root / "out.json").read_text()) == result
+    assert f"job {run} {says}" in line.splitlines()[-1]
+    assert f"nbops azure jobs follow {run}" in line
+    assert nbops_json("azure", "jobs", "stop", run)[1]["status"] == "Canceled"
+
+
+def test_one_whose_machine_is_taken_away_is_started_again_and_says_so(
     follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
 ) -> None:
     with azure_server.fault("evicted", path="/jobs/", retry_after=1):
@@ -194,7 +221,8 @@ def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(
 
     assert end.status == "FINISHED"
     assert any(
-        "Queued since" in text and "; its machine was taken away, and it begins anew)" in text for text in heard.waits
+        "Queued since" in text and "; its machine was taken away, and Azure starts it again)" in text
+        for text in heard.waits
     )
 
 
@@ -210,13 +238,13 @@ def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]],
 
 
 @pytest.mark.parametrize("status", [*job_following.STANDING, "NewOfAzures"])
-def test_every_other_state_is_told_of_once(status: str) -> None:
+def test_every_other_state_is_reported_once(status: str) -> None:
     heard = Heard()
     reported = job_following._Progress(heard)
     job = jobs.Job("j1", status, "n.ipynb", "n", "e", "c", "")
     for _ in range(3):
-        reported.stands(job)
-        reported.runs(None, status)
+        reported.report_state(job)
+        reported.report_run(None, status)
 
     meaning = job_following.STANDING.get(status, "is in a state that this nbops does not know")
     assert heard.waits == [f"{meaning} ({status} now, submitted before); to stop it: nbops azure jobs stop j1"]

@@ -43,7 +43,7 @@ class WaitingTrials:
         job = longest.job
         where = f" of compute {job.compute}" if job.compute and job.status == "Queued" else ""
         since = time.strftime("%H:%M:%S", time.localtime(longest.waits_since))
-        reasons = job_following.machine_faults(self._client, self._workspace, job)
+        reasons = job_following.compute_errors(self._client, self._workspace, job)
         self._tell(
             f"{len(waiting)} of {len(open_jobs)} trials have no machine yet; trial {job.trial}"
             f" {job_following.WAITING[job.status]}{where} since {since}{reasons}; Ctrl-C stops the sweep"
