@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from notebooks_lib.notebooks.parameter_schema import Schema
     from notebooks_lib.run_result import RunResult
     from notebooks_lib.running.plan import Plan
+    from notebooks_lib.sweeps.service_trial import ServiceTrial
 
 
 class _Command(click.Command):
@@ -188,7 +189,7 @@ def _make_plan(
     """Return the plan of the run; a wrong parameter is reported before the settings are read."""
     schema = parameter_schema.read_schema(document.read(notebook))
     in_job = "AZUREML_RUN_ID" in os.environ and Env.OWNER_RUN not in os.environ  # and not in a cell of its notebook
-    received, tags = _received(schema) if in_job else ({}, None)
+    received, trial = _received(schema) if in_job else ({}, None)
     relaxed = schema.without_required(received)
     values = parameter_values.from_command_line(pairs, files, relaxed, notebook=notebook.name, environ=os.environ)
     values = {**received, **values}
@@ -197,6 +198,8 @@ def _make_plan(
     from notebooks_lib.running import plan
 
     project = settings.load(settings.find_root(notebook, fallback=Path.cwd()), os.environ)
+    tags = trial.tags if trial else None
+    name = trial.name(notebook.stem) if trial else name
     planned = plan.make_plan(notebook, project, values, experiment=experiment, name=name, tracked=tracked, tags=tags)
     if not in_job:
         return planned
@@ -205,8 +208,8 @@ def _make_plan(
     return adopting(planned, os.environ)
 
 
-def _received(schema: Schema) -> tuple[Mapping[str, object], Mapping[str, str] | None]:
-    """Return the values that a job got from its submitter, and in a sweep's trial those of the trial, with its tags."""
+def _received(schema: Schema) -> tuple[Mapping[str, object], ServiceTrial | None]:
+    """Return the values that a job got from its submitter, and the trial if it is one of the service's sweep."""
     from notebooks_lib.running.job_request import JobRequest
 
     request = JobRequest.received(os.environ)
@@ -216,7 +219,7 @@ def _received(schema: Schema) -> tuple[Mapping[str, object], Mapping[str, str] |
     from notebooks_lib.sweeps.service_trial import ServiceTrial
 
     trial = ServiceTrial.received(os.environ, schema)
-    return {**values, **trial.proposal.values}, trial.tags
+    return {**values, **trial.proposal.values}, trial
 
 
 def _find_earlier(planned: Plan) -> RunResult | None:

@@ -15,7 +15,7 @@ from notebooks_lib.notebooks.parameter_schema import Schema
 from notebooks_lib.sweeps import search_space, service_search_space
 from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace, ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace, SearchSpace
-from notebooks_lib.sweeps.trial_runner import trial_tags
+from notebooks_lib.sweeps.trial_runner import trial_name, trial_tags
 from notebooks_lib.sweeps.trials import Proposal
 from notebooks_lib.tags import Env
 
@@ -71,6 +71,10 @@ class ServiceTrial:
     def tags(self) -> dict[str, str]:
         """The tags by which its run is a trial like any other."""
         return trial_tags(self.sweep, self.proposal)
+
+    def name(self, stem: str) -> str:
+        """Return the name of its run; `stem` is the notebook's file name without ending."""
+        return trial_name(stem, self.proposal)
 
 
 def trial_number(run_id: str) -> int:

@@ -38,7 +38,8 @@ ALPHA = "alpha: float = 1.0  # strength"
 ON = ("--on", "azureml:serverless", "--service")
 METRIC = ("--metric", "rmse")
 GRID = ("--grid", "alpha=0.5,1", "--metric", "rmse", *ON)
-OF_SERVICE = {Tag.PROGRESS, Tag.SWEEP, Tag.SWEEP_DIGEST, Tag.SWEEP_GOAL, Tag.SWEEP_SERVICE, Tag.SWEEP_SPACE}
+OF_JOBS = {Tag.PROGRESS, Tag.SECONDS}
+OF_SERVICE = OF_JOBS | {Tag.SWEEP, Tag.SWEEP_DIGEST, Tag.SWEEP_GOAL, Tag.SWEEP_SERVICE, Tag.SWEEP_SPACE}
 """The tags that a trial of the service has and one of ours has not, if the service copies those of the sweep."""
 
 

@@ -22,6 +22,7 @@ def test_a_trial_knows_its_sweep_number_and_values() -> None:
     trial = ServiceTrial.received(variables(swept, alpha="0.5", seed="3.0", name="'7'"), building.WIDE)
 
     assert trial.proposal.values == {"alpha": 0.5, "seed": 3, "name": "7"}
+    assert trial.name("ridge") == "ridge alpha=0.5 seed=3 name='7'"
     assert trial.tags == {
         "mlflow.parentRunId": "abc",
         Tag.TRIAL: "7",
