@@ -153,6 +153,7 @@ def test_the_first_half_of_the_journey(shop: Shop, azure_server: Emulated) -> No
 
     runs = [nbops("run", NOTEBOOK, *on, "--json")]
     assert runs[0]["status"] == "FINISHED"
+    assert nbops("azure", "jobs", "logs", runs[0]["run_id"], "--json")["logs"]
     ours = nbops("sweep", NOTEBOOK, "--grid", "shrink=0.9,1.0", "--metric", "rmse", *on, "--json")
     theirs = nbops(
         *("sweep", NOTEBOOK, "--space", "shrink=uniform(0.7, 0.8)", "--trials", "2", "--jobs", "2"),
