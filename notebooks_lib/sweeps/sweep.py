@@ -280,9 +280,9 @@ def run_sweep(
     started = parent_run.parent_start(request.source, request.domain, request.goal, request.name)
     earlier = None if request.resume is None else parent_run.find_sweep(store, started, request.resume)
     with contextlib.ExitStack() as stack:
-        stop_signal = stack.enter_context(interruption.catch_signals())
         session = Session(request.source, started, store, tell, request.limits)
-        executor = request.place.connect(trial_runner.run_trial, session)
+        executor = request.place.connect(trial_runner.run_trial, session)  # it may take minutes: Ctrl-C ends it at once
+        stop_signal = stack.enter_context(interruption.catch_signals())
         stack.callback(executor.close)
         if earlier is None:
             owned = OwnedRun.open(store, started)

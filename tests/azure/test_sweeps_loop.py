@@ -45,7 +45,7 @@ class Sweeps:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *more: str, grid: str = "alpha=1..4") -> tuple[subprocess.Popen[str], str]:
-        """Start a sweep; return it and its run."""
+        """Start a sweep; return it and its run, which it does not print with --json."""
         command = [sys.executable, "-m", "notebooks_lib", "sweep", "work/n.ipynb", "--grid", grid, "--on", self.on]
         process = subprocess.Popen(
             [*command, "--metric", "rmse", *more],
@@ -56,6 +56,8 @@ class Sweeps:
             text=True,
         )
         self.processes.append(process)
+        if "--json" in more:
+            return process, ""
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("sweep "):

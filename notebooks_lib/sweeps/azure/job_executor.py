@@ -28,6 +28,7 @@ from notebooks_lib.sweeps.azure.trial_job import TrialJob
 from notebooks_lib.sweeps.azure.waiting_trials import WaitingTrials
 from notebooks_lib.sweeps.executors import Session
 from notebooks_lib.sweeps.trial_runner import TrialOutcome, TrialTask
+from notebooks_lib.tracking.store import translate_store_errors
 
 UNBOUNDED_JOBS = 4
 """Jobs at once where no cluster says how many there can be: serverless ones, and those on Kubernetes."""
@@ -163,7 +164,8 @@ class JobExecutor:
         if known is None:
             return task.start.experiment
         if known not in self._experiments:
-            self._experiments[known] = str(self._store.client.get_experiment(known).name)
+            with translate_store_errors(self._store):
+                self._experiments[known] = str(self._store.client.get_experiment(known).name)
         return self._experiments[known]
 
     def _work(self) -> None:
