@@ -12,7 +12,7 @@ class Tag:
     ATTEMPT = "nbops.attempt"  # on the run of a job that Azure started again: the number of the attempt, from 2
     RANK_0_STARTED = "nbops.ranks.started"  # on the run of a distributed job: seconds since 1970, of its last attempt
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
-    OWNER_HOST = "nbops.owner.host"
+    OWNER_HOST = "nbops.owner.host"  # in a job with "/" and the job's name
     OWNER_PID = "nbops.owner.pid"
     OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
     PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -27,10 +27,12 @@ class Datastore:
     """The address of the container."""
     signature: str = field(default="", repr=False)
     """Grants access to the container; without it, requests are signed with this process's credential."""
+    renew: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    """Returns another signature, for when this one has expired."""
 
     def folder(self, path: str) -> BlobFolder:
         """Return a folder in the container."""
-        return BlobFolder(f"{self.url}/{quote(path)}", self.signature)
+        return BlobFolder(f"{self.url}/{quote(path)}", self.signature, self.renew)
 
     def uri(self, path: str) -> str:
         """Return how an asset names a folder in the container."""
@@ -63,9 +65,16 @@ def _with_access(client: RestClient, workspace: Workspace, store: Mapping[str, A
     own = store["properties"]
     if not (own.get("accountName") and own.get("containerName")):
         raise errors.AzureError(f"{what} is no blob storage", "nbops reads and writes datastores of type AzureBlob")
-    host = f"{own['accountName']}.blob.{own.get('endpoint') or clouds.current().storage_suffix}"
+    suffix = clouds.current().storage_suffix
+    host = f"{own['accountName']}.blob.{own.get('endpoint') or suffix}"
+    if not re.fullmatch(rf"[a-z0-9]{{3,24}}\.blob\.{re.escape(suffix)}", host):
+        cause = f"{what} lies at {host}, which is no storage account of this cloud: it gets no token and no data"
+        raise errors.AzureError(cause, f"correct its account and endpoint: ACCOUNT.blob.{suffix}")
     asked = {"expirableSecret": True, "expireAfterHours": 1}
     path = f"{workspace.path}/datastores/{store['name']}/listSecrets"
-    secrets = client.request("POST", path, API_VERSION, what=what, body=asked) or {}
-    signature = str(secrets.get("sasToken") or "").lstrip("?")
-    return Datastore(str(store["name"]), f"https://{host}/{own['containerName']}", signature)
+
+    def sign() -> str:
+        secrets = client.request("POST", path, API_VERSION, what=what, body=asked) or {}
+        return str(secrets.get("sasToken") or "").lstrip("?")
+
+    return Datastore(str(store["name"]), f"https://{host}/{own['containerName']}", sign(), sign)

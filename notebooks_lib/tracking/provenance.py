@@ -119,7 +119,7 @@ def _lock_installed(lock: str, versions: Mapping[str, str] | None) -> str:
 def owner_tags() -> dict[str, str]:
     """Return tags that name this process as a run's owner, so that runs left behind can be recognised."""
     return {
-        Tag.OWNER_HOST: socket.gethostname(),
+        Tag.OWNER_HOST: process_identity.machine(),
         Tag.OWNER_PID: str(os.getpid()),
         Tag.OWNER_STARTED: process_identity.birth(),
     }
