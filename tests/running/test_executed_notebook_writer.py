@@ -122,7 +122,7 @@ def test_a_run_without_a_notebook_has_no_page(project: Settings) -> None:
     run = connected.client.create_run(connected.experiment_id("sample"))
     with pytest.raises(errors.UsageError, match="keeps no notebook"):
         notebook_page.fetch_page(connected, run.info.run_id)
-    connected.client.log_text(run.info.run_id, "the summary", notebook_page.SWEEP)
+    connected.client.log_text(run.info.run_id, "the summary", f"{notebook_page.SWEEP}/{notebook_page.SUMMARY}")
     assert notebook_page.fetch_page(connected, run.info.run_id).read_text() == "the summary"
     with pytest.raises(errors.TrackingError, match="nowhere"):
         notebook_page.fetch_page(connected, "nowhere")
