@@ -85,6 +85,7 @@ ACROSS = {
     "azure/test_distribution",
     "azure/test_emulator",
     "azure/test_emulator_jobs",
+    "azure/test_infrastructure_files",
     "azure/test_jobs_loop",
     "azure/test_request_shapes",
     "azure/test_tracking_facade",
