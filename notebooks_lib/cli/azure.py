@@ -1,4 +1,4 @@
-"""`nbops azure`: what describes Azure Machine Learning for this project, and its jobs."""
+"""`nbops azure`: the workspace, what describes Azure Machine Learning for this project, and its jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.azure_infrastructure import down, up
 from notebooks_lib.cli.azure_jobs import jobs
+from notebooks_lib.cli.azure_status import status
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Check what describes Azure Machine Learning for this project; follow and stop its jobs."""
+    """Make the workspace, check what describes Azure Machine Learning for this project, follow and stop its jobs."""
 
 
-command.add_command(jobs)
+for subcommand in (up, status, down, jobs):
+    command.add_command(subcommand)
 
 
 @command.command()
