@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.deployment_changes import Kind, ResourceChange
-    from notebooks_lib.azure.infrastructure import Deployed, Infrastructure
+    from notebooks_lib.azure.infrastructure import Deployed, Deployment, Infrastructure
     from notebooks_lib.azure.managed_resources import ResourceGroup
     from notebooks_lib.settings import Settings
 
@@ -37,9 +38,10 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 @_stage
 @_group
 @click.option("--what-if", is_flag=True, help="Only show what would change.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write what would change as Markdown.")
 @_yes
 @_as_json
-def up(stage: str, resource_group: str, what_if: bool, yes: bool, as_json: bool) -> int:
+def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, yes: bool, as_json: bool) -> int:
     """Make the workspace of a stage from production/infra, or bring it up to date: show, ask, deploy.
 
     It runs the Azure CLI, with your sign-in there. Without production/infra it deploys, and then writes, the files that
@@ -65,7 +67,10 @@ def up(stage: str, resource_group: str, what_if: bool, yes: bool, as_json: bool)
     else:
         _tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
         changes = infra.changes(only_look=what_if)
-        _show(changes, silent=as_json)
+        for line in _lines(changes):
+            click.echo(_coloured(line), err=as_json)
+        if markdown:
+            _write_markdown(markdown, deployment, changes)
         if changes and not what_if and (yes or click.confirm("Deploy this?", err=True)):
             deployed = _deploy(infra, changes)
     if deployed:
@@ -161,18 +166,34 @@ def _name_all(found: ResourceGroup, where: str, stage: str, *, silent: bool) -> 
         click.echo(f"      with {safe_text.printable(str(each))}", err=silent)
 
 
-def _show(changes: Sequence[ResourceChange], *, silent: bool) -> None:
-    """Print the changes, each with its properties, and equal ones once. With --json they go to standard error."""
-    for change, count in Counter((each.kind, each.resource, each.properties) for each in changes).items():
-        kind, resource, properties = change
-        sign, colour = _SIGNS[kind]
-        times = f" ({count})" if count > 1 else ""
-        click.echo(f"  {click.style(sign, fg=colour)} {safe_text.printable(resource)}{times}", err=silent)
-        for line in properties:
-            click.echo(f"      {safe_text.printable(line)}", err=silent)
+def _lines(changes: Sequence[ResourceChange]) -> Iterator[str]:
+    """Yield a line for each change, equal ones once, below it a line for each property, and at the end the counts."""
+    for (kind, resource, properties), count in Counter((it.kind, it.resource, it.properties) for it in changes).items():
+        yield f"{_SIGNS[kind][0]} {safe_text.printable(resource)}" + (f" ({count})" if count > 1 else "")
+        yield from (f"    {safe_text.printable(line)}" for line in properties)
     counts = Counter(each.kind for each in changes)
-    shown = ", ".join(f"{counts[kind]} {'' if kind == 'unknown' else 'to '}{kind}" for kind in _SIGNS if counts[kind])
-    click.echo(shown or "nothing to change", err=silent)
+    shown = (f"{counts[kind]} {'' if kind == 'unknown' else 'to '}{kind}" for kind in _SIGNS if counts[kind])
+    yield ", ".join(shown) or "nothing to change"
+
+
+def _coloured(line: str) -> str:
+    colour = dict(_SIGNS.values()).get(line[:1])
+    return f"  {click.style(line[0], fg=colour)}{line[1:]}" if colour else line
+
+
+def _write_markdown(file: Path, deployment: Deployment, changes: Sequence[ResourceChange]) -> None:
+    """Write the changes for the comment under a pull request, whose text is hostile: all of it stands in a fence."""
+    from notebooks_lib import errors
+    from notebooks_lib.review import markdown_text
+
+    *lines, counts = _lines(changes)
+    title = f"### Azure, stage {deployment.stage}: {counts}"
+    blocks = [title, *([markdown_text.fence(markdown_text.lines(lines), "diff")] if lines else [])]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n\n".join(blocks) + "\n", "utf-8")
+    except OSError as error:
+        raise errors.UsageError(f"--markdown {file} cannot be written: {error.strerror}") from error
 
 
 def _need_terminal() -> None:

@@ -117,12 +117,16 @@ def test_somebody_who_is_not_signed_in_or_elsewhere_changes_nothing(
 
 
 def test_what_if_shows_everything_and_makes_nothing(azure_group: str, root: Path, nbops_json: NbopsJson) -> None:
-    code, content, told = nbops_json(*UP, azure_group, "--what-if")
+    page = root / ".nbops" / "infra" / "report.md"
+    code, content, told = nbops_json(*UP, azure_group, "--what-if", "--markdown", str(page))
     assert (code, content["deployed"], content["workspace"]) == (0, False, None)
     kinds = {each["resource"].rpartition("/")[0] for each in content["changes"] if "role on" not in each["resource"]}
     assert kinds >= {"Microsoft.KeyVault/vaults", "Microsoft.MachineLearningServices/workspaces"}
     assert re.search(r"  \+ role on Microsoft\.Storage/storageAccounts/\w+ \(5\)\n", told)
     assert told.endswith("22 to create\n")
+    title, lines = page.read_text("utf-8").split("\n\n")
+    assert title == "### Azure, stage dev: 22 to create"
+    assert lines.startswith("```diff\n+ Microsoft.ContainerRegistry/registries/crnbopsdev")
     assert made_in(azure_group) == []
     assert not (root / "config.json").exists()
     assert not (root / "production" / "infra").exists()
