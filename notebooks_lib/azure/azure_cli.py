@@ -19,6 +19,7 @@ from notebooks_lib.azure import error_messages
 PATIENCE = 120.0
 """Seconds in which a command must have answered."""
 INSTALL = "install it: https://aka.ms/install-azure-cli"
+_UPDATE = "update the Azure CLI: `az upgrade`"
 _CODE = re.compile(r"^\((\w+)\) (.+)")
 _CODE_LINE = re.compile(r"^Code: *(\w+)$", re.MULTILINE)
 _MESSAGE_LINE = re.compile(r"^Message: *(.+)$", re.MULTILINE)
@@ -88,13 +89,15 @@ class AzureCli:
             return json.loads(text) if text else None
         except ValueError as error:
             cause = f"{what}: `{words}` printed no JSON: {safe_text.printable(text[:100])}"
-            raise errors.AzureError(cause, "update the Azure CLI: `az upgrade`") from error
+            raise errors.AzureError(cause, _UPDATE) from error
 
 
 def failure(complaint: str, what: str) -> errors.AzureError:
     """Return the error of a command that failed, from what it wrote to standard error."""
     lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith("WARNING")]
     text = "\n".join(lines).rpartition("ERROR: ")[2].strip() or "it failed without a word"
+    if "unrecognized arguments" in text:
+        return errors.AzureError(f"{what}: the Azure CLI is too old: {text.splitlines()[0]}", _UPDATE)
     with contextlib.suppress(ValueError):
         content = json.loads(text)
         if isinstance(content, dict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import error_messages, workspace
+from notebooks_lib.azure import error_messages, parameter_files, workspace
 from notebooks_lib.azure.azure_cli import Account, AzureCli
 from notebooks_lib.azure.deployment_changes import ResourceChange, read_changes
 from notebooks_lib.azure.workspace import Workspace
@@ -90,17 +90,19 @@ def write_missing_files(root: Path) -> list[str]:
 def choose_deployment(settings: Settings, account: Account, *, stage: str, resource_group: str = "") -> Deployment:
     """Return what to deploy for a stage: where the settings or config.json say, or in `resource_group`.
 
-    Raises UsageError when a file is missing, nothing names a resource group, or the CLI is signed in to another
-    subscription than they name.
+    Raises UsageError when a file is missing or wrong, when nothing names a resource group, and when the CLI is signed
+    in to another subscription than they name.
     """
     folder = find_folder(settings.root)
     parameters = folder / f"parameters.{stage}.json"
     if not parameters.exists():
-        stages = [file.name.split(".")[1] for file in sorted(folder.glob("parameters.*.json"))]
+        stages = [parameter_files.stage_of(file) for file in sorted(folder.glob("parameters.*.json"))]
         raise errors.UsageError(
             f"{FOLDER}/{parameters.name} is missing (there are parameters for {', '.join(stages) or 'no stage'}):"
             " write it, or name another stage with --stage"
         )
+    if wrong := [fault.shown(settings.root) for fault in parameter_files.faults(parameters, folder / TEMPLATE)]:
+        raise errors.UsageError("; ".join(wrong))
     named = named_workspace(settings)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():

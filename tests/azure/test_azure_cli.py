@@ -97,6 +97,11 @@ def test_a_command_that_does_not_answer_is_ended_with_its_children(
             "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n",
             "it failed: KeyError: 'a'; correct what the reason names, then do it again",
         ),
+        (
+            "ERROR: unrecognized arguments: --validation-level ProviderNoRbac\n",
+            "it: the Azure CLI is too old: unrecognized arguments: --validation-level ProviderNoRbac;"
+            " update the Azure CLI: `az upgrade`",
+        ),
         ("", "it failed: it failed without a word; correct what the reason names, then do it again"),
     ],
 )

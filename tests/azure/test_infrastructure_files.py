@@ -12,6 +12,7 @@ import pytest
 
 from notebooks_lib.azure import managed_resources
 from tests.azure.bicep import Declared, Place, Template, symbols_in
+from tests.azure.request_shapes import misfits
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "production" / "infra"
@@ -250,3 +251,14 @@ def test_a_new_version_of_a_dataset_wakes_the_schedule() -> None:
         f"https://management.azure.com{workspace}/schedules/retrain/trigger?api-version=2024-01-01-preview"
     )
     assert request["authentication"]["type"] == "ManagedServiceIdentity"
+
+
+@pytest.mark.proof
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+def test_workspace_and_registry_have_the_shape_of_the_sdks_models() -> None:
+    """For the other types there are no models here."""
+    found = declared(**ALL)
+    assert misfits(found["workspace"].body, "Workspace") == []
+    assert misfits(found["registry"].body, "Registry") == []
+    found["workspace"].body["properties"]["storageAcount"] = "x"
+    assert misfits(found["workspace"].body, "Workspace") == ["Workspace.properties.storageAcount: unknown"]
