@@ -67,7 +67,7 @@ def find_workspace(settings: Settings) -> Workspace:
     if workspace is not None:
         return workspace
     raise errors.SettingsError(
-        'tracking.uri is "azureml", but no workspace is named: fill subscription, resource_group and workspace under'
+        "no workspace is named: fill subscription, resource_group and workspace under"
         f" [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
         f" {settings.root}, or make one: nbops azure up"
     )

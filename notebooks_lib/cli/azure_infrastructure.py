@@ -79,7 +79,9 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
         click.echo(json.dumps(_up_as_json(changes, deployed)))
     elif deployed:
         click.echo(f"workspace {deployed.workspace} is there")
-        click.echo(f"identity for jobs and endpoints: {deployed.outputs.get('jobsIdentityId')}")
+        if "jobsIdentityId" in deployed.outputs:
+            client = deployed.outputs.get("jobsIdentityClientId")
+            click.echo(f"identity for jobs and endpoints: {deployed.outputs['jobsIdentityId']} (client id {client})")
         first = "" if here.tracking.uri == "azureml" else 'tracking.uri = "azureml" in production/settings.toml, then '
         click.echo(f"next: {first}nbops doctor")
     return 0
