@@ -52,6 +52,16 @@ def read_changes(answer: Mapping[str, Any]) -> list[ResourceChange]:
     return sorted(changes, key=lambda change: (change.kind, change.resource))
 
 
+def foreign_resources(answer: Mapping[str, Any], tag: str) -> list[str]:
+    """Return the ids of resources that would get the tag, and are there without it: somebody else made them."""
+
+    def has_tag(resource: Any) -> bool:
+        return tag in ((resource or {}).get("tags") or {})
+
+    there = [each for each in answer.get("changes") or () if each.get("before")]
+    return [str(each["resourceId"]) for each in there if has_tag(each.get("after")) and not has_tag(each["before"])]
+
+
 def _differences(delta: Sequence[Mapping[str, Any]], path: str = "") -> Iterator[str]:
     """Yield `path: before -> after` for each property that would really change.
 

@@ -5,16 +5,17 @@ Every step can be said again: a deployment that is still running is waited for, 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import errors
-from notebooks_lib.azure import error_messages, parameter_files, workspace
+from notebooks_lib import errors, regular_file
+from notebooks_lib.azure import error_messages, managed_resources, parameter_files, workspace
 from notebooks_lib.azure.azure_cli import Account, AzureCli
-from notebooks_lib.azure.deployment_changes import ResourceChange, read_changes
+from notebooks_lib.azure.deployment_changes import ResourceChange, foreign_resources, read_changes
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
@@ -22,6 +23,8 @@ from notebooks_lib.stages import STAGES
 FOLDER = "production/infra"
 TEMPLATE = "main.bicep"
 FILES = (TEMPLATE, "wake.bicep", *(f"parameters.{stage}.json" for stage in STAGES))
+OUTPUT = "workspaceName"
+"""What the template must put out."""
 WHAT_IF_PATIENCE = 300.0
 """Seconds in which Azure must say what would change; the CLI may download Bicep first."""
 WAIT = 1800.0
@@ -103,6 +106,8 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
         )
     if wrong := [fault.shown(settings.root) for fault in parameter_files.faults(parameters, folder / TEMPLATE)]:
         raise errors.UsageError("; ".join(wrong))
+    if not re.search(rf"^output {OUTPUT} ", regular_file.read_text(folder / TEMPLATE), re.MULTILINE):
+        raise errors.UsageError(f"{FOLDER}/{TEMPLATE} has no output {OUTPUT}: add it, with the name of the workspace")
     named = named_workspace(settings)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():
@@ -159,12 +164,22 @@ class Infrastructure:
             raise
 
     def changes(self, *, only_look: bool = False) -> list[ResourceChange]:
-        """Return what the deployment would change. `only_look`: for someone who may read, but not deploy."""
+        """Return what the deployment would change. `only_look`: for someone who may read, but not deploy.
+
+        Raises UsageError when it would change a resource that `nbops azure up` did not make.
+        """
         level = ("--validation-level", "ProviderNoRbac") if only_look else ()
         command = ("deployment", "group", "what-if", *self._named, *self._files(), "--no-pretty-print", *level)
         answer = self._cli.run(*command, what=str(self.deployment), patience=WHAT_IF_PATIENCE)
         if answer.get("error"):
             raise error_messages.of_error(answer["error"], str(self.deployment))
+        if foreign := foreign_resources(answer, managed_resources.MANAGED_BY):
+            names = ", ".join(each.rpartition("/providers/")[2] for each in foreign)
+            raise errors.UsageError(
+                f"`nbops azure up` did not make {names} in resource group {self.deployment.resource_group!r}; nothing"
+                f" was changed: take another name (prefix or workspaceName in {self.deployment.parameters.name}),"
+                " or another --resource-group"
+            )
         return read_changes(answer)
 
     def deleted_vault(self, changes: list[ResourceChange]) -> str:
@@ -212,7 +227,7 @@ class Infrastructure:
             raise self._failure(state)
         outputs = {name: str(each["value"]) for name, each in (shown["properties"].get("outputs") or {}).items()}
         own = self.deployment
-        return Deployed(Workspace(own.subscription, own.resource_group, outputs["workspaceName"]), outputs)
+        return Deployed(Workspace(own.subscription, own.resource_group, outputs[OUTPUT]), outputs)
 
     def _progress(self) -> str:
         """Return what Azure is working on."""

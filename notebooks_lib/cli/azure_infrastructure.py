@@ -61,9 +61,9 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     infra.check_resource_group()
     changes: list[ResourceChange] = []
     deployed = None
-    if infra.is_running():
+    if not what_if and infra.is_running():
         _tell(f"{deployment} was started before, and is still running")
-        deployed = None if what_if else _wait(infra)
+        deployed = _wait(infra)
     else:
         _tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
         changes = infra.changes(only_look=what_if)

@@ -185,7 +185,8 @@ def what_if(given: dict[str, list[str]]) -> Any:
             changes.append(change | {"changeType": "Create", "after": each.body})
             continue
         delta = [*differences(there, each.body)]
-        changes.append(change | {"changeType": "Modify" if delta else "NoChange", "before": there, "delta": delta})
+        kind = "Modify" if delta else "NoChange"
+        changes.append(change | {"changeType": kind, "before": there, "after": there | each.body, "delta": delta})
     return {"changes": changes, "error": None, "status": "Succeeded"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure.deployment_changes import ResourceChange, read_changes
+from notebooks_lib.azure.deployment_changes import ResourceChange, foreign_resources, read_changes
 
 GROUP = "/subscriptions/S/resourceGroups/G/providers"
 STORAGE = f"{GROUP}/Microsoft.Storage/storageAccounts/st"
@@ -63,3 +63,16 @@ def test_what_has_no_effect_or_is_not_computed_is_no_change() -> None:
     ]
     assert read_changes({"changes": [entry("Modify", ROLE, delta=delta)]}) == []
     assert read_changes({"changes": None}) == []
+
+
+def test_what_would_get_our_tag_and_is_there_without_it_is_somebody_elses() -> None:
+    ours, theirs = {"tags": {"nbops.managed-by": "x"}}, {"tags": {"team": "sales"}}
+    answer = [
+        entry("Modify", "/theirs", before=theirs, after=ours),
+        entry("Modify", "/untagged", before={}, after=ours),
+        entry("Modify", "/null", before={"tags": None}, after=ours),
+        entry("Modify", "/ours", before=ours, after=ours),
+        entry("Create", "/new", before=None, after=ours),
+        entry("Modify", "/of a template without tags", before=theirs, after={"tags": None}),
+    ]
+    assert foreign_resources({"changes": answer}, "nbops.managed-by") == ["/theirs", "/null"]

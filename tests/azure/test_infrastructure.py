@@ -83,6 +83,11 @@ def test_what_is_deployed_is_the_projects_own_or_what_nbops_brings(tmp_path: Pat
     assert infrastructure.write_missing_files(tmp_path) == []
 
     own = tmp_path / "production" / "infra" / "main.bicep"
+    text = own.read_text("utf-8")
+    own.write_text(text.replace("output workspaceName", "output name"))
+    with pytest.raises(errors.UsageError, match=r"main\.bicep has no output workspaceName: add it"):
+        infrastructure.choose_deployment(project, ACCOUNT, stage="dev", resource_group="g")
+    own.write_text(text)
     assert infrastructure.choose_deployment(project, ACCOUNT, stage="test", resource_group="g").template == own
     (own.parent / "parameters.test.json").unlink()
     with pytest.raises(
@@ -159,6 +164,21 @@ def test_a_deployment_that_fails_names_the_resource_and_the_reason(
         again = infra(tmp_path, azure_group, name=f"x-{azure_group}")
         again.start()
         again.wait(poll=0.01)
+
+
+@pytest.mark.tracking
+def test_a_workspace_that_somebody_else_made_is_left_as_it_is(azure_group: str, tmp_path: Path, ask: Ask) -> None:
+    """As where IT gave the project its workspace, and `up` is said with its name."""
+    tagged = WORKSPACE.replace("  identity:", "  tags: { 'nbops.managed-by': 'nbops azure up' }\n  identity:") + OUTPUT
+    path = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}/providers"
+    address = f"{MANAGEMENT}{path}/Microsoft.MachineLearningServices/workspaces/w-{azure_group}?{VERSION}"
+    assert ask("PUT", address, {"location": "westeurope", "tags": {"team": "it"}}).ok
+    with pytest.raises(errors.UsageError) as refused:
+        infra(tmp_path, azure_group, tagged).changes()
+    assert str(refused.value).startswith(
+        f"`nbops azure up` did not make Microsoft.MachineLearningServices/workspaces/w-{azure_group} in resource group"
+    )
+    assert "take another name (prefix or workspaceName in small.json)" in str(refused.value)
 
 
 @pytest.mark.tracking
