@@ -1,10 +1,11 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebooks pages stop review propose verify learn test check proof audit bench api lock clean
+.PHONY: help setup run notebooks pages stop review propose infra verify learn test check proof audit bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export BASE
+export GROUP
 # A machine may be set never to write bytecode; then every start of Python here takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -59,6 +60,10 @@ propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/
 	nbops promote $(LIVE)
 	@mkdir -p .nbops/propose
 	@cp "$$(find .nbops -path '*/promotion/card.html' -exec ls -t {} + | head -n 1)" .nbops/propose/card.html
+
+infra: setup  ## what production/infra would change in Azure: .nbops/infra/report.md; STAGE=dev, GROUP=; DEPLOY=--yes does it
+	nbops azure up --stage $(or $(STAGE),dev) $(if $(GROUP),--resource-group "$$GROUP") $(or $(DEPLOY),--what-if) \
+		--markdown .nbops/infra/report.md
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
 	pytest -n auto --dist worksteal

@@ -19,6 +19,7 @@ from tests.azure.fixtures import (  # noqa: F401 - fixtures for all tests
     anybody,
     ask,
     azure_git_project,
+    azure_group,
     azure_server,
     azure_workspace,
     either_store,

@@ -77,11 +77,12 @@ def write_report(folder: Path, text: str | bytes, *, attempt: int = 1, figures: 
 def comment(server: Any, folder: Path, code: int = 0, **agent: str) -> str:
     """Run the commenting step as the agent does: bash, with its variables and those of the file; return its output."""
     (job,) = pipeline("azure-pipelines-pull-request")["stages"][1]["jobs"]
-    sources, download, step = job["steps"]
+    assert job["steps"] == [{"template": "azure-steps-comment.yml", "parameters": {"marker": MARKER}}]
+    sources, download, step = pipeline("azure-steps-comment")["steps"]
     assert (sources, download["download"]) == ({"checkout": "none"}, "current"), "nothing of the pull request runs here"
-    environment = {**AGENT, **step["env"], "SYSTEM_ACCESSTOKEN": TOKEN, "RETRIES": "1", **agent}
+    environment = {**AGENT, **step["env"], "SYSTEM_ACCESSTOKEN": TOKEN, "RETRIES": "1", "MARKER": MARKER, **agent}
     assert step["env"]["SYSTEM_ACCESSTOKEN"] == "$(System.AccessToken)"
-    assert step["env"]["MARKER"] == MARKER, "the report begins with it, too"
+    assert step["env"]["MARKER"] == "${{ parameters.marker }}"
     environment |= {
         "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/organization/",
         "PIPELINE_WORKSPACE": str(folder),
@@ -364,3 +365,21 @@ def test_a_night_is_the_same_as_on_github() -> None:
         for job in pipeline("azure-pipelines-nightly")["jobs"]
     }
     assert here == there
+
+
+def test_who_may_read_azure_and_who_may_deploy() -> None:
+    """The forecast is asked for by a connection that may read; the deployment waits for the environment's approval."""
+    look, comment, deploy = pipeline("azure-pipelines-infra")["stages"]
+    assert "'PullRequest'), ne(variables['System.PullRequest.IsFork'], 'True')" in look["condition"]
+    assert deploy["condition"] == "ne(variables['Build.Reason'], 'PullRequest')"
+    assert "System.AccessToken" not in str(pipeline("azure-pipelines-infra"))
+    (job,) = look["jobs"]
+    (deployment,) = deploy["jobs"]
+    assert deployment["environment"] == "azure-dev"
+    scripts = []
+    for steps in (job["steps"], deployment["strategy"]["runOnce"]["deploy"]["steps"]):
+        (task,) = [step["inputs"] for step in steps if step.get("task") == "AzureCLI@2"]
+        scripts.append((task["azureSubscription"], task["inlineScript"]))
+    assert scripts == [("nbops-azure-reader", "make infra"), ("nbops-azure-dev", "make infra DEPLOY=--yes")]
+    (written,) = comment["jobs"][0]["steps"]
+    assert written["parameters"]["marker"] != MARKER, "the review's comment stays"

@@ -86,6 +86,7 @@ ACROSS = {
     "azure/test_emulator",
     "azure/test_emulator_jobs",
     "azure/test_emulator_sweeps",
+    "azure/test_infrastructure_files",
     "azure/test_jobs_loop",
     "azure/test_journey",
     "azure/test_request_shapes",

@@ -60,12 +60,21 @@ def repository(server: Any) -> Repository:
     return server.repository
 
 
+def marker(of: str) -> str:
+    """Return what GitHub makes of the expression in the file for a run of the workflow `of`."""
+    text = workflow("pull-request-comment")["jobs"]["comment"]["env"]["MARKER"]
+    expression = r"<!-- nbops \$\{\{ github\.event\.workflow_run\.name == '(.+)' && '(.+)' \|\| '(.+)' \}\} -->"
+    match = re.fullmatch(expression, text)
+    assert match
+    return f"<!-- nbops {match[2] if of == match[1] else match[3]} -->"
+
+
 def comment(server: Any, folder: Path, **event: str) -> subprocess.CompletedProcess[str]:
     """Run all steps of the commenting job as the runner does: bash, with the environment of the file and the event."""
     job = workflow("pull-request-comment")["jobs"]["comment"]
     (folder / "temp").mkdir()
-    environment = {name: str(text) for name, text in {**job["env"], **EVENT, **event}.items()}
-    assert environment["MARKER"] == MARKER, "the report begins with it, too"
+    event = {"MARKER": marker("pull-request"), **EVENT, **event}
+    environment = {name: str(text) for name, text in {**job["env"], **event}.items()}
     assert environment.keys() == job["env"].keys() | {"GITHUB_SERVER_URL"}, "all that the steps are given is given here"
     assert not any("${{" in text for text in environment.values())
     environment |= {
@@ -303,7 +312,36 @@ def test_the_job_that_comments_has_no_more_rights_than_it_needs() -> None:
     assert content["permissions"] == {}
     assert content["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
     asked = workflow("pull-request")
-    assert content[True]["workflow_run"]["workflows"] == [asked["name"]]  # YAML 1.1 reads the key `on` as true
+    names = [asked["name"], workflow("azure-infra")["name"]]
+    assert content[True]["workflow_run"]["workflows"] == names  # YAML 1.1 reads the key `on` as true
     assert asked["permissions"] == {"contents": "read"}
     assert "permissions" not in str(asked["jobs"])
     assert "secrets." not in (WORKFLOWS / "pull-request.yml").read_text("utf-8")
+
+
+def test_the_forecast_for_azure_has_a_comment_of_its_own(server: Any, repository: Repository, tmp_path: Path) -> None:
+    own = repository.comment(3, f"{MARKER}\n\nthe review")
+    repository.artifacts = [report("### Azure, stage dev: 22 to create\n")]
+    assert marker("pull-request") == MARKER, "the report begins with it, too"
+    assert comment(server, tmp_path, MARKER=marker("azure-infra")).returncode == 0
+    review, forecast = repository.comments
+    assert (review["id"], review["body"]) == (own, f"{MARKER}\n\nthe review")
+    assert forecast["body"].startswith("<!-- nbops azure-infra -->\n\nCommit 01234567\n\n### Azure, stage dev: 22 to")
+
+
+def test_who_may_read_azure_and_who_may_deploy() -> None:
+    """A pull request is answered by the application of the repository; the one that deploys waits for an approval."""
+    content = workflow("azure-infra")
+    assert content["permissions"] == {}
+    look, deploy = content["jobs"]["what-if"], content["jobs"]["deploy"]
+    assert "environment" not in look
+    assert "head.repo.full_name == github.repository" in look["if"]
+    assert deploy["if"] == "github.event_name != 'pull_request'"
+    assert deploy["environment"] == "azure-${{ inputs.stage || 'dev' }}"
+    assert "secrets." not in (WORKFLOWS / "azure-infra.yml").read_text("utf-8")
+    for job in (look, deploy):
+        assert job["permissions"] == {"contents": "read", "id-token": "write"}
+    assert [step["run"] for job in (look, deploy) for step in job["steps"] if "run" in step] == [
+        "make infra",
+        "make infra DEPLOY=--yes",
+    ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from azure.core import exceptions
 from azure.identity import CredentialUnavailableError
@@ -106,6 +108,15 @@ def describe(error: exceptions.AzureError, what: str, if_missing: str = "") -> e
     return errors.AzureError(cause, _step(status, code, message, if_missing), status=status, code=code)
 
 
+def of_error(error: Mapping[str, Any], what: str) -> errors.AzureError:
+    """Return the failure of `what` from an error in Azure's own form: code, message, and details that say more."""
+    error = _innermost(error)
+    code, message = str(error.get("code") or ""), str(error.get("message") or "no reason given")
+    status = 403 if "AuthorizationFailed" in code else 404 if code.endswith("NotFound") else 0
+    cause = f"{_headline(status, what)}: {_one_line(f'{code}: {message}' if code else message)}"
+    return errors.AzureError(cause, _step(status, code, message, ""), status=status or None, code=code)
+
+
 def sign_in_error(attempts: Sequence[tuple[str, Exception | None]]) -> errors.AzureError:
     """Return why nobody is signed in, from each way to sign in and what it raised; None for one that was not tried."""
     tried = [(name, problem) for name, problem in attempts if problem is not None]
@@ -188,6 +199,15 @@ def _unavailable(problem: Exception) -> str:
     if "IMDS" in text or "No identity" in text or "endpoint" in text:
         return "none on this machine"
     return _one_line(text, 120)
+
+
+def _innermost(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the reason within an error that only says that there is one: in its details, or as JSON in its message."""
+    inner = [each for each in error.get("details") or () if isinstance(each, dict)]
+    with contextlib.suppress(ValueError, TypeError):
+        content = json.loads(error["message"]) if "{" in str(error.get("message")) else None
+        inner += [content.get("error") or content] if isinstance(content, dict) else []
+    return _innermost(inner[0]) if inner else error
 
 
 def _how_to_sign_in(*, again: bool = False) -> str:

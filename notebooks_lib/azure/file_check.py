@@ -1,4 +1,7 @@
-"""Checks all files under production/azure at once, without network and sign-in: YAML, secrets, schema, then the SDK."""
+"""Checks all files under production/azure at once, without network and sign-in: YAML, secrets, schema, then the SDK.
+
+The parameters under production/infra are held against the template there.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import file_kinds, file_loading, file_schema, file_secrets, yaml_file
+from notebooks_lib.azure import file_kinds, file_loading, file_schema, file_secrets, parameter_files, yaml_file
 from notebooks_lib.azure.file_faults import FileFault, KeyPath
 from notebooks_lib.azure.file_kinds import FileKind
 from notebooks_lib.azure.yaml_file import YamlFile
@@ -42,6 +45,8 @@ class CheckedFolder:
     files: tuple[CheckedFile, ...]
     faults: tuple[FileFault, ...]
     unread: tuple[Path, ...]
+    parameters: tuple[Path, ...] = ()
+    """The files of parameters under production/infra, if there is a template."""
 
 
 def folder(root: Path) -> Path:
@@ -57,9 +62,12 @@ def check(root: Path, environ: Mapping[str, str], *, by_sdk: bool = True) -> Che
     known = dict(_known_files(folder(root)))
     misnamed, unread = _other_files(folder(root), known)
     files = tuple(check_file(path, kind, environ, by_sdk=by_sdk) for path, kind in known.items())
-    faults = sorted([*misnamed, *(fault for file in files for fault in file.faults)])
+    template = root / "production" / "infra" / "main.bicep"
+    parameters = tuple(sorted(template.parent.glob("parameters.*.json"))) if template.exists() else ()
+    of_parameters = (fault for path in parameters for fault in parameter_files.faults(path, template))
+    faults = sorted([*misnamed, *(fault for file in files for fault in file.faults), *of_parameters])
     conda_files = [file.path.parent / str(file.values.get("conda_file")) for file in files]
-    return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files))
+    return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files), parameters)
 
 
 def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:

@@ -28,6 +28,15 @@ def filled(values: Any, environ: Mapping[str, str]) -> Any:
 
 def faults(file: YamlFile, environ: Mapping[str, str]) -> Iterator[FileFault]:
     """Yield the variables that are not set, and the secrets that stand in a file. Neither shows the secret."""
+    yield from literal_faults(file)
+    for path, value in _texts(file.values):
+        for match in _VARIABLE.finditer(value):
+            if text := _problem(match, environ):
+                yield file.fault(path, text)
+
+
+def literal_faults(file: YamlFile) -> Iterator[FileFault]:
+    """Yield the secrets that stand in a file, without showing them."""
     for number, kind, _ in secret_forms.find_secrets(file.text):
         above = [path for path, line in file.lines.items() if line <= number]
         path = max(above, key=lambda path: (file.lines[path], len(path)), default=())
@@ -35,9 +44,6 @@ def faults(file: YamlFile, environ: Mapping[str, str]) -> Iterator[FileFault]:
     for path, value in _texts(file.values):
         if not list(secret_forms.find_secrets(value)) and secret_forms.is_secret(str(path[-1]), value):
             yield file.fault(path, f"a secret stands in the file: {_advice(path)}")
-        for match in _VARIABLE.finditer(value):
-            if text := _problem(match, environ):
-                yield file.fault(path, text)
 
 
 def hidden(text: str, file: YamlFile, environ: Mapping[str, str]) -> str:

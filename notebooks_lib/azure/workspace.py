@@ -67,9 +67,9 @@ def find_workspace(settings: Settings) -> Workspace:
     if workspace is not None:
         return workspace
     raise errors.SettingsError(
-        'tracking.uri is "azureml", but no workspace is named: fill subscription, resource_group and workspace under'
-        f" [azure] in {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into"
-        f" {settings.root}"
+        "no workspace is named: fill subscription, resource_group and workspace under"
+        f" [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
+        f" {settings.root}, or make one: nbops azure up"
     )
 
 
@@ -101,12 +101,32 @@ def tracking_uri(settings: Settings) -> str:
     clouds.set_azure_cloud(os.environ)
     workspace = find_workspace(settings)
     file = settings.layout.azure / _REMEMBERED
-    key = f"{workspace.subscription}/{workspace.resource_group}/{workspace.name}".lower()
+    key = _key(workspace)
     uris = _remembered(file)
     if key not in uris:
         uris[key] = _ask(workspace)
         _remember(file, {**_remembered(file), key: uris[key]})
     return uris[key]
+
+
+def write_config(root: Path, workspace: Workspace) -> Path:
+    """Write the config.json of a project, in Azure's own form, and return its path."""
+    content = {
+        "subscription_id": workspace.subscription,
+        "resource_group": workspace.resource_group,
+        "workspace_name": workspace.name,
+    }
+    file = root / "config.json"
+    file.write_text(json.dumps(content, indent=4) + "\n", "utf-8")
+    return file
+
+
+def forget_tracking_uri(settings: Settings, workspace: Workspace) -> None:
+    """Forget the tracking URI of a workspace: it was made again, perhaps in another region."""
+    file = settings.layout.azure / _REMEMBERED
+    uris = _remembered(file)
+    if uris.pop(_key(workspace), None):
+        _remember(file, uris)
 
 
 def read(client: RestClient, workspace: Workspace) -> Any:
@@ -118,6 +138,10 @@ def read(client: RestClient, workspace: Workspace) -> Any:
         what=f"workspace {workspace}",
         if_missing="check the three names under [azure], or `az ml workspace list`",
     )
+
+
+def _key(workspace: Workspace) -> str:
+    return f"{workspace.subscription}/{workspace.resource_group}/{workspace.name}".lower()
 
 
 def _ask(workspace: Workspace) -> str:

@@ -1,4 +1,4 @@
-"""`nbops azure`: what describes Azure Machine Learning for this project, and its jobs."""
+"""`nbops azure`: the workspace, what describes Azure Machine Learning for this project, and its jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.azure_infrastructure import down, up
 from notebooks_lib.cli.azure_jobs import jobs
+from notebooks_lib.cli.azure_status import status
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
@@ -18,17 +20,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Check what describes Azure Machine Learning for this project; follow and stop its jobs."""
+    """Make the workspace, check what describes Azure Machine Learning for this project, follow and stop its jobs."""
 
 
-command.add_command(jobs)
+for subcommand in (up, status, down, jobs):
+    command.add_command(subcommand)
 
 
 @command.command()
 @click.option("--show", is_flag=True, help="Also print each file completed, as it would be sent, and the defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def check(show: bool, as_json: bool) -> int:
-    """Check the files under production/azure, without network and sign-in.
+    """Check the files under production/azure and production/infra, without network and sign-in.
 
     Prints `file:line: key: what is wrong and what to write` for each fault of all files. A file that is missing is no
     fault: a default stands for it. Exit code: 0 no faults, 1 faults.
@@ -53,7 +56,7 @@ def check(show: bool, as_json: bool) -> int:
 
 
 def _summary(checked: CheckedFolder) -> str:
-    found, faults = sum(file.exists for file in checked.files), len(checked.faults)
+    found, faults = sum(file.exists for file in checked.files) + len(checked.parameters), len(checked.faults)
     if not found and not faults:
         return "no files under production/azure: the defaults hold (nbops azure check --show)"
     return f"{found} file{'' if found == 1 else 's'}, {faults or 'no'} fault{'' if faults == 1 else 's'}"
@@ -81,4 +84,5 @@ def _as_json(checked: CheckedFolder, show: bool) -> dict[str, object]:
             for file in checked.files
         ],
         "unread": [str(path) for path in checked.unread],
+        "parameters": [str(path) for path in checked.parameters],
     }

@@ -29,7 +29,7 @@ COMMANDS = {
     "review": "Review what a pull request changes in notebooks, numbers included.",
     "ci": "Run the steps of a pull request here, as the workflow does.",
     "verify": "Run a notebook again, and compare its metrics with those of earlier runs.",
-    "azure": "Check what describes Azure Machine Learning for this project, and show its jobs.",
+    "azure": "Make an Azure ML workspace, check the project's files for it, and show its jobs.",
     "doctor": "Show the settings in force, and find problems.",
     "ui": "Open MLflow's pages on the runs of this project.",
 }

@@ -37,6 +37,7 @@ _COPIES = (
     ".github/workflows/pull-request.yml",
     ".github/workflows/pull-request-comment.yml",
     ".ci/azure-pipelines-pull-request.yml",
+    ".ci/azure-steps-comment.yml",
     ".ci/azure-steps-setup.yml",
     ".vscode/extensions.json",
     ".vscode/settings.json",

@@ -16,7 +16,7 @@ import requests
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store
 from tests import building
-from tests.azure import emulator
+from tests.azure import emulator, stand_in_az
 
 MANAGEMENT = "https://management.azure.com"
 VERSION = "api-version=2024-10-01-preview"
@@ -77,6 +77,19 @@ def with_workspace(azure_workspace: AzureProject, ask: Ask) -> WithWorkspace:
         return project.model_copy(update={"azure": own})
 
     return with_workspace
+
+
+@pytest.fixture
+def azure_group(azure_workspace: AzureProject, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty resource group, an `az` on the PATH that is signed in, and a project that names no workspace."""
+    azure_workspace.settings.layout.settings_file.write_text('[project]\nname = "sample"\n')
+    monkeypatch.setenv("PATH", f"{stand_in_az.put_on_path(tmp_path / 'bin')}:/usr/bin:/bin")
+    monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path / "azure-cli"))
+    stand_in_az.sign_in(tmp_path / "azure-cli", emulator.SUBSCRIPTION)
+    group = f"g-{uuid.uuid4().hex[:8]}"
+    address = f"{MANAGEMENT}/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{group}?{VERSION}"
+    assert ask("PUT", address, {"location": "westeurope"}).ok
+    return group
 
 
 @pytest.fixture(params=["sqlite", "azureml"])

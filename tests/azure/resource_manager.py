@@ -17,6 +17,7 @@ from starlette.routing import Route, Router
 from tests.azure.blobs import ACCOUNT, SIGNED
 from tests.azure.certificates import MANAGEMENT, REGIONS
 from tests.azure.faults import Fault, Faults
+from tests.azure.resource_group import ResourceGroups
 
 PAGE = 3
 """Documents of a list in one answer: few, so that every client meets a second page."""
@@ -59,6 +60,7 @@ class ResourceManager:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._documents: dict[str, Document] = {}
+        self._groups = ResourceGroups(self._documents)
         self._operations: dict[str, Operation] = {}
         methods = ["GET", "PUT", "PATCH", "POST", "DELETE"]
         self.router = Router([Route("/{path:path}", self.answer, methods=methods)])
@@ -121,6 +123,10 @@ class ResourceManager:
             if parent.lower() not in self._documents:
                 return not_found(parent)
         one = len(path.split("/providers/")[-1].split("/")) % 2 == 1
+        if request.method == "GET" and (
+            group := re.fullmatch(r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/resources", path, re.I)
+        ):
+            return JSONResponse({"value": self._groups.resources(group[1])})
         if request.method == "GET":
             return self._get(path) if one else self._list(path, request)
         if request.method == "POST":
@@ -180,8 +186,11 @@ class ResourceManager:
         kind, properties = path.split("/")[-2], body.get("properties") or {}
         if request.method == "PATCH" and before is None:
             return not_found(path)
-        if kind == "workspaces" and before is None:
-            properties |= self.put_workspace(path, body.get("location", REGIONS[0]))["properties"]
+        if problem := self._groups.refusal(path, body):
+            return failed(409, *problem)
+        ours = "/Microsoft.MachineLearningServices/workspaces/" in path
+        if kind == "workspaces" and ours and before is None:
+            properties = self.put_workspace(path, body.get("location", REGIONS[0]))["properties"] | properties
         if before and (kind == "workspaces" or request.method == "PATCH"):
             body, properties = before | body, before["properties"] | properties
         if before and VERSION.search(path) and _content(before["properties"]) != _content(properties):
@@ -189,6 +198,8 @@ class ResourceManager:
         if kind == "computes" and (problem := _compute(before, properties)):
             return problem
         document = self.put(path, body | {"properties": properties | {"provisioningState": "Succeeded"}})
+        for other, added in self._groups.complete(path, document):
+            self.put(other, added)
         headers: dict[str, str] = {}
         if kind in LONG:
             document["properties"]["provisioningState"] = "Updating" if before else "Creating"
@@ -199,6 +210,7 @@ class ResourceManager:
         document = self._documents.get(path.lower())
         if document is None:
             return Response(status_code=204)
+        self._groups.remember(document, for_good="forceToPurge" in request.query_params)
         if path.split("/")[-2] not in LONG:
             self._remove(path)
             return Response(status_code=200)
@@ -216,7 +228,7 @@ class ResourceManager:
             return not_found(parent)
         if action == "listSecrets":
             workspace = self._documents[parent.lower().partition("/datastores/")[0]]["properties"]
-            by_identity = workspace.get("systemDatastoresAuthMode") == "identity"  # it gives no keys out
+            by_identity = str(workspace.get("systemDatastoresAuthMode")).lower() == "identity"  # it gives no keys out
             return JSONResponse({"secretsType": "Sas", "sasToken": None if by_identity else SIGNED})
         return failed(404, "InvalidResourceType", f"The action {action} could not be found.")
 

@@ -45,6 +45,21 @@ def test_faults_decide_the_exit_code(empty_project: Settings, capsys: pytest.Cap
     ]
 
 
+def test_the_parameters_of_the_infrastructure_are_checked_too(
+    empty_project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = empty_project.root / "production" / "infra"
+    folder.mkdir()
+    (folder / "main.bicep").write_text("param prefix string\n")
+    (folder / "parameters.dev.json").write_text('{"parameters": {\n"prefx": {"value": "sales"}}}')
+    assert program.run(["azure", "check"]) == 1
+    assert capsys.readouterr() == (
+        "production/infra/parameters.dev.json:1: prefix: is missing: main.bicep needs it\n"
+        "production/infra/parameters.dev.json:2: prefx: no parameter of main.bicep, did you mean prefix?\n",
+        "1 file, 2 faults\n",
+    )
+
+
 def test_show_completes_files_and_names_defaults_but_no_secret(
     empty_project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

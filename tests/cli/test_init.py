@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 MADE = {
     *("Makefile", "README.md", "pyproject.toml", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"),
     *(".github/workflows/pull-request.yml", ".github/workflows/pull-request-comment.yml"),
-    *(".ci/azure-pipelines-pull-request.yml", ".ci/azure-steps-setup.yml"),
+    *(".ci/azure-pipelines-pull-request.yml", ".ci/azure-steps-comment.yml", ".ci/azure-steps-setup.yml"),
     *(".vscode/extensions.json", ".vscode/settings.json"),
     *("experimentation/first_question.ipynb", "production/promote.ipynb", "production/settings.toml"),
     "tests/test_notebooks.py",

@@ -1,0 +1,124 @@
+"""The Azure CLI, `az`: found, signed in, and run with a bound on the time. It knows nothing of what is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from notebooks_lib import errors, safe_text
+from notebooks_lib.azure import error_messages
+
+PATIENCE = 120.0
+"""Seconds in which a command must have answered."""
+INSTALL = "install it: https://aka.ms/install-azure-cli"
+_UPDATE = "update the Azure CLI: `az upgrade`"
+_CODE = re.compile(r"^\((\w+)\) (.+)")
+_CODE_LINE = re.compile(r"^Code: *(\w+)$", re.MULTILINE)
+_MESSAGE_LINE = re.compile(r"^Message: *(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is signed in with `az login`, and in which subscription its commands work."""
+
+    subscription: str
+    name: str
+    """The name of the subscription."""
+    user: str
+
+    def __str__(self) -> str:
+        return f"{self.name!r} ({self.subscription}) as {self.user}"
+
+
+class AzureCli:
+    """The `az` on the PATH. Raises UsageError, with how to get it, when there is none."""
+
+    def __init__(self, *, patience: float = PATIENCE) -> None:
+        program = shutil.which("az")
+        if program is None:
+            raise errors.UsageError(f"the Azure CLI (az) is not installed; {INSTALL}")
+        self._program = program
+        self._patience = patience
+
+    def account(self) -> Account:
+        """Return who is signed in. Raises UsageError when nobody is."""
+        try:
+            answer = self.run("account", "show", what="the account of the Azure CLI")
+        except errors.AzureError as error:
+            if "az login" in error.cause:
+                raise errors.UsageError("the Azure CLI is not signed in: run `az login`") from error
+            raise
+        return Account(str(answer["id"]), str(answer.get("name") or ""), str((answer.get("user") or {}).get("name")))
+
+    def run(self, *arguments: str, what: str, patience: float = 0) -> Any:
+        """Run a command and return the JSON that it prints; None if it prints nothing.
+
+        `what` names the subject in messages. Raises AzureError when it fails, and after `patience` seconds.
+        """
+        command = [self._program, *arguments, "--output", "json", "--only-show-errors"]
+        patience = patience or self._patience
+        words = " ".join(["az", *itertools.takewhile(lambda word: not word.startswith("-"), arguments)])
+        # A session of its own: `az` may be a script whose child would outlive it, and keep our pipes open.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"AZURE_CORE_NO_COLOR": "true"},
+            start_new_session=True,
+        )
+        try:
+            output, complaint = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired as error:
+            cause = f"{what}: `{words}` did not answer within {patience:.3g} s"
+            raise errors.AzureError(cause, "check the network, then do it again") from error
+        finally:
+            _end(process)
+        if process.returncode:
+            raise failure(complaint.decode("utf-8", "replace"), what)
+        text = output.decode("utf-8", "replace").strip()
+        try:
+            return json.loads(text) if text else None
+        except ValueError as error:
+            cause = f"{what}: `{words}` printed no JSON: {safe_text.printable(text[:100])}"
+            raise errors.AzureError(cause, _UPDATE) from error
+
+
+def failure(complaint: str, what: str) -> errors.AzureError:
+    """Return the error of a command that failed, from what it wrote to standard error."""
+    lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith("WARNING")]
+    text = "\n".join(lines).rpartition("ERROR: ")[2].strip() or "it failed without a word"
+    if "unrecognized arguments" in text:
+        return errors.AzureError(f"{what}: the Azure CLI is too old: {text.splitlines()[0]}", _UPDATE)
+    with contextlib.suppress(ValueError):
+        content = json.loads(text)
+        if isinstance(content, dict):
+            return error_messages.of_error(content.get("error") or content, what)
+    named, code, message = (pattern.search(text) for pattern in (_CODE, _CODE_LINE, _MESSAGE_LINE))
+    if named:
+        return error_messages.of_error({"code": named[1], "message": message[1] if message else named[2]}, what)
+    first, *_, last = [*text.splitlines()] * 2
+    reason = message[1] if message else last if first.startswith("Traceback") else first
+    return error_messages.of_error({"code": code[1] if code else "", "message": reason}, what)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command and its children, if they have not ended, and close its pipes."""
+    if process.poll() is None:
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe:
+            pipe.close()

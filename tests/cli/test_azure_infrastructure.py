@@ -1,0 +1,264 @@
+"""`nbops azure up` and `down`: from an empty resource group to a workspace and back, said twice, refused, interrupted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib import __main__ as program
+from notebooks_lib.azure import managed_resources, rest_client, workspace
+from notebooks_lib.settings import Settings, here
+from tests.azure import emulator, stand_in_az
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import NbopsJson
+
+pytestmark = pytest.mark.tracking
+
+PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+UP = ("azure", "up", "--resource-group")
+SMALL = """
+param stage string
+param workspaceName string = 'w-${uniqueString(resourceGroup().id)}'
+resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+  name: 'st${uniqueString(resourceGroup().id)}'
+}
+resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' = {
+  name: workspaceName
+  location: resourceGroup().location
+  tags: { 'nbops.managed-by': 'nbops azure up', 'nbops.stage': stage }
+  properties: {
+    storageAccount: storage.id
+  }
+}
+output workspaceName string = workspace.name
+output jobsIdentityId string = storage.id
+"""
+
+
+@pytest.fixture
+def root() -> Path:
+    return here().root
+
+
+@pytest.fixture
+def small(azure_group: str, root: Path) -> str:
+    """The resource group of a project with a small template of its own."""
+    folder = root / "production" / "infra"
+    folder.mkdir(parents=True)
+    (folder / "main.bicep").write_text(SMALL)
+    (folder / "parameters.dev.json").write_text('{"parameters": {"stage": {"value": "dev"}}}')
+    return azure_group
+
+
+def made_in(group: str) -> list[str]:
+    """The types of what the resource group holds."""
+    found = managed_resources.read_group(rest_client.resource_manager(), emulator.SUBSCRIPTION, group, "dev")
+    return [each.type for each in (*found.ours, *found.others)]
+
+
+def answer(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sit at a terminal, and type."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(text))
+
+
+def test_without_the_azure_cli_nothing_is_done(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program.run([*UP, "g", "--yes"]) == 2
+    assert "the Azure CLI (az) is not installed; install it: https://aka.ms/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_without_a_terminal_it_wants_to_be_told(
+    command: str, azure_group: str, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = azure_server.record.position()
+    assert program.run(["azure", command, "--resource-group", azure_group]) == 2
+    assert capsys.readouterr().err == "nbops: there is no terminal to ask at: add --yes; nothing was changed\n"
+    assert azure_server.record.since(began) == []
+
+
+def test_somebody_who_is_not_signed_in_or_elsewhere_changes_nothing(
+    azure_group: str, root: Path, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = Path(os.environ["AZURE_CONFIG_DIR"])
+    (profile / stand_in_az.ACCOUNT).unlink()
+    assert program.run([*UP, azure_group, "--yes"]) == 2
+    assert capsys.readouterr().err == "nbops: the Azure CLI is not signed in: run `az login`\n"
+
+    stand_in_az.sign_in(profile, "0000", "Elsewhere")
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "w"))
+    began = azure_server.record.position()
+    assert program.run(["azure", "up", "--yes"]) == 2
+    refusal = capsys.readouterr().err
+    assert "is signed in to subscription 'Elsewhere' (0000) as somebody@example.com" in refusal
+    assert (
+        f"the project names {emulator.SUBSCRIPTION}: `az account set --subscription {emulator.SUBSCRIPTION}`" in refusal
+    )
+    assert azure_server.record.since(began) == []
+
+
+def test_what_if_shows_everything_and_makes_nothing(azure_group: str, root: Path, nbops_json: NbopsJson) -> None:
+    page = root / ".nbops" / "infra" / "report.md"
+    code, content, told = nbops_json(*UP, azure_group, "--what-if", "--markdown", str(page))
+    assert (code, content["deployed"], content["workspace"]) == (0, False, None)
+    kinds = {each["resource"].rpartition("/")[0] for each in content["changes"] if "role on" not in each["resource"]}
+    assert kinds >= {"Microsoft.KeyVault/vaults", "Microsoft.MachineLearningServices/workspaces"}
+    assert re.search(r"  \+ role on Microsoft\.Storage/storageAccounts/\w+ \(5\)\n", told)
+    assert told.endswith("22 to create\n")
+    title, lines = page.read_text("utf-8").split("\n\n")
+    assert title == "### Azure, stage dev: 22 to create"
+    assert lines.startswith("```diff\n+ Microsoft.ContainerRegistry/registries/crnbopsdev")
+    assert made_in(azure_group) == []
+    assert not (root / "config.json").exists()
+    assert not (root / "production" / "infra").exists()
+
+
+def test_up_asks_makes_and_names_the_workspace_and_down_refuses_what_is_not_its_own(
+    small: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer("n\n", monkeypatch)
+    assert program.run([*UP, small]) == 0
+    assert "Deploy this? [y/N]:" in capsys.readouterr().err
+    assert made_in(small) == []
+
+    answer("y\n", monkeypatch)
+    assert program.run([*UP, small]) == 0
+    shown = capsys.readouterr()
+    assert "+ Microsoft.MachineLearningServices/workspaces/w-" in shown.out
+    assert 'next: tracking.uri = "azureml" in production/settings.toml, then nbops doctor' in shown.out
+    named = json.loads((root / "config.json").read_text())
+    assert (named["subscription_id"], named["resource_group"]) == (emulator.SUBSCRIPTION, small)
+    assert workspace.find_workspace(here()).name == named["workspace_name"]
+
+    assert program.run(["azure", "down", "--yes"]) == 2  # the storage account has no tags of ours
+    refusal = capsys.readouterr().err
+    assert "also holds what `nbops azure up` did not make: Microsoft.Storage/storageAccounts/st" in refusal
+    assert len(made_in(small)) == 2
+
+
+def test_down_removes_what_up_made_and_can_be_said_twice(
+    azure_group: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "w"))
+    tags = {managed_resources.MANAGED_BY: managed_resources.UP, managed_resources.STAGE: "dev"}
+    path = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}/providers"
+    azure_server.put(f"{path}/Microsoft.KeyVault/vaults/secrets", {"tags": tags})
+    azure_server.put(f"{path}/Microsoft.MachineLearningServices/workspaces/w", {"tags": tags})
+    azure_server.put(f"{path}/Microsoft.MachineLearningServices/workspaces/w/onlineEndpoints/houses", {})
+
+    answer("n\n", monkeypatch)
+    assert nbops_json("azure", "down")[:2] == (0, {"removed": []})
+    assert len(made_in(azure_group)) == 2
+    answer("y\n", monkeypatch)
+    code, content, told = nbops_json("azure", "down")
+    assert (code, [each["name"] for each in content["removed"]]) == (0, ["w", "secrets"])
+    assert "with Microsoft.MachineLearningServices/workspaces/onlineEndpoints/houses" in told
+    assert "Azure keeps the deleted Microsoft.KeyVault/vaults/secrets for some days (purge protection)" in told
+    code, content, told = nbops_json("azure", "down", "--yes")
+    assert (code, content) == (0, {"removed": []})
+    assert told.startswith("nothing to remove: resource group")
+
+
+def test_down_of_a_project_without_a_workspace(azure_group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["azure", "down", "--yes"]) == 2
+    assert "no workspace is named" in capsys.readouterr().err
+
+
+def interrupted(command: list[str], root: Path) -> str:
+    """Press Ctrl-C as soon as a command waits for its deployment; return what it says on standard error."""
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    stopper = threading.Timer(100, process.kill)
+    stopper.start()
+    assert process.stderr
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.endswith(": Running\n"):
+            process.send_signal(signal.SIGINT)
+    process.stderr.close()
+    stopper.cancel()
+    assert process.wait(10) == 130
+    return "".join(lines)
+
+
+@pytest.mark.proof
+def test_ctrl_c_says_that_azure_goes_on_and_the_next_up_waits_for_it(
+    small: str, root: Path, azure_server: Emulated
+) -> None:
+    command = [sys.executable, "-m", "notebooks_lib", *UP, small, "--yes"]
+    with azure_server.fault("operation_never_ends", path="MachineLearningServices/workspaces/"):
+        first = interrupted(command, root)
+    assert (
+        f"Azure goes on with deployment nbops-dev in resource group '{small}': `nbops azure up` waits for it" in first
+    )
+    assert first.endswith("nbops: interrupted\n")
+    assert "was started before, and is still running" in interrupted(command, root)
+
+
+def commands(group: str) -> Iterator[list[str]]:
+    """The commands of the page, from its first section on the workspace to the removal."""
+    text = PAGE.read_text("utf-8").partition("## Make the workspace\n")[2].partition("### What costs money")[0]
+    for line in re.findall(r"^    ((?:az|nbops) .+)$", text, re.MULTILINE):
+        yield [word.replace("GROUP", group) for word in shlex.split(line, comments=True)]
+
+
+@pytest.mark.proof
+def test_the_commands_of_the_page_from_an_empty_group_to_an_empty_group_and_again(
+    azure_group: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nbops(*arguments: str) -> str:
+        assert program.run(arguments) == 0, capsys.readouterr()
+        shown: Any = capsys.readouterr()
+        return str(shown.out + shown.err)
+
+    (Path(os.environ["AZURE_CONFIG_DIR"]) / stand_in_az.ACCOUNT).unlink()
+    done = []
+    for tool, *arguments in commands(azure_group):
+        asks = {"up", "down"} & {*arguments} and "--what-if" not in arguments
+        if tool == "az":
+            subprocess.run([tool, *arguments], check=True, stdout=subprocess.DEVNULL)
+        else:
+            shown = nbops(*arguments, *(["--yes"] if asks else []))
+        done.append(" ".join([tool, *arguments[:2]]))
+        if "status" in arguments:
+            assert re.search(r"^\* +workspace +mlw-nbopsdev-\w+ +Succeeded", shown, re.MULTILINE)
+            assert "nothing to change" in nbops("azure", "up", "--yes")
+    assert done == [
+        "az login",
+        "az group create",
+        "nbops azure up",
+        "nbops azure up",
+        "nbops azure status",
+        "nbops azure down",
+    ]
+    assert made_in(azure_group) == []
+
+    parameters = root / "production" / "infra" / "parameters.dev.json"
+    content = json.loads(parameters.read_text("utf-8"))
+    content["parameters"] |= {"wakeSchedule": {"value": "retrain"}, "registryName": {"value": f"r-{azure_group}"}}
+    parameters.write_text(json.dumps(content))
+    again = nbops("azure", "up", "--yes")
+    assert re.search(r"key vault kvnbopsdev\w+ was deleted before: it is restored", again)
+    assert "nothing to change" in nbops("azure", "up", "--yes")
+    assert {*made_in(azure_group)} >= {"Microsoft.Logic/workflows", "Microsoft.EventGrid/systemTopics"}
+    nbops("azure", "down", "--yes")
+    assert made_in(azure_group) == []
