@@ -35,6 +35,22 @@ def alive(pid: int, born: str) -> bool:
         return False
 
 
+def machine() -> str:
+    """Return a text that is the same for two processes only if each finds the other by its number.
+
+    On Linux it names the host, its boot and the namespace of process numbers, which containers have of their own;
+    elsewhere the host and its network card.
+    """
+    import socket
+    import uuid
+
+    try:
+        kernel = f"{_boot()}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        kernel = f"{uuid.getnode():x}"
+    return f"{socket.gethostname()}/{kernel}"
+
+
 def _ticks(pid: int) -> str:
     """Return field 22 of /proc/PID/stat, the start in clock ticks; empty where there is no such file system."""
     fields = _stat(pid)

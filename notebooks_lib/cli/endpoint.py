@@ -61,7 +61,7 @@ def status(name: str | None, as_json: bool) -> int:
     from contextlib import suppress
 
     from notebooks_lib.errors import EndpointError
-    from notebooks_lib.release import journal, stage_lock_and_journals
+    from notebooks_lib.release import change_storage, journal
 
     endpoint = _endpoint(name)
     content = endpoint.status()
@@ -75,7 +75,7 @@ def status(name: str | None, as_json: bool) -> int:
             with suppress(EndpointError):  # it has ended in the meantime
                 counts = endpoint.counts()
         _print_slots(content, counts)
-        for change in stage_lock_and_journals.unfinished_changes(_here()):
+        for change in change_storage.unfinished_changes(_here()):
             if change.change.endpoint == content.name:
                 click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
     return 1 if content.state == "broken" else 0

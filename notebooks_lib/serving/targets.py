@@ -21,6 +21,8 @@ class EndpointTarget:
     """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""
     names: Callable[[Settings], list[str]]
     """Returns the names of the project's endpoints of this kind."""
+    shared: bool = False
+    """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
 
 
 TARGETS: dict[str, EndpointTarget] = {
@@ -38,6 +40,11 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
     stage = _stage_of(settings, name)
     target = settings.stages.of(stage).target if stage else "local"
     return TARGETS[target].open(settings, name)
+
+
+def is_shared(settings: Settings, stage: str) -> bool:
+    """Return True if other machines reach the endpoints of a stage, too."""
+    return TARGETS[settings.stages.of(stage).target].shared
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:

@@ -17,8 +17,8 @@ import pytest
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
 from notebooks_lib.release.journal import END, Journal
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
@@ -78,7 +78,9 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
     if kind == "rollback":
         there()
     do()
-    entries = StageLock(store.settings, MODEL, "prod").newest().entries  # the kill points: nobody lists them by hand
+    entries = (
+        LocalStageChanges(store.settings, MODEL, "prod").newest().entries
+    )  # the kill points: nobody lists them by hand
     assert entries[-1].step == END
     undo()
     start = agreed(store)
@@ -114,7 +116,7 @@ def test_the_command_itself_is_killed_and_given_again(
     trials.fitted(worse(), houses)
     Journey(trials, gate).promote()
     trials.fitted(better(), houses)
-    store, lock = trials.store, StageLock(endpoints, MODEL, "prod")
+    store, lock = trials.store, LocalStageChanges(endpoints, MODEL, "prod")
     port = endpoint_for(endpoints, MODEL).status().port
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -165,7 +167,7 @@ def test_the_command_itself_is_killed_and_given_again(
     print(outcomes, f"{load_.total} requests, none failed")
 
 
-def _reached(lock: StageLock, before: str, entries: int, process: subprocess.Popen[str]) -> Journal:
+def _reached(lock: LocalStageChanges, before: str, entries: int, process: subprocess.Popen[str]) -> Journal:
     """The new journal as soon as it has so many entries after its first line."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
