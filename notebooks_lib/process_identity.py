@@ -38,17 +38,16 @@ def alive(pid: int, born: str) -> bool:
 def machine() -> str:
     """Return a text that is the same for two processes only if each finds the other by its number.
 
-    On Linux it names the host, its boot and the namespace of process numbers, which containers have of their own;
-    elsewhere the host and its network card.
+    On Linux it names the host, its boot, the namespace of process numbers, which containers have of their own, and the
+    user, who may not see the processes of others; elsewhere the host and its network card.
     """
     import socket
     import uuid
 
     try:
-        kernel = f"{_boot()}/{Path('/proc/self/ns/pid').readlink()}"
+        return f"{socket.gethostname()}/{_boot()}/{Path('/proc/self/ns/pid').readlink()}/{os.getuid()}"
     except OSError:
-        kernel = f"{uuid.getnode():x}"
-    return f"{socket.gethostname()}/{kernel}"
+        return f"{socket.gethostname()}/{uuid.getnode():x}"
 
 
 def _ticks(pid: int) -> str:

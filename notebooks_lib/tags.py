@@ -53,10 +53,10 @@ class Tag:
     LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
     CHANGE_MODEL = "nbops.change.model"  # on a run of nbops-changes: the stage that it locks, or once locked
     CHANGE_STAGE = "nbops.change.stage"
-    CHANGE_TURN = "nbops.change.turn"  # larger than that of all locks of the stage before
-    CHANGE_OWNER = "nbops.change.owner"  # JSON of the process that made it
-    CHANGE_HEARTBEAT = "nbops.change.heartbeat"  # a number that grows while that process lives
+    CHANGE_OWNER = "nbops.change.owner"  # JSON of the process that locks it
     CHANGE_LOCK = "nbops.change.lock"  # "held", "released", or who took it over
+    CHANGE_TURN = "nbops.change.turn"  # larger than that of all that held the lock before
+    CHANGE_HEARTBEAT = "nbops.change.heartbeat"  # a number that grows while the owner lives
     CHANGE_ID = "nbops.change.id"  # of the change whose journal the run holds
     CHANGE_JOURNAL_PREFIX = "nbops.change.journal."  # + "00", "01", ...: the text of the journal, piece by piece
     CHANGE_NEXT = "nbops.change.next"  # the run that holds the rest of it

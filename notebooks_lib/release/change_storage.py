@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 def changes_of(settings: Settings, model: str, stage: str, *, store: Store | None = None) -> StageChanges:
     """Return the changes of a stage of a model. `store` is the project's tracking store, if it is connected already."""
-    if targets.is_shared(settings, stage):
-        return SharedStageChanges(store or connect(settings), model, stage)
+    target = targets.target_of(settings, stage)
+    if target.shared:
+        return SharedStageChanges(store or connect(settings), model, stage, heartbeat=target.heartbeat)
     return LocalStageChanges(settings, model, stage)
 
 
@@ -31,6 +32,6 @@ def unfinished_changes(settings: Settings, model: str | None = None, *, store: S
     """
     here = stages_with_files(settings, model)
     journals = [LocalStageChanges(settings, *place).pending() for place in here]
-    if any(targets.is_shared(settings, stage) for stage in STAGES):
+    if any(targets.target_of(settings, stage).shared for stage in STAGES):
         journals += unfinished_shared_changes(store or connect(settings), model or "")
     return [journal for journal in journals if journal is not None]

@@ -52,10 +52,10 @@ class LocalStageChanges(StageChanges):
         """True if this object holds the lock file."""
         return bool(self._file_lock.is_locked)
 
-    def begin(self, change: ChangeRecord) -> Journal:
+    def begin(self, change: ChangeRecord, *, kept: int = KEPT) -> Journal:
         """Write the first line of a new file. When it returns, the file and its name are on disk."""
         before = self._paths()
-        for old in before[: -KEPT + 1]:
+        for old in before[: -kept + 1]:
             old.unlink(missing_ok=True)
         now = datetime.now(UTC)
         name = f"{_after(before, now).strftime(_NAMED)}-{secrets.token_hex(3)}"

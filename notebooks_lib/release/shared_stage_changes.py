@@ -18,9 +18,10 @@ from notebooks_lib.errors import PromotionError, StageBusyError, TrackingError
 from notebooks_lib.release.journal import ChangeRecord, Journal, JournalEntry, describe, parse, to_line
 from notebooks_lib.release.stage_changes import KEPT, StageChanges
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import run_text, shared_lock
+from notebooks_lib.tracking import lock_claim, run_text
+from notebooks_lib.tracking.lock_claim import HELD, Claim
 from notebooks_lib.tracking.run_text import RunText
-from notebooks_lib.tracking.shared_lock import Claim, SharedLock
+from notebooks_lib.tracking.shared_lock import SharedLock
 from notebooks_lib.tracking.store import translate_store_errors
 
 if TYPE_CHECKING:
@@ -40,25 +41,32 @@ class RunJournal(Journal):
         self._lock = lock
         self._claim = claim
         self._text = RunText(lock.store, claim.run_id)
-        self._text.append([_line(asdict(change)), *(_line(entry.as_json()) for entry in entries)])
+        self._write(asdict(change), *(entry.as_json() for entry in entries))
         with translate_store_errors(lock.store):  # last: without it, the run holds no journal
             lock.store.client.set_tag(claim.run_id, Tag.CHANGE_ID, id)
         lock.confirm(claim)
 
     def _append(self, entry: JournalEntry) -> None:
-        self._text.append([_line(entry.as_json())])
+        self._write(entry.as_json())
         self.entries.append(entry)
         # Written first, then asked: either this process sees that it was locked out, or who did it sees the entry.
         self._lock.confirm(self._claim)
+
+    def _write(self, *lines: Mapping[str, Any]) -> None:
+        try:
+            self._text.append([_line(line) for line in lines])
+        except TrackingError:
+            self._lock.confirm(self._claim)  # who locks this process out may have deleted the run
+            raise
 
 
 class SharedStageChanges(StageChanges):
     """The changes of one stage, in the tracking store."""
 
-    def __init__(self, store: Store, model: str, stage: str) -> None:
+    def __init__(self, store: Store, model: str, stage: str, *, heartbeat: float) -> None:
         super().__init__(model, stage)
         self._store = store
-        self._shared_lock = SharedLock(store, model, stage)
+        self._shared_lock = SharedLock(store, model, stage, heartbeat=heartbeat)
         self._journal: RunJournal | None = None
         """What was begun or resumed since the lock was taken."""
 
@@ -67,35 +75,25 @@ class SharedStageChanges(StageChanges):
         """True if this object holds the lock and has not found out that it was locked out."""
         return self._shared_lock.claim is not None
 
-    def begin(self, change: ChangeRecord) -> Journal:
+    def begin(self, change: ChangeRecord, *, kept: int = KEPT) -> Journal:
         """Write the description of the change to the run of the lock."""
         if self._journal is not None:  # the run has that of a change that was recovered first
             self._shared_lock.renew()
         claim = self._claim()
-        self._prune(claim)
+        self._prune(kept)
         change = replace(change, time=round(time.time(), 3), pid=os.getpid())
         self._journal = RunJournal(self._shared_lock, claim, claim.run_id, change)
         return self._journal
 
     def resume(self) -> Journal | None:
         """Lock out the owner of the interrupted change, then copy its journal to the run of the lock."""
-        mine = self._claim()
         if self._journal is None:
-            for claim in shared_lock.claims(self._store, self.model, self.stage):
-                journal = None if claim.run_id == mine.run_id else _read(self._store, claim)
-                if journal is not None and not journal.ended:
-                    shared_lock.fence(self._store, claim)
-                    journal = _read(self._store, claim) or journal  # with what was written until then
-                if journal is not None:
-                    if not journal.ended:
-                        change, entries = journal.change, journal.entries
-                        self._journal = RunJournal(self._shared_lock, mine, journal.id, change, entries)
-                    break
+            self._journal = self._copy_of_unfinished()
         return None if self._journal is None or self._journal.ended else self._journal
 
     def newest(self) -> Journal | None:
         """Return a copy of the journal that was begun by the newest holder of the lock."""
-        return _newest(self._store, shared_lock.claims(self._store, self.model, self.stage))
+        return _newest(self._store, lock_claim.claims(self._store, self.model, self.stage))
 
     @property
     def _key(self) -> Hashable:
@@ -119,12 +117,22 @@ class SharedStageChanges(StageChanges):
             raise PromotionError(f"stage {self.stage!r} of {self.model!r} is not locked")
         return self._shared_lock.claim
 
-    def _prune(self, mine: Claim) -> None:
-        """Delete the oldest runs, so that KEPT remain with the one that begins."""
-        older = [
-            claim for claim in shared_lock.claims(self._store, self.model, self.stage) if claim.run_id != mine.run_id
-        ]
-        for claim in older[KEPT - 1 :]:
+    def _copy_of_unfinished(self) -> RunJournal | None:
+        mine = self._claim()
+        for claim in lock_claim.claims(self._store, self.model, self.stage):
+            journal = None if claim.run_id == mine.run_id else _read(self._store, claim)
+            if journal is not None and not journal.ended:
+                lock_claim.take_over(self._store, claim)
+                journal = _read(self._store, claim)  # with what its owner wrote until then
+            if journal is not None:
+                change, entries = journal.change, journal.entries
+                return None if journal.ended else RunJournal(self._shared_lock, mine, journal.id, change, entries)
+        return None
+
+    def _prune(self, kept: int) -> None:
+        """Delete the oldest runs, so that `kept` remain with the one that begins."""
+        newest_first = lock_claim.claims(self._store, self.model, self.stage)
+        for claim in [claim for claim in newest_first if claim.lock != HELD][kept - 1 :]:
             with suppress(TrackingError):  # another time
                 run_text.delete_text(self._store, claim.run_id)
 
@@ -132,7 +140,7 @@ class SharedStageChanges(StageChanges):
 def unfinished_shared_changes(store: Store, model: str = "") -> list[Journal]:
     """Return the journals in the store of changes that have not ended, of one model or of all."""
     by_stage: dict[tuple[str, str], list[Claim]] = {}
-    for claim in shared_lock.claims(store, model):
+    for claim in lock_claim.claims(store, model):
         by_stage.setdefault((claim.model, claim.stage), []).append(claim)
     newest = (_newest(store, by_stage[key]) for key in sorted(by_stage))
     return [journal for journal in newest if journal is not None and not journal.ended]
@@ -145,11 +153,11 @@ def _newest(store: Store, newest_first: Sequence[Claim]) -> Journal | None:
 
 def _read(store: Store, claim: Claim) -> Journal | None:
     """Return the journal that a run holds; None if it holds none. The run is read, not what a search said of it."""
-    change = shared_lock.read_claim(store, claim.run_id).change
+    change = lock_claim.read_claim(store, claim.run_id).change
     if not change:
         return None
     lines = run_text.read_text(store, claim.run_id).split("\n")
-    where = f"run {claim.run_id} of the experiment {shared_lock.EXPERIMENT}"
+    where = f"run {claim.run_id} of the experiment {lock_claim.EXPERIMENT}"
     content = parse(lines, where, "delete that run: the next promotion begins anew")
     return Journal(change, *content) if content else None
 

@@ -56,8 +56,8 @@ class StageChanges(ABC):
         """True if this object holds the lock, as far as it knows without asking."""
 
     @abstractmethod
-    def begin(self, change: ChangeRecord) -> Journal:
-        """Begin the journal of a change. The caller holds the lock. The oldest journals are removed."""
+    def begin(self, change: ChangeRecord, *, kept: int = KEPT) -> Journal:
+        """Begin the journal of a change. The caller holds the lock. Of all journals, the `kept` newest remain."""
 
     @abstractmethod
     def resume(self) -> Journal | None:

@@ -23,6 +23,8 @@ class EndpointTarget:
     """Returns the names of the project's endpoints of this kind."""
     shared: bool = False
     """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
+    heartbeat: float = 5.0
+    """Seconds between signs of life of a process that changes a stage, if `shared`."""
 
 
 TARGETS: dict[str, EndpointTarget] = {
@@ -42,9 +44,9 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
     return TARGETS[target].open(settings, name)
 
 
-def is_shared(settings: Settings, stage: str) -> bool:
-    """Return True if other machines reach the endpoints of a stage, too."""
-    return TARGETS[settings.stages.of(stage).target].shared
+def target_of(settings: Settings, stage: str) -> EndpointTarget:
+    """Return what runs the endpoints of a stage."""
+    return TARGETS[settings.stages.of(stage).target]
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +29,37 @@ from notebooks_lib.release import recovery
 from notebooks_lib.release.change_storage import changes_of
 from notebooks_lib.release.journal import ChangeRecord, Journal
 from notebooks_lib.release.stage_changes import StageChanges
-from notebooks_lib.serving.endpoint import Endpoint
-from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tracking import shared_lock
 from notebooks_lib.tracking.store import Store, connect
 from tests.release import moving
 
 ROOT = Path(__file__).parents[2]
-CHANGE = ChangeRecord("promotion", "m", "prod", "7", "ada@elsewhere")
 
 
 @contextmanager
-def shared_endpoints(owner: Settings | None = None) -> Iterator[None]:
-    """In the block, endpoints are reached from other machines too; with `owner`, they are those of that project."""
-
-    def opened(settings: Settings, name: str) -> Endpoint:
-        return LocalEndpoint(owner, name) if owner else TARGETS_LOCAL.open(settings, name)
-
+def shared_endpoints(owner: Settings | None = None, *, heartbeat: float = 0.2) -> Iterator[None]:
+    """In the block, endpoints are reached from other machines too; with `owner`, all are those of that project."""
+    local = TARGETS["local"]
+    everywhere = EndpointTarget(
+        lambda settings, name: local.open(owner or settings, name),
+        lambda settings: local.names(owner or settings),
+        shared=True,
+        heartbeat=heartbeat,
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TARGETS, "local", EndpointTarget(opened, TARGETS_LOCAL.names, shared=True))
+        patch.setitem(TARGETS, "local", everywhere)
         yield
 
 
-TARGETS_LOCAL = TARGETS["local"]
+def clone(settings: Settings, root: Path) -> Settings:
+    """The same project with the same tracking store in another folder, as a fresh clone on another machine is."""
+    text = settings.layout.settings_file.read_text() if settings.layout.settings_file.exists() else ""
+    if "[tracking]" not in text:
+        text += f'\n[tracking]\nuri = "sqlite:///{settings.layout.database}"\n'
+    (root / "production").mkdir(parents=True)
+    (root / "production" / "settings.toml").write_text(text)
+    return load(root, {})
 
 
 class Machine:
@@ -92,15 +97,17 @@ class Machine:
     def kill(self) -> None:
         """As `kill -9` does, or the loss of the machine."""
         os.kill(self.pid, signal.SIGKILL)
-        self.died()
+        assert self.died()
 
-    def died(self) -> None:
-        """Wait until it is dead."""
-        assert self.answer() is None
+    def died(self) -> bool:
+        """Wait for the answer to the last order, or until the process is dead; return whether it died."""
+        if self._stream.readline():
+            return False
         with suppress(ProcessLookupError):
             while True:
                 os.kill(self.pid, 0)
                 time.sleep(0.005)
+        return True
 
     def close(self) -> None:
         """End it."""
@@ -130,7 +137,7 @@ def running() -> Iterator[Callable[..., Machine]]:
                 known = {k: v for k, v in os.environ.items() if k.startswith(("NBOPS_", "AZURE", "HTTPS_", "NO_PROXY"))}
                 known |= {k: v for k, v in os.environ.items() if k in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
                 hello = {"root": str(root), "name": name, "environment": known, **more}
-                started.append(Machine(connection, {**hello, "beat": shared_lock.HEARTBEAT}))
+                started.append(Machine(connection, {**hello, "heartbeat": TARGETS["local"].heartbeat}))
                 return started[-1]
 
             yield start
@@ -143,19 +150,27 @@ class _Process:
     """What a process does that a machine runs."""
 
     def __init__(
-        self, *, root: str, name: str, environment: dict[str, str], beat: float, shared: bool = True, owner: str = ""
+        self,
+        *,
+        root: str,
+        name: str,
+        environment: dict[str, str],
+        heartbeat: float,
+        model: str = moving.MODEL,
+        shared: bool = True,
+        owner: str = "",
     ) -> None:
         os.environ.update(environment)
         os.chdir(root)
-        shared_lock.HEARTBEAT = beat
         if name:
             process_identity.machine = lambda: name
             socket.gethostname = lambda: name
         self.settings = load(Path(root), dict(environment))
         if shared:
-            self._endpoints = shared_endpoints(load(Path(owner), {}) if owner else None)
+            self._endpoints = shared_endpoints(load(Path(owner), {}) if owner else None, heartbeat=heartbeat)
             self._endpoints.__enter__()
-        self.changes: StageChanges = changes_of(self.settings, "m", "prod")
+        self.model = model
+        self.changes: StageChanges = changes_of(self.settings, model, "prod")
         self.journal: Journal | None = None
 
     @property
@@ -169,7 +184,7 @@ class _Process:
         self.changes.release()
 
     def do_begin(self, version: str = "7") -> str:
-        self.journal = self.changes.begin(replace(CHANGE, version=version))
+        self.journal = self.changes.begin(ChangeRecord("promotion", self.model, "prod", version, "ada@elsewhere"))
         return self.journal.id
 
     def do_resume(self) -> list[str]:
@@ -219,7 +234,7 @@ class _Process:
 
         for name in ("create_run", "get_run", "search_runs", "set_tag", "log_batch", "set_terminated", "delete_run"):
             setattr(client, name, deadly(name))
-        self.changes = changes_of(self.settings, "m", "prod", store=self.store)
+        self.changes = changes_of(self.settings, self.model, "prod", store=self.store)
         vars(self.changes)["_shared_lock"].store.__dict__["client"] = client
         self.do_take()
         self.do_begin()

@@ -112,7 +112,7 @@ def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
     """Die at a journal's entry number `at`: just after it was `written`, or just before, when the last one's is done."""
 
     def deadly(real: Callable[..., Any], number: Callable[[Any], int]) -> Callable[..., Any]:
-        def write(self: Any, what: object) -> Any:
+        def write(self: Any, what: Any) -> Any:
             here = number(self) == at
             if here and not written:
                 how()

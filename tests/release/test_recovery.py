@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
+from notebooks_lib.release.change_storage import changes_of
 from notebooks_lib.release.journal import END, Journal
 from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.slot_checks import Probing
@@ -23,6 +24,7 @@ from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
+from tests.release.machines import Machine, clone, running, shared_endpoints
 from tests.release.moving import MODEL, agreed, back, forgive, promote, version
 from tests.release.test_promotion_pipeline import Journey
 from tests.serving.load import Load
@@ -41,46 +43,70 @@ def store(endpoints: Settings) -> Store:
     """Version 1 serves, version 2 is in the other slot, and comes by a canary of three steps."""
     with endpoints.layout.settings_file.open("a") as file:
         file.write(CANARY)
-    found = connect(load(endpoints.root, {}))
-    promote(found, version(found, 1.0))
-    promote(found, version(found, 2.0))
-    back(found.settings)
-    return found
+    store = connect(load(endpoints.root, {}))
+    promote(store, version(store, 1.0))
+    promote(store, version(store, 2.0))
+    back(store.settings)
+    return store
 
 
-@pytest.fixture
-def killed(store: Store) -> Iterator[Any]:
-    """Carries an order out in a process of its own; how that process ended."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "tests.release.killer", str(store.settings.root)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=store.settings.root, env=environment
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert json.loads(process.stdout.readline())["ready"]
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[..., Machine]]:
+    with running() as started:
+        yield started
 
-        def order(**what: Any) -> dict[str, int]:
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            return dict(json.loads(process.stdout.readline()))
 
-        yield order
-        process.stdin.close()
+@dataclass
+class Places:
+    """Where a change is killed and where the next command is given."""
+
+    store: Store
+    """Of the next command."""
+    killed: Callable[..., None]
+    """Carries an order out in a process of its own, which dies over it."""
+
+
+@pytest.fixture(params=["file", "store"])
+def places(
+    request: pytest.FixtureRequest,
+    store: Store,
+    start: Callable[..., Machine],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Places]:
+    """In the same folder of one machine; and, if the tracking store has the journal, in clones on two machines."""
+    here, project = store.settings, store.settings
+
+    def killed(do: str, **more: Any) -> None:
+        machine = start(root, name, shared=bool(name), owner=str(project.root) if name else "")
+        machine.begin(do, **more)
+        assert machine.died()
+        machine.close()
+
+    if request.param == "file":
+        root, name = project.root, ""
+        yield Places(store, killed)
+        return
+    root, name = clone(project, tmp_path / "first").root, "far"
+    here = clone(project, tmp_path / "second")
+    monkeypatch.chdir(here.root)
+    with shared_endpoints(project, heartbeat=0.1):
+        yield Places(connect(here), killed)
 
 
 @pytest.mark.parametrize("kind", ["promotion", "rollback"])
-def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store, killed: Any, kind: str) -> None:
+def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(places: Places, kind: str) -> None:
+    store = places.store
     two = registry.get(store, MODEL, 2)
     there, back_again = lambda: promote(store, two, probing=Probing()), lambda: back(store.settings)
     do, undo = (there, back_again) if kind == "promotion" else (back_again, there)
+    order: dict[str, Any] = {"do": "promote", "version": 2} if kind == "promotion" else {"do": "back"}
     if kind == "rollback":
         there()
     do()
-    entries = (
-        LocalStageChanges(store.settings, MODEL, "prod").newest().entries
-    )  # the kill points: nobody lists them by hand
+    newest = changes_of(store.settings, MODEL, "prod").newest()
+    assert newest is not None
+    entries = newest.entries  # the kill points: nobody lists them by hand
     assert entries[-1].step == END
     undo()
     start = agreed(store)
@@ -90,7 +116,7 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(store: Store,
     with Load(port, payload, connections=2, pause=0.005) as load_:
         for at in range(len(entries) + 1):
             for written in (False, True):
-                assert killed(kind=kind, at=at, written=written)["signal"] == signal.SIGKILL
+                places.killed(**order, at=at, written=written)
                 said = recovery.recover(store, MODEL, "prod")
                 ended[at, written] = agreed(store)
                 cut = at > 0 or written

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notebooks_lib.errors import StageBusyError
-from notebooks_lib.release import change_storage, stage_changes
+from notebooks_lib.release import change_storage
 from notebooks_lib.release.change_storage import changes_of
-from notebooks_lib.release.journal import END, LedgerNote, TrafficMove, describe
+from notebooks_lib.release.journal import END, ChangeRecord, Journal, LedgerNote, TrafficMove, describe
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.settings import Settings
-from notebooks_lib.tracking import shared_lock
+from notebooks_lib.tracking import lock_claim
 from notebooks_lib.tracking.release_ledger import LedgerEntry
-from tests.release.machines import CHANGE, Machine, running, shared_endpoints
+from tests.release.machines import Machine, running, shared_endpoints
 
 pytestmark = pytest.mark.tracking
 
@@ -36,13 +37,22 @@ class Kept:
     settings: Settings
     start: Callable[..., Machine]
     shared: bool
+    model: str = field(default_factory=lambda: f"m-{uuid.uuid4().hex[:8]}")
+    """One of its own: the tests of a session share the workspace."""
+
+    @property
+    def change(self) -> ChangeRecord:
+        return ChangeRecord("promotion", self.model, "prod", "7", "ada@elsewhere")
 
     def changes(self, stage: str = "prod") -> StageChanges:
-        return changes_of(self.settings, "m", stage)
+        return changes_of(self.settings, self.model, stage)
+
+    def unfinished(self) -> list[Journal]:
+        return change_storage.unfinished_changes(self.settings, self.model)
 
     def process(self) -> Machine:
         """Another process on this machine."""
-        return self.start(self.settings.root, shared=self.shared)
+        return self.start(self.settings.root, shared=self.shared, model=self.model)
 
 
 @pytest.fixture(params=["file", "sqlite", *(pytest.param(k, marks=pytest.mark.proof) for k in ("http", "azureml"))])
@@ -53,12 +63,11 @@ def kept(
     if kind == "file":
         yield Kept(request.getfixturevalue("empty_project"), start, False)
         return
-    monkeypatch.setattr(shared_lock, "HEARTBEAT", 0.4)
     project = request.getfixturevalue("project" if kind == "sqlite" else "azure_workspace")
     settings = project if kind == "sqlite" else project.settings
     if kind == "http":
         monkeypatch.setenv("NBOPS_TRACKING_URI", request.getfixturevalue("azure_server").backend)
-    with shared_endpoints():
+    with shared_endpoints(heartbeat=0.4):
         yield Kept(settings, start, True)
 
 
@@ -86,16 +95,16 @@ def test_a_change_is_unfinished_until_its_journal_has_an_end(kept: Kept) -> None
     assert (changes.pending(), changes.newest(), changes.taken) == (None, None, False)
     changes.take()
     assert (changes.taken, changes.resume()) == (True, None)
-    journal = changes.begin(CHANGE)
+    journal = changes.begin(kept.change)
     journal.write("deploy")
-    (seen,) = change_storage.unfinished_changes(kept.settings, "m")
+    (seen,) = kept.unfinished()
     assert (seen.id, seen.steps, seen.change) == (journal.id, ["deploy"], journal.change)
     assert "the promotion of version 7 to prod, begun" in describe(seen)
     assert change_storage.unfinished_changes(kept.settings, "another") == []
     assert kept.changes("test").pending() is None
     journal.write(END, outcome="done")
     changes.release()
-    assert change_storage.unfinished_changes(kept.settings) == []
+    assert kept.unfinished() == []
     newest = kept.changes().newest()
     assert newest is not None
     assert (newest.ended, newest.id, changes.taken) == (True, journal.id, False)
@@ -103,10 +112,10 @@ def test_a_change_is_unfinished_until_its_journal_has_an_end(kept: Kept) -> None
 
 def test_entries_come_back_as_they_were_written(kept: Kept) -> None:
     reason = 'the callers of "Köln" said: 数が多すぎる 🏠\n\\ ' * 40
-    entry = LedgerEntry("m", "prod", "traffic", "1=100", "1=90,2=10", reason, who="ada@here")
+    entry = LedgerEntry(kept.model, "prod", "traffic", "1=100", "1=90,2=10", reason, who="ada@here")
     changes = kept.changes()
     changes.take()
-    journal = changes.begin(replace(CHANGE, reason=reason))
+    journal = changes.begin(replace(kept.change, reason=reason))
     journal.write("share", traffic=10, mirror=0)
     for number in range(20):
         journal.write("traffic", TrafficMove("1=100", f"1={number}", reason))
@@ -124,7 +133,7 @@ def test_one_process_changes_a_stage_and_all_others_are_refused(kept: Kept) -> N
     other("begin")
     other("write", step="deploy")
     with pytest.raises(
-        StageBusyError, match="'prod' of 'm' is being changed by .*the promotion of version 7 .*'deploy'"
+        StageBusyError, match="'prod' of 'm-.*' is being changed by .*the promotion of version 7 .*'deploy'"
     ):
         changes.take()
     assert not changes.taken
@@ -161,7 +170,7 @@ def test_what_a_killed_process_began_another_goes_on_with(kept: Kept) -> None:
     assert (journal.id, journal.steps) == (id, ["deploy", "undo"])
     journal.write(END, outcome="undone")
     assert changes.resume() is None
-    following = changes.begin(replace(CHANGE, version="8"))
+    following = changes.begin(replace(kept.change, version="8"))
     newest = kept.changes().newest()
     assert newest is not None
     assert (newest.change.version, newest.steps, newest.id != id) == ("8", [], True)
@@ -173,7 +182,7 @@ def test_what_a_killed_process_began_another_goes_on_with(kept: Kept) -> None:
 def test_a_second_change_of_a_thread_takes_the_lock_from_its_first(kept: Kept) -> None:
     first, second = kept.changes(), kept.changes()
     first.take()
-    first.begin(CHANGE).write("deploy")
+    first.begin(kept.change).write("deploy")
     second.take()
     assert (first.taken, second.taken) == (False, True)
     journal = second.resume()
@@ -182,28 +191,25 @@ def test_a_second_change_of_a_thread_takes_the_lock_from_its_first(kept: Kept) -
     second.release()
 
 
-def test_only_the_newest_journals_are_kept(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("local_stage_changes", "shared_stage_changes"):
-        monkeypatch.setattr(f"notebooks_lib.release.{module}.KEPT", 4)
-    assert stage_changes.KEPT > 4
+def test_only_the_newest_journals_are_kept(kept: Kept) -> None:
     changes = kept.changes()
     for number in range(7):
         changes.take()
-        changes.begin(replace(CHANGE, version=str(number))).write(END)
+        changes.begin(replace(kept.change, version=str(number)), kept=4).write(END)
         changes.release()
     newest = changes.newest()
     assert newest is not None
     assert newest.change.version == "6"
     if kept.shared:
-        assert len(shared_lock.claims(change_storage.connect(kept.settings), "m", "prod")) == 4
+        assert len(lock_claim.claims(change_storage.connect(kept.settings), kept.model, "prod")) == 4
     else:
-        assert len([*kept.settings.layout.changes.glob("m/prod/*.jsonl")]) == 4
+        assert len([*kept.settings.layout.changes.glob("*/prod/*.jsonl")]) == 4
 
 
 def test_of_two_at_once_one_comes_first(kept: Kept, tmp_path: Path) -> None:
     competitors = [kept.process() for _ in range(2)]
     for other in competitors:
-        other.begin("compete", times=3, file=str(tmp_path / "held"))
+        other.begin("compete", times=2, file=str(tmp_path / "held"))
     counts = [other.answer() for other in competitors]
     assert sum(count["at_once"] for count in counts) == 0
     assert sum(count["held"] for count in counts) >= 2
