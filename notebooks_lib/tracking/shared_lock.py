@@ -55,8 +55,7 @@ class SharedLock:
         for _ in range(ATTEMPTS):
             if rival is not None:
                 time.sleep(random.uniform(0, self._interval))  # both stepped back, and one comes first the next time
-            held = [claim for claim in claims(self.store, self.model, self.stage) if claim.lock == HELD]
-            rival = self._replace(self._watch(held))
+            rival = self._replace(self._watch(self._held(claims(self.store, self.model, self.stage))))
             if rival is None:
                 return
         assert rival is not None
@@ -113,9 +112,11 @@ class SharedLock:
         heartbeat = Heartbeat(self.store, mine, self._interval)
         try:
             shown = self._shown_with(mine)
-            rival = _rival(shown, mine, gone)
-            if rival is None and read_claim(self.store, mine.run_id).lock != HELD:
-                rival = mine  # this machine slept, and another took it for gone
+            known = {mine.run_id, *(claim.run_id for claim in gone)}
+            others = self._held([claim for claim in shown if claim.run_id not in known])
+            rival = others[0] if others else None
+            if rival is None and not self._held([mine]):  # this machine slept, and another took it for gone
+                rival = mine
             if rival is None:
                 for claim in gone:
                     lock_claim.take_over(self.store, claim)
@@ -139,6 +140,11 @@ class SharedLock:
             if time.monotonic() > deadline:
                 raise TrackingError(f"{self.store.shown}: a search does not show the run {mine.run_id}, just made")
             time.sleep(self._interval / 10)
+
+    def _held(self, shown: Sequence[Claim]) -> list[Claim]:
+        """Return those claims that are open, as they are now: what a search shows of a run may be older."""
+        now = (read_claim(self.store, claim.run_id) for claim in shown if claim.lock == HELD)
+        return [claim for claim in now if claim.lock == HELD]
 
     def _watch(self, held: Sequence[Claim]) -> list[Claim]:
         """Return those claims whose owners are gone. Raises StageBusyError for the first owner that lives.
@@ -196,9 +202,3 @@ class Heartbeat:
             number += 1
             with suppress(Exception):  # the store is away for a moment; `confirm` notices if it was too long
                 lock_claim.send_heartbeat(self._store, self._claim, number)
-
-
-def _rival(shown: Sequence[Claim], mine: Claim, gone: Sequence[Claim]) -> Claim | None:
-    """Return another claim that is open; None if there is none."""
-    known = {mine.run_id, *(claim.run_id for claim in gone)}
-    return next((claim for claim in shown if claim.lock == HELD and claim.run_id not in known), None)

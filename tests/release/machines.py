@@ -137,7 +137,7 @@ def running() -> Iterator[Callable[..., Machine]]:
                 known = {k: v for k, v in os.environ.items() if k.startswith(("NBOPS_", "AZURE", "HTTPS_", "NO_PROXY"))}
                 known |= {k: v for k, v in os.environ.items() if k in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
                 hello = {"root": str(root), "name": name, "environment": known, **more}
-                started.append(Machine(connection, {**hello, "heartbeat": TARGETS["local"].heartbeat}))
+                started.append(Machine(connection, {"heartbeat": TARGETS["local"].heartbeat, **hello}))
                 return started[-1]
 
             yield start
@@ -216,11 +216,11 @@ class _Process:
 
     def do_die_at_request(self, number: int) -> None:
         """A whole change, killed at this request to the store: after it was carried out, before its answer."""
-        client = self.store.client
+        store = self.store
         count = 0
 
         def deadly(name: str) -> Callable[..., Any]:
-            real = getattr(client, name)
+            real = getattr(store.client, name)
 
             def call(*given: Any, **named: Any) -> Any:
                 nonlocal count
@@ -233,9 +233,8 @@ class _Process:
             return call
 
         for name in ("create_run", "get_run", "search_runs", "set_tag", "log_batch", "set_terminated", "delete_run"):
-            setattr(client, name, deadly(name))
-        self.changes = changes_of(self.settings, self.model, "prod", store=self.store)
-        vars(self.changes)["_shared_lock"].store.__dict__["client"] = client
+            setattr(store.client, name, deadly(name))
+        self.changes = changes_of(self.settings, self.model, "prod", store=store)
         self.do_take()
         self.do_begin()
         for step in ("deploy", "switch", "end"):
