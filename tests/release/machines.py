@@ -117,32 +117,44 @@ class Machine:
         self._connection.close()
 
 
+class Machines:
+    """Starts machines, by way of the server at a socket."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._started: list[Machine] = []
+
+    def start(self, root: Path, name: str = "", **more: Any) -> Machine:
+        """A process in a project's folder, on the machine `name` or on this one; more is as of `_Process`."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self._path)
+        prefixes = ("NBOPS_", "AZURE", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+        environment = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+        hello = {"heartbeat": TARGETS["local"].heartbeat, "environment": environment, **more}
+        self._started.append(Machine(connection, {"root": str(root), "name": name, **hello}))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """End all that run."""
+        while self._started:
+            self._started.pop().close()
+
+
 @contextmanager
-def running() -> Iterator[Callable[..., Machine]]:
-    """In the block, machines can be started: by project folder, name, and what `_Process` takes."""
+def running() -> Iterator[Machines]:
+    """In the block, machines can be started."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/s"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_TRACKING", "NBOPS_"))}
-        environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
+        scrubbed = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_TRACKING", "NBOPS_"))}
+        environment = {**scrubbed, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
         command = [sys.executable, "-m", "tests.release.machines", path]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as server:
             assert server.stdin
             assert server.stdout
             assert server.stdout.readline() == b"ready\n"
-            started: list[Machine] = []
-
-            def start(root: Path, name: str = "", **more: Any) -> Machine:
-                connection = socket.socket(socket.AF_UNIX)
-                connection.connect(path)
-                known = {k: v for k, v in os.environ.items() if k.startswith(("NBOPS_", "AZURE", "HTTPS_", "NO_PROXY"))}
-                known |= {k: v for k, v in os.environ.items() if k in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")}
-                hello = {"root": str(root), "name": name, "environment": known, **more}
-                started.append(Machine(connection, {"heartbeat": TARGETS["local"].heartbeat, **hello}))
-                return started[-1]
-
-            yield start
-            for machine in started:
-                machine.close()
+            machines = Machines(path)
+            yield machines
+            machines.close()
             server.stdin.close()
 
 

@@ -19,7 +19,7 @@ from notebooks_lib.release.shared_stage_changes import SharedStageChanges
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store, connect
-from tests.release.machines import Machine, clone, running, shared_endpoints
+from tests.release.machines import Machine, clone, shared_endpoints
 from tests.release.moving import MODEL, Killed, agreed, back, die, dying, forgive, promote, version
 from tests.serving.memory_endpoint import in_memory
 
@@ -95,12 +95,6 @@ def test_a_rollback_in_another_folder_settles_what_was_cut_short(
         assert f"at step '{step}', was cut short: {outcome}" in done["mended"]
         assert done["version"] == agreed(here) == "1"
         forgive(here, 2)
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., Machine]]:
-    with running() as started:
-        yield started
 
 
 def test_a_stage_that_another_machine_changes_is_refused_by_all_commands(

@@ -24,7 +24,7 @@ from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
-from tests.release.machines import Machine, clone, running, shared_endpoints
+from tests.release.machines import Machine, clone, shared_endpoints
 from tests.release.moving import MODEL, agreed, back, forgive, promote, version
 from tests.release.test_promotion_pipeline import Journey
 from tests.serving.load import Load
@@ -48,12 +48,6 @@ def store(endpoints: Settings) -> Store:
     promote(store, version(store, 2.0))
     back(store.settings)
     return store
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., Machine]]:
-    with running() as started:
-        yield started
 
 
 @dataclass

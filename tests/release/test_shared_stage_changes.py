@@ -19,17 +19,11 @@ from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import lock_claim
 from notebooks_lib.tracking.store import Store, connect
-from tests.release.machines import Machine, running, shared_endpoints
+from tests.release.machines import Machine, shared_endpoints
 
 pytestmark = pytest.mark.tracking
 
 CHANGE = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., Machine]]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

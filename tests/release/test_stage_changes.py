@@ -19,15 +19,9 @@ from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking import lock_claim
 from notebooks_lib.tracking.release_ledger import LedgerEntry
-from tests.release.machines import Machine, running, shared_endpoints
+from tests.release.machines import Machine, shared_endpoints
 
 pytestmark = pytest.mark.tracking
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Callable[..., Machine]]:
-    with running() as started:
-        yield started
 
 
 @dataclass
@@ -206,6 +200,7 @@ def test_only_the_newest_journals_are_kept(kept: Kept) -> None:
         assert len([*kept.settings.layout.changes.glob("*/prod/*.jsonl")]) == 4
 
 
+@pytest.mark.proof
 def test_of_two_at_once_one_comes_first(kept: Kept, tmp_path: Path) -> None:
     competitors = [kept.process() for _ in range(2)]
     for other in competitors:
