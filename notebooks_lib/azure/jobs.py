@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from notebooks_lib import errors
+from notebooks_lib.azure.duration import parse_duration
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.run_result import RunStatus
@@ -37,6 +38,8 @@ class Job:
     compute: str
     """Empty for a serverless one."""
     created: str
+    timeout: int | None = None
+    """Seconds for which it may run, after which Azure stops it; None without a limit."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Job:
@@ -50,6 +53,7 @@ class Job:
             experiment=str(own.get("experimentName") or ""),
             compute=str(own.get("computeId") or "").rpartition("/")[2],
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
+            timeout=parse_duration((own.get("limits") or {}).get("timeout")),
         )
 
     @property
@@ -88,7 +92,7 @@ def _look_for(client: RestClient, workspace: Workspace, name: str, failure: erro
     step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
     if failure.step:
         step += f"; if there is none, {failure.step}"
-    raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
+    raise errors.JobUncertainError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:

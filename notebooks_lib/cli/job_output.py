@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import safe_text
+from notebooks_lib import errors, safe_text
+from notebooks_lib.cli import output as terminal
 
 if TYPE_CHECKING:
     from notebooks_lib.run_result import RunResult
@@ -21,22 +22,33 @@ _MOST_NAMED = 5
 
 
 class Detached(Exception):
-    """Ctrl-C while a job was followed."""
+    """The command ends before its job, which goes on, or may: after Ctrl-C, or because of an `error` of Azure."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, error: errors.AzureError | None = None) -> None:
         self.run_id = run_id
-        super().__init__(
-            f"detached: job {run_id} goes on; to come back: nbops azure jobs follow {run_id};"
-            f" to stop it: nbops azure jobs stop {run_id}"
-        )
+        self.error = error
+        back = f"to come back: nbops azure jobs follow {run_id}; to stop it: nbops azure jobs stop {run_id}"
+        if error is None:
+            text = f"detached: job {run_id} goes on; {back}"
+        elif isinstance(error, errors.JobWaitingError | errors.JobUncertainError):  # they say how to come back
+            text = f"nbops: {error}"
+        else:
+            text = f"nbops: {error}; job {run_id} was submitted, and is not stopped; {back}"
+        super().__init__(text)
 
-    def show(self, *, as_json: bool) -> int:
-        """Print how to come back; return the exit code."""
+    def show(self, *, as_json: bool, out: Path | None = None) -> int:
+        """Print how to come back, with `out` also write the JSON object; return the exit code."""
+        nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
+        state = self.error.state if isinstance(self.error, errors.JobWaitingError) else None
+        content = {"run_id": self.run_id, **nothing, "detached": True, "waiting": state}
+        if self.error is not None and state is None:
+            content["error"] = {"error": type(self.error).__name__, "message": str(self.error)}
         click.echo(str(self), err=True)
+        if out is not None:
+            terminal.write_json(out, content)
         if as_json:
-            nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
-            click.echo(json.dumps({"run_id": self.run_id, **nothing, "detached": True}))
-        return 130
+            click.echo(json.dumps(content))
+        return 1 if self.error else 130
 
 
 class JobLines:
@@ -60,9 +72,19 @@ class JobLines:
 
 
 def run_as_job(
-    plan: Plan, on: str, *, job_file: Path | None, options: Sequence[str], output: Path | None, silent: bool
+    plan: Plan,
+    on: str,
+    *,
+    job_file: Path | None,
+    options: Sequence[str],
+    output: Path | None,
+    wait_minutes: float | None,
+    silent: bool,
 ) -> RunResult:
-    """Submit a job and follow it to its end. Raises Detached on Ctrl-C, once it has been submitted."""
+    """Submit a job and follow it to its end. Raises Detached as soon as the job may have been submitted.
+
+    The reasons are those of `follow_job`, and whatever Azure answers: the run's id must not be lost.
+    """
     from notebooks_lib.running import job_submission
 
     lines = JobLines(silent=silent)
@@ -78,12 +100,19 @@ def run_as_job(
         if job_submission.is_submitted(job):
             raise Detached(job.name) from None
         raise
+    except errors.JobUncertainError as error:
+        raise Detached(job.name, error) from error
     lines.tell(f"{plan.notebook.path.stem}: run {job.name}")
-    return follow_job(plan.settings, job.name, lines, output=output)
+    try:
+        return follow_job(plan.settings, job.name, lines, output=output, wait_minutes=wait_minutes)
+    except errors.AzureError as error:
+        raise Detached(job.name, error) from error
 
 
-def follow_job(settings: Settings, name: str, lines: JobLines, *, output: Path | None = None) -> RunResult:
-    """Follow a job to its end. Raises Detached on Ctrl-C."""
+def follow_job(
+    settings: Settings, name: str, lines: JobLines, *, output: Path | None = None, wait_minutes: float | None = None
+) -> RunResult:
+    """Follow a job to its end. Raises Detached on Ctrl-C, and for a job that has waited for `wait_minutes`."""
     from notebooks_lib.azure import job_following, rest_client, workspace
     from notebooks_lib.azure.run_history import RunHistory
     from notebooks_lib.running.job_result import job_result
@@ -92,7 +121,11 @@ def follow_job(settings: Settings, name: str, lines: JobLines, *, output: Path |
         uri = workspace.tracking_uri(settings)
         history = RunHistory(uri)
         chosen = workspace.find_workspace(settings)
-        end = job_following.follow(rest_client.resource_manager(), chosen, history, name, lines)
+        wait_minutes = job_following.WAIT_MINUTES if wait_minutes is None else wait_minutes
+        client = rest_client.resource_manager()
+        end = job_following.follow(client, chosen, history, name, lines, wait_minutes=wait_minutes)
         return job_result(settings, uri, history, end, output)
+    except errors.JobWaitingError as error:
+        raise Detached(name, error) from error
     except KeyboardInterrupt as error:
         raise Detached(name) from error
