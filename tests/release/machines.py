@@ -109,6 +109,11 @@ class Machine:
                 time.sleep(0.005)
         return True
 
+    def stopped(self) -> None:
+        """Wait until it sleeps."""
+        while Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
+
     def close(self) -> None:
         """End it."""
         with suppress(OSError):
@@ -253,9 +258,10 @@ class _Process:
             self.do_write(step)
         self.do_release()
 
-    def do_promote(self, version: int, at: int | None = None, *, written: bool = True) -> None:
-        """Promote a version, and die at an entry of the journal."""
-        with moving.dying(-1 if at is None else at, written=written, how=_kill_myself):
+    def do_promote(self, version: int, at: int | None = None, *, written: bool = True, sleep: bool = False) -> None:
+        """Promote a version, and die or fall asleep at an entry of the journal."""
+        how = _sleep if sleep else _kill_myself
+        with moving.dying(-1 if at is None else at, written=written, how=how):
             moving.promote(self.store, registry.get(self.store, moving.MODEL, version))
 
     def do_back(self, at: int | None = None, *, written: bool = True) -> None:
@@ -270,6 +276,10 @@ class _Process:
 
 def _kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _sleep() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _live(connection: socket.socket) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib.errors import PromotionError, StageBusyError
 from notebooks_lib.models import registry
 from notebooks_lib.release import recovery
 from notebooks_lib.release.change_storage import changes_of
@@ -22,6 +23,7 @@ from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store, connect
 from tests.promotion.conftest import better, worse
 from tests.release.machines import Machine, clone, shared_endpoints
@@ -124,6 +126,57 @@ def test_the_next_command_finishes_or_undoes_and_nobody_is_refused(places: Place
     assert moved == sorted(moved), "from some entry on it is finished, never undone again"
     assert 0 < sum(moved) < len(moved)
     print(f"{kind}: {len(ended)} kills, {sum(moved)} finished, {load_.total} requests, none failed")
+
+
+def test_of_two_machines_that_promote_at_once_one_is_refused(
+    store: Store, start: Callable[..., Machine], tmp_path: Path
+) -> None:
+    project, outcomes = store.settings, []
+    before = release_ledger.read_entries(store, MODEL)
+    with shared_endpoints(project, heartbeat=1.0):
+        machines = [start(clone(project, tmp_path / name).root, name, owner=str(project.root)) for name in "ab"]
+        for machine in machines:
+            machine.begin("promote", version=2)
+        for machine in machines:
+            try:
+                machine.answer()
+                outcomes.append("promoted")
+            except StageBusyError:
+                outcomes.append("refused")
+        assert sorted(outcomes) == ["promoted", "refused"]
+        assert agreed(store) == "2"
+    moves = release_ledger.read_entries(store, MODEL)[: -len(before)]
+    assert [entry.what for entry in moves].count("mark") == 1
+    assert "failed" not in [entry.what for entry in moves]
+
+
+def test_a_machine_that_sleeps_before_an_entry_moves_nothing_when_it_wakes(
+    store: Store, start: Callable[..., Machine], tmp_path: Path
+) -> None:
+    """Its change was settled meanwhile, from another folder; then both agree with the ledger still."""
+    project, far = store.settings, clone(store.settings, tmp_path / "far")
+    here = connect(clone(project, tmp_path / "here"))
+    two, ended = registry.get(here, MODEL, 2), []
+    with shared_endpoints(project, heartbeat=0.1):
+        promote(here, two)
+        newest = changes_of(here.settings, MODEL, "prod").newest()
+        assert newest is not None
+        back(here.settings)
+        for at in range(1, len(newest.entries) + 1):
+            forgive(here, 2)
+            machine = start(far.root, f"far-{at}", owner=str(project.root))
+            machine.begin("promote", version=2, at=at, written=False, sleep=True)
+            machine.stopped()
+            assert recovery.recover(here, MODEL, "prod") is not None
+            ended.append(agreed(here))
+            os.kill(machine.pid, signal.SIGCONT)
+            with pytest.raises(PromotionError, match="was taken over by .*, because no heartbeat came"):
+                machine.answer()
+            assert agreed(here) == ended[-1]
+            if ended[-1] == "2":
+                back(here.settings)
+    assert ended == sorted(ended)
+    assert {*ended} == {"1", "2"}
 
 
 def test_the_command_itself_is_killed_and_given_again(
