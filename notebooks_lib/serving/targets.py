@@ -24,7 +24,7 @@ class EndpointTarget:
     shared: bool = False
     """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
     heartbeat: float = 5.0
-    """Seconds between signs of life of a process that changes a stage, if `shared`."""
+    """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
 
 
 TARGETS: dict[str, EndpointTarget] = {

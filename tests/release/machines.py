@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def shared_endpoints(owner: Settings | None = None, *, heartbeat: float = 0.2) -> Iterator[None]:
+def shared_endpoints(owner: Settings | None = None, *, heartbeat: float = 0.3) -> Iterator[None]:
     """In the block, endpoints are reached from other machines too; with `owner`, all are those of that project."""
     local = TARGETS["local"]
     everywhere = EndpointTarget(
