@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 _SAME_START = 2.0
 """Seconds, where only the start time is known; no number is reused that soon."""
+
+
+def machine() -> str:
+    """Return where this process's pid counts: the host's name, and in a job of Azure ML also the job.
+
+    A job runs in a container, whose pids are its own although it may have the name of its host.
+    """
+    job = os.environ.get("AZUREML_RUN_ID", "")
+    return f"{socket.gethostname()}/{job}" if job else socket.gethostname()
 
 
 def birth(pid: int | None = None) -> str:
@@ -35,13 +45,12 @@ def alive(pid: int, born: str) -> bool:
         return False
 
 
-def machine() -> str:
+def pid_space() -> str:
     """Return a text that is the same for two processes only if each finds the other by its number.
 
     On Linux it names the host, its boot, the namespace of process numbers, which containers have of their own, and the
     user, who may not see the processes of others; elsewhere the host and its network card.
     """
-    import socket
     import uuid
 
     try:

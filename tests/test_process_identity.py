@@ -49,6 +49,6 @@ def test_an_ended_process_is_not_alive_while_it_waits_to_be_reaped() -> None:
 
 
 def test_two_processes_of_a_machine_call_it_the_same() -> None:
-    code = "from notebooks_lib import process_identity; print(process_identity.machine())"
+    code = "from notebooks_lib import process_identity; print(process_identity.pid_space())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert other.strip() == process_identity.machine()
+    assert other.strip() == process_identity.pid_space()

@@ -31,7 +31,7 @@ class LockOwner:
     """user@machine."""
     pid: int
     machine: str
-    """As `process_identity.machine` says it."""
+    """As `process_identity.pid_space` says it."""
     born: str
     """As `process_identity.birth` says it."""
     since: str
@@ -41,13 +41,13 @@ class LockOwner:
     def this_process(cls) -> Self:
         """Return this process as an owner."""
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        who, machine = release_ledger.acting_user()[:200], process_identity.machine()
+        who, machine = release_ledger.acting_user()[:200], process_identity.pid_space()
         return cls(who, os.getpid(), machine, process_identity.birth(), since)
 
     @property
     def has_ended(self) -> bool:
         """True if it was a process of this machine that has ended. Of other machines nothing is known."""
-        return self.machine == process_identity.machine() and not process_identity.alive(self.pid, self.born)
+        return self.machine == process_identity.pid_space() and not process_identity.alive(self.pid, self.born)
 
     def __str__(self) -> str:
         return f"{self.who} (process {self.pid})"

@@ -180,7 +180,7 @@ class _Process:
         os.environ.update(environment)
         os.chdir(root)
         if name:
-            process_identity.machine = lambda: name
+            process_identity.pid_space = lambda: name
             socket.gethostname = lambda: name
         self.settings = load(Path(root), dict(environment))
         if shared:
