@@ -19,6 +19,7 @@
     ├── KernelError (RuntimeError)     a kernel or its kernelspec cannot be had
     ├── ClusterError (RuntimeError)    the machines for a sweep's trials cannot be reached, or went away
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
+        └── StageBusyError (UsageError)    another process is changing the stage (exit 2)
 
 A notebook that fails, and a challenger that loses, are values (run_result.Failure, promotion.Decision), not errors.
 """
@@ -150,6 +151,10 @@ class ClusterError(NbopsError, RuntimeError):
 
 class PromotionError(NbopsError, RuntimeError):
     """A promotion cannot be carried out. Keeping the champion is not an error."""
+
+
+class StageBusyError(PromotionError, UsageError):
+    """Another process is changing the stage. Nothing has been started or changed."""
 
 
 @contextmanager

@@ -45,6 +45,20 @@ def alive(pid: int, born: str) -> bool:
         return False
 
 
+def pid_space() -> str:
+    """Return a text that is the same for two processes only if each finds the other by its number.
+
+    On Linux it names the host, its boot, the namespace of process numbers, which containers have of their own, and the
+    user, who may not see the processes of others; elsewhere the host and its network card.
+    """
+    import uuid
+
+    try:
+        return f"{socket.gethostname()}/{_boot()}/{Path('/proc/self/ns/pid').readlink()}/{os.getuid()}"
+    except OSError:
+        return f"{socket.gethostname()}/{uuid.getnode():x}"
+
+
 def _ticks(pid: int) -> str:
     """Return field 22 of /proc/PID/stat, the start in clock ticks; empty where there is no such file system."""
     fields = _stat(pid)

@@ -55,6 +55,15 @@ class Tag:
     VERIFY = "nbops.verify"  # on a run of `nbops verify`: "learn" or "verify"; it is neither ranked nor promoted
     LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
     LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
+    CHANGE_MODEL = "nbops.change.model"  # on a run of nbops-changes: the stage that it locks, or once locked
+    CHANGE_STAGE = "nbops.change.stage"
+    CHANGE_OWNER = "nbops.change.owner"  # JSON of the process that locks it
+    CHANGE_LOCK = "nbops.change.lock"  # "held", "released", or who took it over
+    CHANGE_TURN = "nbops.change.turn"  # larger than that of all that held the lock before
+    CHANGE_HEARTBEAT = "nbops.change.heartbeat"  # a number that grows while the owner lives
+    CHANGE_ID = "nbops.change.id"  # of the change whose journal the run holds
+    CHANGE_JOURNAL_PREFIX = "nbops.change.journal."  # + "00", "01", ...: the text of the journal, piece by piece
+    CHANGE_NEXT = "nbops.change.next"  # the run that holds the rest of it
     REASON = "nbops.reason"
     DECISION = "nbops.decision"  # on a run of promotion: "promote", "keep" or "undecided"
     DECISION_MODEL = "nbops.decision.model"

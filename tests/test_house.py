@@ -234,9 +234,11 @@ TESTED_IN = {
     "sweeps/trial_runner": "sweeps/test_sweep",
     "sweeps/trial_source": "sweeps/test_earlier_trials",
     "tracking/child_run_context": "running/test_styles",
+    "tracking/lock_claim": "release/test_shared_stage_changes",
     "tracking/mlflow_run_redirect": "running/test_styles",
     "tracking/orphan_runs": "running/test_ends",
     "tracking/owned_run": "running/test_ends",
+    "tracking/shared_lock": "release/test_shared_stage_changes",
 }
 """Modules without a test file of their name -> the file whose tests fail when the module is wrong."""
 

@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 
+from notebooks_lib import process_identity
 from notebooks_lib.process_identity import alive, birth
 
 
@@ -45,3 +46,9 @@ def test_an_ended_process_is_not_alive_while_it_waits_to_be_reaped() -> None:
     assert not alive(child.pid, born)
     with pytest.raises(OSError, match=str(child.pid)):
         birth(child.pid)
+
+
+def test_two_processes_of_a_machine_call_it_the_same() -> None:
+    code = "from notebooks_lib import process_identity; print(process_identity.pid_space())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert other.strip() == process_identity.pid_space()

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib import errors, pinned_versions, safe_text
-from notebooks_lib.errors import SettingsError
+from notebooks_lib.errors import AzureError, SettingsError, TrackingError
 from notebooks_lib.health_check import HealthCheck
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.release.journal import Journal
     from notebooks_lib.settings import Settings
 
 LEAST_DISK_GB = 1.0
@@ -36,12 +37,12 @@ def command(as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.cli import output
-    from notebooks_lib.release import journal, stage_lock_and_journals
+    from notebooks_lib.release import journal
 
     project = settings.here()
     if as_json:
         findings = list(examine(project))
-        unfinished = [journal.describe(change) for change in stage_lock_and_journals.unfinished_changes(project)]
+        unfinished = [journal.describe(change) for change in _unfinished(project)]
         content = {
             "settings": in_force(project),
             "findings": [vars(finding) for finding in findings],
@@ -58,11 +59,21 @@ def command(as_json: bool) -> int:
         if not finding.ok:
             wrong += 1
             click.echo(f"       -> {finding.advice}")
-    for change in stage_lock_and_journals.unfinished_changes(project):
+    for change in _unfinished(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> unless it is still running: the next nbops promote --live or nbops rollback mends it")
     click.echo("all well" if not wrong else f"{wrong} fault(s)")
     return int(wrong > 0)
+
+
+def _unfinished(settings: Settings) -> list[Journal]:
+    """Return the changes that have not ended, as far as the store answers: `examine` says if it does not."""
+    from notebooks_lib.release import change_storage
+
+    try:
+        return change_storage.unfinished_changes(settings)
+    except (TrackingError, AzureError):
+        return []
 
 
 def examine(settings: Settings) -> Iterator[HealthCheck]:

@@ -60,8 +60,8 @@ def status(name: str | None, as_json: bool) -> int:
     """Show what NAME serves, where, since when, and a curl command. Exit code 1 when it is broken."""
     from contextlib import suppress
 
-    from notebooks_lib.errors import EndpointError
-    from notebooks_lib.release import journal, stage_lock_and_journals
+    from notebooks_lib.errors import AzureError, EndpointError, TrackingError
+    from notebooks_lib.release import change_storage, journal
 
     endpoint = _endpoint(name)
     content = endpoint.status()
@@ -75,9 +75,12 @@ def status(name: str | None, as_json: bool) -> int:
             with suppress(EndpointError):  # it has ended in the meantime
                 counts = endpoint.counts()
         _print_slots(content, counts)
-        for change in stage_lock_and_journals.unfinished_changes(_here()):
-            if change.change.endpoint == content.name:
-                click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
+        try:
+            for change in change_storage.unfinished_changes(_here()):
+                if change.change.endpoint == content.name:
+                    click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
+        except (TrackingError, AzureError) as error:
+            click.echo(f"whether a change of its stage is unfinished is not known: {error}")
     return 1 if content.state == "broken" else 0
 
 

@@ -38,7 +38,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
     """
     from notebooks_lib import settings
     from notebooks_lib.models import registry
-    from notebooks_lib.release import journal, rollout, stage_lock_and_journals
+    from notebooks_lib.release import change_storage, journal, rollout
     from notebooks_lib.review.store_trust import connect_unless_chosen_by_branch
     from notebooks_lib.serving.endpoint import check_name
     from notebooks_lib.tracking import release_ledger
@@ -51,7 +51,7 @@ def command(model: str, stage: str | None, lines: int, as_json: bool) -> None:
         registry.get(store, model, "1")  # raises and names the existing models
     unfinished = [
         change
-        for change in stage_lock_and_journals.unfinished_changes(project, model)
+        for change in change_storage.unfinished_changes(project, model, store=store)
         if stage in (None, change.change.stage)
     ]
     if as_json:

@@ -153,18 +153,18 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
 
 def _print_unfinished(project: Settings, model: str) -> None:
     """Report what a killed notebook left unfinished, and the remedy."""
-    from notebooks_lib.release import journal, stage_lock_and_journals
+    from notebooks_lib.release import change_storage, journal
 
-    for change in stage_lock_and_journals.unfinished_changes(project, model):
+    for change in change_storage.unfinished_changes(project, model):
         click.echo(f"  unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
 
 
 def _unfinished_notes(project: Settings, model: str, *, live: bool) -> list[str]:
     """Return a warning for each change of the model that has not ended: a live promotion settles it first."""
-    from notebooks_lib.release import journal, stage_lock_and_journals
+    from notebooks_lib.release import change_storage, journal
 
     settles = "it is finished or undone first" if live else "--live finishes or undoes it first"
-    changes = stage_lock_and_journals.unfinished_changes(project, model)
+    changes = change_storage.unfinished_changes(project, model)
     return [f"{journal.describe(change)}, is still running or was cut short: {settles}" for change in changes]
 
 

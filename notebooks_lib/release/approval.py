@@ -11,6 +11,8 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
 from notebooks_lib.release.canary_deployment import stale_comparison
+from notebooks_lib.release.change_storage import unfinished_changes
+from notebooks_lib.release.journal import describe, recovery_hint
 from notebooks_lib.release.pending_approval import read_waiting_tag
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollout import Rollout, write_ledger_note
@@ -48,13 +50,16 @@ def approve(store: Store, model: str, *, probing: Probing | None = None) -> Roll
     Raises UsageError when no version waits. Raises PromotionError when nbops did not write the tag by which it waits,
     or when the decision is outdated: the version was withdrawn from a stage, or another version became champion of prod
     or of a stage that this version had passed. If a stage rejects the version, the approval is used up: the version
-    does not wait any more.
+    does not wait any more. Raises StageBusyError, and changes nothing, while another process changes one of the stages.
     """
     version = waiting_version(store, model)
     if version is None:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
-        raise UsageError(f"no version of {model!r} waits for an approval; nbops history {model} says what happened")
+        why = f"no version of {model!r} waits for an approval"
+        for change in unfinished_changes(store.settings, model, store=store):
+            raise UsageError(f"{why}; unfinished: {describe(change)}; {recovery_hint(change)}")
+        raise UsageError(f"{why}; nbops history {model} says what happened")
     record = read_waiting_tag(version)
     assert record is not None  # it waits
     first = record.stages[0]

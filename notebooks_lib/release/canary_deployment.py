@@ -23,10 +23,11 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import slot_checks
 from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch
+from notebooks_lib.release.change_storage import changes_of
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
 from notebooks_lib.release.slot_checks import Probing, SlotCheck
-from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.release.traffic_and_champion import StageMoves
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
@@ -44,9 +45,9 @@ class CanaryDeployment(StageMoves):
     Only one process at a time changes a stage.
     """
 
-    def __init__(self, store: Store, lock: StageLock, journal: Journal, probing: Probing) -> None:
+    def __init__(self, store: Store, changes: StageChanges, journal: Journal, probing: Probing) -> None:
         super().__init__(store, journal)
-        self._stage_lock = lock
+        self._changes = changes
         self._probing = probing
 
     @classmethod
@@ -64,12 +65,12 @@ class CanaryDeployment(StageMoves):
         """Lock the stage, recover an interrupted change of it, and begin the journal of a new change.
 
         `kind` is promotion or rollback. `reason` and `run_id`, the run of the decision, are kept in the journal. Raises
-        PromotionError when another process is changing the stage.
+        StageBusyError when another process is changing the stage.
         """
-        lock = StageLock(store.settings, version.model, stage)
-        lock.take()
+        changes = changes_of(store.settings, version.model, stage, store=store)
+        changes.take()
         try:
-            recover_locked(store, lock, giving_up=kind == "rollback")
+            recover_locked(store, changes, giving_up=kind == "rollback")
             champion = champions.champion(store, version.model, stage)
             change = ChangeRecord(
                 kind=kind,
@@ -82,9 +83,9 @@ class CanaryDeployment(StageMoves):
                 run=run_id,
                 who=release_ledger.acting_user(),
             )
-            return cls(store, lock, lock.begin(change), probing or Probing())
+            return cls(store, changes, changes.begin(change), probing or Probing())
         except BaseException:
-            lock.release()
+            changes.release()
             raise
 
     def deploy(self) -> str:
@@ -153,7 +154,7 @@ class CanaryDeployment(StageMoves):
     def end(self) -> None:
         """Close the journal and release the lock."""
         self.journal.write(END, outcome="done")
-        self._stage_lock.release()
+        self._changes.release()
 
     def undo(self, why: str) -> str:
         """Undo the whole change and return a text on what serves now. `why` is written to the journal and the ledger.
@@ -165,17 +166,19 @@ class CanaryDeployment(StageMoves):
             self.journal.write("undo", reason=why)
             return self.take_back(why)
         finally:
-            self._stage_lock.release()
+            self._changes.release()
 
     @contextmanager
     def _step(self, name: str, **detail: int) -> Iterator[None]:
         """Write the step down and do it. When it fails, undo the change or leave it to be finished, and say which."""
-        if self.journal.ended or not self._stage_lock.taken:
+        if self.journal.ended or not self._changes.taken:
             raise PromotionError(f"this {self.kind} of version {self.number} has ended; begin again")
-        self.journal.write(name, **detail)
         try:
+            self.journal.write(name, **detail)
             yield
         except (Exception, KeyboardInterrupt) as error:
+            if not self._changes.taken:  # another machine has taken the change over, and settles it
+                raise
             why = str(error) or type(error).__name__
             try:
                 outcome = self._leave_to_next() if name in ("mark", "empty") else self.undo(why)
@@ -196,7 +199,7 @@ class CanaryDeployment(StageMoves):
 
     def _leave_to_next(self) -> str:
         """Release the lock with the version in service: only the registry's mark is missing."""
-        self._stage_lock.release()
+        self._changes.release()
         return f"version {self.number} serves; {_NEXT} finishes this"
 
 

@@ -21,7 +21,7 @@ from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.promotion.evidence import Evidence
 from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.table_formatting import ReportTable
-from notebooks_lib.release import decision_record, journal, recovery, stage_lock_and_journals, version_deployment
+from notebooks_lib.release import change_storage, decision_record, journal, recovery, version_deployment
 from notebooks_lib.release.promotion_pipeline import Release
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.stages import STAGES
@@ -86,7 +86,7 @@ class Gate:
 
     def mend(self, *, dry_run: bool = True) -> ReportTable:
         """Finish or undo a promotion or rollback that was interrupted; a dry run only reports it."""
-        journals = stage_lock_and_journals.unfinished_changes(self.store.settings, self.model)
+        journals = change_storage.unfinished_changes(self.store.settings, self.model, store=self.store)
         stages = [unfinished.change.stage for unfinished in journals]
         if dry_run:
             rows = [

@@ -1,23 +1,21 @@
-"""The journal of a change of a stage: what it is about to do, on disk before it does it. It changes nothing itself.
+"""The journal of a change of a stage: what it is about to do, written before it does it. It changes nothing itself.
 
-Its lines: one for what the change is, one before each of its steps, one for how it ended. `stage_lock_and_journals.py`
-says where it lies.
+Its lines: one for what the change is, one before each of its steps, one for how it ended. `stage_changes.py` says where
+they are kept.
 
-Each line is flushed to disk before the step begins. So the last line of a journal without an end names the only step
-that may or may not have been done; everything before it was done.
+Each line is durable before its step begins. So the last line of a journal without an end names the only step that may
+or may not have been done; everything before it was done.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
 
-from notebooks_lib import atomic_private_files, json_shape
+from notebooks_lib import json_shape
 from notebooks_lib.errors import PromotionError
 from notebooks_lib.models import champions
 from notebooks_lib.tracking.release_ledger import LedgerEntry
@@ -122,18 +120,14 @@ class JournalEntry:
 
 
 class Journal:
-    """The journal of one change of a stage."""
+    """The journal of one change of a stage. This class only reads; what keeps journals has one that writes."""
 
-    def __init__(self, path: Path, change: ChangeRecord, entries: Sequence[JournalEntry] = ()) -> None:
-        self.path = path
+    def __init__(self, id: str, change: ChangeRecord, entries: Sequence[JournalEntry] = ()) -> None:
+        self.id = id
+        """The id of the change. Keys of ledger entries begin with it, so it stays when another process goes on."""
         self.change = change
         self.entries = list(entries)
         """The steps and moves begun so far, in order."""
-
-    @property
-    def id(self) -> str:
-        """Return the id of the change."""
-        return self.path.stem
 
     @property
     def ended(self) -> bool:
@@ -146,12 +140,14 @@ class Journal:
         return [entry.step for entry in self.entries]
 
     def write(self, step: str, detail: TrafficMove | LedgerNote | None = None, /, **more: Any) -> None:
-        """Write that this step begins now. When it returns, the line is on disk."""
+        """Write that this step begins now. When it returns, the entry is durable.
+
+        If it raises, the step must not begin. Raises PromotionError when another machine has taken the change over.
+        """
         self._append(JournalEntry(step, round(time.time(), 3), more if detail is None else detail))
 
     def _append(self, entry: JournalEntry) -> None:
-        _write_line(self.path, entry.as_json())
-        self.entries.append(entry)
+        raise PromotionError(f"the journal of {describe(self)}, was opened for reading only")
 
 
 def describe(journal: Journal) -> str:
@@ -173,54 +169,32 @@ def recovery_hint(journal: Journal) -> str:
     )
 
 
-def begin_journal(path: Path, change: ChangeRecord) -> Journal:
-    """Write the first line of a new journal. When it returns, the file and its name are on disk."""
-    change = replace(change, pid=os.getpid())
-    _write_line(path, asdict(change))
-    atomic_private_files.sync_folder(path.parent)
-    return Journal(path, change)
+def to_line(content: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Return the text of one line, with its end."""
+    return json.dumps(content, ensure_ascii=ascii_only, default=str) + "\n"
 
 
-def _write_line(path: Path, content: Mapping[str, Any]) -> None:
-    line = json.dumps(content, ensure_ascii=False, default=str) + "\n"
-    with path.open("a+b") as file:
-        if file.tell() and _ends_mid_line(file):
-            line = f"\n{line}"
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+def parse(lines: Iterable[str | bytes], where: str, way_out: str) -> tuple[ChangeRecord, list[JournalEntry]] | None:
+    """Read the lines of a journal; None if none of them is complete.
 
-
-def _ends_mid_line(file: BinaryIO) -> bool:
-    """Return True if the last line is incomplete, as after a crash of the machine."""
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) != b"\n"
-
-
-def read_journal(path: Path) -> Journal | None:
-    """Return the journal in a file; None if it has no complete line.
-
-    A half-written last line is ignored, because its step never began. Raises PromotionError when a complete line was
-    not written by this module, because the step that it announced is unknown.
+    A half-written line is ignored, because its step never began. Raises PromotionError when a complete line was not
+    written by this module, because the step that it announced is unknown. `where` and `way_out` are for its message.
     """
-    journal: Journal | None = None
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise PromotionError(f"{path}: the journal of a change cannot be read: {error.strerror}") from error
+    change: ChangeRecord | None = None
+    entries: list[JournalEntry] = []
     for number, line in enumerate(lines, 1):
         try:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
         try:
-            if journal is None:
-                journal = Journal(path, ChangeRecord.from_json(content))
+            if change is None:
+                change = ChangeRecord.from_json(content)
             else:
-                journal.entries.append(JournalEntry.from_json(content))
+                entries.append(JournalEntry.from_json(content))
         except ValueError as error:
             raise PromotionError(
-                f"{path}: line {number} is no line of a change's journal ({error}); look at nbops endpoint status "
-                "and nbops history, then move the file away: the next promotion begins anew"
+                f"{where}: line {number} is no line of a change's journal ({error}); look at nbops endpoint status "
+                f"and nbops history, then {way_out}"
             ) from error
-    return journal
+    return None if change is None else (change, entries)

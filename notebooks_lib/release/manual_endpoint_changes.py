@@ -22,7 +22,8 @@ from notebooks_lib.errors import (
 from notebooks_lib.models import champions, model_files, registry, trusted_flavors
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import journal, version_deployment
-from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.change_storage import changes_of
+from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
@@ -58,7 +59,7 @@ def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
             lock.release()
 
 
-def _record_move(settings: Settings, name: str, before: EndpointStatus | None, lock: StageLock | None) -> None:
+def _record_move(settings: Settings, name: str, before: EndpointStatus | None, lock: StageChanges | None) -> None:
     """Write to the ledger how an endpoint's traffic differs from `before`, if it does and belongs to a stage."""
     now = version_deployment.endpoint_status(settings, name)
     lock = lock or _stage_lock(settings, name, now)
@@ -160,12 +161,12 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
         lock.release()
 
 
-def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageLock | None:
+def _stage_lock(settings: Settings, name: str, status: EndpointStatus | None) -> StageChanges | None:
     """Return the lock of the stage to which the endpoint's slots belong; None when they belong to none."""
     return _of(settings, name, {slot.detail.model for slot in status.slots.values()} if status else ())
 
 
-def _registered(store: Store, name: str) -> StageLock:
+def _registered(store: Store, name: str) -> StageChanges:
     """Return the lock of the stage to which an endpoint without slots belongs. Raises UsageError if there is none."""
     lock = _of(store.settings, name, registry.models(store))
     if lock is None:
@@ -173,9 +174,9 @@ def _registered(store: Store, name: str) -> StageLock:
     return lock
 
 
-def _of(settings: Settings, name: str, models: Iterable[str]) -> StageLock | None:
+def _of(settings: Settings, name: str, models: Iterable[str]) -> StageChanges | None:
     for model in sorted({*models} - {""}):
         for stage in STAGES:
             if settings.stages.endpoint(stage, model) == name:
-                return StageLock(settings, model, stage)
+                return changes_of(settings, model, stage)
     return None

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebooks_lib.errors import EndpointError, ModelError, PromotionError
+from notebooks_lib.release.change_storage import changes_of
 from notebooks_lib.release.journal import END, Kind, describe
-from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.release.traffic_and_champion import StageMoves
 
 if TYPE_CHECKING:
@@ -41,22 +42,22 @@ def recover(store: Store, model: str, stage: str, *, giving_up: bool = False, ca
     """Finish or undo a change of a stage that was interrupted; return None if there is none.
 
     With `giving_up`, a change that can be neither finished nor undone is closed as it is, because a rollback must work
-    when nothing else does. `cause` is written to the ledger. Raises PromotionError when a process is changing the stage
+    when nothing else does. `cause` is written to the ledger. Raises StageBusyError when a process is changing the stage
     right now.
     """
-    lock = StageLock(store.settings, model, stage)
-    if lock.pending() is None:
+    changes = changes_of(store.settings, model, stage, store=store)
+    if changes.pending() is None:
         return None
-    lock.take()
+    changes.take()
     try:
-        return recover_locked(store, lock, giving_up=giving_up, cause=cause)
+        return recover_locked(store, changes, giving_up=giving_up, cause=cause)
     finally:
-        lock.release()
+        changes.release()
 
 
-def recover_locked(store: Store, lock: StageLock, *, giving_up: bool, cause: str = "") -> Recovered | None:
+def recover_locked(store: Store, changes: StageChanges, *, giving_up: bool, cause: str = "") -> Recovered | None:
     """Finish or undo an interrupted change, as `recover` does. The caller already holds the stage's lock."""
-    unfinished = lock.pending()
+    unfinished = changes.resume()
     if unfinished is None:
         return None
     moves, summary = StageMoves(store, unfinished), f"{describe(unfinished)}, was cut short"

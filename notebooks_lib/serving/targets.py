@@ -21,6 +21,10 @@ class EndpointTarget:
     """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""
     names: Callable[[Settings], list[str]]
     """Returns the names of the project's endpoints of this kind."""
+    shared: bool = False
+    """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
+    heartbeat: float = 5.0
+    """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
 
 
 TARGETS: dict[str, EndpointTarget] = {
@@ -38,6 +42,11 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
     stage = _stage_of(settings, name)
     target = settings.stages.of(stage).target if stage else "local"
     return TARGETS[target].open(settings, name)
+
+
+def target_of(settings: Settings, stage: str) -> EndpointTarget:
+    """Return what runs the endpoints of a stage."""
+    return TARGETS[settings.stages.of(stage).target]
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:

@@ -10,7 +10,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.cli import promote
 from notebooks_lib.release.journal import ChangeRecord
-from notebooks_lib.release.stage_lock_and_journals import StageLock
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import store
@@ -58,7 +58,7 @@ def test_a_metric_that_no_run_logged_is_named_before_the_notebook_starts(
 def test_a_change_that_was_cut_short_is_named_before_the_notebook_starts(tmp_path: Path) -> None:
     project = Settings(root=tmp_path)
     assert promote._unfinished_notes(project, "houses", live=True) == []
-    change = StageLock(project, "houses", "prod")
+    change = LocalStageChanges(project, "houses", "prod")
     change.take()
     change.begin(ChangeRecord("promotion", "houses", "prod", "2", "ada@home"))
     change.release()

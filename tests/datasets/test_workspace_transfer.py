@@ -284,7 +284,7 @@ def test_an_asset_that_nbops_did_not_make_is_never_taken_for_a_version(
     body = {"properties": {"dataType": "uri_file", "dataUri": "https://example.org/t.csv", "tags": {}}}
     assert ask("PUT", f"https://management.azure.com{path_of(here)}/data/sales/versions/1?api-version=1", body).ok
 
-    with pytest.raises(DatasetError, match="data asset sales:1 in workspace .* was not made by nbops"):
+    with pytest.raises(DatasetError, match="sales@1 in workspace .* was not made by nbops"):
         workspace_transfer.push("sales@1", here)
     with pytest.raises(UsageError, match="no sales@1 in workspace .*: it has no version of that name"):
         workspace_transfer.pull("sales@1", elsewhere)

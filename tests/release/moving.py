@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notebooks_lib.models import champions, logged_models, registry
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import journal, stage_lock_and_journals, traffic_and_champion, version_deployment
+from notebooks_lib.release import change_storage, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
+from notebooks_lib.release.local_stage_changes import FileJournal, LocalStageChanges
 from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.shared_stage_changes import RunJournal, SharedStageChanges
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -102,25 +103,31 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
             version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))
             == f"{champion}=100"
         )
-    assert stage_lock_and_journals.unfinished_changes(settings, MODEL) == []
+    assert change_storage.unfinished_changes(settings, MODEL) == []
     return champion
 
 
 @contextmanager
 def dying(at: int, *, written: bool, how: Callable[[], None]) -> Iterator[None]:
     """Die at a journal's entry number `at`: just after it was `written`, or just before, when the last one's is done."""
-    real = journal._write_line
 
-    def write(path: Path, content: Mapping[str, Any]) -> None:
-        here = (path.read_bytes().count(b"\n") if path.exists() else 0) == at
-        if here and not written:
-            how()
-        real(path, content)
-        if here and written:
-            how()
+    def deadly(real: Callable[..., Any], number: Callable[[Any], int]) -> Callable[..., Any]:
+        def write(self: Any, what: Any) -> Any:
+            here = number(self) == at
+            if here and not written:
+                how()
+            result = real(self, what)
+            if here and written:
+                how()
+            return result
+
+        return write
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_write_line", write)
+        for changes in (LocalStageChanges, SharedStageChanges):
+            patch.setattr(changes, "begin", deadly(changes.begin, lambda _: 0))
+        for journal in (FileJournal, RunJournal):
+            patch.setattr(journal, "_append", deadly(journal._append, lambda self: len(self.entries) + 1))
         yield
 
 

@@ -18,18 +18,19 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import (
     approval,
+    change_storage,
     journal,
     pending_approval,
     recovery,
-    stage_lock_and_journals,
+    stage_changes,
     version_deployment,
 )
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import ChangeRecord
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
-from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
@@ -87,7 +88,7 @@ def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store
     two = registry.get(store, MODEL, 2)
     promote(store, two)
     back(store.settings)
-    entries = StageLock(store.settings, MODEL, "prod").newest().entries
+    entries = LocalStageChanges(store.settings, MODEL, "prod").newest().entries
     finished = []
     for at in range(len(entries) + 1):
         if not finished or agreed(store) == "1":
@@ -215,7 +216,7 @@ def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> N
 
 def test_two_at_once_are_one_after_the_other(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
-    lock = StageLock(store.settings, MODEL, "prod")
+    lock = LocalStageChanges(store.settings, MODEL, "prod")
     lock.take()  # a change of another test that was cut short in this process may hold it still
     lock.release()
     code = (
@@ -398,14 +399,14 @@ def test_a_champion_whose_files_were_changed_is_deployed_anew(store: Store) -> N
 
 
 def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
-    lock = StageLock(project, "m", "prod")
+    lock = LocalStageChanges(project, "m", "prod")
     lock.take()
     change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
     begun = lock.begin(change)
     begun.write("deploy")
     with begun.path.open("ab") as file:
         file.write(b'{"step": "te')
-    (left,) = stage_lock_and_journals.unfinished_changes(project, "m")
+    (left,) = change_storage.unfinished_changes(project, "m")
     assert left.steps == ["deploy"]
     assert "the promotion of version 7 to prod, begun" in journal.describe(left)
     left.write("undo")
@@ -415,7 +416,7 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
     assert lock.pending() is None
     for _ in range(25):
         lock.begin(change)
-    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_lock_and_journals.KEPT
+    assert len(list(lock.folder.glob("*.jsonl"))) <= stage_changes.KEPT
     lock.release()
 
 
@@ -427,14 +428,14 @@ def test_a_journal_that_was_torn_says_what_it_can(project: Any) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("after", [False, True])
 def test_a_journal_of_another_shape_is_said_in_one_line(line: str, after: bool, empty_project: Any) -> None:
-    lock = StageLock(empty_project, "m", "prod")
+    lock = LocalStageChanges(empty_project, "m", "prod")
     lock.take()
     change = ChangeRecord("promotion", "m", "prod", "7", "ada@here")
     path = lock.begin(change).path
     content = (path.read_bytes() if after else b"") + line.encode() + b"\n"
     path.write_bytes(content)
     with pytest.raises(PromotionError, match="line .* move the file away") as caught:
-        stage_lock_and_journals.unfinished_changes(empty_project, "m")
+        change_storage.unfinished_changes(empty_project, "m")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
     lock.release()

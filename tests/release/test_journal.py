@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from notebooks_lib.errors import PromotionError
-from notebooks_lib.release import stage_lock_and_journals
 from notebooks_lib.release.journal import ChangeRecord, LedgerNote, TrafficMove
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.release_ledger import LedgerEntry
 
@@ -26,8 +26,8 @@ OLD = [
 """As version 0.1 wrote it."""
 
 
-def written(tmp_path: Path, lines: list[dict[str, Any]]) -> stage_lock_and_journals.StageLock:
-    lock = stage_lock_and_journals.StageLock(Settings(root=tmp_path), "m", "prod")
+def written(tmp_path: Path, lines: list[dict[str, Any]]) -> LocalStageChanges:
+    lock = LocalStageChanges(Settings(root=tmp_path), "m", "prod")
     lock.folder.mkdir(parents=True)
     (lock.folder / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return lock

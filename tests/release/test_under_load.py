@@ -13,8 +13,8 @@ import pytest
 from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.errors import EndpointError, PromotionError
 from notebooks_lib.models import registry
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.slot_checks import Probing
-from notebooks_lib.release.stage_lock_and_journals import StageLock
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import release_ledger
@@ -90,7 +90,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_canary_serves_the_champion_a
     store = connect(load(endpoints.root, {}))
     promote(store, version(store, 1.0), probing=Probing())
     two, pid = version(store, 2.0), endpoint_for(store.settings, MODEL).status().pid
-    lock = StageLock(store.settings, MODEL, "prod")
+    lock = LocalStageChanges(store.settings, MODEL, "prod")
 
     def kill() -> None:
         while (left := lock.pending()) is None or left.steps[-2:] != ["traffic", "ledger"]:

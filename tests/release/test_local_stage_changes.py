@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.release import journal, stage_lock_and_journals
+from notebooks_lib.release import journal
 from notebooks_lib.release.journal import ChangeRecord
+from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.settings import Settings
 
 CHANGE = ChangeRecord("promotion", "m", "prod", "1", "me@here")
@@ -16,7 +17,7 @@ CHANGE = ChangeRecord("promotion", "m", "prod", "1", "me@here")
 
 @pytest.mark.parametrize("name", ["20991231T235959.999999-aaaaaa", "a"])
 def test_a_change_begun_after_the_clock_was_set_back_is_the_last_one(tmp_path: Path, name: str) -> None:
-    lock = stage_lock_and_journals.StageLock(Settings(root=tmp_path), "m", "prod")
+    lock = LocalStageChanges(Settings(root=tmp_path), "m", "prod")
     lock.take()
     old = lock.begin(CHANGE)
     old.write(journal.END)
