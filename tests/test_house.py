@@ -215,15 +215,18 @@ TESTED_IN = {
     "serving/uvicorn_setup": "serving/test_secrets_and_faults",
     "serving/wait_for_reload": "serving/test_local_endpoint",
     "settings/sections": "settings/test_project",
+    "serving/azure_data_collector": "serving/test_scoring_server",
     "sweeps/dask/worker": "sweeps/dask/test_dask_executor",
     "sweeps/open_trials": "sweeps/test_earlier_trials",
     "sweeps/sweep_file": "sweeps/test_sweep_request",
     "sweeps/trial_runner": "sweeps/test_sweep",
     "sweeps/trial_source": "sweeps/test_earlier_trials",
+    "text_values": "datasets/test_column_kinds",
     "tracking/child_run_context": "running/test_styles",
     "tracking/mlflow_run_redirect": "running/test_styles",
     "tracking/orphan_runs": "running/test_ends",
     "tracking/owned_run": "running/test_ends",
+    "uv_environment": "review/test_base_environment",
 }
 """Modules without a test file of their name -> the file whose tests fail when the module is wrong."""
 

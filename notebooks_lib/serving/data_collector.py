@@ -26,9 +26,10 @@ from typing import Any
 
 WAITING = 1000
 """Requests in the queue, at most."""
-_WAITING_BYTES = 64 * 1024 * 1024
+WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes of them, at most."""
 _FILE_BYTES = 16 * 1024 * 1024
-_STEP = 0.6180339887498949  # as in slots.py: any share, evenly
+STEP = 0.6180339887498949  # as in slots.py: any share, evenly
 
 INPUTS, OUTPUTS = "model_inputs", "model_outputs"
 FIELDS = (
@@ -86,11 +87,11 @@ class DataCollector:
     def offer(self, request: CollectedRequest) -> None:
         """Queue the request, if it belongs to the sample and the queue has room. Takes microseconds."""
         self._turn += 1
-        if (self._turn * _STEP) % 1.0 >= self._share:
+        if (self._turn * STEP) % 1.0 >= self._share:
             return
         size = len(request.body) + len(request.answer)
         with self._lock:
-            if self._queue.qsize() >= self._waiting or self._bytes + size > _WAITING_BYTES:
+            if self._queue.qsize() >= self._waiting or self._bytes + size > WAITING_BYTES:
                 self.dropped += 1
                 return
             self._bytes += size
