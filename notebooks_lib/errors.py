@@ -10,6 +10,7 @@
     ├── TrackingError (RuntimeError)   the tracking store cannot be reached or refuses
     │   └── RunNotWrittenError         a notebook ran, and the store did not take its end
     ├── AzureError (RuntimeError)      Azure cannot be reached, refuses, or an operation in it failed
+    │   └── JobWaitingError            a job has not begun in time; it still waits
     ├── DatasetError (ValueError)      a dataset is not what its record says
     │   └── HoldoutError (PermissionError)   the holdout may not be read
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
@@ -104,6 +105,15 @@ class AzureError(NbopsError, RuntimeError):
         self.status = status
         self.code = code
         super().__init__(f"{cause}; {step}" if step else cause)
+
+
+class JobWaitingError(AzureError):
+    """A job has not begun within the time for which it was followed. It is not stopped; `state` is Azure's word."""
+
+    def __init__(self, job: str, state: str, minutes: float) -> None:
+        self.state = state
+        step = f"to follow it: nbops azure jobs follow {job}; to stop it: nbops azure jobs stop {job}"
+        super().__init__(f"job {job} still waits after {minutes:.3g} min ({state}); it is not stopped", step)
 
 
 class DatasetError(NbopsError, ValueError):

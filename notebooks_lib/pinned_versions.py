@@ -25,7 +25,7 @@ def parse_lock(text: str) -> dict[str, str]:
     """Return name -> version of the packages in a lock file, as pip and uv write it; names are normalized."""
     from packaging.utils import canonicalize_name
 
-    return {canonicalize_name(name): version for name, version in parse_pins(_requirements(text)).items()}
+    return {canonicalize_name(name): version for name, version in parse_pins(requirement_lines(text)).items()}
 
 
 def find_unread_lines(text: str) -> list[str]:
@@ -33,7 +33,7 @@ def find_unread_lines(text: str) -> list[str]:
     from packaging.requirements import InvalidRequirement
 
     unread = []
-    for line in _requirements(text):
+    for line in requirement_lines(text):
         try:
             if (pin := _parse_pin(line)) and pin[1] is None:
                 unread.append(line)
@@ -42,8 +42,11 @@ def find_unread_lines(text: str) -> list[str]:
     return unread
 
 
-def _requirements(text: str) -> Iterator[str]:
-    """Yield the lines of a lock file without comments, hashes, and options that choose no version."""
+def requirement_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a lock file without comments, hashes, and options that choose no version.
+
+    Also those whose marker does not hold on this machine.
+    """
     for line in re.sub(r"\\[ \t]*\r?\n", " ", text.removeprefix("\ufeff")).splitlines():
         requirement = _HASH.sub("", _COMMENT.sub("", line)).strip()
         if requirement and not _NO_REQUIREMENT.match(requirement):

@@ -7,15 +7,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from notebooks_lib import safe_text
 from notebooks_lib.old_names import forwarding
+from notebooks_lib.tags import Tag
 
 TrialState = Literal["running", "finished", "failed", "killed", "pruned", "skipped"]
 """`skipped`: a run with the same source fingerprint had FINISHED before, and its metrics are taken."""
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended, in MLflow's own words."""
+FailureKind = Literal["error", "exit", "signal", "timeout", "interrupt", "start", "pruned"]
+FAILURE_TAGS = (
+    *(Tag.FAILURE, Tag.FAILURE_KIND, Tag.FAILURE_MESSAGE),
+    *(Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SIGNAL),
+)
 
 
 def restore_infinity(value: float) -> float:
@@ -32,7 +38,7 @@ def finite(value: float | None) -> bool:
 class Failure:
     """The reason why a run did not finish: an exception in a cell, a signal, a timeout or an interrupt."""
 
-    kind: Literal["error", "exit", "signal", "timeout", "interrupt", "start", "pruned"]
+    kind: FailureKind
     """"pruned" is no failure: a trial of a sweep that was not worth finishing."""
     error: str
     """Name of the exception or signal, or what ran out."""
@@ -47,6 +53,33 @@ class Failure:
         # These go to tags, pages and terminals, and errors often contain an address with its password.
         for name in ("message", "line"):
             object.__setattr__(self, name, safe_text.masked(getattr(self, name)))
+
+    @classmethod
+    def of_tags(cls, tags: Mapping[str, str]) -> Failure | None:
+        """Return the failure that the tags of a run record; None if they record none."""
+        if not (error := tags.get(Tag.FAILURE)):
+            return None
+        cell, number = tags.get(Tag.FAILED_CELL, ""), tags.get(Tag.SIGNAL, "")
+        kind = tags.get(Tag.FAILURE_KIND, "signal" if number else "error")  # an earlier nbops did not write it
+        return cls(
+            cast(FailureKind, kind) if kind in get_args(FailureKind) else "error",
+            error,
+            tags.get(Tag.FAILURE_MESSAGE, ""),
+            int(cell) if cell.isdecimal() else None,
+            tags.get(Tag.FAILED_LINE, ""),
+            int(number) if number.isdecimal() else None,
+        )
+
+    def as_tags(self) -> dict[str, str]:
+        """Return the tags that record this failure in a run; an empty value is not written."""
+        return {
+            Tag.FAILURE: self.error,
+            Tag.FAILURE_KIND: self.kind,
+            Tag.FAILURE_MESSAGE: self.message,
+            Tag.FAILED_CELL: "" if self.cell is None else str(self.cell),
+            Tag.FAILED_LINE: self.line,
+            Tag.SIGNAL: "" if self.signal is None else str(self.signal),
+        }
 
     def __str__(self) -> str:
         where = f"cell {self.cell} ({self.line}): " if self.cell is not None else ""
@@ -64,8 +97,8 @@ class RunResult:
     run_id: str | None
     """None when the notebook was run untracked."""
     status: RunStatus
-    output: Path
-    """The executed notebook; always there, also after a failure."""
+    output: Path | None
+    """The executed notebook, also after a failure; None if that of a job could not be fetched."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
     url: str = ""
@@ -75,13 +108,20 @@ class RunResult:
     seen: bool = False
     """True for an earlier run of the same source: none was started."""
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that made this run: 0 finished, 130 interrupted, 1 otherwise."""
+        if self.failure is not None and self.failure.kind == "interrupt":
+            return 130
+        return 0 if self.status == "FINISHED" else 1
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that `nbops run --json` prints."""
         failure = None if self.failure is None else dict(vars(self.failure))
         return {
             "run_id": self.run_id,
             "status": self.status,
-            "output": str(self.output),
+            "output": str(self.output) if self.output else None,
             "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
             "failure": failure,
             "url": self.url,

@@ -9,6 +9,7 @@ class Tag:
     END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
     PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for whoever follows it
     SET_ASIDE = "nbops.set_aside"  # on the run of an interrupted job: the folder in the run that has its files
+    ATTEMPT = "nbops.attempt"  # on the run of a job that began anew: the number of the attempt, from 2
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
     OWNER_HOST = "nbops.owner.host"
     OWNER_PID = "nbops.owner.pid"
@@ -29,6 +30,7 @@ class Tag:
     FAILED_CELL = "nbops.failure.cell"
     FAILED_LINE = "nbops.failure.line"
     FAILURE = "nbops.failure.error"
+    FAILURE_KIND = "nbops.failure.kind"  # "error", "exit", "signal", "timeout", "interrupt" or "start"
     FAILURE_MESSAGE = "nbops.failure.message"
     SIGNAL = "nbops.failure.signal"
     PEAK_MEMORY = "nbops.peak_memory_mb"
@@ -98,3 +100,7 @@ class Env:
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
+
+
+ENV_NAMES = frozenset(value for name, value in vars(Env).items() if name.isupper())
+"""All of these variables."""

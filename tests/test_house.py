@@ -89,6 +89,7 @@ ACROSS = {
     "azure/test_request_shapes",
     "azure/test_tracking_facade",
     "azure/test_whole_loop",
+    "cli/test_local_commands",
     "azure/test_workspace_loop",
     "kernels/test_conformance",
     "kernels/test_kills",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.run_result import Failure, RunResult, finite, restore_infinity
+from notebooks_lib.tags import Tag
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,29 @@ def test_a_failure_hides_the_password_of_an_address() -> None:
     assert "secret" not in f"{failure} {vars(failure)}"
     assert str(failure).startswith("cell 2 (connect()): OSError: no answer from postgresql://")
     assert str(Failure("timeout", "60 s", "")) == "60 s"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (Failure("timeout", "CellTimeout", "too long", 2, "fit()"), 1),
+        (Failure("signal", "SIGKILL", "killed", 0, "fit()", 9), 1),
+        (Failure("interrupt", "Interrupted", ""), 130),
+    ],
+)
+def test_a_failure_survives_its_way_through_the_tags_of_a_run(failure: Failure, code: int) -> None:
+    assert Failure.of_tags({key: value for key, value in failure.as_tags().items() if value}) == failure
+    assert RunResult("r1", "KILLED", Path("n.ipynb"), failure=failure).exit_code == code
+
+
+def test_a_failure_without_a_kind_of_an_earlier_nbops_is_an_error_or_a_signal() -> None:
+    assert Failure.of_tags({}) is None
+    for number, kind in (("", "error"), ("9", "signal")):
+        failure = Failure.of_tags({Tag.FAILURE: "x", Tag.SIGNAL: number})
+        assert failure is not None
+        assert failure.kind == kind
+    unknown = Failure.of_tags({Tag.FAILURE: "x", Tag.FAILURE_KIND: "of a later nbops"})
+    assert unknown == Failure("error", "x", "")
 
 
 def test_the_json_of_a_result_has_no_value_that_json_does_not_know() -> None:

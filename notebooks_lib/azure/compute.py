@@ -14,6 +14,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import file_check, file_kinds, file_loading
+from notebooks_lib.azure.duration import parse_duration
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
@@ -70,6 +71,7 @@ def find_or_create_compute(
     if name.lower() == SERVERLESS:
         return ""
     file = file_check.folder(root) / file_check.COMPUTES / f"{name}.yml"
+    in_project = file.relative_to(root).as_posix()
     path, what = f"{workspace.path}/computes/{name}", f"compute {name}"
     deadline = time.monotonic() + wait_seconds
     try:
@@ -83,13 +85,13 @@ def find_or_create_compute(
             raise _unknown(client, workspace, name, file, root)
         return _ready(client, path, what, tell, deadline, poll)
     values = file_check.valid_values(file, file_kinds.COMPUTE, root, environ)
-    differing = list(differences(values, existing)) if existing is not None else []
-    _refuse_fixed(what, differing, _shown(file, root), name)
+    differing = list(differences(values, existing, workspace)) if existing is not None else []
+    _refuse_fixed(what, differing, in_project, name)
     failed = existing is not None and existing["properties"].get("provisioningState") == "Failed"
     if existing is not None and not differing and not failed:
         return _ready(client, path, what, tell, deadline, poll)
     changed = ", ".join(f"{each.key} from {each.current} to {each.wanted}" for each in differing)
-    tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {_shown(file, root)}")
+    tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {in_project}")
     body = _body(client, workspace, file, values)
     if existing is not None and not failed:  # Azure refuses both when a compute is changed
         body.pop("location", None)
@@ -110,45 +112,88 @@ def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, 
         differ = " and ".join(f"{each.key} is {each.current}, the file says {each.wanted}" for each in fixed)
         raise errors.UsageError(
             f"{what}: {differ}, which Azure does not change: correct {file}, or rename it to make another compute, or"
-            f" delete this one first: az ml compute delete --name {name}"
+            f" take this one away first: az ml compute delete --name {name} (of an attached one: detach)"
         )
 
 
-def differences(values: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[ComputeDifference]:
-    """Yield where a compute differs from the values of its file. What the file leaves out may be anything."""
+def differences(
+    values: Mapping[str, Any], existing: Mapping[str, Any], workspace: Workspace
+) -> Iterator[ComputeDifference]:
+    """Yield where a compute differs from the values of its file. What the file leaves out may be anything.
+
+    Passwords and keys are not compared: Azure does not answer them.
+    """
     properties = existing.get("properties") or {}
     own = properties.get("properties") or {}
     scale = own.get("scaleSettings") or {}
+    account = own.get("userAccountCredentials") or {}  # of a cluster; of a machine, administratorAccount
+    administrator = account.get("adminUserName") or (own.get("administratorAccount") or {}).get("username")
+    wanted = {
+        **values,
+        **{f"ssh_settings.{key}": value for key, value in (values.get("ssh_settings") or {}).items()},
+        **({"network_settings.subnet": subnet} if (subnet := _subnet(values, workspace)) else {}),
+    }
     table: dict[str, tuple[object, bool]] = {
         "type": (properties.get("computeType"), False),
         "size": (own.get("vmSize"), False),
         "tier": (own.get("vmPriority"), False),
         "location": (existing.get("location"), False),
         "resource_id": (properties.get("resourceId"), False),
+        "namespace": (own.get("namespace"), False),
+        "network_settings.subnet": ((own.get("subnet") or {}).get("id") or "none", False),
+        "enable_node_public_ip": (own.get("enableNodePublicIp") is not False, False),
+        "ssh_public_access_enabled": (_PUBLIC_ACCESS.get(str(own.get("remoteLoginPortPublicAccess"))), False),
+        "ssh_settings.admin_username": (administrator, False),
+        "ssh_settings.ssh_port": (own.get("sshPort"), False),
         "min_instances": (scale.get("minNodeCount"), True),
         "max_instances": (scale.get("maxNodeCount"), True),
-        "idle_time_before_scale_down": (_seconds(scale.get("nodeIdleTimeBeforeScaleDown")), True),
+        "idle_time_before_scale_down": (parse_duration(scale.get("nodeIdleTimeBeforeScaleDown")), True),
     }
     for key, (current, changeable) in table.items():
-        if key in values and current is not None and _spelled(values[key]) != _spelled(current):
-            yield ComputeDifference(key, values[key], current, changeable)
+        if key in wanted and current is not None and _spelled(wanted[key]) != _spelled(current):
+            yield ComputeDifference(key, _in_yaml(wanted[key]), _in_yaml(current), changeable)
     if identity := values.get("identity"):
-        kind = (existing.get("identity") or {}).get("type") or "none"
-        if _spelled(identity.get("type")) != _spelled(kind):
-            yield ComputeDifference("identity", identity.get("type"), kind, True)
+        current_identity = existing.get("identity") or {}
+        ids = [str(each.get("resource_id")) for each in identity.get("user_assigned_identities") or ()]
+        wanted_text = _identity(identity.get("type"), ids)
+        current_text = _identity(
+            current_identity.get("type") or "none", current_identity.get("userAssignedIdentities") or ()
+        )
+        if _spelled(wanted_text) != _spelled(current_text):
+            yield ComputeDifference("identity", wanted_text, current_text, True)
+
+
+_PUBLIC_ACCESS = {"Enabled": True, "Disabled": False}
+"""What Azure says of a cluster -> `ssh_public_access_enabled`; it may also not say it."""
 
 
 def _spelled(value: object) -> str:
-    """Return a value as it is compared: Azure answers sizes in capitals, and names in its own spelling."""
-    return re.sub(r"[\s_-]", "", str(value)).casefold()
+    """Return a value as it is compared: Azure answers sizes in capitals, and names in its own spelling.
+
+    In ids of resources, `_` and `-` count.
+    """
+    text = str(value).casefold()
+    return text if "/" in text else re.sub(r"[\s_-]", "", text)
 
 
-def _seconds(duration: object) -> int | None:
-    """Return an ISO 8601 duration such as PT2M in seconds; None for anything else."""
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", str(duration))
-    if match is None:
-        return None
-    return sum(int(number or 0) * unit for number, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+def _in_yaml(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _identity(kind: object, user_assigned: Iterable[str]) -> str:
+    """Return an identity in words: its type, in the spelling of files, and which user-assigned ones."""
+    spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(kind)).lower().replace(" ", "")
+    return " ".join([spelled, *sorted(user_assigned, key=str.casefold)])
+
+
+def _subnet(values: Mapping[str, Any], workspace: Workspace) -> str:
+    """Return the id of the subnet that a file names, which may be in short; empty if it names none."""
+    network = values.get("network_settings") or {}
+    subnet = str(network.get("subnet") or "")
+    if not subnet or subnet.startswith("/"):
+        return subnet
+    group = f"/subscriptions/{workspace.subscription}/resourceGroups/{workspace.resource_group}"
+    return f"{group}/providers/Microsoft.Network/virtualNetworks/{network.get('vnet_name')}/subnets/{subnet}"
 
 
 def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +205,8 @@ def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str
         raise errors.UsageError(f"{file}: Azure's SDK refuses it: {texts}") from error
     body.pop("name", None)
     body.setdefault("location", values.get("location") or _location(client, workspace))
+    if subnet := _subnet(values, workspace):
+        body["properties"]["properties"]["subnet"] = {"id": subnet}  # the SDK leaves it empty
     return body
 
 
@@ -197,9 +244,5 @@ def _unknown(client: RestClient, workspace: Workspace, name: str, file: Path, ro
     return errors.UsageError(
         f"--on {PREFIX}{name}: no such compute{hint} (in the workspace: {', '.join(names) or 'none'};"
         f" files that one can be made from: {', '.join(files) or 'none'}; always: {SERVERLESS});"
-        f" to have it made, write {_shown(file, root)}"
+        f" to have it made, write {file.relative_to(root).as_posix()}"
     )
-
-
-def _shown(file: Path, root: Path) -> str:
-    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)

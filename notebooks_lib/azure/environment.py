@@ -11,14 +11,14 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from notebooks_lib import errors, pinned_versions, regular_file
+from notebooks_lib import errors, pinned_versions, regular_file, safe_text
 from notebooks_lib.azure import file_check, file_kinds, file_upload, snapshot
 from notebooks_lib.azure.datastore import default_datastore
 from notebooks_lib.azure.rest_client import RestClient
@@ -137,11 +137,34 @@ def _files(folder: Path, dockerfile: str) -> dict[str, bytes]:
         raise errors.UsageError(f"a file beside the Dockerfile cannot be read: {error}") from error
 
 
+def _requirements(lock: Path) -> Iterator[str]:
+    """Yield what pip installs in a job: the lock file's packages with their markers, for a job is another machine.
+
+    Raises UsageError for a line that pip cannot obey there, such as the path of a folder.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    for line in pinned_versions.requirement_lines(_read(lock)):
+        instead = (
+            f"write production/azure/environment.yml, with a conda file or a Dockerfile, instead of using {lock.name}"
+        )
+        if safe_text.masked(line) != line:
+            raise errors.UsageError(
+                f"{lock}: the address of a package holds a password, and others can read it in the workspace: {instead}"
+            )
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            raise errors.UsageError(f"{lock}: a job cannot install {line!r}: {instead}") from None
+        if canonicalize_name(requirement.name) != "nbops":  # a job brings it
+            yield line
+
+
 def _conda_file(lock: Path) -> str:
     """Return a conda file for a project that has none: with the packages of its lock file, else those of nbops."""
     if lock.is_file():
-        pins = pinned_versions.parse_lock(_read(lock))
-        wanted = [f"{name}=={version}" for name, version in sorted(pins.items()) if name != "nbops"]  # a job brings it
+        wanted = sorted(_requirements(lock))
     else:
         wanted = [line for line in importlib.metadata.requires("nbops") or () if "extra ==" not in line]
     python = f"python={sys.version_info.major}.{sys.version_info.minor}"

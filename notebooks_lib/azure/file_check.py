@@ -49,11 +49,14 @@ def folder(root: Path) -> Path:
     return root / "production" / "azure"
 
 
-def check(root: Path, environ: Mapping[str, str]) -> CheckedFolder:
-    """Return the files with all of their faults. The SDK judges only files that have no fault without it."""
+def check(root: Path, environ: Mapping[str, str], *, by_sdk: bool = True) -> CheckedFolder:
+    """Return the files with all of their faults. The SDK judges only files that have no fault without it.
+
+    Without `by_sdk`, the SDK, which takes seconds to import, is not asked.
+    """
     known = dict(_known_files(folder(root)))
     misnamed, unread = _other_files(folder(root), known)
-    files = tuple(check_file(path, kind, environ) for path, kind in known.items())
+    files = tuple(check_file(path, kind, environ, by_sdk=by_sdk) for path, kind in known.items())
     faults = sorted([*misnamed, *(fault for file in files for fault in file.faults)])
     conda_files = [file.path.parent / str(file.values.get("conda_file")) for file in files]
     return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files))

@@ -12,9 +12,12 @@ from notebooks_lib import secret_forms
 from notebooks_lib.azure import yaml_file
 from notebooks_lib.azure.file_faults import KeyPath
 from notebooks_lib.azure.file_schema import Kind
+from notebooks_lib.tags import ENV_NAMES
 
 BASE_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20260514.v1"
 """The one place where the base image is pinned."""
+MAX_INSTANCES = 4
+"""Machines of a cluster at most, if its file does not say: the SDK's own default."""
 Faults = Iterator[tuple[KeyPath, str]]
 
 
@@ -121,11 +124,13 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
     for key, number in (("min_instances", least), ("max_instances", most)):
         if number is not None and number < (key == "max_instances"):
             yield (key,), f"{number} is too few: write {int(key == 'max_instances')} or more"
-    if least is not None and least > (4 if most is None else most):
-        yield ("min_instances",), f"{least} is more than max_instances ({4 if most is None else most}): make one fit"
+    most = MAX_INSTANCES if most is None else most
+    if least is not None and least > most:
+        yield ("min_instances",), f"{least} is more than max_instances ({most}): make one fit"
     identity = values.get("identity")
     if isinstance(identity, dict) and "type" not in identity:
         yield ("identity", "type"), "is missing: write type: system_assigned or user_assigned"
+    yield from _subnet(values.get("network_settings"))
     ssh = values.get("ssh_settings")
     if isinstance(ssh, dict) and "admin_username" not in ssh:
         yield ("ssh_settings", "admin_username"), "is missing: write the name of the administrator"
@@ -135,6 +140,17 @@ def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
             yield ("resource_id",), "is missing: write the id of the cluster or machine to attach, /subscriptions/…"
         elif not str(resource).startswith(("/subscriptions/", "${")):
             yield ("resource_id",), "is no id of a resource: write one that begins with /subscriptions/"
+
+
+def _subnet(network: object) -> Faults:
+    """Yield what is wrong with a subnet, which the SDK takes as it is."""
+    if not isinstance(network, dict):
+        return
+    subnet, path = network.get("subnet"), ("network_settings", "subnet")
+    if not subnet:
+        yield path, "is missing: write the name of a subnet and its vnet_name, or the id of one"
+    elif not str(subnet).startswith(("/subscriptions/", "${")) and not network.get("vnet_name"):
+        yield path, "is a name without its network: write vnet_name, too, or the id of the subnet, /subscriptions/…"
 
 
 def _job_rules(_: Path, values: dict[str, Any]) -> Faults:
@@ -151,14 +167,14 @@ def _job_rules(_: Path, values: dict[str, Any]) -> Faults:
     for name, value in (values.get("environment_variables") or {}).items():
         path = ("environment_variables", name)
         if name in _SET_BY_NBOPS:
-            yield path, "nbops and the service set this variable themselves: take the line out"
+            yield path, "nbops and the service set this variable, which ties the notebook to its run: take the line out"
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             yield path, f'is no text: write it in quotes, as in {name}: "{str(value).lower()}"'
 
 
-_SET_BY_NBOPS = {
+_SET_BY_NBOPS = ENV_NAMES | {
     *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID"),
-    *("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "IPYNB_FILE", "AZUREML_RUN_ID"),
+    *("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "IPYNB_FILE", "AZUREML_RUN_ID", "NBOPS_TRACKING_URI"),
 }
 """Variables by which a notebook attaches to its run. Another value would open a second run."""
 

@@ -25,7 +25,11 @@ from notebooks_lib.tags import Tag
 SHORTEST, LONGEST = 1.0, 5.0
 """Seconds between two looks: few at first, more for a job that takes long."""
 REMIND_EVERY = 60.0
-"""Seconds after which a job that still waits is told of again."""
+"""Seconds after which a job that still waits is reported again."""
+WAIT_MINUTES = 120.0
+"""Minutes for which a job may wait: for a first build of its image, and for one job before it on a cluster."""
+_CLOCKS_DIFFER = 1.0
+"""Seconds by which a job that reached its limit may seem to have run for less."""
 PATIENCE = 300.0
 """Seconds for which Azure may fail to answer before following gives up."""
 WAITING = {
@@ -75,15 +79,22 @@ def follow(
     name: str,
     listener: Listener,
     *,
+    wait_minutes: float = WAIT_MINUTES,
     shortest: float = SHORTEST,
     patience: float = PATIENCE,
 ) -> JobEnd:
-    """Return when the job has ended. Azure may fail to answer for `patience` seconds; then AzureError is raised."""
+    """Return when the job has ended.
+
+    Raises JobWaitingError when it has not run for `wait_minutes`, and AzureError when Azure has failed to answer for
+    `patience` seconds. Neither stops the job.
+    """
     progress = _Progress(listener)
-    began = answered = time.monotonic()
+    began = answered = ran = time.monotonic()
+    state = "Running"
     while True:
         try:
             job = jobs.find_job(client, workspace, name)
+            state = job.status
             if job.status in WAITING:
                 progress.waits(job, partial(_of_compute, client, workspace, job))
             elif not job.ended:
@@ -97,6 +108,10 @@ def follow(
             lasting = error.status is not None and error.status < 500 and error.status not in (408, 429)
             if lasting or time.monotonic() - answered > patience:
                 raise
+        if state == "Running":
+            ran = time.monotonic()
+        elif time.monotonic() - ran > wait_minutes * 60:
+            raise errors.JobWaitingError(name, state, wait_minutes)
         time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(LONGEST, shortest)))
 
 
@@ -213,23 +228,25 @@ def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
 
 
 def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
-    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log."""
-    if error := run.tags.get(Tag.FAILURE):
-        cell, number = run.tags.get(Tag.FAILED_CELL, ""), run.tags.get(Tag.SIGNAL, "")
-        return Failure(
-            "signal" if number else "error",
-            error,
-            run.tags.get(Tag.FAILURE_MESSAGE, ""),
-            int(cell) if cell.isdecimal() else None,
-            run.tags.get(Tag.FAILED_LINE, ""),
-            int(number) if number.isdecimal() else None,
-        )
-    if job.status == "Canceled":
-        return Failure("error", "Canceled", "the job was stopped")
+    """Return why a job failed: the reason in the run, else Azure's, with the last line of the log.
+
+    A job that reaches its limit of time is stopped in the same way as by a person; how long it has run tells which.
+    """
+    recorded = Failure.of_tags(run.tags)
+    if recorded and recorded.kind != "interrupt":
+        return recorded
     details = history.details(job.name)
+    if job.timeout and details.seconds > job.timeout - _CLOCKS_DIFFER:
+        cell, line = (recorded.cell, recorded.line) if recorded else (None, "")
+        text = f"the job took longer than {job.timeout} s, which is limits.timeout in its job file"
+        return Failure("timeout", "Timeout", text, cell, line)
+    if recorded:
+        return recorded
+    if job.status == "Canceled":
+        return Failure("interrupt", "Interrupted", f"the job was stopped{details.error and f': {details.error}'}")
     last = _last_line(history, details.logs)
     return Failure(
-        "start",
+        "error" if Tag.OWNER_PID in run.tags else "start",  # in the midst of its notebook, or before it
         details.code or "JobFailed",
         f"{details.error or 'Azure gives no reason'}{f' (last line of the log: {last})' if last else ''};"
         f" nbops azure jobs logs {job.name}",

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from notebooks_lib import errors
+from notebooks_lib.azure.duration import parse_duration
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.run_result import RunStatus
@@ -37,6 +38,8 @@ class Job:
     compute: str
     """Empty for a serverless one."""
     created: str
+    timeout: int | None = None
+    """Seconds for which it may run, after which Azure stops it; None without a limit."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Job:
@@ -50,6 +53,7 @@ class Job:
             experiment=str(own.get("experimentName") or ""),
             compute=str(own.get("computeId") or "").rpartition("/")[2],
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
+            timeout=parse_duration((own.get("limits") or {}).get("timeout")),
         )
 
     @property

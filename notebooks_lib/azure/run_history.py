@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ class RunDetails:
     code: str
     logs: Mapping[str, str]
     """Name of a log -> its signed address."""
+    seconds: float
+    """For how long it has run; 0.0 if it did not, or has not ended."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class RunHistory:
             error=str(error.get("message") or ""),
             code=str(error.get("code") or ""),
             logs=dict(answer.get("logFiles") or {}),
+            seconds=_seconds_between(answer.get("startTimeUtc"), answer.get("endTimeUtc")),
         )
 
     def tracked(self, run_id: str) -> TrackedRun:
@@ -91,3 +95,10 @@ class RunHistory:
             cause = f"{what} cannot be read: storage answers {answer.status_code}"
             raise errors.AzureError(cause, "do it again", status=answer.status_code)
         return bytes(answer.content)
+
+
+def _seconds_between(start: str | None, end: str | None) -> float:
+    try:
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
+    except (ValueError, TypeError):
+        return 0.0

@@ -1,7 +1,6 @@
 """The files that a job works in: those of the project that git tracks, as they are now, and nbops itself as a wheel.
 
-A snapshot is named by its content. .amlignore is obeyed. Environments, caches, runs and links that lead outside the
-project are left out.
+A snapshot is named by its content. .amlignore is obeyed. What git tracks and is not sent all the same is named.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +26,17 @@ LIMIT_MB = 100
 FOLDER = ".nbops-job"
 """What nbops adds lies here."""
 UNCOMMITTED = f"{FOLDER}/uncommitted.diff"
-"""What was not committed, which git in the job could not tell."""
+"""What is not committed of the files that are sent, which git in the job could not tell."""
 IGNORE_FILE = ".amlignore"
-_LEFT_OUT = {".git", ".nbops", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns", FOLDER}
+_NEVER_SENT = {".git", ".nbops", ".venv", FOLDER}
+"""Folders of which nothing is sent, even if git tracks it."""
+_NOT_SOURCE = _NEVER_SENT | {"venv", "node_modules", "__pycache__", ".ipynb_checkpoints", "mlruns"}
+"""Folders of environments, caches and runs: of these, only what git tracks is sent."""
 _LARGEST = 5
 _GIT_SECONDS = 60
+_LONGEST_DIFF = 1_000_000
+"""Bytes that are kept of what is not committed."""
+_PATHS_PER_CALL = 500
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -55,31 +60,34 @@ class Snapshot:
 
 
 def take_snapshot(
-    root: Path, *, always: Iterable[Path] = (), uncommitted: str = "", limit_mb: float = LIMIT_MB
+    root: Path, *, always: Iterable[Path] = (), uncommitted: bool = False, limit_mb: float = LIMIT_MB
 ) -> Snapshot:
-    """Return the snapshot of a project: all files that git tracks; outside a repository, all files.
+    """Return the snapshot of a project: all files that git tracks; outside a repository, all but environments and runs.
 
-    `always` are files that are in it even if git does not track them or .amlignore leaves them out.
+    `always` are files that are in it even if git does not track them or .amlignore leaves them out. With `uncommitted`,
+    it also holds what the last commit does not have of these files.
 
-    Raises UsageError, with the largest files, when they are larger than the limit; for a file of `always` outside the
-    project; and when git does not tell what it tracks or what .amlignore names: what is secret could be sent.
+    Raises UsageError, with the largest files, when they are larger than the limit; for a file of `always` that cannot
+    be sent; and when git does not tell what it tracks or what .amlignore names: what is secret could be sent.
     """
     root = root.resolve()
     paths: dict[str, Path] = {}
-    left_out = []
+    left_out: dict[str, None] = {}
     needed = {_inside(path, root) for path in always}
     ignored = _amlignored(root)
     tracked, untracked = (set(listed) - ignored for listed in project_files(root))
     for path in sorted(tracked | needed):
-        if _LEFT_OUT.intersection(Path(path).parts) or path.encode("utf-8", "ignore").decode() != path:
-            continue
         file = (root / path).resolve()
-        if not file.is_relative_to(root):
-            left_out.append(f"{path} leads outside the project")
+        if reason := _cannot_be_sent(path):
+            if path in needed:
+                raise errors.UsageError(f"the job needs {path}, but {reason}: move or rename it")
+            left_out[reason] = None
+        elif not file.is_relative_to(root):
+            left_out[f"{path} leads outside the project"] = None
         elif file.is_dir():
-            left_out.append(f"{path} is a link to a folder, or a repository of its own")
+            left_out[f"{path} is a link to a folder, or a repository of its own"] = None
         elif (target := file.relative_to(root).as_posix()) != path and target not in tracked | needed:
-            left_out.append(f"{path} links to {target}, which is not sent")
+            left_out[f"{path} links to {target}, which is not sent"] = None
         elif file.is_file():
             paths[path] = file
     try:
@@ -89,10 +97,37 @@ def take_snapshot(
     except OSError as error:
         raise errors.UsageError(f"a file of the project cannot be sent: {error}") from error
     files[wheel_path()] = nbops_wheel()
-    if uncommitted:
-        files[UNCOMMITTED] = uncommitted.encode("utf-8", "replace")
-    new = (path for path in untracked - needed if not _LEFT_OUT.intersection(Path(path).parts))
+    if uncommitted and (diff := _uncommitted(root, paths.keys(), needed)):
+        files[UNCOMMITTED] = diff
+    new = (path for path in untracked - needed if not _NOT_SOURCE.intersection(Path(path).parts))
     return Snapshot(files, tuple(left_out), tuple(sorted(new)))
+
+
+def _cannot_be_sent(path: str) -> str:
+    """Return why a file is never sent, even if git tracks it; empty if it can be. A folder has one reason."""
+    parts = Path(path).parts
+    for depth, name in enumerate(parts):
+        if name in _NEVER_SENT:
+            return f"{'/'.join(parts[: depth + 1])} is never sent, even if git tracks it"
+    return f"{path} has a name that is not UTF-8" if path.encode("utf-8", "ignore").decode() != path else ""
+
+
+def _uncommitted(root: Path, sent: Collection[str], needed: Iterable[str]) -> bytes:
+    """Return what the last commit does not have of the files that are sent, as `git diff` shows it.
+
+    Those that git does not track, which are among the needed ones, are named.
+    """
+    purpose = f"git does not tell what of {root} is not committed"
+    listing = ("ls-files", "-z", "--others", "--exclude-standard", "--full-name", "--")
+    new = _git_names(root, purpose, "--literal-pathspecs", *listing, *paths) if (paths := sorted(needed)) else []
+    text = b"".join(b"# untracked: %s\n" % os.fsencode(name) for name in new)
+    names = _git_names(root, purpose, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--relative")
+    changed = [name for name in names if name in sent]
+    for start in range(0, len(changed), _PATHS_PER_CALL):
+        few = changed[start : start + _PATHS_PER_CALL]
+        options = ("HEAD", "--no-ext-diff", "--no-color", "--no-renames", "--", *few)
+        text += _git(root, purpose, "--literal-pathspecs", "diff", *options)
+    return text[:_LONGEST_DIFF].decode("utf-8", "replace").encode()
 
 
 def wheel_path() -> str:
@@ -170,8 +205,8 @@ def project_files(root: Path) -> tuple[list[str], list[str]]:
     if "GIT_DIR" not in os.environ and not any(os.path.lexists(place / ".git") for place in (root, *root.parents)):
         return list(_walk(root)), []
     purpose = f"git does not tell which files of {root} are to be sent"
-    tracked = _git(root, purpose, "ls-files", "-z", "--cached", "--deduplicate")
-    return tracked, _git(root, purpose, "ls-files", "-z", "--others", "--exclude-standard")
+    tracked = _git_names(root, purpose, "ls-files", "-z", "--cached", "--deduplicate")
+    return tracked, _git_names(root, purpose, "ls-files", "-z", "--others", "--exclude-standard")
 
 
 def _amlignored(root: Path) -> set[str]:
@@ -183,11 +218,16 @@ def _amlignored(root: Path) -> set[str]:
     with tempfile.TemporaryDirectory() as scratch:  # an empty repository, to which every file is a new one
         _git(root, purpose, "init", "--quiet", "--bare", scratch)
         listing = ("ls-files", "-z", "--others", "--ignored", f"--exclude-from={ignore}")
-        return set(_git(root, purpose, f"--git-dir={scratch}", f"--work-tree={root}", *listing))
+        return set(_git_names(root, purpose, f"--git-dir={scratch}", f"--work-tree={root}", *listing))
 
 
-def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECONDS) -> list[str]:
-    """Return the names that git lists. Raises UsageError, with `purpose` and git's reason, if it does not."""
+def _git_names(root: Path, purpose: str, *arguments: str) -> list[str]:
+    """Return the names that git lists with -z. Raises UsageError as `_git` does."""
+    return [os.fsdecode(path) for path in _git(root, purpose, *arguments).split(b"\0") if path]
+
+
+def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECONDS) -> bytes:
+    """Return what git prints. Raises UsageError, with `purpose` and git's reason, if it fails."""
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
@@ -198,10 +238,10 @@ def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECOND
     if done.returncode != 0:
         lines = filter(None, map(str.strip, done.stderr.decode("utf-8", "replace").splitlines()))
         raise errors.UsageError(f"{purpose} ({'; '.join(lines) or f'git ends with {done.returncode}'})")
-    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
+    return done.stdout
 
 
 def _walk(folder: Path) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        folders[:] = [name for name in folders if name not in _NOT_SOURCE]
         yield from ((Path(place) / name).relative_to(folder).as_posix() for name in files)

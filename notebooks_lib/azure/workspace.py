@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _API_VERSION = "2024-10-01"
 _REMEMBERED = "workspaces.json"
+_JOB = "AZUREML_RUN_ID"
+"""The variable by which a process knows that it is part of a job."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Workspace:
 def find_workspace(settings: Settings) -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
-    In a job, whose files may lack both, it is the workspace that the job tracks to. Raises SettingsError when nothing
-    names one.
+    In a job it is the workspace that the job tracks to, whatever its files name: the submitter may have chosen another
+    by a variable. Raises SettingsError when nothing names one.
     """
+    if _JOB in os.environ and (workspace := _of_job()) is not None:
+        return workspace
     section = settings.azure
     if section.workspace:
         return Workspace(section.subscription, section.resource_group, section.workspace)

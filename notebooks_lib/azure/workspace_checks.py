@@ -18,8 +18,10 @@ from notebooks_lib.health_check import HealthCheck
 _ACTIONS = {
     "runs": ("experiments/write", "experiments/runs/write"),
     "models": ("models/write",),
+    "jobs": ("jobs/write",),
+    "endpoints": ("onlineEndpoints/write", "onlineEndpoints/deployments/write"),
 }
-"""What tracking writes -> the actions that it needs, below those of a workspace."""
+"""What nbops writes -> the actions that it needs, below those of a workspace."""
 _WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 _PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -80,9 +82,13 @@ def _permissions(client: RestClient, chosen: Workspace) -> HealthCheck:
         for name, actions in _ACTIONS.items()
         if not all(allowed(permissions, f"{_WORKSPACES}/{action}") for action in actions)
     ]
-    detail = f"may not write {' and '.join(missing)}" if missing else f"may write {' and '.join(_ACTIONS)}"
+    detail = f"may not write {_listed(missing)}" if missing else f"may write {_listed(list(_ACTIONS))}"
     advice = f"ask for the role {error_messages.DATA_SCIENTIST} on the workspace; a new role takes some minutes to hold"
     return HealthCheck("azure permissions", not missing, detail, advice)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _provider(client: RestClient, chosen: Workspace) -> HealthCheck:

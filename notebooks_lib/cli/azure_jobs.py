@@ -47,24 +47,33 @@ def list_(last: int, as_json: bool) -> int:
 @jobs.command()
 @_run
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path), help="File for the executed notebook.")
+@click.option(
+    "--wait-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120,
+    show_default=True,
+    help="Minutes that the job may wait before it runs.",
+)
 @_as_json
-def follow(run: str, file: Path | None, as_json: bool) -> int:
-    """Show a job until it ends: each cell as it starts, then how it ended. Ctrl-C stops showing it, not the job.
+def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> int:
+    """Show a job until it ends: each cell as it starts, then how it ended.
 
-    Exit code: as of `nbops run`.
+    Ctrl-C, and a job that still waits after --wait-minutes, end the command, not the job. Exit code: as of `nbops run`;
+    1 if the job still waits.
     """
     from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
 
     settings, _, _ = _connected()
     try:
-        result = follow_job(settings, run, JobLines(silent=as_json), output=file.absolute() if file else None)
+        lines, file = JobLines(silent=as_json), file.absolute() if file else None
+        result = follow_job(settings, run, lines, output=file, wait_minutes=wait_minutes)
     except Detached as detached:
         return detached.show(as_json=as_json)
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:
         output.run_result(result)
-    return 0 if result.status == "FINISHED" else 1
+    return result.exit_code
 
 
 @jobs.command()

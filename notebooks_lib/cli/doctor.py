@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from notebooks_lib.health_check import HealthCheck
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
+    from notebooks_lib.azure.workspace import Workspace
     from notebooks_lib.settings import Settings
 
 LEAST_DISK_GB = 1.0
@@ -69,10 +71,15 @@ def examine(settings: Settings) -> Iterator[HealthCheck]:
     yield _packages(settings)
     yield _disk(settings)
     yield _kernel(settings)
-    azure = list(_azure(settings))
-    yield from azure
-    if not all(check.ok for check in azure):
-        return  # MLflow would only fail in more words
+    workspace = _workspace(settings)
+    if workspace is not None:
+        from notebooks_lib.azure import project_checks, workspace_checks
+
+        checks = list(workspace_checks.examine(workspace))
+        yield from checks
+        if not all(check.ok for check in checks):
+            return  # MLflow would only fail in more words
+        yield from project_checks.examine(workspace, settings.root, os.environ)
     tracking = _tracking(settings)
     yield tracking
     if tracking.ok:
@@ -134,21 +141,19 @@ def _kernel(settings: Settings) -> HealthCheck:
     return HealthCheck("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
 
 
-def _azure(settings: Settings) -> Iterator[HealthCheck]:
-    """Check the way to an Azure ML workspace; nothing for another store."""
-    from notebooks_lib.azure import workspace
+def _workspace(settings: Settings) -> Workspace | None:
+    """Return the Azure ML workspace that the project tracks to; None for another store."""
     from notebooks_lib.tracking import store
 
     try:
         uri = store.uri_of_variables(settings.root) or settings.tracking.uri
         if not uri.startswith("azureml"):
-            return
-        chosen = workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
-    except SettingsError:
-        return  # `_tracking` tells it
-    from notebooks_lib.azure import workspace_checks
+            return None
+        from notebooks_lib.azure import workspace
 
-    yield from workspace_checks.examine(chosen)
+        return workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
+    except SettingsError:
+        return None  # `_tracking` reports it
 
 
 def _tracking(settings: Settings) -> HealthCheck:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebooks_lib import safe_text
+from notebooks_lib import errors, safe_text
+from notebooks_lib.cli import output as terminal
 
 if TYPE_CHECKING:
     from notebooks_lib.run_result import RunResult
@@ -21,22 +22,28 @@ _MOST_NAMED = 5
 
 
 class Detached(Exception):
-    """Ctrl-C while a job was followed."""
+    """The command ends before its job, which goes on: after Ctrl-C, or when the job has waited for too long."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, waiting: errors.JobWaitingError | None = None) -> None:
         self.run_id = run_id
+        self.waiting = waiting
         super().__init__(
-            f"detached: job {run_id} goes on; to come back: nbops azure jobs follow {run_id};"
+            f"nbops: {waiting}"
+            if waiting
+            else f"detached: job {run_id} goes on; to come back: nbops azure jobs follow {run_id};"
             f" to stop it: nbops azure jobs stop {run_id}"
         )
 
-    def show(self, *, as_json: bool) -> int:
-        """Print how to come back; return the exit code."""
+    def show(self, *, as_json: bool, out: Path | None = None) -> int:
+        """Print how to come back, with `out` also write the JSON object; return the exit code."""
+        nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
+        content = {"run_id": self.run_id, **nothing, "detached": True, "waiting": self.waiting and self.waiting.state}
         click.echo(str(self), err=True)
+        if out is not None:
+            terminal.write_json(out, content)
         if as_json:
-            nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
-            click.echo(json.dumps({"run_id": self.run_id, **nothing, "detached": True}))
-        return 130
+            click.echo(json.dumps(content))
+        return 1 if self.waiting else 130
 
 
 class JobLines:
@@ -60,9 +67,16 @@ class JobLines:
 
 
 def run_as_job(
-    plan: Plan, on: str, *, job_file: Path | None, options: Sequence[str], output: Path | None, silent: bool
+    plan: Plan,
+    on: str,
+    *,
+    job_file: Path | None,
+    options: Sequence[str],
+    output: Path | None,
+    wait_minutes: float | None,
+    silent: bool,
 ) -> RunResult:
-    """Submit a job and follow it to its end. Raises Detached on Ctrl-C, once it has been submitted."""
+    """Submit a job and follow it to its end. Raises Detached as `follow_job` does, once it has been submitted."""
     from notebooks_lib.running import job_submission
 
     lines = JobLines(silent=silent)
@@ -79,11 +93,13 @@ def run_as_job(
             raise Detached(job.name) from None
         raise
     lines.tell(f"{plan.notebook.path.stem}: run {job.name}")
-    return follow_job(plan.settings, job.name, lines, output=output)
+    return follow_job(plan.settings, job.name, lines, output=output, wait_minutes=wait_minutes)
 
 
-def follow_job(settings: Settings, name: str, lines: JobLines, *, output: Path | None = None) -> RunResult:
-    """Follow a job to its end. Raises Detached on Ctrl-C."""
+def follow_job(
+    settings: Settings, name: str, lines: JobLines, *, output: Path | None = None, wait_minutes: float | None = None
+) -> RunResult:
+    """Follow a job to its end. Raises Detached on Ctrl-C, and for a job that has waited for `wait_minutes`."""
     from notebooks_lib.azure import job_following, rest_client, workspace
     from notebooks_lib.azure.run_history import RunHistory
     from notebooks_lib.running.job_result import job_result
@@ -92,7 +108,11 @@ def follow_job(settings: Settings, name: str, lines: JobLines, *, output: Path |
         uri = workspace.tracking_uri(settings)
         history = RunHistory(uri)
         chosen = workspace.find_workspace(settings)
-        end = job_following.follow(rest_client.resource_manager(), chosen, history, name, lines)
+        wait_minutes = job_following.WAIT_MINUTES if wait_minutes is None else wait_minutes
+        client = rest_client.resource_manager()
+        end = job_following.follow(client, chosen, history, name, lines, wait_minutes=wait_minutes)
         return job_result(settings, uri, history, end, output)
+    except errors.JobWaitingError as error:
+        raise Detached(name, error) from error
     except KeyboardInterrupt as error:
         raise Detached(name) from error

@@ -119,7 +119,7 @@ def run_result(result: RunResult) -> None:
         click.echo("  metrics   " + "  ".join(f"{name} {value:.6g}" for name, value in sorted(result.metrics.items())))
     if result.failure is not None:
         click.echo(f"  reason    {safe_text.printable_lines(_shortened(str(result.failure)))}")
-    if result.output.exists():  # a run on another machine has it among the artifacts
+    if result.output is not None and result.output.exists():  # a run on another machine has it among the artifacts
         click.echo(f"  notebook  {path(result.output)}")
     if result.run_id:
         click.echo(f"  run       {result.run_id}  ({open_hint(result.url)})")

@@ -114,7 +114,8 @@ def _report_failed(project: Settings, result: RunResult, model: str, *, as_json:
         click.echo(click.style(result.status, fg="red") + f"  {safe_text.printable_lines(str(result.failure))}")
         if record is not None:
             click.echo(f"  decision  {safe_text.printable(record.decision.summary)}")
-        click.echo(f"  notebook  {output.path(result.output)}")
+        if result.output is not None:
+            click.echo(f"  notebook  {output.path(result.output)}")
         click.echo(f"  run       {result.run_id}  ({output.open_hint(result.url)})")
         _print_unfinished(project, model)
     return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
@@ -140,11 +141,12 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
             "card": record.card,
             "release": release.as_json(),
         }
-        _json({**promoted, "endpoint": status.as_json() if status else None, "output": str(result.output)})
+        _json({**promoted, "endpoint": status.as_json() if status else None, "output": result.as_json()["output"]})
         return 0
     promotion_text.print_decision(decision, release, status, project)
     click.echo(f"  card       {output.local_path(record.card)}")
-    click.echo(f"  notebook   {output.path(result.output)}")
+    if result.output is not None:
+        click.echo(f"  notebook   {output.path(result.output)}")
     click.echo(f"  run        {run_id}  ({output.open_hint(result.url)})")
     return 0
 

@@ -68,6 +68,11 @@ class _Command(click.Command):
 @click.option("--on", metavar="PLACE", help="Run it as a job: azureml:NAME for a compute, or azureml:serverless.")
 @click.option("--job", "job_file", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
 @click.option(
+    "--wait-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Minutes that a job may wait before it runs. Default: 120.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Also write the JSON object to this file, for a next step."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -88,14 +93,15 @@ def command(
     help_notebook: bool,
     on: str | None,
     job_file: Path | None,
+    wait_minutes: float | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
     """Run NOTEBOOK from top to bottom in a fresh kernel and track it as one MLflow run.
 
-    With --on it runs as a job of the Azure ML workspace that the settings name; Ctrl-C then stops showing it, and the
-    job goes on. The executed notebook is always kept, even after a failure. Exit code: 0 done, 1 the notebook failed,
-    2 usage error, 130 interrupted.
+    With --on it runs as a job of the Azure ML workspace that the settings name. Ctrl-C, and a job that still waits
+    after --wait-minutes, then end the command, not the job. The executed notebook is always kept, even after a failure.
+    Exit code: 0 done, 1 the notebook failed or its job still waits, 2 usage error, 130 interrupted.
     """
     if output is not None and output.resolve() == notebook.resolve():
         raise click.UsageError("--output is the notebook itself: it would be overwritten")
@@ -104,6 +110,8 @@ def command(
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
     if job_file is not None and on is None:
         raise click.UsageError("--job says what a job needs: name its place with --on azureml:NAME")
+    if wait_minutes is not None and on is None:
+        raise click.UsageError("--wait-minutes says how long a job may wait: name its place with --on azureml:NAME")
     if untracked and on is not None:
         raise click.UsageError("--untracked with --on: a job always has a tracked run; leave one of them out")
     if untracked and skip_seen:
@@ -112,8 +120,8 @@ def command(
         read = document.read(notebook)
         terminal.notebook(read, parameter_schema.read_schema(read))
         return 0
-    if any(math.isnan(seconds) for seconds in (timeout, cell_timeout) if seconds is not None):
-        raise click.UsageError("--timeout takes a number of seconds")
+    if any(math.isnan(seconds) for seconds in (timeout, cell_timeout, wait_minutes) if seconds is not None):
+        raise click.UsageError("--timeout takes a number of seconds, --wait-minutes one of minutes")
     planned = _make_plan(notebook, pairs, files, experiment=experiment, name=name, tracked=not untracked)
     output = output.absolute() if output else None
     result = _find_earlier(planned) if skip_seen else None
@@ -124,9 +132,17 @@ def command(
         options = [word for key, value in given.items() if value is not None for word in (key, f"{value}")]
         options += [flag for flag, wanted in {"--cold": cold, "--no-html": no_html}.items() if wanted]
         try:
-            result = run_as_job(planned, on, job_file=job_file, options=options, output=output, silent=as_json)
+            result = run_as_job(
+                planned,
+                on,
+                job_file=job_file,
+                options=options,
+                output=output,
+                wait_minutes=wait_minutes,
+                silent=as_json,
+            )
         except Detached as detached:
-            return detached.show(as_json=as_json)
+            return detached.show(as_json=as_json, out=out)
     elif result is None:
         result = _run_here(
             planned,
@@ -144,9 +160,7 @@ def command(
         _json(result)
     else:
         terminal.run_result(result)
-    if result.failure is not None and result.failure.kind == "interrupt":
-        return 130
-    return 0 if result.status == "FINISHED" else 1
+    return result.exit_code
 
 
 def _run_here(planned: Plan, *, silent: bool, **options: Any) -> RunResult:

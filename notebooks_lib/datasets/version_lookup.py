@@ -45,11 +45,11 @@ def pulled_store(settings: Settings, *, make: bool = False) -> DiskStore | None:
 
     None when no workspace is named, or, without `make`, when none was pulled yet.
     """
-    from notebooks_lib.azure.workspace import find_workspace
-
     folder = settings.layout.pulled_datasets
     if not (make or folder.is_dir()):
         return None
+    from notebooks_lib.azure.workspace import find_workspace
+
     try:
         workspace = find_workspace(settings)
     except SettingsError:

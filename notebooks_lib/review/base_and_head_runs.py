@@ -146,18 +146,8 @@ def _failed(store: Store, name: SideName, fingerprint: str, folder: PurePosixPat
         runs = query.search(store, f"tags.`{Tag.SOURCE_FINGERPRINT}` = '{fingerprint}'")
     ended = (run for run in map(query.run_info, runs) if Tag.END in run.tags and ran_in(run, folder))
     newest = next((run for run in ended if not _was_stopped(run)), None)
-    if newest is None or Tag.FAILURE not in newest.tags:
-        return None
-    tags = newest.tags
-    cell = tags.get(Tag.FAILED_CELL, "")
-    failure = Failure(
-        "error",
-        tags[Tag.FAILURE],
-        tags.get(Tag.FAILURE_MESSAGE, ""),
-        int(cell) if cell.isdecimal() else None,
-        tags.get(Tag.FAILED_LINE, ""),
-    )
-    return RunProblem(name, failure, str(failure))
+    failure = Failure.of_tags(newest.tags) if newest is not None else None
+    return RunProblem(name, failure, str(failure)) if failure is not None else None
 
 
 def _was_stopped(run: RunInfo) -> bool:

@@ -107,6 +107,7 @@ def cell_texts(result: RunResult) -> tuple[CellText, ...]:
 
     Cells are counted as in the author's notebook.
     """
+    assert result.output is not None, "only the notebook of a job may be missing"
     executed = document.read(result.output)
     own_cells = [cell for cell in executed.cells if not INSERTED.intersection(cell.tags)]
     texts = []

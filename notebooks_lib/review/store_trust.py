@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from notebooks_lib.azure import workspace
 from notebooks_lib.errors import UsageError
 from notebooks_lib.git_repository import GitRepository
 from notebooks_lib.review.base_checkout import check_out
@@ -122,6 +121,8 @@ def _differing(head: Settings, base: Path, repository: GitRepository) -> Iterato
         if head.azure != old.azure:
             yield "[azure]"
         elif not head.azure.workspace:
+            from notebooks_lib.azure import workspace
+
             file = workspace.find_config(head.root)
             if file and repository.tracks(file) and _content(file) != _content(workspace.find_config(base)):
                 yield "config.json"

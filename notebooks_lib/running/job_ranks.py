@@ -16,13 +16,14 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from notebooks_lib import errors
+from notebooks_lib.azure import workspace
 from notebooks_lib.run_result import Failure, RunResult, RunStatus
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
@@ -84,7 +85,7 @@ def run_other_rank(plan: Plan, rank: Rank, store: Store, run_id: str, **options:
     with tempfile.TemporaryDirectory(prefix="nbops-rank-") as scratch:
         folder = Path(scratch) / FOLDER
         folder.mkdir()
-        with _untracked(Path(scratch) / "mlruns"):
+        with untracked(Path(scratch) / "mlruns", store.uri):
             output = folder / f"{rank.index}.ipynb"  # renamed once it is known which names are free
             result = run_notebook(dataclasses.replace(plan, start=None), **{**options, "output": output, "html": False})
         failure = None if result.failure is None else vars(result.failure)
@@ -105,11 +106,19 @@ def _free_name(rank: int, taken: set[str]) -> str:
 
 
 @contextlib.contextmanager
-def _untracked(elsewhere: Path) -> Iterator[None]:
-    """Let notebooks in this block log to a folder of their own, which nobody reads."""
+def untracked(elsewhere: Path, tracking_uri: str) -> Iterator[None]:
+    """Let notebooks in this block log to a folder of their own, which nobody reads.
+
+    They still find the datasets of the workspace to which the job, at `tracking_uri`, belongs.
+    """
     before = dict(os.environ)
     for name in _TRACKING:
         os.environ.pop(name, None)
+    if tracking_uri.startswith("azureml:"):
+        of_job = workspace.of_tracking_uri(tracking_uri)
+        os.environ["NBOPS_AZURE_SUBSCRIPTION"] = of_job.subscription
+        os.environ["NBOPS_AZURE_RESOURCE_GROUP"] = of_job.resource_group
+        os.environ["NBOPS_AZURE_WORKSPACE"] = of_job.name
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = elsewhere.as_uri()
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     try:
@@ -158,13 +167,16 @@ class OtherRanks:
         self._over.set()
 
     def failure(self) -> Failure | None:
-        """Return the failure of the first other rank that has reported one."""
-        return next((failure for _, failure in sorted(self._reports.items()) if failure is not None), None)
+        """Return the failure of the first other rank that has reported one. To be asked to stop is none."""
+        failures = (failure for _, failure in sorted(self._reports.items()) if failure is not None)
+        return next((failure for failure in failures if failure.kind != "interrupt"), None)
 
     def end(self, status: RunStatus, interrupted: Callable[[], object]) -> Failure | None:
         """Return why the job fails although, or because, rank 0 has ended with `status`; None if it does not.
 
-        If rank 0 is done, it waits for the others, but not for parameter servers. If it failed, it waits a little.
+        If rank 0 is done, it waits for the others, but not for parameter servers. If it failed, it waits a little. A
+        rank 0 that is done while another rank was asked to stop, or has not reported when rank 0 is asked to stop, is
+        interrupted like them: the notebook has not run to its end everywhere.
         """
         waits = {"FINISHED": self._wait, "FAILED": self._wait_failed}
         deadline = time.monotonic() + waits.get(status, 0)
@@ -175,13 +187,17 @@ class OtherRanks:
                 if status != "FAILED" and time.monotonic() > deadline:
                     return Failure("error", "RanksUnknown", f"the other ranks cannot be asked: {errors.reason(error)}")
             missing = self._awaited - self._reports.keys()
-            if self.failure() or not missing or status not in waits or interrupted():
-                return self.failure()
+            stopped = {rank for rank, failure in self._reports.items() if failure is not None}
+            if (failure := self.failure()) or status not in waits:
+                return failure
+            if status == "FINISHED" and (stopped or (missing and interrupted())):
+                return _interrupted(stopped | missing)
+            if interrupted() or not missing:
+                return None
             if time.monotonic() > deadline:
                 if status == "FAILED":
                     return None
-                named = ", ".join(map(str, sorted(missing)))
-                text = f"rank {named} did not report its end within {self._wait:g} s of rank 0's"
+                text = f"rank {_listed(missing)} did not report its end within {self._wait:g} s of rank 0's"
                 return Failure("error", "RankMissing", text)
             time.sleep(min(self._interval, 0.5))
 
@@ -203,9 +219,19 @@ class OtherRanks:
 
 
 def _failure(rank: int, report: Mapping[str, Any]) -> Failure | None:
-    """Return the failure of a rank; one that was asked to stop has none of its own."""
+    """Return the failure of a rank; its kind is "interrupt" for one that was asked to stop."""
     content = report.get("failure")
-    if not content or content.get("kind") == "interrupt":
+    if not content:
         return None
     failure = Failure(**content)
     return dataclasses.replace(failure, message=f"rank {rank}: {failure.message}")
+
+
+def _interrupted(ranks: Iterable[int]) -> Failure:
+    """Return the failure of a rank 0 that is done while these ranks are not, because the job was asked to stop."""
+    text = f"the job was asked to stop before rank {_listed(ranks)} had run the notebook to its end"
+    return Failure("interrupt", "Interrupted", text)
+
+
+def _listed(ranks: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(ranks)))

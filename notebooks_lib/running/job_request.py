@@ -11,6 +11,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import snapshot
+from notebooks_lib.notebooks import expressions
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
@@ -40,14 +41,20 @@ class JobRequest:
     def received(cls, environ: Mapping[str, str]) -> JobRequest | None:
         """Return the request that this job got; None outside a job of ours, and in the kernel of its notebook."""
         text = environ.get(Env.JOB)
-        return cls(**json.loads(text)) if text and Env.OWNER_RUN not in environ else None
+        if not text or Env.OWNER_RUN in environ:
+            return None
+        content = json.loads(text)
+        return cls(**content | {"values": expressions.read_text(content["values"])})
 
     def as_text(self) -> str:
-        """Return the request as the text of a variable. Raises UsageError for a value that JSON cannot hold."""
+        """Return the request as the text of a variable. Raises UsageError for a value that is no Python literal.
+
+        The values are written as Python, because JSON has no tuples, no sets, and no keys but texts.
+        """
         try:
-            return json.dumps(dataclasses.asdict(self))
-        except TypeError as error:
-            raise errors.UsageError(f"a parameter cannot be sent to a job: {error}") from error
+            return json.dumps(vars(self) | {"values": expressions.write_literal(self.values)})
+        except expressions.NotConstant:
+            raise errors.UsageError("a parameter cannot be sent to a job: its value is no Python literal") from None
 
 
 def adopting(plan: Plan, environ: Mapping[str, str]) -> Plan:

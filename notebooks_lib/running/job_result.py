@@ -20,18 +20,26 @@ def job_result(
 ) -> RunResult:
     """Return how a job's run ended. `output` is the file for its executed notebook, by default under .nbops/executed.
 
-    A notebook that cannot be fetched is told of in the log: the run has it.
+    If it cannot be fetched, the result names none: what lies in the file is of an earlier run. A warning says so.
     """
     run = end.run
     name = executed_name(Path(run.tags.get(Tag.NOTEBOOK, "notebook.ipynb")), run.run_id)
     aside = run.tags.get(Tag.SET_ASIDE, "")
     kept = f"{aside}/notebook/{name}" if aside else f"notebook/{name}"
-    file = output or settings.layout.executed / name
+    file: Path | None = None
     if Tag.END in run.tags:
         try:
-            atomic_private_files.write(file, history.file(run, kept).decode(), durable=False)
+            content = history.file(run, kept).decode()
+            file = output or settings.layout.executed / name
+            atomic_private_files.write(file, content, durable=False)
         except (errors.AzureError, OSError) as error:
+            file = None
             logging.getLogger(__name__).warning("the executed notebook stays in the run: %s", error)
+    if run.metrics and (attempt := run.tags.get(Tag.ATTEMPT)):
+        logging.getLogger(__name__).warning(
+            "this was attempt %s of the job: a metric has the value of an earlier one that came to a later step",
+            attempt,
+        )
     peak = run.tags.get(Tag.PEAK_MEMORY, "")
     return RunResult(
         run_id=run.run_id,

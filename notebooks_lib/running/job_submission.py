@@ -74,7 +74,7 @@ def prepare_job(
             *(settings.root / module for module, _ in project_modules.find_modules(plan.notebook, settings.root)),
             *(each for each in (settings.layout.settings_file, settings.layout.lock) if each.exists()),
         ],
-        uncommitted=start.git.diff if start.git else "",
+        uncommitted=start.git is not None and start.git.dirty,
         limit_mb=settings.azure.snapshot_mb,
     )
     properties = _properties(file, values)
@@ -82,7 +82,7 @@ def prepare_job(
     properties["experimentName"] = _experiment(plan)
     properties["displayName"] = start.name
     properties["tags"] = {**(properties.get("tags") or {}), Tag.NOTEBOOK: start.notebook, "mlflow.user": request.user}
-    variables = {**_forwarded(environ), **(properties.get("environmentVariables") or {})}
+    variables = {**_forwarded(environ, settings.root), **(properties.get("environmentVariables") or {})}
     properties["environmentVariables"] = {**variables, Env.JOB: request.as_text()}
     described = environment.read_environment(settings.root, environ)
     return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties, start.parameters)
@@ -93,11 +93,11 @@ def submit_job(
 ) -> None:
     """Make what the job needs and is not there, and submit it once. `tell` gets a line for what takes time."""
     client = rest_client.resource_manager()
-    computer = compute.find_or_create_compute(client, job.workspace, job.compute, root, environ, tell=tell)
+    compute_id = compute.find_or_create_compute(client, job.workspace, job.compute, root, environ, tell=tell)
     ids: dict[str, Any] = {
         "environmentId": environment.find_or_create_environment(client, job.workspace, job.environment, tell=tell),
         "codeId": code_asset.find_or_upload_snapshot(client, job.workspace, job.snapshot, tell=tell),
-        **({"computeId": computer} if computer else {}),
+        **({"computeId": compute_id} if compute_id else {}),
     }
     if inputs := job_inputs.dataset_inputs(client, job.workspace, job.parameters):
         ids["inputs"] = inputs
@@ -158,11 +158,16 @@ def _refuse_missing_secrets(plan: Plan, variables: Mapping[str, object], file: P
         )
 
 
-def _forwarded(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that go along: settings, but not where runs are tracked, and which cloud this is."""
+def _forwarded(environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Return the variables that go along: which cloud this is, and settings.
+
+    Not the settings that say where runs are tracked, and no folder outside the project: the job has none of it.
+    """
     sections = Settings.model_fields.keys() - {"root", "tracking", "azure"}
     prefixes = tuple(f"NBOPS_{section.upper()}_" for section in sections)
     settings = {name: value for name, value in environ.items() if name.startswith(prefixes)}
+    if not (root / settings.get("NBOPS_DATA_FOLDER", "")).resolve().is_relative_to(root.resolve()):
+        del settings["NBOPS_DATA_FOLDER"]
     return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 

@@ -27,12 +27,14 @@ from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.running.notebook_page import to_html
 from notebooks_lib.running.plan import Plan, artifact_stem, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
 
 _warned: set[str] = set()
+_WITHOUT_REQUEST = {Env.JOB: ""}
+"""The parameters of a job are for its notebook, not for the notebooks that a cell of it runs."""
 
 
 class OtherProcesses(Protocol):
@@ -87,7 +89,7 @@ def run_notebook(
             output=ExecutedNotebook(
                 output or executed_file(plan, owned.run_id if owned else uuid.uuid4().hex), plan.secret_values
             ),
-            environment={**(environment or {}), **(owned.environment() if owned else {})},
+            environment={**(environment or {}), **(owned.environment() if owned else {}), **_WITHOUT_REQUEST},
             source=plan.notebook.opened,
             origins=prepared.origins,
             timeout=timeout,
@@ -103,7 +105,7 @@ def run_notebook(
             status, failure = decide_outcome(execution)
             if others is not None and (elsewhere := others.end(status, interrupted)):
                 failure = failure.beside(elsewhere) if failure and status == "FAILED" else elsewhere
-                status = "FAILED"
+                status = "KILLED" if failure.kind == "interrupt" else "FAILED"
         except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
             failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
             raise

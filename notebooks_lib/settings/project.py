@@ -31,12 +31,11 @@ from notebooks_lib.settings.sections import (
     Stages,
     Tracking,
 )
-from notebooks_lib.tags import Env
+from notebooks_lib.tags import ENV_NAMES, Env
 
 PREFIX = "NBOPS_"
 _MANY: dict[str, type[Section]] = {"canary": CanaryStep, "models": ModelPolicy}
 """Keys that hold several sections."""
-_OURS = {Env.ROOT, Env.OWNER_RUN, Env.OWNER_STORE, Env.OWNER_EXPERIMENT, Env.OTHER_STORE, Env.JOB, Env.KERNEL}
 
 
 class Settings(Section):
@@ -90,7 +89,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise errors.SettingsError(f"{layout.settings_file}: cannot be read: {error}") from error
     for variable, value in environ.items():
-        if variable.startswith(PREFIX) and variable not in _OURS:
+        if variable.startswith(PREFIX) and variable not in ENV_NAMES:
             section, _, key = variable[len(PREFIX) :].lower().partition("_")
             if section not in Settings.model_fields and not errors.nearest(section, Settings.model_fields):
                 continue  # another tool's variable, such as NBOPS_CLONE; a misspelt section is refused below

@@ -9,8 +9,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from notebooks_lib.azure import clouds, workspace
-
 _LOADERS = "azureml.mlflow.entry_point_loaders"
 
 
@@ -20,6 +18,8 @@ def sign_in(uri: str) -> None:
     By default the plugin falls back to a browser and a device code, for which a headless process would wait for
     minutes. An Azure ML job has a token of its own.
     """
+    from notebooks_lib.azure import clouds, workspace
+
     clouds.set_azure_cloud(os.environ)
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
         return

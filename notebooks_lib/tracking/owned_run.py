@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.notebooks import source_fingerprint
-from notebooks_lib.run_result import Failure, RunStatus, restore_infinity
+from notebooks_lib.run_result import FAILURE_TAGS, Failure, RunStatus, restore_infinity
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.orphan_runs import end_children
@@ -26,6 +26,10 @@ from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
 from notebooks_lib.tracking.store import RETRIES, Store, translate_store_errors
 
 BATCH = 100
+METRICS_OF_EARLIER = (
+    "attempt %s of this job: metrics of the earlier one stay in the run; where it came to a later step, its value is "
+    "the run's"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class OwnedRun:
         """Take over the run that a job has: it gets all that `open` gives one, and this process must end it.
 
         If a notebook has ended in it already, in the same job, a child of it is opened. One that was interrupted has
-        not: its machine was taken away, and the job begins anew.
+        not: its machine was taken away, and the job begins anew. What the earlier attempt wrote of its end is removed,
+        and the runs that its notebook opened are ended; the metrics that it logged stay, as no store removes any.
         """
         from mlflow.entities import RunTag
 
@@ -89,9 +94,14 @@ class OwnedRun:
                 child = {**(start.tags or {}), "mlflow.parentRunId": run_id}
                 experiment_id = run.info.experiment_id
                 return cls.open(store, replace(start, tags=child, experiment_id=experiment_id, run_id=None))
-            for key in (Tag.END, *_FAILURE_TAGS, Tag.SET_ASIDE) if ended else ():
+            for key in (Tag.END, *FAILURE_TAGS, Tag.SET_ASIDE):  # without END if it was killed before it wrote that
                 if key in run.data.tags:
                     client.delete_tag(run_id, key)
+            if Tag.OWNER_PID in run.data.tags:
+                end_children(store, run_id, "KILLED")
+                tags[Tag.ATTEMPT] = _next_attempt(run.data.tags)
+                if run.data.metrics:
+                    logging.getLogger(__name__).warning(METRICS_OF_EARLIER, tags[Tag.ATTEMPT])
             lost = {Tag.PROGRESS: ""} if Tag.PROGRESS in run.data.tags else {}  # nobody takes its cells for ours
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
             if run.info.status != "RUNNING":
@@ -170,7 +180,7 @@ class OwnedRun:
         source = self.start.source_fingerprint
         last = {
             Tag.RUN_FINGERPRINT: source_fingerprint.run_fingerprint(source, sorted(datasets)) if source else "",
-            **(_failure_tags(failure) if failure else {}),
+            **(failure.as_tags() if failure else {}),
             **(tags or {}),
             Tag.SET_ASIDE: aside,
         }
@@ -242,22 +252,15 @@ def _start_tags(store: Store, start: RunStart) -> dict[str, str]:
     return {key: _cut(value, store.limits.tag_characters) for key, value in tags.items() if value}
 
 
+def _next_attempt(tags: Mapping[str, str]) -> str:
+    """Return the number of the attempt after the one that wrote these tags; the first one writes none."""
+    attempt = tags.get(Tag.ATTEMPT, "")
+    return str(int(attempt) + 1 if attempt.isdecimal() else 2)
+
+
 def _was_interrupted(tags: Mapping[str, str], notebook: str) -> bool:
     """Return whether the notebook was asked to stop in the run that has these tags."""
     return (tags.get(Tag.END), tags.get(Tag.FAILURE), tags.get(Tag.NOTEBOOK)) == ("KILLED", "Interrupted", notebook)
-
-
-_FAILURE_TAGS = (Tag.FAILURE, Tag.FAILURE_MESSAGE, Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SIGNAL)
-
-
-def _failure_tags(failure: Failure) -> dict[str, str]:
-    return {
-        Tag.FAILURE: failure.error,
-        Tag.FAILURE_MESSAGE: failure.message,
-        Tag.FAILED_CELL: "" if failure.cell is None else str(failure.cell),
-        Tag.FAILED_LINE: failure.line,
-        Tag.SIGNAL: "" if failure.signal is None else str(failure.signal),
-    }
 
 
 def _text(values: Mapping[str, Any]) -> str:

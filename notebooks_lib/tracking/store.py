@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib import atomic_private_files, errors, safe_text
 from notebooks_lib import settings as settings_module
-from notebooks_lib.azure import clouds, workspace
 from notebooks_lib.paths import Layout
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env
@@ -120,6 +119,8 @@ class Store:
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """Return the address of a run's page. For SQLite the page is there while `nbops ui` runs."""
         if self.uri.startswith("azureml:"):
+            from notebooks_lib.azure import clouds
+
             scope = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"{clouds.current().studio}/runs/{run_id}?wsid={scope}"
         # Without the user and password of the URI, for which a browser asks.
@@ -180,6 +181,8 @@ def tracking_uri(settings: Settings) -> str:
     if not chosen:
         return sqlite.sqlite_url(settings.layout.database)
     if chosen == "azureml":
+        from notebooks_lib.azure import workspace
+
         return workspace.tracking_uri(settings)
     return absolute_uri(chosen, settings.root)
 

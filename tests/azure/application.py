@@ -10,7 +10,7 @@ from starlette.routing import Host, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.azure.blobs import ACCOUNT, Blobs
-from tests.azure.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT
+from tests.azure.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT, REGIONS
 from tests.azure.emulator import RECORD, RESOURCE_GROUP, SCOPE, SUBSCRIPTION
 from tests.azure.faults import Fault, Faults
 from tests.azure.jobs import Jobs
@@ -35,6 +35,7 @@ class Azure:
         self.manager.put(f"/subscriptions/{SUBSCRIPTION}", {})
         self.manager.put(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}", {})
         self.manager.put_workspace(SCOPE)
+        self.manager.put_region(SUBSCRIPTION, REGIONS[0])
         tracking = TrackingFacade(backend, folder)
         self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
         tracking.router.routes.append(self.jobs.history)

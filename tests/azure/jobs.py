@@ -49,6 +49,8 @@ class Job:
         self.logs: list[str] = []
         self.cancelled = threading.Event()
         self.began = datetime.now(UTC).isoformat()
+        self.times: dict[str, str] = {}
+        self.timed_out = False
 
     @property
     def status(self) -> str:
@@ -69,7 +71,7 @@ class Job:
             self.properties["status"] = "Queued"  # a machine of low priority went away; the job begins anew
             self.cancelled.wait(1)
         codes = self._execute(LONGEST)
-        if self.cancelled.is_set():
+        if self.cancelled.is_set() or self.timed_out:
             return self._end("Canceled")
         if bad := [(rank, code) for rank, code in enumerate(codes) if code]:
             where = f" (process {bad[0][0]})" if len(codes) > 1 else ""
@@ -83,6 +85,7 @@ class Job:
         self.jobs.copy_code(self.properties.get("codeId"), folder)
         variables = distributions.processes(self.properties)
         self.properties["status"] = "Running"
+        self.times["startTimeUtc"] = datetime.now(UTC).isoformat()
         running = []
         for rank, own in enumerate(variables if not self.cancelled.is_set() else ()):
             log = "user_logs/std_log.txt" if len(variables) == 1 else f"user_logs/std_log_process_{rank:02d}.txt"
@@ -98,6 +101,7 @@ class Job:
         deadline = time.monotonic() + min(seconds, _seconds(self.properties))
         with contextlib.suppress(subprocess.TimeoutExpired):
             while any(each.poll() is None for each in running) and not self.cancelled.is_set():
+                self.timed_out = time.monotonic() > deadline and _seconds(self.properties) < seconds
                 if time.monotonic() > deadline or any(each.poll() for each in running):
                     break  # out of time, or one failed: the service ends the others
                 time.sleep(LOOK)
@@ -109,12 +113,18 @@ class Job:
             if any(self.jobs.home(self) in word for word in process.info["cmdline"] or ()):
                 process.kill()
         self.jobs.tracking.end_run(self.name, MLFLOW_STATUS[status])
+        self.times["endTimeUtc"] = datetime.now(UTC).isoformat()
         self.properties["status"] = status
 
     def details(self) -> dict[str, Any]:
         """What the run history tells of the job."""
         files = {log: self.jobs.tracking.address(self.name, log) for log in dict.fromkeys(self.logs)}
-        answer = {"runId": self.name, "status": self.status, "createdTimeUtc": self.began, "logFiles": files}
+        answer = {
+            "runId": self.name,
+            "status": self.status,
+            "createdTimeUtc": self.began,
+            "logFiles": files,
+        } | self.times
         return answer | ({"error": {"error": self.error}} if self.error else {})
 
 

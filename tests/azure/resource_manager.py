@@ -94,7 +94,21 @@ class ResourceManager:
         store = {"datastoreType": "AzureBlob", "accountName": account, "containerName": "blobstore", "isDefault": True}
         store |= {"endpoint": "core.windows.net", "protocol": "https"}
         self.put(f"{path}/datastores/workspaceblobstore", {"properties": store})
+
+        permissions = {"list": {"value": [{"actions": ["*"], "notActions": [], "dataActions": ["*"]}]}}
+        for place in (path, properties["storageAccount"]):
+            self.put(f"{place}/providers/Microsoft.Authorization/permissions", permissions)
         return self.put(path, {"location": location, "tags": {}, "properties": properties})
+
+    def put_region(self, subscription: str, location: str) -> None:
+        """Register the provider, and give a region its sizes of machines and their quota."""
+        provider = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices"
+        families = {"standardDSv2Family": ("Standard_DS3_v2", 4), "standardNCSv3Family": ("Standard_NC6s_v3", 6)}
+        sizes = [{"name": size, "family": name, "vCPUs": cores} for name, (size, cores) in families.items()]
+        usages = [{"name": {"value": name}, "currentValue": 0, "limit": CORES} for name in families]
+        self.put(provider, {"registrationState": "Registered"})
+        self.put(f"{provider}/locations/{location}/vmSizes", {"list": {"value": sizes}})
+        self.put(f"{provider}/locations/{location}/usages", {"list": {"value": usages}})
 
     async def answer(self, request: Request) -> Response:
         """Answer one request as the service does."""

@@ -10,6 +10,7 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.azure import compute, rest_client, workspace
 from notebooks_lib.azure.compute import find_or_create_compute
+from notebooks_lib.azure.workspace import Workspace
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject
@@ -66,7 +67,8 @@ def test_what_differs_is_told_without_regard_to_spelling() -> None:
         "idle_time_before_scale_down": 120,
     }
 
-    assert list(compute.differences(same, there)) == []
+    place = Workspace("s", "g", "w")
+    assert list(compute.differences(same, there, place)) == []
     changes = {
         "size": "Standard_DS4_v2",
         "max_instances": 5,
@@ -74,7 +76,8 @@ def test_what_differs_is_told_without_regard_to_spelling() -> None:
         "identity": {"type": "system_assigned"},
     }
     differing = {
-        each.key: (each.wanted, each.current, each.changeable) for each in compute.differences(same | changes, there)
+        each.key: (each.wanted, each.current, each.changeable)
+        for each in compute.differences(same | changes, there, place)
     }
     assert differing == {
         "size": ("Standard_DS4_v2", "STANDARD_DS3_V2", False),
@@ -82,6 +85,78 @@ def test_what_differs_is_told_without_regard_to_spelling() -> None:
         "idle_time_before_scale_down": (60, 120, True),
         "identity": ("system_assigned", "none", True),
     }
+
+
+NETWORKS = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks"
+IDENTITIES = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "wanted", "current"),
+    [
+        (
+            {"network_settings": {"vnet_name": "v", "subnet": "b"}},
+            "network_settings.subnet",
+            f"{NETWORKS}/v/subnets/b",
+            f"{NETWORKS}/V/subnets/a",
+        ),
+        ({"enable_node_public_ip": True}, "enable_node_public_ip", "true", "false"),
+        ({"ssh_public_access_enabled": True}, "ssh_public_access_enabled", "true", "false"),
+        ({"ssh_settings": {"admin_username": "you"}}, "ssh_settings.admin_username", "you", "me"),
+        (
+            {"identity": {"type": "user_assigned", "user_assigned_identities": [{"resource_id": f"{IDENTITIES}/i-1"}]}},
+            "identity",
+            f"user_assigned {IDENTITIES}/i-1",
+            f"user_assigned {IDENTITIES}/i_1",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "/" not in value else "",
+)
+def test_network_ssh_and_the_very_identity_are_compared(
+    values: dict[str, object], key: str, wanted: str, current: str
+) -> None:
+    own = {
+        "subnet": {"id": f"{NETWORKS}/V/subnets/a"},
+        "enableNodePublicIp": False,
+        "remoteLoginPortPublicAccess": "Disabled",
+        "userAccountCredentials": {"adminUserName": "me"},
+    }
+    there = {
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": {f"{IDENTITIES}/i_1": {"clientId": "c"}}},
+        "properties": {"computeType": "AmlCompute", "properties": own},
+    }
+    same = {
+        "network_settings": {"vnet_name": "v", "subnet": "a"},
+        "enable_node_public_ip": False,
+        "ssh_public_access_enabled": False,
+        "ssh_settings": {"admin_username": "me", "admin_password": "Azure does not answer it"},
+        "identity": {"type": "user_assigned", "user_assigned_identities": [{"resource_id": f"{IDENTITIES}/I_1"}]},
+    }
+    place = Workspace("s", "g", "w")
+    assert list(compute.differences(same, there, place)) == []
+    (differing,) = compute.differences(same | values, there, place)
+    assert (differing.key, differing.wanted, differing.current) == (key, wanted, current)
+    assert differing.changeable == (key == "identity")
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+def test_a_cluster_is_made_in_its_subnet_and_not_used_outside_of_it(azure_workspace: AzureProject, ask: Ask) -> None:
+    root = azure_workspace.settings.root
+    name = written(root, f"{FILE}network_settings: {{vnet_name: v, subnet: a}}\n")
+    found(azure_workspace, name)
+    group = emulator.SCOPE.partition("/providers/")[0]
+    subnet = f"{group}/providers/Microsoft.Network/virtualNetworks/v/subnets/a"
+    assert ask("GET", f"computes/{name}").json()["properties"]["properties"]["subnet"] == {"id": subnet}
+    assert found(azure_workspace, name)[1] == []
+
+    outside = written(root)
+    found(azure_workspace, outside)
+    written(root, f"{FILE}network_settings: {{vnet_name: v, subnet: a}}\n", outside)
+    with pytest.raises(
+        errors.UsageError, match=f"network_settings.subnet is none, the file says {subnet}, which Azure"
+    ):
+        found(azure_workspace, outside)
 
 
 @pytest.mark.tracking

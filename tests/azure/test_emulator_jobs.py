@@ -84,7 +84,7 @@ def test_a_failed_command_fails_its_job_and_a_limit_ends_it(ask: Ask) -> None:
     failed, _ = submit(ask, "exit 3")
     late, _ = submit(ask, "sleep 60", limits={"jobLimitsType": "Command", "timeout": "PT0.5S"})
 
-    assert (ended(ask, failed), ended(ask, late)) == ("Failed", "Failed")
+    assert (ended(ask, failed), ended(ask, late)) == ("Failed", "Canceled")
     assert "exited with status code 3" in details(ask, failed)["error"]["error"]["message"]
 
 

@@ -32,12 +32,42 @@ def test_without_files_it_is_the_base_image_and_what_nbops_needs(tmp_path: Path)
     assert "distributed" not in found.properties["condaFile"]
 
 
-def test_a_lock_file_stands_for_a_conda_file(tmp_path: Path) -> None:
-    lock = "nbops==0.2.0 \\\n    --hash=sha256:aa\nxgboost==3.1.0 \\\n    --hash=sha256:bb\ncolorama==1 ; sys_platform == 'win32'\n"
-    (tmp_path / "requirements.lock").write_text(lock)
+def test_a_lock_file_stands_for_a_conda_file_with_the_markers_for_the_jobs_platform(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text(
+        "nbops==0.2.0 \\\n    --hash=sha256:aa\n-e .\nxgboost==3.1.0 \\\n    --hash=sha256:bb\n"
+        "only-there==1 ; sys_platform == 'none'\nNumpy==1 ; python_version < '3'\nnumpy==2; python_version >= '3'\n"
+        "own @ https://example.org/own.whl\n"
+    )
 
     conda = yaml.safe_load(read_environment(tmp_path, {}).properties["condaFile"])
-    assert conda["dependencies"][1:] == ["pip", {"pip": ["xgboost==3.1.0"]}]
+    assert conda["dependencies"][1:] == [
+        "pip",
+        {
+            "pip": [
+                "Numpy==1 ; python_version < '3'",
+                "numpy==2; python_version >= '3'",
+                "only-there==1 ; sys_platform == 'none'",
+                "own @ https://example.org/own.whl",
+                "xgboost==3.1.0",
+            ]
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("./vendored", r"a job cannot install './vendored': write production/azure/environment.yml"),
+        ("-r more.txt", r"a job cannot install '-r more.txt'"),
+        ("own @ https://me:hunter2@example.org/own.whl", "the address of a package holds a password"),
+    ],
+)
+def test_a_lock_file_that_a_job_cannot_obey_is_refused(tmp_path: Path, line: str, answer: str) -> None:
+    (tmp_path / "requirements.lock").write_text(f"a==1\n{line}\n")
+
+    with pytest.raises(errors.UsageError, match=answer) as refused:
+        read_environment(tmp_path, {})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_projects_conda_file_stands_without_a_file_of_azures(tmp_path: Path) -> None:

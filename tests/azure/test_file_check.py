@@ -207,6 +207,12 @@ RULES = [
     ("compute/k.yml", "type: kubernetes\nnamespace: a\n", "1: is no name of a compute"),
     ("compute/k8s.yml", "type: kubernetes\nnamespace: a\n", "1: resource_id: is missing: write the id of the cluster"),
     ("compute/c1.yml", "type: amlcompute\nidentity: {}\n", "2: type: is missing: write type: system_assigned or"),
+    (
+        "compute/c1.yml",
+        "type: amlcompute\nnetwork_settings:\n  subnet: s\n",
+        "3: subnet: is a name without its network",
+    ),
+    ("compute/c1.yml", "type: amlcompute\nnetwork_settings: {vnet_name: v}\n", "2: subnet: is missing: write the name"),
     ("compute/c1.yml", "type: amlcompute\nssh_settings: {}\n", "2: admin_username: is missing: write the name"),
     ("compute/vm.yml", "type: virtualmachine\nresource_id: vm\n", "2: resource_id: is no id of a resource"),
     ("job.yml", "type: pipeline\njobs: {}\n", "1: type: describes a pipeline job, and a command job is wanted"),
@@ -219,7 +225,13 @@ RULES = [
     ("job.yml", "type: comand\n", "1: type: 'comand' is none of command, did you mean command?"),
     ("job.yml", "limits: {timeout: 0}\n", "1: timeout: 0 s is too short: write seconds, 1 or more"),
     ("job.yml", "environment_variables: {A: yes}\n", '1: A: is no text: write it in quotes, as in A: "true"'),
-    ("job.yml", "environment_variables: {MLFLOW_RUN_ID: a}\n", "1: MLFLOW_RUN_ID: nbops and the service set this"),
+    *(
+        ("job.yml", f"environment_variables: {{{name}: a}}\n", f"1: {name}: nbops and the service set this variable")
+        for name in (
+            *("MLFLOW_RUN_ID", "NBOPS_TRACKING_URI", "NBOPS_JOB", "NBOPS_ROOT", "NBOPS_OWNER_RUN"),
+            *("NBOPS_OWNER_STORE", "NBOPS_OWNER_EXPERIMENT", "NBOPS_OTHER_STORE", "NBOPS_KERNEL"),
+        )
+    ),
 ]
 
 

@@ -19,9 +19,11 @@ from notebooks_lib.azure.http_pipeline import HttpLimits
 from notebooks_lib.azure.job_following import JobEnd
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.run_result import Failure
+from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from tests.azure.emulator import Emulated
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask, AzureProject, NbopsJson
 from tests.azure.test_jobs import properties
 
 pytestmark = pytest.mark.tracking
@@ -94,6 +96,37 @@ def test_a_failed_notebook_is_told_of_in_the_runs_words(follow: Callable[..., tu
     assert (end.status, str(end.failure)) == ("FAILED", "cell 2 (fit()): ValueError: no rows")
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure("timeout", "CellTimeout", "the cell took longer than 3 s", 1, "fit()"),
+        Failure("exit", "SystemExit", "3", 0, "sys.exit(3)"),
+        Failure("signal", "SIGKILL", "the kernel was killed by SIGKILL", 1, "fit()", 9),
+        Failure("start", "KernelStartError", "no kernel"),
+    ],
+    ids=lambda failure: failure.kind,
+)
+def test_a_failure_has_the_kind_that_it_has_in_a_local_run(
+    follow: Callable[..., tuple[JobEnd, Heard]], failure: Failure
+) -> None:
+    end, _ = follow("exit 1", tags={**failure.as_tags(), Tag.END: "FAILED"})
+
+    assert end.failure == failure
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_job_that_reaches_its_limit_says_so_also_if_its_runner_was_asked_to_stop(
+    follow: Callable[..., tuple[JobEnd, Heard]], recorded: bool
+) -> None:
+    stopped = Failure("interrupt", "Interrupted", "the runner was asked to stop", 1, "fit()")
+    tags = {**stopped.as_tags(), Tag.END: "KILLED"} if recorded else {}
+    end, _ = follow("sleep 60", tags=tags, limits={"jobLimitsType": "Command", "timeout": "PT2S"})
+
+    text = "the job took longer than 2 s, which is limits.timeout in its job file"
+    cell, line = (1, "fit()") if recorded else (None, "")
+    assert (end.status, end.failure) == ("KILLED", Failure("timeout", "Timeout", text, cell, line))
+
+
 def test_a_job_that_fails_before_its_notebook_shows_azures_reason_and_the_logs_last_line(
     follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
 ) -> None:
@@ -124,11 +157,33 @@ def test_one_that_never_starts_says_for_what_it_waits_since_when_and_how_to_stop
     with azure_server.fault("never_starts", path="/jobs/"):
         end, heard = follow("true", until="waits for a machine", computeId=place)
 
-    assert (end.status, str(end.failure)) == ("KILLED", "Canceled: the job was stopped")
+    assert (end.status, str(end.failure)) == ("KILLED", "Interrupted: the job was stopped")
+    assert end.failure is not None
+    assert end.failure.kind == "interrupt"
     waits = next(text for text in heard.waits if "machine" in text)
     when = r"(since|now, submitted) \d\d:\d\d:\d\d"
     assert re.match(rf"waits for a machine of compute {cluster} \(Queued {when}\)", waits)
     assert f"): no quota left; to stop it: nbops azure jobs stop {end.run.run_id}" in waits
+
+
+def test_one_that_waits_for_too_long_is_left_as_it_is(
+    azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson, ask: Ask
+) -> None:
+    with azure_server.fault("never_starts", path="/jobs/"):
+        given = ("run", "experimentation/n.ipynb", "--on", "azureml:serverless", "--wait-minutes", "0.02")
+        code, submitted, line = nbops_json(*given, "--out", "out.json")
+        run = submitted["run_id"]
+        again, followed, _ = nbops_json("azure", "jobs", "follow", run, "--wait-minutes", "0.001")
+        state = ask("GET", f"jobs/{run}").json()["properties"]["status"]
+        nbops_json("azure", "jobs", "stop", run)
+
+    assert (code, submitted["waiting"], submitted["detached"], submitted["status"]) == (1, "Queued", True, None)
+    assert (again, followed, state) == (1, submitted, "Queued")
+    assert json.loads((azure_git_project.root / "out.json").read_text()) == submitted
+    assert line.splitlines()[-1] == (
+        f"nbops: job {run} still waits after 0.02 min (Queued); it is not stopped; to follow it: nbops azure jobs follow"
+        f" {run}; to stop it: nbops azure jobs stop {run}"
+    )
 
 
 def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(

@@ -154,7 +154,7 @@ def test_a_stopped_job_ends_as_killed_with_what_its_runner_wrote(
     out, _ = process.communicate(timeout=60)
 
     assert (code, stopped["status"]) == (0, "Canceled")
-    assert (process.returncode, out.split()[0]) == (1, "KILLED")
+    assert (process.returncode, out.split()[0]) == (130, "KILLED")
     tracked = store.connect(azure_git_project).client.get_run(run)
     assert (tracked.info.status, tracked.data.tags[Tag.END]) == ("KILLED", "KILLED")
 
@@ -182,6 +182,7 @@ def test_what_is_asked_for_wrongly_sends_nothing(
         ("--on", "azureml:cpu", "--untracked"): "a job always has a tracked run",
         ("--on", "azureml:cpu", "--job", "none.yml"): "--job none.yml: no such file",
         ("--job", "none.yml"): "name its place with --on",
+        ("--wait-minutes", "5"): "name its place with --on",
     }.items():
         assert program.run([*notebook, *arguments]) == 2
         assert answer in capsys.readouterr().err

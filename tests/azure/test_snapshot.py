@@ -6,6 +6,7 @@ import importlib.metadata
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -60,7 +61,7 @@ def test_it_holds_what_git_tracks_as_it_is_now_and_tells_what_else_there_is(root
 
 
 def test_amlignore_is_obeyed_also_for_tracked_files_but_not_for_what_a_run_needs(root: Path) -> None:
-    (root / ".amlignore").write_text("# large\ndata/\n*.py\n!a.py\n")
+    (root / ".amlignore").write_text("# large\ndata/\n__pycache__/\n*.py\n!a.py\n")
     add(root, ".")
 
     assert sorted(take_snapshot(root).files) == sorted([".amlignore", ".gitignore", "a.py", wheel_path()])
@@ -130,13 +131,65 @@ def test_a_link_that_leads_outside_is_left_out_and_told_of(root: Path, tmp_path:
     )
 
 
+def test_what_is_not_committed_is_sent_of_no_other_file(root: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    root.rename(tmp_path / "inner")
+    outer.mkdir()
+    root = (tmp_path / "inner").rename(outer / "inner")
+    shutil.rmtree(root / ".git")
+    for path in ("elsewhere.txt", "inner/customers.csv", "inner/gone.py", "inner/gr\u00fcn [1].py"):
+        (outer / path).write_text("before\n")
+    (root / ".amlignore").write_text("customers.csv\n")
+    subprocess.run(["git", "init", "-q"], cwd=outer, check=True)
+    add(outer, ".")
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "all"], cwd=outer, check=True)
+    (outer / "elsewhere.txt").write_text("secret outside\n")
+    (root / "customers.csv").write_text("secret customers\n")
+    (root / "gone.py").unlink()
+    (root / "sub" / "b.py").write_bytes(b"changed \xe9\n")
+    (root / "gr\u00fcn [1].py").write_text("after\n")
+    for name in ("n.ipynb", "notes of customers.txt"):
+        (root / name).write_text("new")
+    diff = take_snapshot(root, always=[root / "n.ipynb"], uncommitted=True).files[UNCOMMITTED].decode()
+
+    assert diff.startswith("# untracked: inner/n.ipynb\ndiff --git ")
+    assert [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")] == [
+        "-before",
+        "+after",
+        "-sub/b.py",
+        "+changed \ufffd",
+    ]
+    assert not re.search("customers|elsewhere|gone", diff)
+
+
+def test_what_git_tracks_is_sent_from_any_folder_but_never_from_an_environment_or_runs(root: Path) -> None:
+    kept = ("venv/a.py", "mlruns/a.txt", "node_modules/own/a.js", "sub/__pycache__/notes.txt")
+    never = (".nbops/mlflow.db", ".venv/lib/c.py", "sub/.venv/d.py", "sub/.venv/e.py")
+    odd = os.fsdecode(b"caf\xe9.csv")
+    for path in (*kept, *never, odd, "venv/untracked.py"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path.encode("utf-8", "replace").decode())
+    add(root, *kept, *never, odd)
+    taken = take_snapshot(root)
+
+    assert set(kept) < set(taken.files)
+    assert not {*never, odd, "venv/untracked.py"} & set(taken.files)
+    assert taken.left_out == (
+        ".nbops is never sent, even if git tracks it",
+        ".venv is never sent, even if git tracks it",
+        f"{odd} has a name that is not UTF-8",
+        "sub/.venv is never sent, even if git tracks it",
+    )
+    with pytest.raises(errors.UsageError, match=r"the job needs .nbops/executed.ipynb, but .nbops is never sent"):
+        take_snapshot(root, always=[root / ".nbops" / "executed.ipynb"])
+
+
 def test_the_same_content_has_the_same_name(root: Path) -> None:
     first = take_snapshot(root).sha256
     (root / "a.py").write_text("changed")
 
     assert take_snapshot(root).sha256 == first
-    assert take_snapshot(root, uncommitted="a diff").files[UNCOMMITTED] == b"a diff"
-    assert take_snapshot(root, uncommitted="a diff").sha256 != first
+    assert take_snapshot(root, uncommitted=True).sha256 != first
     (root / "a.py").write_text("changed again")
     assert take_snapshot(root).sha256 != first
 

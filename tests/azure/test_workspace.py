@@ -44,6 +44,11 @@ def test_a_job_knows_it_by_where_it_tracks_to(empty_project: Settings, monkeypat
     write(empty_project.root / "config.json", NAMES)
     assert workspace.find_workspace(empty_project) == workspace.Workspace("s-1", "group", "ws")
 
+    monkeypatch.setenv("AZUREML_RUN_ID", "r1")
+    given = {"NBOPS_AZURE_SUBSCRIPTION": "s-2", "NBOPS_AZURE_RESOURCE_GROUP": "g-2", "NBOPS_AZURE_WORKSPACE": "w-2"}
+    for settings in (empty_project, load(empty_project.root, given)):
+        assert workspace.find_workspace(settings) == workspace.Workspace("s-3", "g-3", "w-3"), "the job's own"
+
 
 def test_the_older_form_of_config_json_is_read(empty_project: Settings) -> None:
     provider = "providers/Microsoft.MachineLearningServices/workspaces/ws"

@@ -48,7 +48,7 @@ def test_all_is_told_within_three_seconds() -> None:
     assert [(check.what, check.ok, check.detail) for check in checks] == [
         ("azure sign-in", True, f"{sign_in.CLIENT} (tenant {sign_in.TENANT}), by AZURE_* variables"),
         ("azure workspace", True, f"{WORKSPACE} in westeurope: Succeeded"),
-        ("azure permissions", True, "may write runs and models"),
+        ("azure permissions", True, "may write runs, models, jobs and endpoints"),
         ("azure provider", True, "Microsoft.MachineLearningServices: Registered"),
     ]
 
@@ -75,9 +75,9 @@ def test_a_missing_workspace_has_no_permissions() -> None:
     [
         ([OWNER], ""),
         ([READER, DATA_SCIENTIST], ""),
-        ([READER], "runs and models"),
-        ([], "runs and models"),
-        ([{"actions": [f"{ML}/experiments/*"], "notActions": []}], "models"),
+        ([READER], "runs, models, jobs and endpoints"),
+        ([], "runs, models, jobs and endpoints"),
+        ([{"actions": [f"{ML}/experiments/*"], "notActions": []}], "models, jobs and endpoints"),
         ([{"actions": ["*"], "notActions": [f"{ML}/experiments/runs/write"]}], "runs"),
         ([{"actions": [f"{ML.upper()}/*"], "notActions": [f"{ML}/models/write"]}, OWNER], ""),
     ],

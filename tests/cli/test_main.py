@@ -11,7 +11,6 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
 from notebooks_lib.cli import main
-from notebooks_lib.settings import Settings
 from tests import building
 
 ROOT = Path(__file__).parents[2]
@@ -44,33 +43,6 @@ def test_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) -> None:
             "assert not heavy, heavy"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-LOCAL_COMMANDS = """
-import importlib, os, sys
-from notebooks_lib import __main__ as program
-from notebooks_lib.cli import main
-
-def check(what):
-    loaded = [name for name, module in sys.modules.items() if name.split(".")[0] in ("azure", "azureml") and getattr(module, "__file__", "")]
-    assert not loaded, (what, loaded)
-
-for name in main.COMMANDS:
-    program.run([name, "--help"])
-    check(name)
-for line in ("data list", "compare nothing --metric rmse", "history nothing", "endpoint status", "kernels", "check --rules"):
-    program.run(line.split())
-    check(line)
-for name in ("running.runner", "sweeps.sweep", "release.promotion_pipeline", "review.reviewer", "serving.targets"):
-    importlib.import_module(f"notebooks_lib.{name}")
-    check(name)
-"""
-
-
-@pytest.mark.proof  # test_azure_plugin.py has the half that is quick
-def test_local_commands_import_nothing_of_azure(project: Settings) -> None:
-    done = subprocess.run([sys.executable, "-c", LOCAL_COMMANDS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-1000:]
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

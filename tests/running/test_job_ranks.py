@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib.running import plan
-from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank
+from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank, untracked
+from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import store as stores
+from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
 from tests import building
 
@@ -84,13 +87,32 @@ def test_it_waits_for_workers_but_not_for_servers_and_not_for_ever(store: Store,
     failure = OtherRanks(store, run_id, Rank(0, 3), wait_seconds=0.1).end("FINISHED", lambda: None)
     assert str(failure) == "RankMissing: rank 2 did not report its end within 0.1 s of rank 0's"
     assert OtherRanks(store, run_id, Rank(0, 3)).end("KILLED", lambda: None) is None
-    assert OtherRanks(store, run_id, Rank(0, 3)).end("FINISHED", lambda: "interrupt") is None
+    stopped = OtherRanks(store, run_id, Rank(0, 3)).end("FINISHED", lambda: "interrupt")
+    assert str(stopped) == "Interrupted: the job was asked to stop before rank 2 had run the notebook to its end"
 
 
 @pytest.mark.tracking
-def test_a_rank_that_was_asked_to_stop_has_not_failed(store: Store, tmp_path: Path) -> None:
+def test_a_rank_that_was_asked_to_stop_has_not_failed_and_not_finished(store: Store, tmp_path: Path) -> None:
     run_id = reported(store, tmp_path, r1=STOPPED)
-    assert OtherRanks(store, run_id, Rank(0, 2)).end("KILLED", lambda: None) is None
+    others = OtherRanks(store, run_id, Rank(0, 2))
+    assert others.end("KILLED", lambda: None) is None
+    assert others.end("FAILED", lambda: None) is None
+    stopped = others.end("FINISHED", lambda: None)
+    assert stopped is not None
+    assert (stopped.kind, others.failure()) == ("interrupt", None)
+
+
+@pytest.mark.notebooks
+def test_a_job_that_was_stopped_while_rank_0_waited_begins_anew_in_the_same_run(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path, r1=STOPPED)
+    made = plan.make_plan(building.write(store.settings.root / "n.ipynb", "1"), store.settings)
+    assert made.start is not None
+    made = dataclasses.replace(made, start=dataclasses.replace(made.start, run_id=run_id))
+    result = run_notebook(made, html=False, others=OtherRanks(store, run_id, Rank(0, 2)))
+
+    assert result.failure is not None
+    assert (result.status, result.failure.error) == ("KILLED", "Interrupted")
+    assert OwnedRun.adopt(store, run_id, made.start).run_id == run_id
 
 
 @pytest.mark.tracking
@@ -123,6 +145,32 @@ def test_each_attempt_of_a_rank_keeps_its_files_and_rank_0_names_it(store: Store
     assert (result.status, result.failure.error) == ("FAILED", "ConnectionError")
     assert "reset; and cell 0" in result.failure.message
     assert "rank 1: no rows" in result.failure.message
+
+
+KNOWS = """
+import os
+from notebooks_lib.azure import workspace
+from notebooks_lib.running.job_request import JobRequest
+from notebooks_lib.settings import here
+found = workspace.find_workspace(here())
+assert (found.subscription, found.resource_group, found.name) == ("s", "g", "w"), found
+assert JobRequest.received(os.environ) is None
+"""
+
+
+@pytest.mark.notebooks
+def test_another_rank_finds_the_jobs_workspace_and_does_not_pass_its_parameters_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = reported(store, tmp_path)
+    path = "subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+    monkeypatch.setenv("AZUREML_RUN_ID", run_id)
+    monkeypatch.setenv(Env.JOB, JobRequest({"alpha": 9.5}, "somebody").as_text())
+    made = plan.make_plan(building.write(store.settings.root / "n.ipynb", KNOWS), store.settings)
+
+    with untracked(tmp_path / "mlruns", f"azureml://westeurope.api.azureml.ms/mlflow/v2.0/{path}"):
+        result = run_notebook(dataclasses.replace(made, start=None), html=False)
+    assert result.failure is None
 
 
 @pytest.mark.tracking

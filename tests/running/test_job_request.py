@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_a_request_survives_its_way_through_a_variable(project: Settings) -> Non
     assert JobRequest.received({}) is None
     with pytest.raises(errors.UsageError, match="a parameter cannot be sent to a job"):
         JobRequest({"x": object()}, "me").as_text()
+
+
+def test_values_keep_their_types_and_the_run_its_fingerprint(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"names": {1: "b"}, "pairs": [(5, 6)], "kinds": {"x"}, "limit": math.inf, "raw": b"1", "nothing": None}
+    lines = "\n".join(f"{name}: object = 0  # any" for name in values)
+    path = building.write(project.root / "experimentation" / "n.ipynb", "names", parameters=lines)
+    local = plan.make_plan(path, project, values)
+    for name, value in in_job("r1", JobRequest.of(local)).items():
+        monkeypatch.setenv(name, value)
+    in_the_job = run._make_plan(path, (), (), experiment=None, name=None, tracked=True)
+
+    assert in_the_job.overrides == values
+    assert in_the_job.start is not None
+    assert local.start is not None
+    assert in_the_job.start.source_fingerprint == local.start.source_fingerprint
 
 
 def test_outside_a_job_nothing_is_adopted(project: Settings) -> None:
@@ -141,6 +159,53 @@ def test_a_job_that_begins_anew_takes_its_run_over_again(settings: Settings, tmp
     for folder, text in ((f"{aside}/", "the first attempt"), ("", "the second attempt")):
         file = connected.client.download_artifacts(job, f"{folder}notebook/n.ipynb", str(tmp_path))
         assert Path(file).read_text() == text
+
+
+@pytest.mark.tracking
+def test_a_second_attempt_keeps_nothing_of_the_end_of_one_that_was_killed_while_it_wrote_that(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = store.connect(project)
+    job = connected.client.create_run(connected.experiment_id("of the job")).info.run_id
+    start = adopting(planned(project), in_job(job)).start
+    assert start is not None
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit), monkeypatch.context() as patch:
+        patch.setattr(connected.client, "set_terminated", killed)  # all tags are written, but not the last one
+        OwnedRun.adopt(connected, job, start).end("KILLED", failure=STOPPED)
+    assert Tag.FAILURE in query.get_run(connected, job).tags
+
+    OwnedRun.adopt(connected, job, start).end("FINISHED")
+    tags = query.get_run(connected, job).tags
+    assert tags[Tag.END] == "FINISHED"
+    assert not {Tag.FAILURE, Tag.FAILURE_MESSAGE, Tag.FAILED_CELL, Tag.FAILED_LINE, Tag.SET_ASIDE} & set(tags)
+
+
+@pytest.mark.tracking
+def test_a_second_attempt_ends_the_children_of_the_first_and_says_whose_metrics_stay(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected = store.connect(settings)
+    client = connected.client
+    job = client.create_run(connected.experiment_id(settings.experiment)).info.run_id
+    start = adopting(planned(settings), in_job(job)).start
+    assert start is not None
+    experiment = OwnedRun.adopt(connected, job, start).experiment_id
+    assert Tag.ATTEMPT not in query.get_run(connected, job).tags
+    child = client.create_run(experiment, tags={Tag.PARENT_OWNER: job, "mlflow.parentRunId": job}).info.run_id
+    client.log_metric(job, "val_loss", 0.5, step=9)
+
+    second = OwnedRun.adopt(connected, job, start)
+    assert "attempt 2 of this job: metrics of the earlier one stay in the run" in caplog.text
+    own = client.create_run(experiment, tags={Tag.PARENT_OWNER: job, "mlflow.parentRunId": job}).info.run_id
+    second.end("FINISHED")
+    ends = {run: (client.get_run(run).info.status, client.get_run(run).data.tags[Tag.END]) for run in (child, own)}
+    assert ends == {child: ("KILLED", "KILLED"), own: ("FINISHED", "FINISHED")}
+    assert OwnedRun.adopt(connected, job, start).run_id != job
+    assert query.get_run(connected, job).tags[Tag.ATTEMPT] == "2"
 
 
 @pytest.mark.tracking

@@ -120,6 +120,9 @@ def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
 
     assert (variables["NBOPS_KERNELS_WARM"], variables["AZUREML_CURRENT_CLOUD"]) == ("false", "AzureUSGovernment")
     assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER"} & set(variables)
+    for folder, goes_along in {"tables": True, "../tables": False, "/mnt/tables": False}.items():
+        monkeypatch.setenv("NBOPS_DATA_FOLDER", folder)
+        assert ("NBOPS_DATA_FOLDER" in prepared(on_azure).properties["environmentVariables"]) == goes_along
 
 
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself

@@ -21,12 +21,10 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.dask import preflight
 from notebooks_lib.sweeps.dask.preflight import WorkerRequirements
-from notebooks_lib.tags import Env
+from notebooks_lib.tags import ENV_NAMES, Env
 from notebooks_lib.tracking import provenance
 from notebooks_lib.tracking.owned_run import RunStart
 from notebooks_lib.tracking.store import Store
-
-_OURS = {value for name, value in vars(Env).items() if name.isupper()}
 
 LIMIT = 200 * 2**20
 """Most bytes before compression."""
@@ -150,7 +148,7 @@ def make_bundle(source: NotebookPlanner, start: RunStart, store: Store) -> Proje
     environment = {
         name: value
         for name, value in os.environ.items()
-        if (name.startswith("NBOPS_") and name not in _OURS) or name in executors.THREAD_VARIABLES
+        if (name.startswith("NBOPS_") and name not in ENV_NAMES) or name in executors.THREAD_VARIABLES
     }
     data = _data_folder(settings)
     if data is not None and not data.is_relative_to(settings.root.resolve()):  # workers must have it at the same path
