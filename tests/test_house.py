@@ -216,7 +216,6 @@ TESTED_IN = {
     "serving/uvicorn_setup": "serving/test_secrets_and_faults",
     "serving/wait_for_reload": "serving/test_local_endpoint",
     "settings/sections": "settings/test_project",
-    "serving/azure_data_collector": "serving/test_scoring_server",
     "sweeps/dask/worker": "sweeps/dask/test_dask_executor",
     "sweeps/open_trials": "sweeps/test_earlier_trials",
     "sweeps/sweep_file": "sweeps/test_sweep_request",

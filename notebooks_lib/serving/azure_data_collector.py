@@ -33,6 +33,7 @@ class AzureDataCollector:
         self._collectors: Mapping[str, Any] = {}
         self._sizes: deque[int] = deque()
         self._logged = 0.0
+        self._broken: Exception | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], version: str) -> Self | None:
@@ -43,18 +44,27 @@ class AzureDataCollector:
         """Queue a request, a body of media type `kind`, and its answer, if it belongs to the sample."""
         self._turn += 1
         try:
-            if self._shares is None:  # not before: the library's thread would not survive a fork of the server
-                self._shares = {}
-                self._connect()
             chance = (self._turn * STEP) % 1.0
             rows = {INPUTS: lambda: input_rows(kind, body), OUTPUTS: lambda: output_rows(answer)}
-            for name, share in self._shares.items():
+            for name, share in self._connected().items():
                 if chance < share:
                     self._collect(name, rows[name], len(body if name == INPUTS else answer), request_id, trace)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets the predictions
             self._count(error)
 
-    def _connect(self) -> None:
+    def _connected(self) -> Mapping[str, float]:
+        """Return the share of each collection. The first request connects: a thread would not survive a fork before."""
+        if self._broken is not None:
+            raise self._broken
+        if self._shares is None:
+            try:
+                self._shares = self._connect()
+            except Exception as error:
+                self._broken = error
+                raise
+        return self._shares
+
+    def _connect(self) -> Mapping[str, float]:
         from azureml.ai.monitoring import Collector
         from azureml.ai.monitoring.config import get_config
         from azureml.ai.monitoring.init import init
@@ -65,11 +75,11 @@ class AzureDataCollector:
         for name in wanted:
             config.add_collection(name, enabled=True, sample_rate_percentage=100)
         self._collectors = {name: Collector(name=name, on_error=self._count) for name in wanted}
-        self._shares = {name: float(of["sampleRatePercentage"]) / 100 for name, of in wanted.items()}
+        shares = {name: float(of["sampleRatePercentage"]) / 100 for name, of in wanted.items()}
         logging.getLogger("mdc.worker").addHandler(_FailureHandler(self._count))
-        log.info(
-            "collecting %s", ", ".join(f"{share:.0%} as {name}" for name, share in self._shares.items()) or "nothing"
-        )
+        named = ", ".join(f"{share:.0%} as {name}" for name, share in shares.items())
+        log.info("collecting %s of the requests", named or "nothing")
+        return shares
 
     def _collect(self, name: str, rows: Callable[[], Any], size: int, request_id: str, trace: str) -> None:
         from azureml.ai.monitoring.context import BasicCorrelationContext

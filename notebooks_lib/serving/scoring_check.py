@@ -101,7 +101,7 @@ def _check(settings: Settings, version: Version, folder: Path, tell: Callable[[s
     digest = version.sha256 or model_files.read_model_files(folder).sha256
     variables = scoring_variables(version.version, digest, settings.endpoint.body_limit)
     tell("starting the inference server")
-    log = settings.layout.scoring / "server.log"
+    log = settings.layout.scoring / f"{version.model}@{version.version}.log"
     with ScoringServer(python, scoring_code(settings.root).files, folder, variables, log=log) as server:
         if request is None:
             return ScoringCheck(version.model, version.version, named)

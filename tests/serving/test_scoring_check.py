@@ -87,7 +87,7 @@ def test_a_version_is_tried_on_the_real_server_in_an_environment_that_is_built_o
         stores.connect(project).client.set_model_version_tag("sample", "1", Tag.MODEL_SHA256, "0" * 64)
         fault = check_scoring(project, version.model).fault
         assert "ModelError: the model's files are not those that were deployed" in fault
-        assert str(project.layout.scoring / "server.log") in fault
+        assert str(project.layout.scoring / "sample@1.log") in fault
     finally:
         shutil.rmtree(project.layout.scoring)
 
