@@ -211,8 +211,8 @@ class App:
         if copy is not None:
             self._mirror.ask(copy, kind, body, answer.body, probe=request.probe)
         if self._collector is not None and not request.probe:  # what is collected is what callers send
-            version = str(slot.info.get("version", ""))
-            about = (request.id.decode(), request.trace.decode(), kind, body, answer.body, time.time())
+            version, columns = str(slot.info.get("version", "")), slot.model.columns
+            about = (request.id.decode(), request.trace.decode(), kind, body, answer.body, time.time(), columns)
             self._collector.offer(CollectedRequest(slot.name, version, *about))
         return response
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.models.prediction_json import encode_predictions
 from notebooks_lib.serving.data_collector import INPUTS, OUTPUTS, STEP, WAITING_BYTES, input_rows, output_rows
 
@@ -25,8 +26,9 @@ log = logging.getLogger("nbops.endpoint")
 class AzureDataCollector:
     """Collects requests as model_inputs and model_outputs. `failed` counts what was lost."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, columns: Sequence[Column] = ()) -> None:
         self.failed = 0
+        self._columns = columns
         self._version = version
         self._turn = 0
         self._shares: Mapping[str, float] | None = None
@@ -36,16 +38,16 @@ class AzureDataCollector:
         self._broken: Exception | None = None
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], version: str) -> Self | None:
-        """Return a collector for model version `version`; None when the deployment collects nothing."""
-        return cls(version) if environ.get(CONFIG) else None
+    def from_environment(cls, environ: Mapping[str, str], version: str, columns: Sequence[Column] = ()) -> Self | None:
+        """Return a collector for version `version` of a model that takes `columns`; None if nothing is collected."""
+        return cls(version, columns) if environ.get(CONFIG) else None
 
     def offer(self, request_id: str, trace: str, kind: str, body: bytes, answer: bytes) -> None:
         """Queue a request, a body of media type `kind`, and its answer, if it belongs to the sample."""
         self._turn += 1
         try:
             chance = (self._turn * STEP) % 1.0
-            rows = {INPUTS: lambda: input_rows(kind, body), OUTPUTS: lambda: output_rows(answer)}
+            rows = {INPUTS: lambda: input_rows(kind, body, self._columns), OUTPUTS: lambda: output_rows(answer)}
             for name, share in self._connected().items():
                 if chance < share:
                     self._collect(name, rows[name], len(body if name == INPUTS else answer), request_id, trace)
@@ -123,10 +125,17 @@ def _frame(rows: Callable[[], Any]) -> Any:
 
     def to_json(orient: str) -> str:
         try:
-            return encode_predictions(rows()).decode()
+            return encode_predictions([_record(row) for row in rows()]).decode()
         except Exception as error:
             raise TypeError(f"{type(error).__name__}: {error}") from error
 
     frame = pd.DataFrame()
     object.__setattr__(frame, "to_json", to_json)
     return frame
+
+
+def _record(row: Any) -> dict[str, Any]:
+    """Return a row with names; those of a tensor are its places, as pandas has them."""
+    if isinstance(row, dict):
+        return row
+    return {str(place): item for place, item in enumerate(row if isinstance(row, list) else [row])}

@@ -17,12 +17,14 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from notebooks_lib.models.input_schema import Column
 
 WAITING = 1000
 """Requests in the queue, at most."""
@@ -52,6 +54,8 @@ class CollectedRequest:
     body: bytes
     answer: bytes
     at: float
+    columns: Sequence[Column] = ()
+    """What the model takes."""
 
 
 @dataclass
@@ -121,7 +125,10 @@ class DataCollector:
         with self._lock:
             self._bytes -= len(request.body) + len(request.answer)
         try:
-            pairs = ((INPUTS, input_rows(request.kind, request.body)), (OUTPUTS, output_rows(request.answer)))
+            pairs = (
+                (INPUTS, input_rows(request.kind, request.body, request.columns)),
+                (OUTPUTS, output_rows(request.answer)),
+            )
         except Exception:
             log.exception("a request could not be collected")
             self.dropped += 1
@@ -176,19 +183,27 @@ class DataCollector:
             self.collected += requests
 
 
-def input_rows(kind: str, body: bytes) -> list[Any]:
-    """Return the rows of a request: as objects if its columns have names, else as they were sent."""
+def input_rows(kind: str, body: bytes, columns: Sequence[Column] = ()) -> list[Any]:
+    """Return the rows of a request: as objects if it or the model's `columns` name them, else as they were sent."""
     if kind == "text/csv":
         return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     payload = json.loads(body)
     value = next(value for key, value in payload.items() if key != "params")
-    if isinstance(value, Mapping):
-        if "data" in value and isinstance(value["data"], list):
-            names = value.get("columns")
-            return [dict(zip(names, row, strict=True)) for row in value["data"]] if names else value["data"]
-        columns = {name: items if isinstance(items, list) else [items] for name, items in value.items()}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return value if isinstance(value, list) else [value]
+    if not isinstance(value, Mapping):
+        return _named(value if isinstance(value, list) else [value], columns)
+    if "data" in value and isinstance(value["data"], list):
+        names = value.get("columns")
+        rows = value["data"]
+        return [dict(zip(names, row, strict=True)) for row in rows] if names else _named(rows, columns)
+    by_column = {name: items if isinstance(items, list) else [items] for name, items in value.items()}
+    return [dict(zip(by_column, row, strict=True)) for row in zip(*by_column.values(), strict=True)]
+
+
+def _named(rows: list[Any], columns: Sequence[Column]) -> list[Any]:
+    """Return rows that are lists as objects, where the model takes a table of as many columns: in their order."""
+    names = [column.name for column in columns if column.name is not None and column.shape is None]
+    fits = bool(names) and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+    return [dict(zip(names, row, strict=True)) for row in rows] if fits else rows
 
 
 def output_rows(answer: bytes) -> list[Any]:

@@ -71,7 +71,8 @@ class ScoringScript:
         version = environ.get(MODEL_VERSION, "")
         _describe(model, version, environ)
         limit = int(environ.get(BODY_LIMIT, invocation.BODY_LIMIT))
-        return cls(model, body_limit=limit, collector=AzureDataCollector.from_environment(environ, version))
+        collector = AzureDataCollector.from_environment(environ, version, model.columns)
+        return cls(model, body_limit=limit, collector=collector)
 
     def answer(self, method: str, headers: Mapping[str, str], body: IO[bytes]) -> InvocationAnswer:
         """Return what is answered to a request for /score. `headers` finds a name in any case."""
