@@ -39,6 +39,7 @@ SERVER_NEEDS = {
 _MODEL_NEEDS = ("mlflow", "pandas")
 """Packages by which nbops loads any model: those that a model does not name are added as nbops pins them."""
 _OLDEST_PYTHON = (3, 11)
+_LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,12 @@ def scoring_requirements(folder: Path) -> ScoringRequirements:
     conda = _read_conda(folder)
     file = folder / "requirements.txt"
     lines = file.read_text("utf-8").splitlines() if file.is_file() else conda.pip
-    packages = dict(_packages(lines, folder))
-    pins = pinned_versions.pins()
-    for name, version in {**_ADDED, **{name: pins[name] for name in _MODEL_NEEDS}}.items():
-        packages.setdefault(name, f"{name}=={version}")
-    python = _python(folder)
-    return ScoringRequirements(python, tuple(packages[name] for name in sorted(packages)), conda.others, conda.channels)
+    packages = set(_packages(lines, folder))
+    named, pins = {name for name, _ in packages}, pinned_versions.pins()
+    added = {**_ADDED, **{name: pins[name] for name in _MODEL_NEEDS}}
+    packages |= {(name, f"{name}=={version}") for name, version in added.items() if name not in named}
+    lines = tuple(line for _, line in sorted(packages))
+    return ScoringRequirements(_python(folder), lines, conda.others, conda.channels)
 
 
 def _packages(lines: Iterable[str], folder: Path) -> Iterator[tuple[str, str]]:
@@ -112,6 +113,8 @@ def _check_pin(name: str, requirement: Requirement) -> None:
     pins = [
         part.version for part in requirement.specifier if part.operator in ("==", "===") and "*" not in part.version
     ]
+    if requirement.marker is not None and not requirement.marker.evaluate(_LINUX):
+        return
     if wanted is None or not pins or SpecifierSet(wanted).contains(pins[0], prereleases=True):
         return
     by = f"{SERVER} {SERVER_VERSION}" if name in SERVER_NEEDS else "score.py"

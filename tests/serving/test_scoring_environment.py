@@ -88,6 +88,11 @@ def test_what_pip_can_resolve_stays_as_the_model_says(line: str, tmp_path: Path)
     assert len([name for name in packages if name.startswith(line[:5])]) == 1
 
 
+def test_each_line_of_a_package_counts_by_its_marker(tmp_path: Path) -> None:
+    lines = ("pydantic==2.14.3 ; sys_platform == 'win32'", "pydantic==2.12.5 ; sys_platform != 'win32'")
+    assert set(lines) <= set(scoring_requirements(model(tmp_path, "\n".join(lines))).packages)
+
+
 def test_nbops_itself_is_brought_along_and_not_installed(tmp_path: Path) -> None:
     assert not any("nbops" in line for line in scoring_requirements(model(tmp_path, "nbops==0.2.0\n")).packages)
 
