@@ -116,6 +116,10 @@ class JobWaitingError(AzureError):
         super().__init__(f"job {job} still waits after {minutes:.3g} min ({state}); it is not stopped", step)
 
 
+class JobUncertainError(AzureError):
+    """The submission of a job was not answered, so that the job may run or not."""
+
+
 class DatasetError(NbopsError, ValueError):
     """The content of a dataset does not match its metadata or its fingerprint."""
 

@@ -99,6 +99,7 @@ class Env:
     OWNER_EXPERIMENT = "NBOPS_OWNER_EXPERIMENT"
     OTHER_STORE = "NBOPS_OTHER_STORE"  # "refuse" or "ignore": what becomes of a cell that sets another store
     JOB = "NBOPS_JOB"  # in a job: JSON of what its submitter hands over (running/job_request.py)
+    DATASETS = "NBOPS_DATASETS"  # in a job: JSON of dataset -> the latest version where the job was submitted
     KERNEL = "NBOPS_KERNEL"  # marks each process of one kernel, however far it has gone away from it
 
 

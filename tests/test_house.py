@@ -192,6 +192,7 @@ TESTED_IN = {
     "running/notebook_page": "running/test_executed_notebook_writer",
     "running/orphan_processes": "running/test_ends",
     "running/output_widget": "running/test_output_limits",
+    "running/outcome": "running/test_ends",
     "running/plan": "running/test_runner",
     "secret_forms": "notebooks/test_secret_rules",
     "serving/access_log": "serving/test_app",

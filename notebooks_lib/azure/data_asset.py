@@ -26,6 +26,7 @@ class DataAsset:
     """Where its files lie, such as azureml://datastores/NAME/paths/PATH/."""
     tags: Mapping[str, str]
     description: str = ""
+    archived: bool = False
 
     @classmethod
     def of(cls, name: str, document: Mapping[str, Any]) -> DataAsset:
@@ -37,6 +38,7 @@ class DataAsset:
             uri=str(own.get("dataUri") or ""),
             tags=dict(own.get("tags") or {}),
             description=str(own.get("description") or ""),
+            archived=bool(own.get("isArchived")),
         )
 
 

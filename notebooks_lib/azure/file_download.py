@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import threading
+from functools import partial
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -10,7 +11,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from notebooks_lib import errors
 from notebooks_lib.azure import error_messages, file_upload, http_pipeline
-from notebooks_lib.azure.file_upload import BLOCK, LIMITS, PARALLEL, BlobFolder
+from notebooks_lib.azure.file_upload import BLOCK, LIMITS, BlobFolder
 
 
 def download(folder: BlobFolder, path: str) -> bytearray:
@@ -18,17 +19,11 @@ def download(folder: BlobFolder, path: str) -> bytearray:
 
     A file that is replaced meanwhile is an error, never a mixture of both.
     """
-    policies = file_upload.policies(folder)
-    with http_pipeline.pipeline(LIMITS, *policies) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
+    with http_pipeline.pipeline(LIMITS, *file_upload.policies(folder)) as pipeline:
         receiver = _Receiver(folder, path, pipeline)
         content = bytearray(receiver.size())
         ranges = [(start, min(start + BLOCK, len(content))) for start in range(0, len(content), BLOCK)]
-        parts = [pool.submit(receiver.fill, content, start, end) for start, end in ranges]
-        done, _ = wait(parts, return_when=FIRST_EXCEPTION)
-        for part in parts:
-            part.cancel()  # after a failure: what has not begun
-        for part in done:
-            part.result()
+        file_upload.in_parallel((partial(receiver.fill, content, *part) for part in ranges), threading.Event())
         return content
 
 

@@ -1,6 +1,6 @@
 """Uploads files to Azure's blob storage by plain requests: several at once, each repeated, none that hangs.
 
-A folder bears the hash of its content in its name. So what is there is not sent again, and an upload that was cut goes
+The name of a folder holds the hash of its content. So what is there is not sent again, and an upload that was cut goes
 on at the next try.
 """
 
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -31,13 +33,14 @@ BLOCK = 8 * 2**20
 """Bytes of one request; larger files are sent in several, so that none takes long on a slow line."""
 PARALLEL = 8
 LIMITS = HttpLimits(read=60, total=180)
-_IS_THERE = 409
-"""The status for a file that may be written once only, and is there."""
+_EXISTS = "BlobAlreadyExists"
+"""Storage's code for a file that may be written only once and exists. Other conflicts are failures."""
 VERSION = {"x-ms-version": "2023-11-03"}
+_Result = TypeVar("_Result")
 _STEPS = {
     "AuthorizationPermissionMismatch": "ask for the role Storage Blob Data Contributor on the storage account",
     "AuthorizationFailure": "ask whether the storage account lets this network in",
-    "KeyBasedAuthenticationNotPermitted": "make the workspace anew with systemDatastoresAuthMode: identity",
+    "KeyBasedAuthenticationNotPermitted": "set systemDatastoresAuthMode: identity when the workspace is created",
     "AuthenticationFailed": "do it again: the address was signed for an hour, and the clock here must be right",
 }
 
@@ -48,7 +51,7 @@ class BlobFolder:
 
     url: str
     signature: str = field(default="", repr=False)
-    """What lets the owner of the address in; without it, the credential of this process does."""
+    """Grants access to whoever has the address; without it, requests are signed with this process's credential."""
 
     @classmethod
     def signed(cls, url: str) -> BlobFolder:
@@ -61,17 +64,31 @@ class BlobFolder:
         return f"{self.url}/{quote(path)}?{'&'.join(filter(None, (self.signature, query)))}".rstrip("?")
 
 
-def upload(folder: BlobFolder, files: Mapping[str, Content]) -> int:
-    """Send the files that are not there yet; return how many were sent. Raises AzureError for the first that fails."""
-    with http_pipeline.pipeline(LIMITS, *policies(folder)) as pipeline, ThreadPoolExecutor(PARALLEL) as pool:
-        sender = _Sender(folder, pipeline)
-        sent = [pool.submit(sender.send, path, content) for path, content in files.items()]
-        done, _ = wait(sent, return_when=FIRST_EXCEPTION)
-        for future in sent:
-            future.cancel()  # after a failure: what has not begun
-        for future in done:
-            future.result()
-        return sum(future.result() for future in sent)
+def upload(folder: BlobFolder, files: Mapping[str, Content], *, block_size: int = BLOCK) -> int:
+    """Send the files that are not there yet; return how many were sent. Raises AzureError for the first that fails.
+
+    After a failure and after Ctrl-C, only the requests that are under way are finished.
+    """
+    with http_pipeline.pipeline(LIMITS, *policies(folder)) as pipeline:
+        sender = _Sender(folder, pipeline, block_size)
+        return sum(in_parallel((partial(sender.send, path, files[path]) for path in files), sender.stopped))
+
+
+def in_parallel(tasks: Iterable[Callable[[], _Result]], stopped: threading.Event) -> list[_Result]:
+    """Run tasks, PARALLEL at a time; return their results. Raises the first failure.
+
+    At the end, also after a failure or Ctrl-C, `stopped` is set, for the tasks that are running; no other one begins.
+    """
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        try:
+            futures = [pool.submit(task) for task in tasks]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stopped.set()
 
 
 def policies(folder: BlobFolder) -> list[Any]:
@@ -101,30 +118,38 @@ def size(content: Content) -> int:
 
 
 class _Sender:
-    def __init__(self, folder: BlobFolder, pipeline: Any) -> None:
+    def __init__(self, folder: BlobFolder, pipeline: Any, block_size: int) -> None:
         self._folder = folder
         self._pipeline = pipeline
+        self._block_size = block_size
+        self.stopped = threading.Event()
+        """Set when no further block is to be sent."""
 
     def send(self, path: str, content: Content) -> bool:
         """Send a file unless it is there; return whether it was sent."""
         once = {"If-None-Match": "*"}
-        if size(content) <= BLOCK:
+        if size(content) <= self._block_size:
             body = content if isinstance(content, bytes) else content.read_bytes()
-            return self._ask("PUT", path, headers={"x-ms-blob-type": "BlockBlob", **once}, body=body) != _IS_THERE
-        if self._ask("HEAD", path) < 300:
+            return self._ask("PUT", path, headers={"x-ms-blob-type": "BlockBlob", **once}, body=body)
+        if self._ask("HEAD", path):
             return False
         names = []
-        for number, block in enumerate(_blocks(content)):
+        for number, block in enumerate(_blocks(content, self._block_size)):
+            if self.stopped.is_set():
+                return False
             names.append(base64.b64encode(f"{number:08d}".encode()).decode())
             self._ask("PUT", path, query=f"comp=block&blockid={quote(names[-1], safe='')}", body=block)
         listed = "".join(f"<Latest>{escape(name)}</Latest>" for name in names)
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'
-        return self._ask("PUT", path, query="comp=blocklist", headers=once, body=document.encode()) != _IS_THERE
+        return self._ask("PUT", path, query="comp=blocklist", headers=once, body=document.encode())
 
     def _ask(
         self, method: str, path: str, *, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> int:
-        """Return the status of the answer. Raises AzureError, except for a file that is there, or is not."""
+    ) -> bool:
+        """Return whether storage did what it was asked; False for a file that is there already, or is not there.
+
+        Raises AzureError for any other refusal.
+        """
         every = {**VERSION, **(headers or {})}
         request = HttpRequest(method, self._folder.blob(path, query), headers=every, content=body or None)
         try:
@@ -132,16 +157,17 @@ class _Sender:
         except AzureError as error:
             why = error_messages.describe(error, f"the upload of {path}")
             raise errors.AzureError(f"{path} cannot be uploaded: {why.cause}", why.step) from error
-        missing = method == "HEAD" and answer.status_code == 404
-        if answer.status_code < 300 or missing or (answer.status_code == _IS_THERE and "If-None-Match" in every):
-            return answer.status_code
+        if answer.status_code < 300:
+            return True
+        if answer.headers.get("x-ms-error-code") == _EXISTS or (method == "HEAD" and answer.status_code == 404):
+            return False
         raise refusal(path, answer, "uploaded", "do it again: what has arrived is not sent twice")
 
 
-def _blocks(content: Content) -> Iterator[bytes]:
+def _blocks(content: Content, block_size: int = BLOCK) -> Iterator[bytes]:
     if isinstance(content, bytes):
-        yield from (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
+        yield from (content[start : start + block_size] for start in range(0, len(content), block_size))
         return
     with content.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(block_size):
             yield block

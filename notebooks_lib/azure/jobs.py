@@ -92,7 +92,7 @@ def _look_for(client: RestClient, workspace: Workspace, name: str, failure: erro
     step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
     if failure.step:
         step += f"; if there is none, {failure.step}"
-    raise errors.AzureError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
+    raise errors.JobUncertainError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:

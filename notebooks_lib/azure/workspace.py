@@ -41,6 +41,12 @@ class Workspace:
         scope = f"/subscriptions/{quote(self.subscription)}/resourceGroups/{quote(self.resource_group)}"
         return f"{scope}/providers/Microsoft.MachineLearningServices/workspaces/{quote(self.name)}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that name it to a process, before all files."""
+        names = {"SUBSCRIPTION": self.subscription, "RESOURCE_GROUP": self.resource_group, "WORKSPACE": self.name}
+        return {f"NBOPS_AZURE_{name}": value for name, value in names.items()}
+
     def __str__(self) -> str:
         return f"{self.name!r} (resource group {self.resource_group!r}, subscription {self.subscription})"
 

@@ -22,28 +22,33 @@ _MOST_NAMED = 5
 
 
 class Detached(Exception):
-    """The command ends before its job, which goes on: after Ctrl-C, or when the job has waited for too long."""
+    """The command ends before its job, which goes on, or may: after Ctrl-C, or because of an `error` of Azure."""
 
-    def __init__(self, run_id: str, waiting: errors.JobWaitingError | None = None) -> None:
+    def __init__(self, run_id: str, error: errors.AzureError | None = None) -> None:
         self.run_id = run_id
-        self.waiting = waiting
-        super().__init__(
-            f"nbops: {waiting}"
-            if waiting
-            else f"detached: job {run_id} goes on; to come back: nbops azure jobs follow {run_id};"
-            f" to stop it: nbops azure jobs stop {run_id}"
-        )
+        self.error = error
+        back = f"to come back: nbops azure jobs follow {run_id}; to stop it: nbops azure jobs stop {run_id}"
+        if error is None:
+            text = f"detached: job {run_id} goes on; {back}"
+        elif isinstance(error, errors.JobWaitingError | errors.JobUncertainError):  # they say how to come back
+            text = f"nbops: {error}"
+        else:
+            text = f"nbops: {error}; job {run_id} was submitted, and is not stopped; {back}"
+        super().__init__(text)
 
     def show(self, *, as_json: bool, out: Path | None = None) -> int:
         """Print how to come back, with `out` also write the JSON object; return the exit code."""
         nothing: dict[str, object] = {"status": None, "output": None, "metrics": {}, "failure": None}
-        content = {"run_id": self.run_id, **nothing, "detached": True, "waiting": self.waiting and self.waiting.state}
+        state = self.error.state if isinstance(self.error, errors.JobWaitingError) else None
+        content = {"run_id": self.run_id, **nothing, "detached": True, "waiting": state}
+        if self.error is not None and state is None:
+            content["error"] = {"error": type(self.error).__name__, "message": str(self.error)}
         click.echo(str(self), err=True)
         if out is not None:
             terminal.write_json(out, content)
         if as_json:
             click.echo(json.dumps(content))
-        return 1 if self.waiting else 130
+        return 1 if self.error else 130
 
 
 class JobLines:
@@ -76,7 +81,10 @@ def run_as_job(
     wait_minutes: float | None,
     silent: bool,
 ) -> RunResult:
-    """Submit a job and follow it to its end. Raises Detached as `follow_job` does, once it has been submitted."""
+    """Submit a job and follow it to its end. Raises Detached as soon as the job may have been submitted.
+
+    The reasons are those of `follow_job`, and whatever Azure answers: the run's id must not be lost.
+    """
     from notebooks_lib.running import job_submission
 
     lines = JobLines(silent=silent)
@@ -92,8 +100,13 @@ def run_as_job(
         if job_submission.is_submitted(job):
             raise Detached(job.name) from None
         raise
+    except errors.JobUncertainError as error:
+        raise Detached(job.name, error) from error
     lines.tell(f"{plan.notebook.path.stem}: run {job.name}")
-    return follow_job(plan.settings, job.name, lines, output=output, wait_minutes=wait_minutes)
+    try:
+        return follow_job(plan.settings, job.name, lines, output=output, wait_minutes=wait_minutes)
+    except errors.AzureError as error:
+        raise Detached(job.name, error) from error
 
 
 def follow_job(

@@ -91,6 +91,22 @@ def split_by_time(
     return {"train": ~held & ~chosen, "validation": chosen, "holdout": held}
 
 
+def keeps_parts(earlier: Metadata, later: Metadata) -> bool:
+    """Return whether two versions that are split by time have their parts in common.
+
+    They begin at the same two times, or the later version has a fresh holdout: what was the holdout is before it.
+    """
+    import numpy as np
+
+    if (earlier.validation_from, earlier.holdout_from) == (later.validation_from, later.holdout_from):
+        return True
+    held, validated = str(earlier.holdout_from), str(later.validation_from)
+    try:
+        return float(validated) >= float(held)
+    except ValueError:
+        return bool(np.datetime64(validated) >= np.datetime64(held))
+
+
 def deciding_digests(table: pa.Table, metadata: Metadata, whole: Digests) -> np.ndarray[Any, Any]:
     """Return the digests that assign rows to parts: of the group, else of the key, else of the whole row.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from notebooks_lib.datasets.machine_store import MachineStore
 from notebooks_lib.datasets.sklearn_datasets import SklearnDatasets
 from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Env
 
 DISK = "disk"
 WORKSPACE = "workspace"
@@ -107,12 +110,18 @@ class LocatedVersion:
 def locate(ref: str, settings: Settings) -> LocatedVersion:
     """Return where a dataset is: "sales@1", or "sales" for its latest version here, else the latest in the workspace.
 
-    The workspace is asked only about what is not on this machine. Raises UnknownNameError for what is nowhere,
-    DatasetError when the workspace does not answer.
+    In a job, "sales" is the latest version of the machine that submitted it, so that all processes of the job and a run
+    on that machine read the same. The workspace is asked only about what is not on this machine. Raises
+    UnknownNameError for what is nowhere, DatasetError when the workspace does not answer.
     """
     name, requested = parse_ref(ref)
     source = source_of(name, settings)
     versions = source.versions(name) if source is not None else []
+    of_submitter = _latest_of_submitter(name) if requested is None and not isinstance(source, SklearnDatasets) else None
+    hint = ""
+    if of_submitter is not None and not (versions and versions[-1] > of_submitter):
+        requested, ref = of_submitter, f"{name}@{of_submitter}"
+        hint = f"The machine that submitted the job has it: nbops data push {ref}"
     if source is not None and (requested is None or requested in versions):
         return LocatedVersion(name, versions[-1] if requested is None else requested, source, is_here=True)
     workspace = None if isinstance(source, SklearnDatasets) else workspace_store(settings)
@@ -125,9 +134,21 @@ def locate(ref: str, settings: Settings) -> LocatedVersion:
             return LocatedVersion(name, there[-1] if requested is None else requested, workspace, is_here=False)
         versions = sorted({*versions, *there})
     if versions:
-        raise UnknownNameError(f"version of dataset {name!r}", str(requested), map(str, versions))
+        raise UnknownNameError(f"version of dataset {name!r}", str(requested), map(str, versions), hint)
     names = {name for source in sources(settings) for name in source.names()}
-    raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
+    raise UnknownNameError("dataset", name, names, hint or "`nbops data list` shows them.")
+
+
+def latest_versions(settings: Settings) -> dict[str, int]:
+    """Return the latest version of each dataset on this machine, for a job that it submits."""
+    store = project_store(settings)
+    versions = {name: store.versions(name) for name in store.names()}
+    return {name: numbers[-1] for name, numbers in versions.items() if numbers}
+
+
+def _latest_of_submitter(name: str) -> int | None:
+    versions: dict[str, int] = json.loads(os.environ.get(Env.DATASETS) or "{}")
+    return versions.get(name)
 
 
 def pull(

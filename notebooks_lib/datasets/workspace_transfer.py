@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from notebooks_lib.datasets import loader, version_lookup
+from notebooks_lib.datasets import loader, splits, version_lookup
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetStore, VersionContent
 from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
@@ -51,10 +51,15 @@ def push(ref: str, settings: Settings) -> Transfer:
     there = workspace.versions(name)
     if version not in there:
         if there:
-            _check_split(opened.metadata, workspace.metadata(name, there[-1]), f"{name}@{there[-1]}", workspace)
+            _check_split(opened, workspace, there[-1])
         content = VersionContent(opened.metadata, opened.table, opened.retired, opened.digests)
         moved = workspace.add(name, version, content)
     if not moved:
+        if version not in workspace.versions(name):
+            raise DatasetError(
+                f"{name}@{version} in {workspace.origin(name)} is archived, so that nobody can pull it, or was not made"
+                f" by nbops; nothing was sent: {_restore(name, version)}, or add your file again, as the next version"
+            )
         here = version_lookup.project_store(settings).location(name, version)
         _check_same(opened.metadata, here, workspace, name, version)
     return _transfer(workspace, name, version, opened.metadata, moved=moved, location=workspace.location(name, version))
@@ -72,9 +77,10 @@ def pull(ref: str, settings: Settings) -> Transfer:
     version = requested if requested is not None else there[-1] if there else None
     if version is None or version not in there:
         has = f"it has {', '.join(map(str, there))}" if there else "it has no version of that name"
-        raise UsageError(
-            f"no {ref} in {workspace.origin(name)}: {has}; push it from the machine that has it: nbops data push {ref}"
-        )
+        push = f"push it from the machine that has it: nbops data push {ref}"
+        if version is not None and version < workspace.next_version(name):  # its number is taken
+            push += f"; if it was archived: {_restore(name, version)}"
+        raise UsageError(f"no {ref} in {workspace.origin(name)}: {has}; {push}")
     here = version_lookup.project_store(settings)
     if version in here.versions(name):
         damaged = _is_damaged(name, version, settings)
@@ -90,6 +96,10 @@ def pull(ref: str, settings: Settings) -> Transfer:
         source = version_lookup.pull(workspace, name, version, settings)
     metadata = source.metadata(name, version)
     return _transfer(workspace, name, version, metadata, moved=True, location=source.location(name, version))
+
+
+def _restore(name: str, version: int) -> str:
+    return f"az ml data restore --name {name} --version {version}"
 
 
 def _workspace(settings: Settings) -> DatasetStore:
@@ -115,14 +125,32 @@ def _version_here(name: str, requested: int | None, settings: Settings) -> int:
     return versions[-1] if requested is None else requested
 
 
-def _check_split(mine: Metadata, theirs: Metadata, other: str, workspace: DatasetStore) -> None:
-    """Raise DatasetError when two versions of a name deal their rows to parts in different ways."""
-    differing = _differing(mine, theirs, _SPLIT)
-    if differing:
+def _check_split(mine: loader.Opened, workspace: DatasetStore, version: int) -> None:
+    """Raise DatasetError when rows would change sides between a version of the workspace and mine of the same name."""
+    theirs = workspace.metadata(mine.name, version)
+    other = f"{mine.name}@{version} in {workspace.origin(mine.name)}"
+    if differing := _differing(mine.metadata, theirs, _SPLIT):
         raise DatasetError(
-            f"{other} in {workspace.origin('')} has {differing}: rows would change sides between versions of one name; "
+            f"{other} has {differing}: rows would change sides between versions of one name; "
             "nothing was sent: add yours under another name"
         )
+    earlier, later = (mine.metadata, theirs) if mine.version < version else (theirs, mine.metadata)
+    if theirs.time and not splits.keeps_parts(earlier, later):
+        differing = _differing(mine.metadata, theirs, ("validation_from", "holdout_from"))
+    elif theirs.retired != mine.metadata.retired and not _stay_retired(mine, workspace, version):
+        differing = "other rows that have left the holdout"
+    if differing:
+        raise DatasetError(
+            f"{other} has {differing}: rows would change sides between versions of one name; nothing was sent: add "
+            f"your file again after nbops data pull {mine.name}@{version}, or under another name"
+        )
+
+
+def _stay_retired(mine: loader.Opened, workspace: DatasetStore, version: int) -> bool:
+    """Return whether all rows that have left the holdout in the earlier of two versions have left it in the later."""
+    theirs = workspace.retired(mine.name, version)
+    earlier, later = (mine.retired, theirs) if mine.version < version else (theirs, mine.retired)
+    return earlier is None or (later is not None and bool(splits.contained_in(earlier, later).all()))
 
 
 def _check_same(mine: Metadata, location: str, workspace: DatasetStore, name: str, version: int) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from notebooks_lib import parent_process, safe_text
-from notebooks_lib.errors import NbopsError, reason
+from notebooks_lib.errors import NbopsError, SettingsError, reason
 from notebooks_lib.notebooks import document
 from notebooks_lib.notebooks.parameter_schema import read_schema
+from notebooks_lib.paths import Layout
 from notebooks_lib.review import base_environment
 from notebooks_lib.review.affected_notebooks import NotebookSource
 from notebooks_lib.review.notebook_review import RunProblem
@@ -29,7 +30,7 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, sqlite
 from notebooks_lib.tracking.query import RunInfo
-from notebooks_lib.tracking.store import Store, connect, tracking_uri, translate_store_errors
+from notebooks_lib.tracking.store import Store, connect, make_state, tracking_uri, translate_store_errors
 
 OPERATING = "production"
 """Folder of notebooks that promote and deploy: a review does not run them, their dry run would use up a holdout."""
@@ -215,7 +216,29 @@ def _base_environment(request: RunRequest, root: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": store.uri,
         "NBOPS_TRACKING_EXPERIMENT": settings.experiment,
         **data,
+        **_share_pulled_datasets(settings, root),
     }
+
+
+def _share_pulled_datasets(settings: Settings, root: Path) -> dict[str, str]:
+    """Let a run of the base read the versions that the head has pulled; return the variables that name the workspace.
+
+    Otherwise the base would get the newest version in the workspace for a name without a version.
+    """
+    pulled, layout = settings.layout.pulled_datasets, Layout(root)
+    if not pulled.is_dir():
+        return {}
+    from notebooks_lib.azure.workspace import find_workspace  # which a local project never imports
+
+    if not layout.pulled_datasets.exists():
+        make_state(layout)
+        layout.azure.mkdir(exist_ok=True)
+        layout.pulled_datasets.symlink_to(pulled)
+    try:
+        workspace = find_workspace(settings)
+    except SettingsError:
+        return {}
+    return workspace.variables
 
 
 def _call(

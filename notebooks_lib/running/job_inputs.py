@@ -10,19 +10,23 @@ from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.datasets import version_lookup
 from notebooks_lib.errors import UsageError
+from notebooks_lib.tags import Tag
 
 
 def dataset_inputs(
     client: RestClient, workspace: Workspace, parameters: Mapping[str, object]
 ) -> dict[str, dict[str, str]]:
-    """Return an input for each parameter whose value, such as "sales@3", is a data asset of the workspace.
+    """Return an input for each parameter whose value, such as "sales@3", is a dataset version in the workspace.
+
+    Data assets that nbops did not make are none, nor are archived ones: the notebook would not load them.
 
     Inputs are delivered as addresses: the notebook loads a dataset by its name, and nothing is mounted.
     """
     inputs = {}
     for parameter, value in parameters.items():
         name, version = _reference(value)
-        if version is not None and data_asset.find_asset(client, workspace, name, str(version)) is not None:
+        asset = data_asset.find_asset(client, workspace, name, str(version)) if version is not None else None
+        if asset is not None and Tag.FINGERPRINT in asset.tags and not asset.archived:
             uri = f"{workspace.path}/data/{quote(name, safe='')}/versions/{version}"
             inputs[parameter] = {"jobInputType": data_asset.FOLDER, "uri": uri, "mode": "Direct"}
     return inputs

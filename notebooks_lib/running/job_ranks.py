@@ -13,10 +13,11 @@ import itertools
 import json
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,8 @@ WAIT = 300.0
 """Seconds that rank 0, once it is done, waits for the others."""
 WAIT_FAILED = 5.0
 """Seconds that a rank 0 that failed waits: often another rank died before it, and its report comes after the error."""
+PAUSES = (2.0, 10.0, 30.0)
+"""Seconds before a rank tries again to report its end."""
 _REPORT = re.compile(r"(\d+)(?:-\d+)?\.json")
 _TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
 """Variables by which a notebook would write into the job's run."""
@@ -80,23 +83,52 @@ _TASKS = ("chief", "master", "worker", "evaluator", "ps")
 """Tasks of TensorFlow in the order of their ranks: the first one owns the run."""
 
 
-def run_other_rank(plan: Plan, rank: Rank, store: Store, run_id: str, **options: Any) -> RunResult:
-    """Run the notebook without tracking, and report to the run how it ended. What it logs to MLflow is thrown away."""
+def run_other_rank(
+    plan: Plan, rank: Rank, store: Store, run_id: str, *, pauses: Sequence[float] = PAUSES, **options: Any
+) -> RunResult:
+    """Run the notebook without tracking, and report to the run how it ended. What it logs to MLflow is thrown away.
+
+    A notebook that could not be run at all is reported as well, before the error is raised.
+    """
     with tempfile.TemporaryDirectory(prefix="nbops-rank-") as scratch:
-        folder = Path(scratch) / FOLDER
-        folder.mkdir()
-        with untracked(Path(scratch) / "mlruns", store.uri):
-            output = folder / f"{rank.index}.ipynb"  # renamed once it is known which names are free
-            result = run_notebook(dataclasses.replace(plan, start=None), **{**options, "output": output, "html": False})
-        failure = None if result.failure is None else vars(result.failure)
-        report = {"status": result.status, "failure": failure, "serves": rank.serves}
-        repository = artifact_repository(store, run_id)
-        name = _free_name(rank.index, {Path(entry.path).stem for entry in repository.list_artifacts(FOLDER)})
-        if output.exists():
-            output.rename(folder / f"{name}.ipynb")
-        (folder / f"{name}.json").write_text(json.dumps(report), "utf-8")
-        repository.log_artifacts(str(folder), FOLDER)
+        output = Path(scratch) / "executed.ipynb"
+        try:
+            with untracked(Path(scratch) / "mlruns", store.uri):
+                made = dataclasses.replace(plan, start=None)
+                result = run_notebook(made, **{**options, "output": output, "html": False})
+        except Exception as error:
+            failure = Failure("start", type(error).__name__, errors.reason(error))
+            _report(store, run_id, rank, output, "FAILED", failure, pauses)
+            raise
+        _report(store, run_id, rank, output, result.status, result.failure, pauses)
     return result
+
+
+def _report(
+    store: Store,
+    run_id: str,
+    rank: Rank,
+    executed: Path,
+    status: RunStatus,
+    failure: Failure | None,
+    pauses: Sequence[float],
+) -> None:
+    """Write into the run how a rank ended, and its executed notebook; a store that does not take it is asked again."""
+    content = {"status": status, "failure": failure and vars(failure), "serves": rank.serves}
+    for pause in (*pauses, None):
+        try:
+            repository = artifact_repository(store, run_id)
+            name = _free_name(rank.index, {Path(entry.path).stem for entry in repository.list_artifacts(FOLDER)})
+            with tempfile.TemporaryDirectory() as folder:
+                if executed.exists():
+                    shutil.copyfile(executed, Path(folder) / f"{name}.ipynb")
+                (Path(folder) / f"{name}.json").write_text(json.dumps(content), "utf-8")
+                repository.log_artifacts(folder, FOLDER)
+            return
+        except Exception:  # whatever a store raises: rank 0 would wait, and then not know how this rank ended
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def _free_name(rank: int, taken: set[str]) -> str:
@@ -115,10 +147,7 @@ def untracked(elsewhere: Path, tracking_uri: str) -> Iterator[None]:
     for name in _TRACKING:
         os.environ.pop(name, None)
     if tracking_uri.startswith("azureml:"):
-        of_job = workspace.of_tracking_uri(tracking_uri)
-        os.environ["NBOPS_AZURE_SUBSCRIPTION"] = of_job.subscription
-        os.environ["NBOPS_AZURE_RESOURCE_GROUP"] = of_job.resource_group
-        os.environ["NBOPS_AZURE_WORKSPACE"] = of_job.name
+        os.environ.update(workspace.of_tracking_uri(tracking_uri).variables)
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = elsewhere.as_uri()
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from notebooks_lib.azure import (
 from notebooks_lib.azure.environment import Environment
 from notebooks_lib.azure.snapshot import Snapshot
 from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.datasets import version_lookup
 from notebooks_lib.notebooks import project_modules
 from notebooks_lib.running import job_inputs
 from notebooks_lib.running.job_request import JobRequest
@@ -82,7 +84,7 @@ def prepare_job(
     properties["experimentName"] = _experiment(plan)
     properties["displayName"] = start.name
     properties["tags"] = {**(properties.get("tags") or {}), Tag.NOTEBOOK: start.notebook, "mlflow.user": request.user}
-    variables = {**_forwarded(environ, settings.root), **(properties.get("environmentVariables") or {})}
+    variables = {**_forwarded(environ, settings), **(properties.get("environmentVariables") or {})}
     properties["environmentVariables"] = {**variables, Env.JOB: request.as_text()}
     described = environment.read_environment(settings.root, environ)
     return PreparedJob(uuid.uuid4().hex, chosen, place, described, files, properties, start.parameters)
@@ -158,16 +160,18 @@ def _refuse_missing_secrets(plan: Plan, variables: Mapping[str, object], file: P
         )
 
 
-def _forwarded(environ: Mapping[str, str], root: Path) -> dict[str, str]:
-    """Return the variables that go along: which cloud this is, and settings.
+def _forwarded(environ: Mapping[str, str], own: Settings) -> dict[str, str]:
+    """Return the variables that go along: which cloud this is, settings, and the latest versions of datasets here.
 
     Not the settings that say where runs are tracked, and no folder outside the project: the job has none of it.
     """
     sections = Settings.model_fields.keys() - {"root", "tracking", "azure"}
     prefixes = tuple(f"NBOPS_{section.upper()}_" for section in sections)
     settings = {name: value for name, value in environ.items() if name.startswith(prefixes)}
-    if not (root / settings.get("NBOPS_DATA_FOLDER", "")).resolve().is_relative_to(root.resolve()):
+    if not (own.root / settings.get("NBOPS_DATA_FOLDER", "")).resolve().is_relative_to(own.root.resolve()):
         del settings["NBOPS_DATA_FOLDER"]
+    if versions := version_lookup.latest_versions(own):
+        settings[Env.DATASETS] = json.dumps(versions)
     return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 

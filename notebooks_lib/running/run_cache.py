@@ -2,16 +2,20 @@
 
 The source fingerprint covers code, parameters, environment and the project's modules. It does not cover the data, which
 are known only after a run. So each dataset that an earlier run used must still be the one that the notebook would get:
-the newest version of that name, or a version that code or parameters name (`sales@3`). Data that a notebook reads by
+the newest version of that name, or a version that code or parameters name (`sales@3`). Of one that is not on this
+machine, the workspace says which content it has. Data that a notebook reads by
 itself, from a file or an address, are not known; such a run counts although they may have changed.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from notebooks_lib.datasets import version_lookup
+from notebooks_lib.datasets.dataset_store import DatasetStore
 from notebooks_lib.datasets.run_datasets import parse_tag
 from notebooks_lib.errors import DatasetError
 from notebooks_lib.notebooks.document import Notebook
@@ -73,13 +77,21 @@ def _is_current(tag: str, text: str, settings: Settings) -> bool:
         name, version, fingerprint = parse_tag(tag)
         store = version_lookup.project_store(settings)
         versions = store.versions(name)
-        if not versions:  # of scikit-learn, which has one version; or in a workspace only, where none ever changes
-            return f"{name}@{version}" in text or version_lookup.source_of(name, settings) is not None
-        if version not in versions or (version != versions[-1] and f"{name}@{version}" not in text):
+        if not versions and version_lookup.source_of(name, settings) is not None:
+            return True  # of scikit-learn, which has one version
+        if version not in versions[-1:] and not re.search(rf"(?<![\w-]){re.escape(name)}@{version}(?!\w)", text):
             return False
-        return store.metadata(name, version).fingerprint == fingerprint
+        if version in versions:
+            return store.metadata(name, version).fingerprint == fingerprint
+        workspace = version_lookup.workspace_store(settings)
+        return workspace is None or _fingerprint(workspace, name, version) == fingerprint  # type: ignore[arg-type]
     except DatasetError:
         return False
+
+
+@functools.cache  # a version never changes, and a sweep looks for many runs
+def _fingerprint(workspace: DatasetStore, name: str, version: int) -> str:
+    return workspace.metadata(name, version).fingerprint
 
 
 def find_earlier_run(store: Store, notebook: Notebook, start: RunStart) -> RunInfo | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
 import stat
 import tempfile
 import time
@@ -19,12 +18,13 @@ from typing import Any, Protocol
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunResult, RunStatus, TrialState
 from notebooks_lib.running import interruption, kernel_packages
-from notebooks_lib.running.cell_usage_table import first_line, read_cell_usage
+from notebooks_lib.running.cell_usage_table import read_cell_usage
 from notebooks_lib.running.engine import Execution, execute
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook, annotate
 from notebooks_lib.running.interruption import StopReason
 from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.running.notebook_page import to_html
+from notebooks_lib.running.outcome import decide_outcome, failing_cell
 from notebooks_lib.running.plan import Plan, artifact_stem, executed_file
 from notebooks_lib.running.prepared_notebook import prepare
 from notebooks_lib.tags import Env, Tag
@@ -107,7 +107,7 @@ def run_notebook(
                 failure = failure.beside(elsewhere) if failure and status == "FAILED" else elsewhere
                 status = "KILLED" if failure.kind == "interrupt" else "FAILED"
         except KeyboardInterrupt:  # of somebody who insists; the run was asked to stop before
-            failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *_place(execution))
+            failure = Failure("interrupt", "Interrupted", "the runner was asked to stop", *failing_cell(execution))
             raise
         except OSError as error:
             status, failure = "FAILED", _unwritten(execution.output, error)
@@ -169,62 +169,6 @@ def _unwritten(output: ExecutedNotebook, error: OSError) -> Failure:
     return Failure("error", type(error).__name__, f"{output.path} cannot be written: {error}")
 
 
-def decide_outcome(execution: Execution) -> tuple[RunStatus, Failure | None]:
-    """Return the run's status and, unless it is FINISHED, the failure.
-
-    FAILED: a cell raised, the notebook exited with another code than 0, or the kernel did not start. KILLED: the kernel
-    died, or the run was stopped by a time limit, an interrupt or pruning.
-    """
-    cell, line = _place(execution)
-    if execution.start_failure is not None:
-        return "FAILED", Failure("start", "KernelStartError", execution.start_failure)
-    if execution.stopped == "timeout":
-        return "KILLED", Failure(
-            "timeout", "Timeout", f"the notebook took longer than {execution.timeout:g} s", cell, line
-        )
-    if execution.stopped == "cell timeout":
-        return "KILLED", Failure(
-            "timeout", "CellTimeout", f"the cell took longer than {execution.cell_timeout:g} s", cell, line
-        )
-    if execution.stopped == "interrupt":
-        return "KILLED", Failure("interrupt", "Interrupted", "the runner was asked to stop", cell, line)
-    if execution.stopped == "pruned":
-        return "KILLED", Failure("pruned", "Pruned", "the sweep asked to stop: not worth finishing", cell, line)
-    if execution.died:
-        return "KILLED", _death(execution.returncode, cell, line)
-    if execution.error is not None:
-        name, message = execution.error
-        if name == "SystemExit":
-            code = message.strip()
-            if code in ("", "0", "None"):
-                return "FINISHED", None
-            return "FAILED", Failure("exit", name, code, cell, line)
-        if name == "StdinNotImplementedError":
-            message = "input() gets no answer while a notebook is run: make the answer a parameter"
-        return "FAILED", Failure("error", name, message, cell, line)
-    return "FINISHED", None
-
-
-def _death(returncode: int | None, cell: int | None, line: str) -> Failure:
-    if returncode is not None and returncode < 0:
-        number = -returncode
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        hint = "; often the machine ran out of memory" if name == "SIGKILL" else ""
-        return Failure("signal", name, f"the kernel was killed by {name}{hint}", cell, line, number)
-    code = "" if returncode is None else f" with exit code {returncode}"
-    return Failure("signal", "KernelDied", f"the kernel went away{code}", cell, line)
-
-
-def _place(execution: Execution) -> tuple[int | None, str]:
-    """Return the running cell's index in the author's notebook (None for injected cells), and its first line."""
-    if execution.cell is None or execution.notebook is None:
-        return None, ""
-    return execution.origins[execution.cell], first_line(execution.notebook.cells[execution.cell].source)
-
-
 def trial_state(status: RunStatus, failure: Failure | None) -> TrialState:
     """Return the state in which a trial of a sweep ended, such as pruned, for which MLflow has no status."""
     if failure is not None and failure.kind == "pruned":
@@ -245,6 +189,7 @@ def _end(
     output = execution.output
     notebook = execution.notebook
     if failure is not None:
+        failure = owned.explained(failure) if owned else failure
         failure = dataclasses.replace(failure, message=output.masked(failure.message), line=output.masked(failure.line))
     saved = False
     if notebook is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -26,6 +27,8 @@ from notebooks_lib.tracking.sqlite import ARTIFACT_ROOT
 from notebooks_lib.tracking.store import RETRIES, Store, translate_store_errors
 
 BATCH = 100
+_FILE_EXISTS = re.compile(r"ArtifactId \S+ already exists")
+"""How Azure ML refuses a file of a run that exists."""
 METRICS_OF_EARLIER = (
     "attempt %s of this job: metrics of the earlier one stay in the run; where it came to a later step, its value is "
     "the run's"
@@ -65,6 +68,8 @@ class OwnedRun:
         self.run_id = run_id
         self.experiment_id = experiment_id
         self.start = start
+        self.attempt = 1
+        """More than 1 for the run of a job that Azure has started again."""
 
     @classmethod
     def open(cls, store: Store, start: RunStart) -> OwnedRun:
@@ -106,7 +111,9 @@ class OwnedRun:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
             if run.info.status != "RUNNING":
                 client.update_run(run_id, status="RUNNING")
-        return cls(store, run_id, run.info.experiment_id, start)
+        adopted = cls(store, run_id, run.info.experiment_id, start)
+        adopted.attempt = int(tags.get(Tag.ATTEMPT, "1"))
+        return adopted
 
     @classmethod
     def reopen(cls, store: Store, run_id: str, start: RunStart) -> OwnedRun:
@@ -149,6 +156,13 @@ class OwnedRun:
         if self.store.local:
             variables[ARTIFACT_ROOT] = os.environ[ARTIFACT_ROOT]
         return variables
+
+    def explained(self, failure: Failure) -> Failure:
+        """Return a failure, with its cause if an earlier attempt of the job is to blame for it."""
+        if self.attempt == 1 or not _FILE_EXISTS.search(failure.message):
+            return failure
+        why = f"attempt {self.attempt} of the job logs a file again, and Azure overwrites none: submit it again"
+        return replace(failure, message=f"{why} ({failure.message})")
 
     def end(
         self,

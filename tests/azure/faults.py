@@ -12,6 +12,7 @@ ANSWERS = {
     "too_many_requests": (429, "TooManyRequests", "Too many requests. Please retry after a while."),
     "server_error": (500, "InternalServerError", "An internal error has occurred."),
     "expired_token": (401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."),
+    "conflict": (409, "ContainerBeingDeleted", "The specified container is being deleted. Try operation later."),
     "forbidden": (403, "AuthorizationFailed", "The client does not have authorization to perform the action."),
 }
 """Faults that answer in place of the service."""
@@ -76,7 +77,9 @@ class Faults:
         if fault is None:
             return None
         status, code, message = ANSWERS[fault.kind]
-        headers = {"Retry-After": str(fault.retry_after)} if status == 429 else {}
+        headers = {"x-ms-error-code": code}  # where storage says it
+        if status == 429:
+            headers["Retry-After"] = str(fault.retry_after)
         if status == 401:
             headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
         return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure.file_upload import BLOCK, BlobFolder, upload
+from notebooks_lib.azure.file_upload import BLOCK, PARALLEL, BlobFolder, in_parallel, upload
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject
 
@@ -73,3 +76,43 @@ def test_one_that_fails_ends_the_upload_and_is_named_and_the_next_try_goes_on(
     upload(folder, files)
     assert "f7" in puts(azure_server, at)
     assert "f0" not in puts(azure_server, at)
+
+
+def test_only_a_file_that_exists_counts_as_there(folder: BlobFolder, azure_server: Emulated) -> None:
+    with (
+        azure_server.fault("conflict", host="blob", path="/a$"),
+        pytest.raises(
+            errors.AzureError, match="a cannot be uploaded: .* answers 409 ContainerBeingDeleted; do it again"
+        ),
+    ):
+        upload(folder, {"a": b"1"})
+    assert upload(folder, {"a": b"1"}) == 1
+
+
+def test_after_a_failure_a_large_file_ends_with_its_present_block(folder: BlobFolder, azure_server: Emulated) -> None:
+    began = azure_server.record.position()
+    with (
+        azure_server.fault("forbidden", host="blob", path="/bad$"),
+        pytest.raises(errors.AzureError, match="bad cannot be uploaded"),
+    ):
+        upload(folder, {"bad": b"x", "large.bin": bytes(100 * 1000)}, block_size=100)
+
+    blocks = [seen for seen in azure_server.record.since(began) if seen.path.endswith("/large.bin")]
+    assert 0 < len(blocks) < 500
+
+
+def test_ctrl_c_ends_an_upload_with_the_requests_that_are_under_way() -> None:
+    begun: list[int] = []
+    stopped, main = threading.Event(), threading.get_ident()
+
+    def send(number: int) -> None:
+        begun.append(number)
+        if number == PARALLEL - 1:
+            signal.pthread_kill(main, signal.SIGINT)
+        stopped.wait(10)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel((partial(send, number) for number in range(1000)), stopped)
+    assert time.monotonic() - began < 5
+    assert sorted(begun) == list(range(PARALLEL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -184,6 +185,32 @@ def test_one_that_waits_for_too_long_is_left_as_it_is(
         f"nbops: job {run} still waits after 0.02 min (Queued); it is not stopped; to follow it: nbops azure jobs follow"
         f" {run}; to stop it: nbops azure jobs stop {run}"
     )
+
+
+@pytest.mark.parametrize(
+    ("lost", "error", "says"),
+    [
+        (False, "AzureError", "was submitted, and is not stopped"),
+        (True, "JobUncertainError", "may have been submitted"),
+    ],
+)
+def test_whatever_azure_answers_after_a_submission_the_run_is_named(
+    azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson, lost: bool, error: str, says: str
+) -> None:
+    with contextlib.ExitStack() as faults:
+        faults.enter_context(azure_server.fault("never_starts", path="/jobs/"))
+        if lost:
+            faults.enter_context(azure_server.fault("lost_answer", method="PUT", path="/jobs/"))
+        faults.enter_context(azure_server.fault("forbidden", method="GET", path="/jobs/"))
+        given = ("run", "experimentation/n.ipynb", "--on", "azureml:serverless", "--out", "out.json")
+        code, result, line = nbops_json(*given)
+    run = result["run_id"]
+
+    assert (code, result["status"], result["detached"], result["error"]["error"]) == (1, None, True, error)
+    assert json.loads((azure_git_project.root / "out.json").read_text()) == result
+    assert f"job {run} {says}" in line.splitlines()[-1]
+    assert f"nbops azure jobs follow {run}" in line
+    assert nbops_json("azure", "jobs", "stop", run)[1]["status"] == "Canceled"
 
 
 def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(

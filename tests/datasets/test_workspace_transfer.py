@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -10,16 +11,19 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from notebooks_lib import datasets
 from notebooks_lib.__main__ import run as nbops
-from notebooks_lib.datasets import holdout_budget, run_datasets, version_lookup, workspace_transfer
+from notebooks_lib.datasets import holdout_budget, loader, run_datasets, splits, version_lookup, workspace_transfer
+from notebooks_lib.datasets.dataset_store import VersionContent
 from notebooks_lib.errors import DatasetError, HoldoutError, SettingsError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings, load
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking.store import connect
 from tests import building
 from tests.azure.emulator import Emulated
@@ -35,6 +39,24 @@ import sys, pathlib
 from notebooks_lib import datasets
 from notebooks_lib.settings import load
 print(len(datasets.load("sales@1", load(pathlib.Path(sys.argv[1]), __import__("os").environ)).train))
+"""
+
+
+PUSH = """
+import os, pathlib, sys
+from notebooks_lib.azure import data_asset, file_upload
+from notebooks_lib.datasets import workspace_transfer
+from notebooks_lib.settings import load
+def die(*given):
+    os.kill(os.getpid(), 9)
+send = file_upload._Sender.send
+def send_all_but_the_table(sender, path, content):
+    return die() if path == "table.parquet" else send(sender, path, content)
+if sys.argv[2] == "before the asset":
+    data_asset.create_asset = die
+else:
+    file_upload._Sender.send = send_all_but_the_table
+workspace_transfer.push("sales@1", load(pathlib.Path(sys.argv[1]), os.environ))
 """
 
 
@@ -134,6 +156,56 @@ def test_a_version_that_deals_its_rows_in_another_way_is_refused_before_anything
     assert sent(azure_server, began) == []
 
 
+def timed(settings: Settings, rows: int) -> None:
+    """Add a version whose holdout are the newest of its rows, if it is the first one."""
+    table = frame(rows).assign(day=range(rows))
+    datasets.add(csv(settings.root, table), "sales", settings, target="y", time="day")
+
+
+def test_a_version_whose_holdout_begins_at_another_time_is_refused_before_anything_is_sent(
+    here: Settings, elsewhere: Settings, azure_server: Emulated
+) -> None:
+    shutil.rmtree(here.data_folder)
+    timed(here, 60)
+    workspace_transfer.push("sales@1", here)
+    for rows in (70, 120):  # on a machine that did not pull
+        timed(elsewhere, rows)
+    began = azure_server.record.position()
+    with pytest.raises(
+        DatasetError,
+        match=r"sales@1 in workspace .* has validation_from 30, not 35, holdout_from 42, not 49: rows would change"
+        r" sides between versions of one name; nothing was sent: add your file again after nbops data pull sales@1",
+    ):
+        workspace_transfer.push("sales@2", elsewhere)
+    assert sent(azure_server, began) == []
+
+    shutil.rmtree(elsewhere.data_folder)
+    workspace_transfer.pull("sales@1", elsewhere)
+    timed(elsewhere, 120)
+    assert workspace_transfer.push("sales@2", elsewhere).moved
+
+
+def test_rows_that_have_left_the_holdout_never_enter_it_again(
+    here: Settings, elsewhere: Settings, azure_server: Emulated
+) -> None:
+    for rows in (60, 70):
+        add(elsewhere, rows)  # of the same split, and nobody has made a fresh holdout there
+    workspace_transfer.push("sales@1", here)
+    leaving = version_lookup.project_store(here)
+    opened = loader.open_table("sales@1", here)
+    retired = np.unique(opened.placing[opened.masks["holdout"]][:3], axis=0)
+    metadata = replace(opened.metadata, retired=splits.retired_sha256(retired))
+    metadata = replace(metadata, fingerprint=splits.version_fingerprint(opened.table, opened.digests, metadata))
+    assert leaving.add("sales", 2, VersionContent(metadata, opened.table, retired))
+    assert workspace_transfer.push("sales@2", here).moved
+    add(elsewhere, 80)
+    began = azure_server.record.position()
+
+    with pytest.raises(DatasetError, match=r"sales@2 in workspace .* has other rows that have left the holdout: rows"):
+        workspace_transfer.push("sales@3", elsewhere)
+    assert sent(azure_server, began) == []
+
+
 def test_a_version_that_was_changed_by_hand_is_refused_as_data_show_does(
     here: Settings, azure_server: Emulated
 ) -> None:
@@ -183,6 +255,21 @@ def test_an_upload_that_was_cut_goes_on_at_the_next_try(here: Settings, azure_se
         if seen.host.startswith("account")
     }
     assert statuses == {"table.parquet": 201, "dataset.toml": 409}
+
+
+@pytest.mark.parametrize("moment", ["between two files", "before the asset"])
+def test_a_push_that_is_killed_in_the_middle_shows_no_version_and_can_be_said_again(
+    here: Settings, elsewhere: Settings, moment: str
+) -> None:
+    command = [sys.executable, "-c", PUSH, str(here.root), moment]
+    child = subprocess.run(command, env=environment_of(here), capture_output=True, timeout=120)
+
+    assert child.returncode == -9, child.stderr
+    assert version_lookup.workspace_store(here).versions("sales") == []
+    with pytest.raises(UsageError, match="no sales@1 in workspace"):
+        workspace_transfer.pull("sales@1", elsewhere)
+    assert workspace_transfer.push("sales@1", here).moved
+    assert datasets.load("sales@1", elsewhere).fingerprint == datasets.read("sales@1", here).fingerprint
 
 
 def test_a_push_whose_answer_was_lost_is_no_other_version(here: Settings, azure_server: Emulated) -> None:
@@ -546,3 +633,39 @@ def test_a_job_pulls_what_its_notebook_loads_and_has_it_as_input(
     inputs = ask("GET", f"jobs/{result['run_id']}").json()["properties"]["inputs"]
     assert inputs["data"]["uri"].endswith(f"/data/{name}/versions/1")
     assert str(len(added.train)) in Path(result["output"]).read_text()
+
+
+def test_an_archived_version_is_neither_pushed_nor_pulled_and_both_say_how_to_restore_it(
+    here: Settings, elsewhere: Settings, ask: Ask, azure_server: Emulated
+) -> None:
+    workspace_transfer.push("sales@1", here)
+    address = f"https://management.azure.com{path_of(here)}/data/sales/versions/1?api-version=1"
+    own = ask("GET", address).json()["properties"]
+    assert ask("PUT", address, {"properties": own | {"isArchived": True}}).ok
+    began = azure_server.record.position()
+
+    with pytest.raises(
+        DatasetError, match=r"sales@1 .* is archived, .*: az ml data restore --name sales --version 1, or"
+    ):
+        workspace_transfer.push("sales@1", here)
+    with pytest.raises(UsageError, match="if it was archived: az ml data restore --name sales --version 1"):
+        workspace_transfer.pull("sales@1", elsewhere)
+    assert sent(azure_server, began) == []
+
+
+def test_in_a_job_a_name_alone_is_the_latest_version_where_the_job_was_submitted(
+    here: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace_transfer.push("sales@1", here)
+    monkeypatch.setenv(Env.DATASETS, json.dumps(version_lookup.latest_versions(here)))
+    add(here, 70)
+    workspace_transfer.push("sales@2", here)
+
+    assert datasets.load("sales", elsewhere).ref == "sales@1"
+    assert datasets.load("sales@2", elsewhere).ref == "sales@2"
+    assert datasets.load("sales", here).ref == "sales@2", "a version that the job itself has added counts"
+    monkeypatch.setenv(Env.DATASETS, '{"sales": 3}')
+    with pytest.raises(UnknownNameError, match="The machine that submitted the job has it: nbops data push sales@3"):
+        datasets.load("sales", elsewhere)
+    monkeypatch.delenv(Env.DATASETS)
+    assert datasets.load("sales", elsewhere).ref == "sales@2"

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib import datasets
+from notebooks_lib.datasets import workspace_transfer
 from notebooks_lib.review.affected_notebooks import NotebookSource
-from notebooks_lib.review.base_and_head_runs import RunRequest, find_runs_of
+from notebooks_lib.review.base_and_head_runs import RunRequest, _base_environment, find_runs_of
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import connect
+from tests.azure.fixtures import WithWorkspace
+from tests.datasets.tables import csv, frame
 from tests.notebooks.building import code, write
 
 
@@ -91,3 +95,24 @@ def test_a_run_of_a_copy_in_another_folder_is_no_run_of_the_notebook(project: Se
     assert (found(north), found(south)) == (([], False), ([], True))
     first = ran("north/old_name.ipynb", "FINISHED")
     assert (found(north), found(south)) == (([first], False), ([], True))
+
+
+@pytest.mark.tracking
+def test_the_base_reads_the_versions_that_the_head_has_pulled(
+    project: Settings, with_workspace: WithWorkspace, tmp_path: Path
+) -> None:
+    head = with_workspace(project)
+    elsewhere = head.model_copy(update={"root": tmp_path / "elsewhere"})
+    elsewhere.root.mkdir()
+    for rows in (60, 70):
+        datasets.add(csv(elsewhere.root, frame(rows)), "sales", elsewhere, target="y", key="id")
+        workspace_transfer.push("sales", elsewhere)
+        if rows == 60:
+            workspace_transfer.pull("sales", head)
+    base = tmp_path / "base"
+    base.mkdir()
+
+    for _ in range(2):  # a second notebook is run in the same folder
+        variables = _base_environment(RunRequest(head, make=True), base)
+    assert datasets.load("sales", head).ref == "sales@1"
+    assert datasets.load("sales", load(base, variables)).ref == "sales@1"

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from notebooks_lib import errors
-from notebooks_lib.running import notebook_page, runner
+from notebooks_lib.running import notebook_page, outcome, runner
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.executed_notebook_writer import MASK, ExecutedNotebook
 from notebooks_lib.settings import Settings
@@ -49,7 +49,7 @@ def test_input_in_a_notebook_fails_with_advice() -> None:
     execution = Execution(
         ExecutedNotebook(Path("n.ipynb")), {}, Path("n.ipynb"), error=("StdinNotImplementedError", "raw_input …")
     )
-    status, failure = runner.decide_outcome(execution)
+    status, failure = outcome.decide_outcome(execution)
     assert status == "FAILED"
     assert failure is not None
     assert "make the answer a parameter" in failure.message

@@ -9,19 +9,26 @@ import pytest
 from notebooks_lib.azure import data_asset, rest_client, workspace
 from notebooks_lib.azure.data_asset import DataAsset
 from notebooks_lib.running.job_inputs import dataset_inputs
-from tests.azure.fixtures import AzureProject
+from notebooks_lib.tags import Tag
+from tests.azure.fixtures import Ask, AzureProject
 
 pytestmark = pytest.mark.tracking
 
 
-def test_parameters_that_name_an_asset_are_inputs(azure_workspace: AzureProject) -> None:
+def test_parameters_that_name_an_asset_are_inputs(azure_workspace: AzureProject, ask: Ask) -> None:
     place, client = workspace.find_workspace(azure_workspace.settings), rest_client.resource_manager()
     name = f"sales-{uuid.uuid4().hex[:8]}"
     uri = "azureml://datastores/workspaceblobstore/paths/a/"
-    assert data_asset.create_asset(client, place, DataAsset(name, "3", uri, {}))
+    tags = {Tag.FINGERPRINT: "f"}
+    assert data_asset.create_asset(client, place, DataAsset(name, "3", uri, tags))
+    assert data_asset.create_asset(client, place, DataAsset(name, "5", uri, {}))
+    archived = {"dataType": "uri_folder", "dataUri": uri, "tags": tags, "isArchived": True}
+    assert ask("PUT", f"data/{name}/versions/6", {"properties": archived}).ok
     parameters = {
         "data": f"{name}@3",
         "other_version": f"{name}@4",
+        "not_of_nbops": f"{name}@5",
+        "archived": f"{name}@6",
         "without_version": name,
         "bundled": "iris@1",
         "mail": "Some.One@example.org",

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from notebooks_lib.running import plan
+from notebooks_lib import errors
+from notebooks_lib.running import job_ranks, plan
 from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank, untracked
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
+from notebooks_lib.tracking import owned_run
 from notebooks_lib.tracking import store as stores
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
@@ -145,6 +148,29 @@ def test_each_attempt_of_a_rank_keeps_its_files_and_rank_0_names_it(store: Store
     assert (result.status, result.failure.error) == ("FAILED", "ConnectionError")
     assert "reset; and cell 0" in result.failure.message
     assert "rank 1: no rows" in result.failure.message
+
+
+@pytest.mark.tracking
+def test_a_rank_that_cannot_run_the_notebook_reports_that_even_if_the_store_fails_at_first(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = reported(store, tmp_path)
+    made = plan.make_plan(building.write(store.settings.root / "n.ipynb", "1"), store.settings)
+    opened: list[str] = []
+
+    def artifact_repository(*given: Any) -> Any:
+        opened.append(given[1])
+        if len(opened) == 1:
+            raise errors.TrackingError("the store is away")
+        return owned_run.artifact_repository(*given)
+
+    monkeypatch.setattr(job_ranks, "artifact_repository", artifact_repository)
+    with pytest.raises(errors.NotebookError):
+        run_other_rank(made, Rank(1, 2), store, run_id, pauses=[0.0], kernel="none-such")
+    failure = OtherRanks(store, run_id, Rank(0, 2)).end("FINISHED", lambda: None)
+    assert failure is not None
+    assert "rank 1: " in failure.message
+    assert "none-such" in failure.message
 
 
 KNOWS = """

@@ -23,6 +23,7 @@ from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.provenance import Git
 from tests import building
+from tests.azure.fixtures import AzureProject
 
 CELLS = ("import mlflow\nmlflow.log_metric('rmse', alpha)",)
 
@@ -206,6 +207,30 @@ def test_a_second_attempt_ends_the_children_of_the_first_and_says_whose_metrics_
     assert ends == {child: ("KILLED", "KILLED"), own: ("FINISHED", "FINISHED")}
     assert OwnedRun.adopt(connected, job, start).run_id != job
     assert query.get_run(connected, job).tags[Tag.ATTEMPT] == "2"
+
+
+@pytest.mark.tracking
+def test_a_second_attempt_that_logs_a_file_again_fails_with_the_reason(azure_workspace: AzureProject) -> None:
+    settings = azure_workspace.settings
+    connected = store.connect(settings)
+    job = connected.client.create_run(connected.experiment_id(settings.experiment)).info.run_id
+    start = adopting(planned(settings), in_job(job)).start
+    assert start is not None
+    first = OwnedRun.adopt(connected, job, start)
+    connected.client.log_text(job, "of the first attempt", "report/note.txt")
+    second = OwnedRun.adopt(connected, job, start)
+    with pytest.raises(Exception, match="Resource Conflict") as refused:
+        connected.client.log_text(job, "of the second attempt", "report/note.txt")
+
+    failure = Failure("error", type(refused.value).__name__, str(refused.value), 1, "log()")
+    explained = second.explained(failure)
+    assert explained.message.startswith(
+        "attempt 2 of the job logs a file again, and Azure overwrites none: submit it again ("
+    )
+    assert (explained.error, explained.cell, explained.line) == (failure.error, 1, "log()")
+    assert first.explained(failure) == failure
+    other = Failure("error", "FileExistsError", "cache.db already exists")
+    assert second.explained(other) == other
 
 
 @pytest.mark.tracking

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors
+from notebooks_lib import datasets, errors
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.job_submission import PreparedJob, prepare_job
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Env, Tag
 from tests import building
+from tests.datasets.tables import csv, frame
 
 AZURE = '[project]\nname = "sample"\n[azure]\nsubscription = "s"\nresource_group = "g"\nworkspace = "w"\n'
 
@@ -119,10 +121,17 @@ def test_settings_of_the_environment_go_along_but_not_where_runs_are_tracked(
     variables = prepared(on_azure).properties["environmentVariables"]
 
     assert (variables["NBOPS_KERNELS_WARM"], variables["AZUREML_CURRENT_CLOUD"]) == ("false", "AzureUSGovernment")
-    assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER"} & set(variables)
+    assert not {"NBOPS_TRACKING_URI", "NBOPS_CLONE", "OTHER", Env.DATASETS} & set(variables)
     for folder, goes_along in {"tables": True, "../tables": False, "/mnt/tables": False}.items():
         monkeypatch.setenv("NBOPS_DATA_FOLDER", folder)
         assert ("NBOPS_DATA_FOLDER" in prepared(on_azure).properties["environmentVariables"]) == goes_along
+
+
+def test_a_job_gets_the_latest_versions_of_this_machine(on_azure: Settings) -> None:
+    for rows in (60, 70):
+        datasets.add(csv(on_azure.root, frame(rows)), "sales", on_azure, target="y", key="id")
+
+    assert json.loads(prepared(on_azure).properties["environmentVariables"][Env.DATASETS]) == {"sales": 2}
 
 
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself

@@ -14,8 +14,8 @@ from notebooks_lib.running import engine, kernel_messages
 from notebooks_lib.running.engine import Execution
 from notebooks_lib.running.executed_notebook_writer import ExecutedNotebook
 from notebooks_lib.running.kernel_process import find_kernel
+from notebooks_lib.running.outcome import decide_outcome
 from notebooks_lib.running.prepared_notebook import prepare
-from notebooks_lib.running.runner import decide_outcome
 from notebooks_lib.settings import Settings
 from tests import building
 
