@@ -46,12 +46,12 @@ def azure_name(model: str) -> str:
     return re.sub(r"[_. ]", "-", model)
 
 
-def check_azure_name(kind: str, name: str, key: str = "") -> str:
-    """Return a name that Azure takes. Raises UsageError with the nearest that it takes, and the `key` to set it by."""
+def check_azure_name(kind: str, name: str, stage: str = "") -> str:
+    """Return a name that Azure takes. Raises UsageError with the nearest that it takes, to be set for a `stage`."""
     if _AZURE_NAME.fullmatch(name):
         return name
     nearest = nearest_azure_name(name)
-    way = f'set {key} = "{AZUREML}:{nearest}"' if key else f"did you mean {nearest!r}?"
+    way = f'set endpoint = "{AZUREML}:{nearest}" under [stages.{stage}]' if stage else f"did you mean {nearest!r}?"
     raise errors.UsageError(f"{kind} {name!r}: Azure takes {RULE}; {way}")
 
 

@@ -63,10 +63,10 @@ def test_what_no_endpoint_can_be_is_refused_with_what_is_near(keys: str, problem
 def test_what_azure_refuses_for_the_models_name_alone_is_refused_with_the_key() -> None:
     assert endpoint_names.check_azure_name("endpoint", "houses-2") == "houses-2"
     with pytest.raises(UsageError) as refused:
-        endpoint_names.check_azure_name("endpoint", "häuser", "endpoint under [stages.prod]")
+        endpoint_names.check_azure_name("endpoint", "häuser", "prod")
     assert str(refused.value) == (
         "endpoint 'häuser': Azure takes letters, digits and -, a letter first, no - at the end, 3 to 32 in all; set"
-        ' endpoint under [stages.prod] = "azureml:h-user"'
+        ' endpoint = "azureml:h-user" under [stages.prod]'
     )
 
 
