@@ -46,8 +46,10 @@ def compute_of(values: Mapping[str, Any]) -> str:
     return str(values.get("compute") or "").removeprefix("azureml:")
 
 
-_OF_ONE_TYPE = ("public_network_access", "egress_public_network_access", "private_network_connection")
-_OF_ONE_TYPE += ("instance_type", "scale_settings", "resources")
+_OF_ONE_TYPE = (
+    *("public_network_access", "egress_public_network_access", "private_network_connection"),
+    *("instance_type", "scale_settings", "resources"),
+)
 """Keys that mean nothing, or something else, where a stage is Kubernetes and the general file is not."""
 
 
@@ -115,9 +117,9 @@ def _deployment_rules(_: Path, values: dict[str, Any]) -> Faults:
     if asked is not None and asked > LONGEST_REQUEST_MS:
         yield ("request_settings", "request_timeout_ms"), f"{asked} is too long: write {LONGEST_REQUEST_MS} or less"
     scale = values.get("scale_settings") or {}
-    least, most = whole_number(scale.get("min_instances")), whole_number(scale.get("max_instances"))
-    if least is not None and most is not None and least > most:
-        yield ("scale_settings", "min_instances"), f"{least} is more than max_instances ({most}): make one fit"
+    fewest, most = whole_number(scale.get("min_instances")), whole_number(scale.get("max_instances"))
+    if fewest is not None and most is not None and fewest > most:
+        yield ("scale_settings", "min_instances"), f"{fewest} is more than max_instances ({most}): make one fit"
     if values.get("type") == "managed" and "target" in str(scale.get("type")).lower():
         yield (
             ("scale_settings", "type"),

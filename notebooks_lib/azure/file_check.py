@@ -145,7 +145,7 @@ def _own_faults(
     completed = {**kind.filled_in(file.path), **inherited, **free}
     misfits = list(file_schema.faults(kind.name, completed, written=file.values, decided=kind.decided))
     misfit_paths = {path for path, _ in misfits}
-    misfits = [(path, text) for path, text in misfits if path[:1] not in ((key,) for key in inherited)]
+    misfits = [(path, text) for path, text in misfits if not path or path[0] not in inherited]
     rules = kind.rules(file.path, _without({**inherited, **free}, misfit_paths))
     broken = [(path, file_secrets.hidden(text, file, environ)) for path, text in rules if path not in misfit_paths]
     found = [*misfits, *file_kinds.tag_faults(filled), *broken]
