@@ -84,6 +84,7 @@ def test_no_two_public_classes_share_a_name() -> None:
 ACROSS = {
     "azure/test_distribution",
     "azure/test_emulator",
+    "azure/test_emulator_endpoints",
     "azure/test_emulator_jobs",
     "azure/test_jobs_loop",
     "azure/test_request_shapes",
@@ -118,8 +119,10 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "azure/endpoint_file_kinds": "azure/test_file_check",
     "azure/file_faults": "azure/test_file_check",
     "azure/file_kinds": "azure/test_file_check",
+    "azure/stage_files": "azure/test_file_check",
     "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
@@ -197,6 +200,9 @@ TESTED_IN = {
     "secret_forms": "notebooks/test_secret_rules",
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
+    "serving/azure_changes": "serving/test_azure_endpoint",
+    "serving/azure_deployment": "serving/test_azure_endpoint",
+    "serving/azure_session": "serving/test_azure_counts",
     "serving/body_complexity": "serving/test_attacks",
     "serving/connection_limits": "serving/test_attacks",
     "serving/http_client": "serving/test_secrets_and_faults",

@@ -42,6 +42,8 @@ def test_faults_decide_the_exit_code(empty_project: Settings, capsys: pytest.Cap
     assert [(Path(file["file"]).name, file["exists"]) for file in content["files"]] == [
         ("environment.yml", False),
         ("job.yml", True),
+        ("endpoint.yml", False),
+        ("deployment.yml", False),
     ]
 
 
@@ -57,8 +59,10 @@ def test_show_completes_files_and_names_defaults_but_no_secret(
     assert "DB: ${DB}" in shown
     assert "hunter2" not in shown
     assert program.run(["azure", "check", "--show", "--json"]) == 0
-    (_, job) = json.loads(capsys.readouterr().out)["files"]
+    (_, job, _, deployment) = json.loads(capsys.readouterr().out)["files"]
     assert job["completed"]["environment_variables"] == {"DB": "${DB}"}
+    assert deployment["completed"]["model"] == "azureml:MODEL:VERSION"
+    assert deployment["completed"]["instance_type"] == "Standard_DS2_v2"
 
 
 def test_files_with_faults_are_answered_without_the_sdk(empty_project: Settings) -> None:
