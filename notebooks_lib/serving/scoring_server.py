@@ -71,7 +71,7 @@ class ScoringServer:
         # HOME: gunicorn keeps a socket there, one for all servers of a user.
         own |= {"HOME": str(home), "AML_APP_ROOT": str(home), "AZUREML_MODEL_DIR": str(self._model)}
         own |= {"NBOPS_STARTER": str(os.getpid()), "MLFLOW_DISABLE_TELEMETRY": "true", **self._variables}
-        command = [self._python, "-I", "-c", _MAIN, "--entry_script", SCRIPT, "--port", str(self.port)]
+        command = [self._python, "-P", "-s", "-c", _MAIN, "--entry_script", SCRIPT, "--port", str(self.port)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
