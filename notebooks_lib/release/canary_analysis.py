@@ -81,8 +81,6 @@ class CanaryWatch:
         self._tolerance = tolerance
         self._probing = probing
         self._mark = endpoint.counts()
-        self._late = endpoint.capabilities.counts_late
-        self._mirrored_probes = 0
 
     def until_done(
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
@@ -110,11 +108,7 @@ class CanaryWatch:
             seen_before = max(seen_before, sent - new.probes)
             # A step of minutes gets requests of our own at its end only: callers have time until then.
             if clock() - last_request >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
-                count = min(self._probing.most, max(goal - sent, 0))
-                if self._late and step.mirror:  # the copies are counted minutes later: not to be sent again until then
-                    count = min(count, 100 * goal // step.mirror + 1 - self._mirrored_probes)
-                    self._mirrored_probes += max(count, 0)
-                if count > 0:
+                if count := min(self._probing.most, max(goal - sent, 0)):  # else they are waited for to be counted
                     self._probe(count, mirrored=bool(step.mirror))
                     continue
             time.sleep(self._probing.look_every)

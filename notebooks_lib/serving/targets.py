@@ -51,8 +51,10 @@ def endpoint_for(settings: Settings, name: str) -> Endpoint:
 
     Nothing is started or requested. Raises UsageError for a name that no endpoint can have.
     """
-    check_name("endpoint", name)
-    return TARGETS[_target_of(settings, name)].open(settings, name)
+    kind = _target_of(settings, name)
+    if kind == "local":
+        check_name("endpoint", name)
+    return TARGETS[kind].open(settings, name)
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:

@@ -32,7 +32,7 @@ def test_an_endpoint_is_run_by_the_target_of_the_stage_whose_pattern_fits_best(
     name: str, stage: str, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    stages = Stages(test=Stage(endpoint="azureml:try-{model}"), prod=Stage(endpoint="azureml:"))
+    stages = Stages(test=Stage(endpoint="azureml:try-{model}"))
     settings = empty_project.model_copy(update={"stages": stages})
     for each in TARGETS:
         target: Any = EndpointTarget(lambda _, name, each=each: opened.append(f"{each} {name}"), lambda _: [])
