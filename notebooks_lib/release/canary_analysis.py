@@ -107,11 +107,11 @@ class CanaryWatch:
             last_request = clock() if sent - new.probes > seen_before else last_request
             seen_before = max(seen_before, sent - new.probes)
             # A step of minutes gets requests of our own at its end only: callers have time until then.
-            if clock() - last_request >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
-                if count := min(self._probing.most, max(goal - sent, 0)):  # else they are waited for to be counted
-                    self._probe(count, mirrored=bool(step.mirror))
-                    continue
-            time.sleep(self._probing.look_every)
+            quiet = clock() - last_request >= self._probing.quiet
+            if quiet and (step.requests or result.seconds >= 60 * step.minutes) and sent < goal:
+                self._probe(min(self._probing.most, goal - sent), mirrored=bool(step.mirror))
+            else:  # also until requests of our own are among the figures
+                time.sleep(self._probing.look_every)
 
     def _counts(self) -> tuple[RequestCounts, RequestCounts]:
         counts = self._endpoint.counts(since=self._mark)
