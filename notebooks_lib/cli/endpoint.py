@@ -138,7 +138,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     from notebooks_lib.release import manual_endpoint_changes
 
     endpoint = _endpoint(name)
-    with manual_endpoint_changes.recorded_traffic(_here(), name):
+    with manual_endpoint_changes.recorded_traffic(_here(), endpoint.name):
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
