@@ -94,6 +94,7 @@ ACROSS = {
     "azure/test_workspace_loop",
     "kernels/test_conformance",
     "kernels/test_kills",
+    "release/test_azure_release",
     "release/test_notebook",
     "release/test_under_load",
     "review/test_whole_review",

@@ -17,6 +17,9 @@ from notebooks_lib.stages import STAGES
 
 SMALL_INSTANCE = "Standard_DS2_v2"
 """What a managed deployment runs on unless a file says otherwise: two cores."""
+CONCURRENT = 8
+"""Requests that an instance takes at once unless a file says otherwise. Azure's own default is 1, and a release alone
+sends four at once."""
 LONGEST_REQUEST_MS = 180_000
 _COMPUTE = re.compile(r"azureml:[A-Za-z][A-Za-z0-9-]{1,31}")
 _BY_AZURE = "Azure sets it"
@@ -84,6 +87,7 @@ def _deployment_defaults(path: Path) -> dict[str, Any]:
     kind = _type_beside(path)
     machine = {"instance_type": SMALL_INSTANCE} if kind == "managed" else {}
     own = {"type": kind, **machine, "instance_count": 1, "app_insights_enabled": True}
+    own["request_settings"] = {"max_concurrent_requests_per_instance": CONCURRENT}
     return own | _general(path, DEPLOYMENT)
 
 

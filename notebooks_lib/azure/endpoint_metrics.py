@@ -56,7 +56,7 @@ def requests_by_minute(
         "$filter": "deployment eq '*' and statusCode eq '*' and modelStatusCode eq '*'",
     }
     figures: dict[str, dict[int, MinuteFigures]] = {}
-    for series in _series(client, workspace, endpoint_path(workspace, endpoint), endpoint, query, begin, end):
+    for series in _series(client, endpoint_path(workspace, endpoint), endpoint, query, begin, end):
         labels = _labels(series)
         for minute, count in _points(series).items():
             minutes = figures.setdefault(labels.get("deployment", ""), {})
@@ -72,20 +72,14 @@ def times_by_minute(
     names = {f"RequestLatency_P{share * 100:.0f}": share for share in SHARES}
     query = {"metricnames": ",".join(names), "aggregation": "Average"}
     times: dict[int, dict[float, float]] = {}
-    for series in _series(client, workspace, path, f"slot {slot} of endpoint {endpoint}", query, begin, end):
+    for series in _series(client, path, f"slot {slot} of endpoint {endpoint}", query, begin, end):
         for minute, milliseconds in _points(series).items():
             times.setdefault(minute, {})[names[series["metric"]]] = milliseconds / 1000
     return times
 
 
 def _series(
-    client: RestClient,
-    _: Workspace,
-    path: str,
-    what: str,
-    query: Mapping[str, str],
-    begin: float,
-    end: float,
+    client: RestClient, path: str, what: str, query: Mapping[str, str], begin: float, end: float
 ) -> list[dict[str, Any]]:
     span = "/".join(datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for each in (begin, end))
     answer = client.request(

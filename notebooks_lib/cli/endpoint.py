@@ -47,7 +47,10 @@ def start(name: str | None) -> None:
 @command.command()
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
-    """Stop serving NAME. Its model, address and key are kept for the next start."""
+    """Stop serving NAME. Its model, address and key are kept for the next start.
+
+    On Azure its slots are deleted, so that they cost nothing; the next start deploys them again.
+    """
     status = _endpoint(name).stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
@@ -135,7 +138,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     from notebooks_lib.release import manual_endpoint_changes
 
     endpoint = _endpoint(name)
-    with manual_endpoint_changes.recorded_traffic(_here(), name):
+    with manual_endpoint_changes.recorded_traffic(_here(), endpoint.name):
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
@@ -166,9 +169,10 @@ def delete_slot(name: str, slot: str) -> None:
 @click.option(
     "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="Number of lines, from the end."
 )
-def logs(name: str | None, lines: int) -> None:
+@click.option("--slot", help="The slot, where each has a log: on Azure. Default: the one with most traffic.")
+def logs(name: str | None, lines: int, slot: str | None) -> None:
     """Print the last lines of the log of NAME."""
-    for line in _endpoint(name).logs(lines):
+    for line in _endpoint(name).logs(lines, slot=slot):
         click.echo(line)
 
 

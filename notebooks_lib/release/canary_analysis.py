@@ -81,8 +81,6 @@ class CanaryWatch:
         self._tolerance = tolerance
         self._probing = probing
         self._mark = endpoint.counts()
-        self._late = endpoint.capabilities.counts_late
-        self._mirrored_probes = 0
 
     def until_done(
         self, step: CanaryStep, stage: Stage, *, clock: Callable[[], float] = time.monotonic
@@ -109,15 +107,11 @@ class CanaryWatch:
             last_request = clock() if sent - new.probes > seen_before else last_request
             seen_before = max(seen_before, sent - new.probes)
             # A step of minutes gets requests of our own at its end only: callers have time until then.
-            if clock() - last_request >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
-                count = min(self._probing.most, max(goal - sent, 0))
-                if self._late and step.mirror:  # the copies are counted minutes later: not to be sent again until then
-                    count = min(count, 100 * goal // step.mirror + 1 - self._mirrored_probes)
-                    self._mirrored_probes += max(count, 0)
-                if count > 0:
-                    self._probe(count, mirrored=bool(step.mirror))
-                    continue
-            time.sleep(self._probing.look_every)
+            quiet = clock() - last_request >= self._probing.quiet
+            if quiet and (step.requests or result.seconds >= 60 * step.minutes) and sent < goal:
+                self._probe(min(self._probing.most, goal - sent), mirrored=bool(step.mirror))
+            else:  # also until requests of our own are among the figures
+                time.sleep(self._probing.look_every)
 
     def _counts(self) -> tuple[RequestCounts, RequestCounts]:
         counts = self._endpoint.counts(since=self._mark)

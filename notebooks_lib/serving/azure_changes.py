@@ -158,7 +158,10 @@ class AzureChanges:
             self.change(endpoint, traffic=live, mirror=copies)
 
     def restore(self, endpoint: OnlineEndpoint, slots: Mapping[str, AzureSlot]) -> OnlineEndpoint:
-        """Deploy the kept slots again, then give them their shares; those with traffic must load, others may fail."""
+        """Deploy the kept slots again, then give them their shares; those with traffic must load, others may fail.
+
+        Where `slots` are not all that had traffic, none gets any: a part of it is refused.
+        """
         for name, slot in slots.items():
             if slot.state != "stopped":
                 continue
@@ -169,6 +172,7 @@ class AzureChanges:
                     raise
         ready = [name for name, slot in self.slots(endpoint).items() if slot.state == "ready"]
         traffic = {name: slot.traffic for name, slot in slots.items() if name in ready and slot.traffic}
+        traffic = traffic if sum(traffic.values()) == 100 else {}
         mirror = {name: slot.mirror for name, slot in slots.items() if name in ready and slot.mirror}
         return self.change(endpoint, traffic=traffic, mirror=mirror, tags=azure_slots.without_kept(endpoint.tags))
 

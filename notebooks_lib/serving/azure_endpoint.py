@@ -74,7 +74,7 @@ class AzureEndpoint(Endpoint):
     """An endpoint in a workspace; `Endpoint` says what each method promises."""
 
     def __init__(self, settings: Settings, name: str, stage: str) -> None:
-        self.name = endpoint_names.check_azure_name("endpoint", check_name("endpoint", name), stage)
+        self.name = endpoint_names.check_azure_name("endpoint", name, stage)
         self._settings = settings
         self._stage = stage
         self._running_since = -_REMEMBERED

@@ -299,7 +299,7 @@ class Endpoint(Protocol):
         """Return the request counts by slot. With `since`, an earlier result, return only what came after it.
 
         After a new deployment to a slot, or a restart of the endpoint, counting begins again. Where requests are
-        counted late, test requests of this object are counted at once, as `RequestCounts.unconfirmed`. Raises
+        counted late, those of this object count at once after a mark, as `RequestCounts.unconfirmed`. Raises
         EndpointError when the endpoint does not run.
         """
 

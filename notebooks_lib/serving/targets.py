@@ -10,7 +10,7 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
 from notebooks_lib.serving.endpoint import Endpoint, check_name
 from notebooks_lib.settings import Settings
-from notebooks_lib.settings.endpoint_names import AZUREML
+from notebooks_lib.settings.endpoint_names import AZUREML, azure_name
 from notebooks_lib.stages import STAGES
 
 
@@ -49,10 +49,14 @@ TARGETS: dict[str, EndpointTarget] = {
 def endpoint_for(settings: Settings, name: str) -> Endpoint:
     """Return the endpoint `name`, run by the target of its stage; an endpoint without a stage is local.
 
-    Nothing is started or requested. Raises UsageError for a name that no endpoint can have.
+    Nothing is started or requested. On Azure, `-` stands for `_` in the name, so that a model's name finds its
+    endpoint. Raises UsageError for a name that no endpoint can have.
     """
+    kind = _target_of(settings, name)
+    if kind == AZUREML:
+        return TARGETS[kind].open(settings, azure_name(name))
     check_name("endpoint", name)
-    return TARGETS[_target_of(settings, name)].open(settings, name)
+    return TARGETS[kind].open(settings, name)
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
@@ -72,7 +76,8 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     """
     if name is not None:
         kind = _target_of(settings, name)
-        if name in _names(settings, kind, TARGETS[kind]):  # the other kinds need not be asked
+        spelled = azure_name(name) if kind == AZUREML else name
+        if spelled in _names(settings, kind, TARGETS[kind]):  # the other kinds need not be asked
             return endpoint_for(settings, name)
         raise UnknownNameError("endpoint", name, endpoints(settings), "deploy one with: nbops endpoint start MODEL")
     by_name = endpoints(settings)

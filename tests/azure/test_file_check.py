@@ -445,7 +445,8 @@ def test_a_stages_file_holds_key_by_key_instead_of_the_general_one(place: Path) 
 def test_without_files_a_small_machine_serves_with_insights_and_without_a_collector(tmp_path: Path) -> None:
     values = stage_files.read_stage_values(tmp_path, "prod", endpoint_file_kinds.DEPLOYMENT, {})
     small = {"instance_type": "Standard_DS2_v2", "instance_count": 1}
-    assert values == {"type": "managed", **small, "app_insights_enabled": True}
+    requests = {"max_concurrent_requests_per_instance": 8}  # Azure's own default, 1, refuses the load of a release
+    assert values == {"type": "managed", **small, "app_insights_enabled": True, "request_settings": requests}
     assert stage_files.read_stage_values(tmp_path, "prod", endpoint_file_kinds.ENDPOINT, {}) == {"auth_mode": "key"}
 
 

@@ -81,7 +81,8 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     monkeypatch.setenv("SALES_DB_PASSWORD", "hunter2")
     text = PAGE.read_text("utf-8")
     blocks = dict(re.findall(r"```yaml\n# production/azure/(\S+)\n(.*?)```", text, re.DOTALL))
-    assert blocks.keys() == {"environment.yml", "job.yml", "compute/gpu.yml"}
+    endpoints = {"deployment.yml", "prod/endpoint.yml"}
+    assert blocks.keys() == {"environment.yml", "job.yml", "compute/gpu.yml", *endpoints}
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
     for name, content in blocks.items():
         _write(empty_project, name, content)

@@ -150,7 +150,7 @@ def test_nothing_is_known_of_an_endpoint_before_its_first_deployment(place: Plac
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a b", "a/b", "a" * 101])
 def test_a_name_that_cannot_be_an_address_is_refused(place: Place, name: str) -> None:
-    with pytest.raises(UsageError, match="expected letters, digits"):
+    with pytest.raises(UsageError, match=r"^endpoint '.*': (expected|Azure takes) letters, digits"):
         place.open(name)
 
 
@@ -295,7 +295,8 @@ def test_a_slot_is_counted_since_a_mark_or_since_it_was_deployed(endpoint: Endpo
     assert (now["blue"].requests, now["blue"].refused, now["blue"].failed, now["blue"].probes) == (3, 1, 0, 1)
     assert now["blue"].p95 is not None or endpoint.capabilities.counts_late
     assert now["green"].requests == 0
-    assert endpoint.counts()["blue"].requests == mark["blue"].requests + 3
+    if not endpoint.capabilities.counts_late:
+        assert endpoint.counts()["blue"].requests == mark["blue"].requests + 3
     endpoint.deploy("green", version(light, "triple"))
     endpoint.invoke(ROW, slot="green")
     assert endpoint.counts(mark)["green"].requests == 1

@@ -32,7 +32,7 @@ def test_an_endpoint_is_run_by_the_target_of_the_stage_whose_pattern_fits_best(
     name: str, stage: str, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    stages = Stages(test=Stage(endpoint="azureml:try-{model}"), prod=Stage(endpoint="azureml:"))
+    stages = Stages(test=Stage(endpoint="azureml:try-{model}"))
     settings = empty_project.model_copy(update={"stages": stages})
     for each in TARGETS:
         target: Any = EndpointTarget(lambda _, name, each=each: opened.append(f"{each} {name}"), lambda _: [])
@@ -76,3 +76,13 @@ def test_endpoints_of_other_kinds_are_not_asked_for_one_that_is_named(
     assert targets.choose_endpoint(settings, "houses-dev").name == "houses-dev"
     monkeypatch.setitem(TARGETS, "azureml", EndpointTarget(LocalEndpoint, lambda _: []))
     assert list(targets.endpoints(settings)) == ["houses-dev"], "houses is a stage's in the workspace"
+
+
+def test_the_name_of_a_model_finds_its_endpoint_on_azure(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = empty_project.model_copy(update={"stages": Stages(prod=Stage(endpoint="azureml:"))})
+    target: Any = EndpointTarget(lambda _, name: LocalEndpoint(empty_project, name), lambda _: ["breast-cancer"])
+    monkeypatch.setitem(TARGETS, "azureml", target)
+    for name in ("breast_cancer", "breast-cancer"):
+        assert targets.choose_endpoint(settings, name).name == endpoint_for(settings, name).name == "breast-cancer"
