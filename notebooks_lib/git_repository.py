@@ -16,6 +16,11 @@ FETCH_ALL = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
 """Mends a clone that has a part of the history only, also one that knows a single branch, as CI makes them."""
 FETCH_CONTENT = "git fetch --refetch --no-filter origin"
 """Mends a partial clone, which lacks the content of files; without `--no-filter`, git leaves it out again."""
+GIT_SECONDS = 300.0
+"""Seconds that git may take: in a partial clone it fetches what it lacks."""
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+_SLOW = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
+"""git gives up a fetch that gets fewer bytes a second than that, for so many seconds."""
 _TWO_FILES = "compare two files: nbops diff A.ipynb B.ipynb"
 _STATES = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "modified", "U": "unmerged"}
 FileState = Literal["added", "deleted", "modified", "renamed", "unmerged", "untracked"]
@@ -203,7 +208,8 @@ class GitRepository:
         """Yield contents; return whether all names are read."""
         command = ["git", "-C", str(self.root), "cat-file", "--batch"]
         pipe, silent = subprocess.PIPE, subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=silent) as process:
+        environment = git_environment(self.root)
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=silent, env=environment) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             for name in names:
@@ -276,17 +282,39 @@ def _changed(fields: Sequence[str]) -> Iterator[ChangedFile]:
         yield ChangedFile(state, base, head)
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
-    """Return git's output. Raises UsageError with git's reason."""
+def in_repository(folder: Path) -> bool:
+    """Return whether a folder lies in a git repository, as git finds it by itself. git is not started."""
+    folder = folder.absolute()
+    return any(os.path.lexists(place / ".git") for place in (folder, *folder.parents))
+
+
+def git_environment(folder: Path) -> dict[str, str]:
+    """Return the environment for a git that looks at `folder`: it asks nobody for a password, and takes no lock.
+
+    In a hook, git names its own repository and index by variables. They must not lead to another index than that of
+    `folder`, which a new work tree would overwrite.
+    """
+    left_out = _OF_HOOKS if in_repository(folder) else ()
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+    return inherited | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | _SLOW
+
+
+def _git(folder: Path, *arguments: str, seconds: float = GIT_SECONDS) -> bytes:
+    """Return git's output. Raises UsageError with git's reason, and if it takes longer than `seconds`."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), "-c", "diff.relative=false", *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            env=git_environment(folder),
+            timeout=seconds,
             check=False,
         )
     except FileNotFoundError as error:
         raise errors.UsageError(f"git is not installed: install it, or {_TWO_FILES}") from error
+    except subprocess.TimeoutExpired as error:
+        step = "a clone that lacks content fetches it: look whether its remote answers"
+        raise errors.UsageError(f"git {arguments[0]}: it takes longer than {seconds:g} s; {step}") from error
     if done.returncode == 0:
         return done.stdout
     reason = next((line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()), "no answer")

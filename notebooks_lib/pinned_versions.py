@@ -14,6 +14,10 @@ _NO_REQUIREMENT = re.compile(
     r"|--prefer-binary|--pre|--require-hashes|--use-feature)(\s|=|$)|(-e|--editable)[\s=]\s*(file:)?\./?$"
 )
 """Options of a lock file that choose no version, and the project itself, whose code the source fingerprint covers."""
+_SOURCE = re.compile(
+    r"(-i|-f|--index-url|--extra-index-url|--find-links|--no-index|--trusted-host|--no-binary|--only-binary"
+    r"|--prefer-binary|--pre)(\s|=|$)"
+)
 
 
 def pins(extra: str = "") -> dict[str, str]:
@@ -47,10 +51,18 @@ def requirement_lines(text: str) -> Iterator[str]:
 
     Also those whose marker does not hold on this machine.
     """
+    return (line for line in _lines(text) if not _NO_REQUIREMENT.match(line))
+
+
+def source_options(text: str) -> Iterator[str]:
+    """Yield the options of a lock file that say from where its packages come, and which of their files may be taken."""
+    return (line for line in _lines(text) if _SOURCE.match(line))
+
+
+def _lines(text: str) -> Iterator[str]:
     for line in re.sub(r"\\[ \t]*\r?\n", " ", text.removeprefix("\ufeff")).splitlines():
-        requirement = _HASH.sub("", _COMMENT.sub("", line)).strip()
-        if requirement and not _NO_REQUIREMENT.match(requirement):
-            yield requirement
+        if content := _HASH.sub("", _COMMENT.sub("", line)).strip():
+            yield content
 
 
 def find_other_versions(pins: Mapping[str, str], versions: Mapping[str, str] | None = None) -> dict[str, str]:

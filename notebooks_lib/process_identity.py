@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 _SAME_START = 2.0
 """Seconds, where only the start time is known; no number is reused that soon."""
+
+
+def machine() -> str:
+    """Return where this process's pid counts: the host's name, and in a job of Azure ML also the job.
+
+    A job runs in a container, whose pids are its own although it may have the name of its host.
+    """
+    job = os.environ.get("AZUREML_RUN_ID", "")
+    return f"{socket.gethostname()}/{job}" if job else socket.gethostname()
 
 
 def birth(pid: int | None = None) -> str:

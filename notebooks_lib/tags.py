@@ -7,11 +7,12 @@ class Tag:
     """The tags that nbops writes on runs and model versions, where MLflow has no name of its own."""
 
     END = "nbops.end"  # the owner's last write; its value is the status. Promotion takes only runs that carry it
-    PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for whoever follows it
+    PROGRESS = "nbops.progress"  # on the run of a job: JSON of the cell that has started, for those who follow it
     SET_ASIDE = "nbops.set_aside"  # on the run of an interrupted job: the folder in the run that has its files
-    ATTEMPT = "nbops.attempt"  # on the run of a job that began anew: the number of the attempt, from 2
+    ATTEMPT = "nbops.attempt"  # on the run of a job that Azure started again: the number of the attempt, from 2
+    RANK_0_STARTED = "nbops.ranks.started"  # on the run of a distributed job: seconds since 1970, of its last attempt
     PARAMETERS = "nbops.parameters"  # JSON of all parameters, kept while the run goes on
-    OWNER_HOST = "nbops.owner.host"
+    OWNER_HOST = "nbops.owner.host"  # in a job with "/" and the job's name
     OWNER_PID = "nbops.owner.pid"
     OWNER_STARTED = "nbops.owner.started"  # of the process, so that a pid used again is not taken for the owner
     PARENT_OWNER = "nbops.owner.run"  # on runs that a notebook opened beside its owner's

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from notebooks_lib import errors
+from notebooks_lib import errors, git_repository
 from notebooks_lib.git_repository import FETCH_ALL, GitRepository
 from tests.git_commands import commit, git, make_repository
 
@@ -147,6 +148,20 @@ def test_outside_a_repository_and_without_git(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(errors.UsageError, match="git is not installed"):
         GitRepository.find(tmp_path)
+
+
+def test_git_neither_asks_nor_takes_for_ever(root, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    program.write_text('#!/bin/sh\necho "prompts $GIT_TERMINAL_PROMPT, reads $(cat | wc -c)"\n')
+    program.chmod(0o755)
+    assert git_repository._git(root, "fetch") == b"prompts 0, reads 0\n"
+    program.write_text("#!/bin/sh\nexec sleep 5\n")
+    with pytest.raises(
+        errors.UsageError, match=r"git fetch: it takes longer than 0.2 s; .* whether its remote answers"
+    ):
+        git_repository._git(root, "fetch", seconds=0.2)
 
 
 def test_paths_count_from_the_root_and_a_link_is_where_it_stands(root, tmp_path):

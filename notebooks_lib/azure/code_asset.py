@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from notebooks_lib import errors
 from notebooks_lib.azure import file_upload
 from notebooks_lib.azure.file_upload import BlobFolder
 from notebooks_lib.azure.rest_client import RestClient
@@ -13,6 +14,7 @@ from notebooks_lib.azure.workspace import Workspace
 
 API_VERSION = "2023-04-01"
 HASH_VERSION = "202208"
+_WHAT = "the snapshot"
 _NAMES = uuid.UUID("8a2f4c5e-2f0b-5a0e-9d53-6d1f6b7f2f4e")
 
 
@@ -27,11 +29,29 @@ def find_or_upload_snapshot(
 
     The asset's name follows from the content, so that an upload that was cut finds the same place at the next try.
     """
-    digest = snapshot.sha256
-    path, what = f"{workspace.path}/codes/{uuid.uuid5(_NAMES, digest)}/versions", "the snapshot"
+    if there := _find(client, workspace, snapshot.sha256):
+        return there
+    try:
+        return _upload(client, workspace, snapshot, tell)
+    except errors.AzureError as error:
+        if 400 <= (error.status or 0) < 500 and (there := _find(client, workspace, snapshot.sha256)):
+            return there  # somebody else has sent the same meanwhile
+        raise
+
+
+def _path(workspace: Workspace, digest: str) -> str:
+    return f"{workspace.path}/codes/{uuid.uuid5(_NAMES, digest)}/versions"
+
+
+def _find(client: RestClient, workspace: Workspace, digest: str) -> str:
+    """Return the id of the code asset with this content; empty if there is none."""
     query = {"hash": digest, "hashVersion": HASH_VERSION}
-    for asset in client.pages(path, API_VERSION, what=what, query=query):
-        return str(asset["id"])
+    assets = client.pages(_path(workspace, digest), API_VERSION, what=_WHAT, query=query)
+    return next((str(asset["id"]) for asset in assets), "")
+
+
+def _upload(client: RestClient, workspace: Workspace, snapshot: Snapshot, tell: Callable[[str], None]) -> str:
+    digest, path, what = snapshot.sha256, _path(workspace, snapshot.sha256), _WHAT
     size = sum(map(file_upload.size, snapshot.files.values()))
     tell(f"uploading {len(snapshot.files)} files, {size / 2**20:.1f} MB")
     asked = {"pendingUploadType": "TemporaryBlobReference"}

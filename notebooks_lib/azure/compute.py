@@ -27,7 +27,7 @@ FORMS = "azureml:NAME or azureml:serverless"
 WAIT = 900.0
 """Seconds in which a compute must be ready."""
 POLL = 5.0
-"""Seconds between two looks at a compute that somebody else makes."""
+"""Seconds between two looks at a compute that is being created elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def find_or_create_compute(
     changed = ", ".join(f"{each.key} from {each.current} to {each.wanted}" for each in differing)
     tell(f"{what}: changing {changed}" if differing else f"{what}: making it from {in_project}")
     body = _body(client, workspace, file, values)
-    if existing is not None and not failed:  # Azure refuses both when a compute is changed
-        body.pop("location", None)
+    if existing is not None and not failed:
+        _keep_the_rest(body, existing, values)
+        body.pop("location", None)  # Azure refuses both when a compute is changed
         body["properties"]["properties"].pop("vmPriority", None)
     began = time.monotonic()
 
@@ -102,7 +103,19 @@ def find_or_create_compute(
         tell(f"{what}: {status}, {time.monotonic() - began:.0f} s")
 
     options: dict[str, Any] = {"wait_seconds": wait_seconds, "on_poll": progress}
-    return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+    try:
+        return str(client.operation("PUT", path, API_VERSION, what=what, body=body, **options)["id"])
+    except errors.AzureError as error:
+        if not 400 <= (error.status or 0) < 500:
+            raise
+        try:  # somebody else may make or change it just now
+            ready = _ready(client, path, what, tell, deadline, poll)
+            differing = list(differences(values, client.request("GET", path, API_VERSION, what=what), workspace))
+        except errors.AzureError:
+            raise error from None
+        if differing:
+            raise
+        return ready
 
 
 def _refuse_fixed(what: str, differing: Iterable[ComputeDifference], file: str, name: str) -> None:
@@ -150,7 +163,7 @@ def differences(
         "idle_time_before_scale_down": (parse_duration(scale.get("nodeIdleTimeBeforeScaleDown")), True),
     }
     for key, (current, changeable) in table.items():
-        if key in wanted and current is not None and _spelled(wanted[key]) != _spelled(current):
+        if key in wanted and current is not None and _normalized(wanted[key]) != _normalized(current):
             yield ComputeDifference(key, _in_yaml(wanted[key]), _in_yaml(current), changeable)
     if identity := values.get("identity"):
         current_identity = existing.get("identity") or {}
@@ -159,7 +172,7 @@ def differences(
         current_text = _identity(
             current_identity.get("type") or "none", current_identity.get("userAssignedIdentities") or ()
         )
-        if _spelled(wanted_text) != _spelled(current_text):
+        if _normalized(wanted_text) != _normalized(current_text):
             yield ComputeDifference("identity", wanted_text, current_text, True)
 
 
@@ -167,7 +180,7 @@ _PUBLIC_ACCESS = {"Enabled": True, "Disabled": False}
 """What Azure says of a cluster -> `ssh_public_access_enabled`; it may also not say it."""
 
 
-def _spelled(value: object) -> str:
+def _normalized(value: object) -> str:
     """Return a value as it is compared: Azure answers sizes in capitals, and names in its own spelling.
 
     In ids of resources, `_` and `-` count.
@@ -210,6 +223,47 @@ def _body(client: RestClient, workspace: Workspace, file: Path, values: dict[str
     return body
 
 
+def _keep_the_rest(body: dict[str, Any], existing: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Add to the body of a change what the compute has and its file leaves out: Azure resets what a body lacks."""
+
+    def kept(there: Mapping[str, Any]) -> dict[str, Any]:
+        left_out = {key: value for key, value in there.items() if _KEYS_OF_FILES.get(key, key) not in values}
+        return {key: value for key, value in left_out.items() if key not in _OF_AZURE}
+
+    properties, there = body["properties"], existing["properties"]
+    own, own_there = properties.get("properties") or {}, there.get("properties") or {}
+    scale = {**(own.get("scaleSettings") or {}), **kept(own_there.get("scaleSettings") or {})}
+    properties["properties"] = {**own, **kept(own_there), **({"scaleSettings": scale} if scale else {})}
+    properties.update(kept({key: there[key] for key in ("description", "disableLocalAuth") if key in there}))
+    body.update(kept({"tags": existing.get("tags") or {}}))
+    if (identity := existing.get("identity")) and "identity" not in values:
+        ids = {each: dict[str, Any]() for each in identity.get("userAssignedIdentities") or ()}
+        body["identity"] = {"type": identity.get("type"), **({"userAssignedIdentities": ids} if ids else {})}
+
+
+_KEYS_OF_FILES = {
+    "minNodeCount": "min_instances",
+    "maxNodeCount": "max_instances",
+    "nodeIdleTimeBeforeScaleDown": "idle_time_before_scale_down",
+    "vmSize": "size",
+    "subnet": "network_settings",
+    "enableNodePublicIp": "enable_node_public_ip",
+    "remoteLoginPortPublicAccess": "ssh_public_access_enabled",
+    "disableLocalAuth": "ssh_public_access_enabled",
+    "userAccountCredentials": "ssh_settings",
+}
+"""Keys of a compute -> those of its file, where they differ."""
+_OF_AZURE = {
+    "allocationState",
+    "allocationStateTransitionTime",
+    "currentNodeCount",
+    "targetNodeCount",
+    "nodeStateCounts",
+    "errors",
+}
+"""Keys that only Azure writes."""
+
+
 def _location(client: RestClient, workspace: Workspace) -> str:
     from notebooks_lib.azure import workspace as workspaces
 
@@ -217,7 +271,7 @@ def _location(client: RestClient, workspace: Workspace) -> str:
 
 
 def _ready(client: RestClient, path: str, what: str, tell: Callable[[str], None], deadline: float, poll: float) -> str:
-    """Wait until a compute is ready that somebody makes or changes just now. Raises AzureError when it is not."""
+    """Return the id of a compute once it is ready. Raises AzureError when it fails, or is not ready in time."""
     while True:
         existing = client.request("GET", path, API_VERSION, what=what)
         properties = existing["properties"]

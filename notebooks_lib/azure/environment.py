@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -138,27 +139,35 @@ def _files(folder: Path, dockerfile: str) -> dict[str, bytes]:
 
 
 def _requirements(lock: Path) -> Iterator[str]:
-    """Yield what pip installs in a job: the lock file's packages with their markers, for a job is another machine.
+    """Yield what pip gets in a job: the lock file's packages with their markers, and the options that say where from.
 
     Raises UsageError for a line that pip cannot obey there, such as the path of a folder.
     """
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    for line in pinned_versions.requirement_lines(_read(lock)):
-        instead = (
-            f"write production/azure/environment.yml, with a conda file or a Dockerfile, instead of using {lock.name}"
-        )
+    text = _read(lock)
+    options, lines = list(pinned_versions.source_options(text)), list(pinned_versions.requirement_lines(text))
+    instead = f"write production/azure/environment.yml, with a conda file or a Dockerfile, instead of using {lock.name}"
+    for line in (*options, *lines):
         if safe_text.masked(line) != line:
             raise errors.UsageError(
                 f"{lock}: the address of a package holds a password, and others can read it in the workspace: {instead}"
             )
+    for option in options:
+        if _ADDRESS.match(option) and "://" not in option:
+            raise errors.UsageError(f"{lock}: {option!r} names a folder of this machine, which a job lacks: {instead}")
+        yield option
+    for line in lines:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             raise errors.UsageError(f"{lock}: a job cannot install {line!r}: {instead}") from None
         if canonicalize_name(requirement.name) != "nbops":  # a job brings it
             yield line
+
+
+_ADDRESS = re.compile(r"(-i|-f|--index-url|--extra-index-url|--find-links)\b")
 
 
 def _conda_file(lock: Path) -> str:

@@ -1,6 +1,6 @@
 """Follows a job until it ends: why it waits, each cell as it starts, how it ended. It changes and prints nothing.
 
-Its source is the run, into which the notebook's runner writes its progress, not the logs.
+It reads the run, where the notebook's runner records its progress, and not the logs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.tags import Tag
 
 SHORTEST, LONGEST = 1.0, 5.0
-"""Seconds between two looks: few at first, more for a job that takes long."""
+"""Seconds between two requests for the state: few at first, more for a job that takes long."""
 REMIND_EVERY = 60.0
 """Seconds after which a job that still waits is reported again."""
 WAIT_MINUTES = 120.0
@@ -39,7 +39,7 @@ WAITING = {
     "Preparing": "waits for its image: the first job of an environment has to build it, which takes minutes",
     "Queued": "waits for a machine",
 }
-"""States of a job that waits -> for what."""
+"""Azure's states of a job that waits -> what it waits for."""
 STANDING = {
     "Finalizing": "has ended, and what it wrote is being kept",
     "CancelRequested": "is being stopped",
@@ -47,14 +47,14 @@ STANDING = {
     "Paused": "is paused",
     "Unknown": "is in a state that Azure does not know",
 }
-"""Other states in which it has not ended, but for Running -> what they mean."""
+"""All other states before the end, except Running -> what they mean."""
 
 
 class Listener(Protocol):
     """Receives what happens to a job, for example to print it."""
 
     def waiting(self, text: str) -> None:
-        """Receive a line that says for what the job waits, and since when."""
+        """Receive a line that says what the job waits for, and since when."""
 
     def cell(self, index: int, total: int, line: str) -> None:
         """Receive that a cell has started.
@@ -96,11 +96,11 @@ def follow(
             job = jobs.find_job(client, workspace, name)
             state = job.status
             if job.status in WAITING:
-                progress.waits(job, partial(_of_compute, client, workspace, job))
+                progress.report_waiting(job, partial(_compute_errors, client, workspace, job))
             elif not job.ended:
                 if job.status != "Running":
-                    progress.stands(job)
-                progress.runs(_tracked(history, name), job.status)
+                    progress.report_state(job)
+                progress.report_run(_tracked(history, name), job.status)
             else:
                 return _end(history, job, progress)
             answered = time.monotonic()  # last: the host of the region has to answer, too
@@ -116,47 +116,47 @@ def follow(
 
 
 class _Progress:
-    """The state and the cell that were reported last."""
+    """Reports what has changed since the last look: the state, and the cells that have started."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._status = ""
         self._since: float | None = None
-        """When the job came into its state; None for the first one, whose beginning nobody saw."""
+        """When the job entered its state; None for the first one that was seen."""
         self._reported = time.monotonic()
         self._cell = -1
         self._started = False
 
-    def waits(self, job: Job, reasons: Callable[[], str]) -> None:
+    def report_waiting(self, job: Job, reasons: Callable[[], str]) -> None:
         again = ""
         if job.status != self._status:
-            again = "; its machine was taken away, and it begins anew" if self._started else ""
+            again = "; its machine was taken away, and Azure starts it again" if self._started else ""
             self._since = time.time() if self._status else None
             self._status, self._cell, self._started = job.status, -1, False
         elif not self._is_due():
             return
         where = f" of compute {job.compute}" if job.compute and job.status == "Queued" else ""
-        self._tell(job, f"{WAITING[job.status]}{where}", again, reasons())
+        self._report(job, f"{WAITING[job.status]}{where}", again, reasons())
 
-    def stands(self, job: Job) -> None:
+    def report_state(self, job: Job) -> None:
         """Report a state in which the job neither waits nor runs."""
         if job.status != self._status:
             self._since = time.time() if self._status else None
         elif not self._is_due():
             return
-        self._tell(job, STANDING.get(job.status, "is in a state that this nbops does not know"))
+        self._report(job, STANDING.get(job.status, "is in a state that this nbops does not know"))
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._reported >= REMIND_EVERY
 
-    def _tell(self, job: Job, text: str, again: str = "", reasons: str = "") -> None:
+    def _report(self, job: Job, text: str, again: str = "", reasons: str = "") -> None:
         self._reported = time.monotonic()
         since = f"since {_clock(self._since)}" if self._since else f"now, submitted {_submitted(job)}"
         self._listener.waiting(
             f"{text} ({job.status} {since}{again}){reasons}; to stop it: nbops azure jobs stop {job.name}"
         )
 
-    def runs(self, run: TrackedRun | None, status: str = "Running") -> None:
+    def report_run(self, run: TrackedRun | None, status: str = "Running") -> None:
         self._status = status
         self._started = self._started or status == "Running"
         if run is None or not (text := run.tags.get(Tag.PROGRESS)):
@@ -166,12 +166,12 @@ class _Progress:
             index, total = int(now["cell"]), int(now["of"])
         except (ValueError, LookupError, TypeError):
             return
-        self.cells_until(index, total, str(now.get("line", "")))
+        self.report_cells(index, total, str(now.get("line", "")))
 
-    def cells_until(self, index: int, total: int, line: str) -> None:
+    def report_cells(self, index: int, total: int, line: str) -> None:
         """Report each cell that has started since the last look."""
         if index < self._cell:
-            self._cell = -1  # the job begins anew on another machine
+            self._cell = -1  # the job starts again on another machine
         for cell in range(self._cell + 1, index + 1):
             self._listener.cell(cell, total, line if cell == index else "")
         self._cell = max(self._cell, index)
@@ -189,8 +189,8 @@ def _submitted(job: Job) -> str:
         return "before"
 
 
-def _of_compute(client: RestClient, workspace: Workspace, job: Job) -> str:
-    """Return what keeps a cluster from giving a machine, such as quota; empty if nothing is known."""
+def _compute_errors(client: RestClient, workspace: Workspace, job: Job) -> str:
+    """Return the errors that a cluster reports, such as a lack of quota; empty if there is none."""
     if job.status != "Queued" or not job.compute:
         return ""
     path, what = f"{workspace.path}/computes/{job.compute}", f"compute {job.compute}"
@@ -215,7 +215,7 @@ def _tracked(history: RunHistory, name: str) -> TrackedRun | None:
 
 def _end(history: RunHistory, job: Job, progress: _Progress) -> JobEnd:
     run = history.tracked(job.name)
-    progress.runs(run)
+    progress.report_run(run)
     status: RunStatus = jobs.ENDED[job.status]
     recorded = run.tags.get(Tag.END)
     if status == "FINISHED" and recorded is None:

@@ -18,11 +18,11 @@ from notebooks_lib.tags import Tag
 SUBMIT_VERSION = "2025-01-01-preview"
 API_VERSION = "2024-01-01-preview"
 ENDED: Mapping[str, RunStatus] = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
-"""The states in which nothing happens any more -> how MLflow calls them."""
+"""The final states -> the status of MLflow."""
 STOP_WAIT = 120.0
-"""Seconds in which a job that is stopped must have ended."""
+"""Seconds to wait for the end of a job that is being stopped."""
 LOOKS = 3
-"""How often a job is looked for whose submission was not answered."""
+"""How often to look for a job whose submission got no answer."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Job:
 
     name: str
     status: str
-    """Azure's own word, such as Queued."""
+    """In Azure's words, such as Queued."""
     notebook: str
     display_name: str
     experiment: str
@@ -58,7 +58,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens any more."""
+        """Whether the job has reached a final state."""
         return self.status in ENDED
 
 

@@ -18,13 +18,16 @@ from functools import cached_property
 from pathlib import Path
 
 import notebooks_lib
-from notebooks_lib import errors
+from notebooks_lib import errors, regular_file, secret_forms
 from notebooks_lib.azure import file_upload
+from notebooks_lib.git_repository import git_environment, in_repository
 
 LIMIT_MB = 100
 """Megabytes of a snapshot, unless the settings say otherwise."""
 FOLDER = ".nbops-job"
 """What nbops adds lies here."""
+DATA = "data"
+"""The folder of datasets, unless the settings say otherwise."""
 UNCOMMITTED = f"{FOLDER}/uncommitted.diff"
 """What is not committed of the files that are sent, which git in the job could not tell."""
 IGNORE_FILE = ".amlignore"
@@ -37,6 +40,8 @@ _GIT_SECONDS = 60
 _LONGEST_DIFF = 1_000_000
 """Bytes that are kept of what is not committed."""
 _PATHS_PER_CALL = 500
+_LARGEST_TEXT = 2**20
+"""Bytes up to which a file is searched for secrets."""
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -48,7 +53,7 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
     """What is not among them, with the reason."""
     untracked: tuple[str, ...] = ()
-    """Files that git neither tracks nor ignores. They are not among `files`: perhaps nobody means to send them."""
+    """Files that git neither tracks nor ignores, or that look risky outside a repository. None is among `files`."""
 
     @cached_property
     def sha256(self) -> str:
@@ -62,7 +67,9 @@ class Snapshot:
 def take_snapshot(
     root: Path, *, always: Iterable[Path] = (), uncommitted: bool = False, limit_mb: float = LIMIT_MB
 ) -> Snapshot:
-    """Return the snapshot of a project: all files that git tracks; outside a repository, all but environments and runs.
+    """Return the snapshot of a project: all files that git tracks.
+
+    Outside a repository, all but environments, runs, datasets, hidden files and files with secrets.
 
     `always` are files that are in it even if git does not track them or .amlignore leaves them out. With `uncommitted`,
     it also holds what the last commit does not have of these files.
@@ -201,9 +208,15 @@ def _megabytes(size: int) -> str:
 
 
 def project_files(root: Path) -> tuple[list[str], list[str]]:
-    """Return what git tracks, and what it neither tracks nor ignores; outside a repository, every file and nothing."""
-    if "GIT_DIR" not in os.environ and not any(os.path.lexists(place / ".git") for place in (root, *root.parents)):
-        return list(_walk(root)), []
+    """Return what git tracks, and what it neither tracks nor ignores.
+
+    Outside a repository, where nobody has said what may be sent: the files that look harmless, and all others, which
+    are hidden, lie in the folder of datasets or hold what has the form of a secret.
+    """
+    if "GIT_DIR" not in os.environ and not in_repository(root):
+        files = list(_walk(root))
+        risky = [path for path in files if _is_risky(root, path)]
+        return [path for path in files if path not in set(risky)], risky
     purpose = f"git does not tell which files of {root} are to be sent"
     tracked = _git_names(root, purpose, "ls-files", "-z", "--cached", "--deduplicate")
     return tracked, _git_names(root, purpose, "ls-files", "-z", "--others", "--exclude-standard")
@@ -230,7 +243,8 @@ def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECOND
     """Return what git prints. Raises UsageError, with `purpose` and git's reason, if it fails."""
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+        environment = git_environment(root)
+        done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, check=False)
     except OSError as error:
         raise errors.UsageError(f"{purpose} (git cannot be started: {error.strerror})") from error
     except subprocess.TimeoutExpired as error:
@@ -239,6 +253,19 @@ def _git(root: Path, purpose: str, *arguments: str, seconds: float = _GIT_SECOND
         lines = filter(None, map(str.strip, done.stderr.decode("utf-8", "replace").splitlines()))
         raise errors.UsageError(f"{purpose} ({'; '.join(lines) or f'git ends with {done.returncode}'})")
     return done.stdout
+
+
+def _is_risky(root: Path, path: str) -> bool:
+    """Return whether a file is better not sent unless somebody has said so."""
+    parts = Path(path).parts
+    if path == IGNORE_FILE or parts[0] == DATA or any(part.startswith(".") for part in parts):
+        return path != IGNORE_FILE
+    try:
+        if (root / path).stat().st_size > _LARGEST_TEXT:
+            return False
+        return any(secret_forms.find_secrets(regular_file.read_text(root / path)))
+    except (OSError, ValueError):  # no text
+        return False
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Runs a planned notebook as a job of a workspace and shows it: while it waits, each cell as it starts, its end."""
+"""Runs a planned notebook as a job of a workspace, and prints why it waits, each cell as it starts, and its end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Detached(Exception):
 
 
 class JobLines:
-    """Prints on standard error what happens to a job, a line each."""
+    """Prints what happens to a job, one line each, on standard error."""
 
     def __init__(self, *, silent: bool = False) -> None:
         self._silent = silent
@@ -63,7 +63,7 @@ class JobLines:
             click.echo(safe_text.printable(line), err=True)
 
     def waiting(self, text: str) -> None:
-        """Print for what the job waits."""
+        """Print what the job waits for."""
         self.tell(f"the job {text}")
 
     def cell(self, index: int, total: int, line: str) -> None:

@@ -161,7 +161,7 @@ def _as_dataset_error(what: str) -> Iterator[None]:
 
 
 class _Kept(BytesIO):
-    """A file in memory, whose content can be read after it was closed."""
+    """A file in memory that keeps its content when it is closed."""
 
     content = b""
 

@@ -1,4 +1,4 @@
-"""Pushes versions of datasets to the project's Azure ML workspace, and pulls them from it. Each may be said twice."""
+"""Pushes versions of datasets to the project's Azure ML workspace and pulls them from it. Both can be repeated."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _check_same(mine: Metadata, location: str, workspace: DatasetStore, name: st
 
 
 def _differing(mine: Metadata, theirs: Metadata, keys: tuple[str, ...]) -> str:
-    """Return in words what is different; empty if nothing is."""
+    """Describe what differs; empty if nothing does."""
     pairs = [(key, getattr(theirs, key), getattr(mine, key)) for key in keys]
     return ", ".join(f"{key} {_short(their)}, not {_short(my)}" for key, their, my in pairs if their != my)
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from notebooks_lib import process_identity
 from notebooks_lib.errors import NbopsError, UsageError
-from notebooks_lib.git_repository import FETCH_CONTENT, GitRepository
+from notebooks_lib.git_repository import FETCH_CONTENT, GitRepository, git_environment
 
 PREFIX = "nbops-review-"
 """What the name of a scratch folder begins with; the number of its process follows."""
@@ -151,7 +151,7 @@ def _birth(folder: Path) -> str:
 
 def _worktrees(repository: GitRepository) -> list[Path]:
     command = ["git", "-C", str(repository.root), "worktree", "list", "--porcelain", "-z"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, env=git_environment(repository.root), check=False)
     fields = done.stdout.split(b"\0")
     return [Path(os.fsdecode(field.removeprefix(b"worktree "))) for field in fields if field.startswith(b"worktree ")]
 
@@ -167,7 +167,7 @@ def _git(
 ) -> str:
     """Run git; return the last line of what went wrong, empty if nothing did."""
     command = ["git", "-C", str(repository.root), *arguments]
-    environment = {**os.environ, "LC_ALL": "C", **(environment or {})}
+    environment = {**git_environment(repository.root), **(environment or {})}
     done = subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     ended = f"git ended with {done.returncode}"  # below zero: it was killed by a signal

@@ -1,4 +1,4 @@
-"""Writes into a job's run which cell has started, for whoever follows the job. The notebook never waits for it."""
+"""Records in a job's run which cell has started, for those who follow the job. The notebook never waits for it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.store import Store
 
 PAUSE = 0.5
-"""Seconds between two writes; of cells that start in between, the last one is written."""
+"""Seconds between two writes; if several cells start in between, only the last one is recorded."""
 _LONGEST_LINE = 120
 
 
 class JobProgress:
-    """The writer, for the length of a block. A store that does not answer costs only the progress."""
+    """Records progress while a `with` block runs. If the store does not answer, only the progress is lost."""
 
     def __init__(self, store: Store, run_id: str, plan: Plan) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class JobProgress:
         self._thread.join(PAUSE * 4)
 
     def cell(self, index: int, total: int) -> None:
-        """Write that a cell has started, soon; `index` counts from 0."""
+        """Record soon that a cell has started; `index` counts from 0."""
         line = self._lines[index] if index < len(self._lines) else ""
         self._news = json.dumps({"cell": index, "of": total, "line": line}, ensure_ascii=False)
         self._changed.set()

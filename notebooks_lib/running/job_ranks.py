@@ -1,7 +1,7 @@
 """The processes of a distributed job: which one this is, what the others report, and how they run the notebook.
 
 Rank 0 owns the run. Every other rank runs the same notebook without tracking; its executed notebook is kept in the run
-as ranks/N.ipynb, beside ranks/N.json, which says how it ended. Where the job began anew, or runs a second notebook,
+as ranks/N.ipynb, beside ranks/N.json, which says how it ended. If the job is started again, or runs a second notebook,
 the files of the second attempt are N-2.ipynb and N-2.json: Azure ML overwrites no file.
 """
 
@@ -34,7 +34,7 @@ from notebooks_lib.tracking.store import Store, translate_store_errors
 
 FOLDER = "ranks"
 LOOK = 2.0
-"""Seconds between two looks of rank 0 at what the others report."""
+"""Seconds after which rank 0 reads the reports of the others again."""
 WAIT = 300.0
 """Seconds that rank 0, once it is done, waits for the others."""
 WAIT_FAILED = 5.0
@@ -52,14 +52,14 @@ class Rank:
 
     index: int
     size: int
-    serves: bool = False
-    """True for a parameter server of TensorFlow, which ends when the service says so."""
+    is_parameter_server: bool = False
+    """True for a parameter server of TensorFlow, which runs until the service stops it."""
     servers: int = 0
-    """How many of the last ranks are parameter servers."""
+    """The number of parameter servers, which have the highest ranks."""
 
 
 def find_rank(environ: Mapping[str, str]) -> Rank | None:
-    """Return which process this is, by the variables of MPI, PyTorch or TensorFlow; None if the job has but one."""
+    """Return this process's rank from the variables of MPI, PyTorch or TensorFlow; None if it is the only process."""
     for index, size in _INDEX_AND_SIZE:
         if environ.get(index, "").isdecimal() and environ.get(size, "").isdecimal():
             return Rank(int(environ[index]), int(environ[size])) if int(environ[size]) > 1 else None
@@ -90,6 +90,7 @@ def run_other_rank(
 
     A notebook that could not be run at all is reported as well, before the error is raised.
     """
+    started = time.time()
     with tempfile.TemporaryDirectory(prefix="nbops-rank-") as scratch:
         output = Path(scratch) / "executed.ipynb"
         try:
@@ -98,10 +99,15 @@ def run_other_rank(
                 result = run_notebook(made, **{**options, "output": output, "html": False})
         except Exception as error:
             failure = Failure("start", type(error).__name__, errors.reason(error))
-            _report(store, run_id, rank, output, "FAILED", failure, pauses)
+            _report(store, run_id, rank, output, _content(started, "FAILED", failure), pauses)
             raise
-        _report(store, run_id, rank, output, result.status, result.failure, pauses)
+        _report(store, run_id, rank, output, _content(started, result.status, result.failure), pauses)
     return result
+
+
+def _content(started: float, status: RunStatus, failure: Failure | None) -> dict[str, object]:
+    """Return what a rank reports; `started` is in seconds since 1970."""
+    return {"status": status, "failure": failure and vars(failure), "started": started}
 
 
 def _report(
@@ -109,12 +115,10 @@ def _report(
     run_id: str,
     rank: Rank,
     executed: Path,
-    status: RunStatus,
-    failure: Failure | None,
+    content: Mapping[str, object],
     pauses: Sequence[float],
 ) -> None:
-    """Write into the run how a rank ended, and its executed notebook; a store that does not take it is asked again."""
-    content = {"status": status, "failure": failure and vars(failure), "serves": rank.serves}
+    """Write into the run how a rank ended, and its executed notebook. Try again if the store does not accept it."""
     for pause in (*pauses, None):
         try:
             repository = artifact_repository(store, run_id)
@@ -160,8 +164,8 @@ def untracked(elsewhere: Path, tracking_uri: str) -> Iterator[None]:
 class OtherRanks:
     """The reports of the other ranks, which a thread of rank 0 reads for the length of a block.
 
-    If the run had an owner before, the reports that are there at the block's start are of its attempt: they do not
-    count. In a run that has none yet, they may be of ranks that were faster than rank 0.
+    Reports that are there at the block's start may be of ranks that were faster than rank 0. They do not count if
+    they are of an earlier attempt: if their process started nearer to the rank 0 of that one than to this rank 0.
     """
 
     def __init__(
@@ -178,17 +182,24 @@ class OtherRanks:
         self._awaited = set(range(1, rank.size - rank.servers))
         self._wait, self._wait_failed, self._interval = wait_seconds, wait_failed, look
         self._reports: dict[int, Failure | None] = {}
+        self._earlier: set[str] = set()
+        """Files that were there at the block's start, and may be of an earlier attempt."""
         self._old: set[str] = set()
-        """Files of an earlier attempt."""
+        """Those of them that are."""
+        self._not_before = 0.0
+        """Seconds since 1970; processes that started before it are of an earlier attempt."""
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="nbops-ranks", daemon=True)
 
     def __enter__(self) -> OtherRanks:
         with translate_store_errors(self._store):
-            if Tag.OWNER_PID in self._store.client.get_run(self._run_id).data.tags:
+            client, now = self._store.client, time.time()
+            if before := client.get_run(self._run_id).data.tags.get(Tag.RANK_0_STARTED):
                 there = artifact_repository(self._store, self._run_id).list_artifacts(FOLDER)
-                self._old = {entry.path for entry in there}
+                self._earlier = {entry.path for entry in there}
+                self._not_before = (float(before) + now) / 2
+            client.set_tag(self._run_id, Tag.RANK_0_STARTED, str(now))
         self._thread.start()
         return self
 
@@ -240,11 +251,14 @@ class OtherRanks:
             repository = artifact_repository(self._store, self._run_id)
             for entry in repository.list_artifacts(FOLDER):
                 name = Path(entry.path).name
-                if entry.path in self._old or not (found := _REPORT.fullmatch(name)):
+                match = _REPORT.fullmatch(name)
+                if match is None or entry.path in self._old or (rank := int(match[1])) in self._reports:
                     continue
-                if (rank := int(found[1])) not in self._reports:
-                    file = Path(repository.download_artifacts(f"{FOLDER}/{name}", scratch))
-                    self._reports[rank] = _failure(rank, json.loads(file.read_text("utf-8")))
+                report = json.loads(Path(repository.download_artifacts(f"{FOLDER}/{name}", scratch)).read_text("utf-8"))
+                if entry.path in self._earlier and report.get("started", 0.0) < self._not_before:
+                    self._old.add(entry.path)
+                else:
+                    self._reports[rank] = _failure(rank, report)
 
 
 def _failure(rank: int, report: Mapping[str, Any]) -> Failure | None:

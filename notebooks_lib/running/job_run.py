@@ -15,7 +15,7 @@ from notebooks_lib.tracking import store as stores
 
 
 def run_in_job(plan: Plan, environ: Mapping[str, str], **options: Any) -> RunResult:
-    """Run the plan of a job's run; `options` are those of `run_notebook`."""
+    """Run a plan that adopts the run of its job; `options` are those of `run_notebook`."""
     assert plan.start is not None
     assert plan.start.run_id is not None
     run_id, rank = plan.start.run_id, find_rank(environ)

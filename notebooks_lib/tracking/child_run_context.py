@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from mlflow.tracking.context.abstract_context import RunContextProvider
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
@@ -37,7 +36,7 @@ class OwnedRunContext(RunContextProvider):
         tags = {
             MLFLOW_PARENT_RUN_ID: owner,
             Tag.PARENT_OWNER: owner,
-            Tag.OWNER_HOST: socket.gethostname(),
+            Tag.OWNER_HOST: process_identity.machine(),
             Tag.OWNER_PID: str(os.getpid()),
             Tag.OWNER_STARTED: process_identity.birth(),
         }

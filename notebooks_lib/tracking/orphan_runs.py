@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +36,7 @@ def left_behind(store: Store, parent: str | None = None) -> list[Any]:
     They are RUNNING, or FINISHED by MLflow's exit handler because their owner was killed before it could record the
     end. Runs of a living owner are never included. With `parent`, only trials of that sweep are.
     """
-    condition = f"tags.`{Tag.OWNER_HOST}` = '{socket.gethostname()}'"
+    condition = f"tags.`{Tag.OWNER_HOST}` = '{process_identity.machine()}'"
     if parent is not None:
         condition += f" AND tags.`mlflow.parentRunId` = '{parent}'"
     return [run for run in query.search(store, condition) if _is_open(run) and not is_alive(run.data.tags)]
@@ -77,7 +76,7 @@ def _is_open(run: Any) -> bool:
 
 def may_live(tags: Mapping[str, str]) -> bool:
     """Return True if a run's owner is another process that may still be running."""
-    if tags.get(Tag.OWNER_HOST) != socket.gethostname():
+    if tags.get(Tag.OWNER_HOST) != process_identity.machine():
         return True
     return tags.get(Tag.OWNER_PID) != str(os.getpid()) and is_alive(tags)
 

@@ -85,8 +85,9 @@ class OwnedRun:
         """Take over the run that a job has: it gets all that `open` gives one, and this process must end it.
 
         If a notebook has ended in it already, in the same job, a child of it is opened. One that was interrupted has
-        not: its machine was taken away, and the job begins anew. What the earlier attempt wrote of its end is removed,
-        and the runs that its notebook opened are ended; the metrics that it logged stay, as no store removes any.
+        not: its machine was taken away, and Azure starts the job again. What the earlier attempt wrote of its end is
+        removed, and the runs that its notebook opened are ended; the metrics that it logged stay, as no store removes
+        any.
         """
         from mlflow.entities import RunTag
 
@@ -177,7 +178,7 @@ class OwnedRun:
 
         `failure` is why the run did not finish. `artifacts` are (file, folder in the run) pairs, `documents` are JSON
         values by file name. The files of an interrupted job are set aside, in a folder that the run names: if the job
-        begins anew, it needs their names, and Azure ML overwrites no file.
+        is started again, it needs their names, and Azure ML overwrites no file.
         """
         client = self.store.client
         interrupted = failure is not None and failure.kind == "interrupt"

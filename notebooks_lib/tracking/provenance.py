@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from notebooks_lib import __version__, process_identity, regular_file
+from notebooks_lib.git_repository import git_environment
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import find_other_versions, find_unread_lines, parse_lock
 from notebooks_lib.tags import Tag
@@ -118,7 +119,7 @@ def _lock_installed(lock: str, versions: Mapping[str, str] | None) -> str:
 def owner_tags() -> dict[str, str]:
     """Return tags that name this process as a run's owner, so that runs left behind can be recognised."""
     return {
-        Tag.OWNER_HOST: socket.gethostname(),
+        Tag.OWNER_HOST: process_identity.machine(),
         Tag.OWNER_PID: str(os.getpid()),
         Tag.OWNER_STARTED: process_identity.birth(),
     }
@@ -153,7 +154,7 @@ def _git(root: Path, *arguments: str) -> tuple[str | None, str]:
             text=True,
             errors="replace",
             timeout=30,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            env=git_environment(root),
             check=False,
         )
     except FileNotFoundError:

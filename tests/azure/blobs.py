@@ -34,6 +34,8 @@ class Blobs:
         file = self.root / request.path_params["container"] / request.path_params["path"]
         if request.method == "PUT":
             return self._put(file, request, await request.body())
+        if request.query_params.get("comp") == "blocklist":
+            return self._uncommitted(file)
         if not file.is_file():
             return Response(status_code=404, headers={"x-ms-error-code": "BlobNotFound"})
         content = file.read_bytes()
@@ -46,6 +48,13 @@ class Blobs:
         some = content[start : int(wanted[2]) + 1 if wanted[2] else None]
         stamp = _STAMP | {"Content-Range": f"bytes {start}-{start + len(some) - 1}/{len(content)}"}
         return Response(some, 206, headers=stamp)
+
+    def _uncommitted(self, file: Path) -> Response:
+        blocks = {key.partition("?")[2]: body for key, body in self._blocks.items() if key.startswith(f"{file}?")}
+        if not blocks:
+            return Response(status_code=404, headers={"x-ms-error-code": "BlobNotFound"})
+        listed = "".join(f"<Block><Name>{name}</Name><Size>{len(body)}</Size></Block>" for name, body in blocks.items())
+        return Response(f"<BlockList><UncommittedBlocks>{listed}</UncommittedBlocks></BlockList>")
 
     def _put(self, file: Path, request: Request, body: bytes) -> Response:
         part = request.query_params.get("comp")

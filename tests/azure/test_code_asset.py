@@ -30,6 +30,17 @@ def test_unchanged_content_is_sent_once(azure_workspace: AzureProject, azure_ser
     assert kept == {"hash_sha256": snapshot.sha256, "hash_version": "202208"}
 
 
+def test_of_two_that_send_the_same_at_once_both_get_it(azure_workspace: AzureProject, azure_server: Emulated) -> None:
+    client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
+    snapshot, others = Snapshot({"a.py": uuid.uuid4().bytes}), list[str]()
+
+    def meanwhile(line: str) -> None:
+        others.append(find_or_upload_snapshot(client, place, snapshot))
+
+    with azure_server.fault("forbidden", method="PUT", path="/codes/", skip=1):
+        assert [find_or_upload_snapshot(client, place, snapshot, tell=meanwhile)] == others
+
+
 def test_an_upload_that_failed_goes_on_at_the_next_try(azure_workspace: AzureProject, azure_server: Emulated) -> None:
     client, place = rest_client.resource_manager(), workspace.find_workspace(azure_workspace.settings)
     snapshot = Snapshot({f"f{number}": uuid.uuid4().bytes for number in range(20)})

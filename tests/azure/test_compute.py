@@ -208,6 +208,52 @@ def test_it_is_made_from_its_file_used_changed_and_never_made_another(azure_work
 
 @pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")
+def test_a_change_keeps_what_the_file_leaves_out(azure_workspace: AzureProject, ask: Ask) -> None:
+    name, subnet = f"t{uuid.uuid4().hex[:8]}", f"{emulator.SCOPE}/virtualNetworks/v/subnets/s"
+    own = {
+        "vmSize": "STANDARD_DS3_V2",
+        "scaleSettings": {"minNodeCount": 1, "maxNodeCount": 4, "nodeIdleTimeBeforeScaleDown": "PT5M"},
+        "subnet": {"id": subnet},
+        "enableNodePublicIp": False,
+        "osType": "Windows",
+        "currentNodeCount": 1,
+    }
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {"/ids/a": {"clientId": "c"}}, "tenantId": "t"}
+    properties = {"computeType": "AmlCompute", "description": "nightly", "properties": own}
+    document = {"location": "westeurope", "tags": {"team": "a"}, "identity": identity, "properties": properties}
+    ask("PUT", f"computes/{name}", document)
+    written(azure_workspace.settings.root, "type: amlcompute\nmax_instances: 5\nsize: Standard_DS3_v2\n", name)
+
+    assert found(azure_workspace, name)[1][0] == f"compute {name}: changing max_instances from 4 to 5"
+    changed = ask("GET", f"computes/{name}").json()
+    assert (changed["tags"], changed["properties"]["description"]) == ({"team": "a"}, "nightly")
+    assert changed["identity"] == {"type": "UserAssigned", "userAssignedIdentities": {"/ids/a": {}}}
+    new = changed["properties"]["properties"]
+    assert new["scaleSettings"] == {**own["scaleSettings"], "maxNodeCount": 5}  # type: ignore[dict-item]
+    assert (new["subnet"], new["enableNodePublicIp"], new["osType"]) == ({"id": subnet}, False, "Windows")
+    assert "currentNodeCount" not in new
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")
+def test_of_two_that_make_one_at_once_both_use_it(
+    azure_workspace: AzureProject, azure_server: Emulated, ask: Ask
+) -> None:
+    name, made = written(azure_workspace.settings.root), list[object]()
+
+    def meanwhile(line: str) -> None:
+        if "making it" in line:
+            own = {"vmSize": "STANDARD_DS3_V2", "scaleSettings": {"maxNodeCount": 2}}
+            properties = {"computeType": "AmlCompute", "properties": own}
+            made.append(ask("PUT", f"computes/{name}", {"location": "westeurope", "properties": properties}).ok)
+
+    with azure_server.fault("forbidden", method="PUT", path="/computes/", skip=1):
+        there, _ = found(azure_workspace, name, tell=meanwhile, poll=0.01)
+    assert (there.endswith(f"/computes/{name}"), made) == (True, [True])
+
+
+@pytest.mark.tracking
+@pytest.mark.filterwarnings("ignore")
 def test_quota_and_a_wait_that_is_too_long_are_one_line_each(
     azure_workspace: AzureProject, azure_server: Emulated
 ) -> None:

@@ -7,23 +7,13 @@ import uuid
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import data_asset, rest_client, workspace
+from notebooks_lib.azure import data_asset
 from notebooks_lib.azure.data_asset import DataAsset
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask
 
 pytestmark = pytest.mark.tracking
-
-
-@pytest.fixture
-def place(azure_workspace: AzureProject) -> Workspace:
-    return workspace.find_workspace(azure_workspace.settings)
-
-
-@pytest.fixture
-def client(place: Workspace) -> RestClient:
-    return rest_client.resource_manager()
 
 
 @pytest.fixture

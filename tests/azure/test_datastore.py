@@ -7,22 +7,12 @@ import uuid
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import datastore, rest_client, workspace
+from notebooks_lib.azure import datastore
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
-from tests.azure.fixtures import Ask, AzureProject
+from tests.azure.fixtures import Ask
 
 pytestmark = pytest.mark.tracking
-
-
-@pytest.fixture
-def place(azure_workspace: AzureProject) -> Workspace:
-    return workspace.find_workspace(azure_workspace.settings)
-
-
-@pytest.fixture
-def client(place: Workspace) -> RestClient:
-    return rest_client.resource_manager()
 
 
 def test_the_default_datastore_gives_a_signed_folder(client: RestClient, place: Workspace) -> None:
@@ -32,6 +22,8 @@ def test_the_default_datastore_gives_a_signed_folder(client: RestClient, place: 
     assert folder.url == "https://account.blob.core.windows.net/blobstore/LocalUpload/a%20b"
     assert "signed" in folder.signature
     assert "signed" not in repr((store, folder))
+    assert folder.renew is not None
+    assert "signed" in folder.renew()
     assert store.uri("LocalUpload/x") == "azureml://datastores/workspaceblobstore/paths/LocalUpload/x/"
 
 
@@ -61,3 +53,18 @@ def test_a_datastore_that_is_no_blob_storage_or_is_not_there_is_named(
         datastore.folder_of(client, place, f"azureml://datastores/{name}/paths/a")
     with pytest.raises(errors.AzureError, match="no datastore none of workspace"):
         datastore.folder_of(client, place, "azureml://datastores/none/paths/a")
+
+
+@pytest.mark.parametrize(
+    ("account", "endpoint"),
+    [("account", "example.org"), ("example.org/", "core.windows.net"), ("a@example.org#", None)],
+)
+def test_a_datastore_elsewhere_gets_neither_token_nor_data(
+    client: RestClient, place: Workspace, ask: Ask, account: str, endpoint: str | None
+) -> None:
+    name = f"elsewhere{uuid.uuid4().hex[:8]}"
+    own = {"datastoreType": "AzureBlob", "accountName": account, "containerName": "c", "endpoint": endpoint}
+    assert ask("PUT", f"datastores/{name}", {"properties": own}).ok
+
+    with pytest.raises(errors.AzureError, match="no storage account of this cloud: it gets no token and no data"):
+        datastore.folder_of(client, place, f"azureml://datastores/{name}/paths/a/")

@@ -59,6 +59,8 @@ def test_a_lock_file_stands_for_a_conda_file_with_the_markers_for_the_jobs_platf
     [
         ("./vendored", r"a job cannot install './vendored': write production/azure/environment.yml"),
         ("-r more.txt", r"a job cannot install '-r more.txt'"),
+        ("--extra-index-url https://me:hunter2@example.org/simple", "the address of a package holds a password"),
+        ("--find-links=./wheels", "'--find-links=./wheels' names a folder of this machine, which a job lacks: write"),
         ("own @ https://me:hunter2@example.org/own.whl", "the address of a package holds a password"),
     ],
 )
@@ -68,6 +70,19 @@ def test_a_lock_file_that_a_job_cannot_obey_is_refused(tmp_path: Path, line: str
     with pytest.raises(errors.UsageError, match=answer) as refused:
         read_environment(tmp_path, {})
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_lock_file_keeps_from_where_its_packages_come(tmp_path: Path) -> None:
+    lines = (
+        "--extra-index-url https://pkgs.example.org/simple",
+        "--pre",
+        "own @ git+https://example.org/own@v1",
+        "a==1",
+    )
+    (tmp_path / "requirements.lock").write_text("\n".join(lines) + " --hash=sha256:0\n")
+
+    conda = yaml.safe_load(read_environment(tmp_path, {}).properties["condaFile"])
+    assert conda["dependencies"][-1] == {"pip": sorted(lines)}
 
 
 def test_the_projects_conda_file_stands_without_a_file_of_azures(tmp_path: Path) -> None:

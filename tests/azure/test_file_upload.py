@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
+from notebooks_lib.azure.file_download import download
 from notebooks_lib.azure.file_upload import BLOCK, PARALLEL, BlobFolder, in_parallel, upload
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject
@@ -87,6 +89,41 @@ def test_only_a_file_that_exists_counts_as_there(folder: BlobFolder, azure_serve
     ):
         upload(folder, {"a": b"1"})
     assert upload(folder, {"a": b"1"}) == 1
+
+
+def test_blocks_of_a_large_file_that_have_arrived_are_not_sent_again(
+    folder: BlobFolder, azure_server: Emulated, anybody: Ask
+) -> None:
+    content = bytes(range(250))
+    with (
+        azure_server.fault("forbidden", method="PUT", host="blob", path="/large.bin$", skip=2),
+        pytest.raises(errors.AzureError),
+    ):
+        upload(folder, {"large.bin": content}, block_size=100)
+    began = azure_server.record.position()
+
+    assert upload(folder, {"large.bin": content}, block_size=100) == 1
+    assert len(puts(azure_server, began)) == 2, "the last block, and the list of all"
+    assert anybody("GET", folder.blob("large.bin")).content == content
+
+
+def test_a_signature_that_has_expired_is_renewed_once_for_all(folder: BlobFolder, anybody: Ask) -> None:
+    renewed: list[str] = []
+
+    def renew() -> str:
+        renewed.append(folder.signature)
+        return folder.signature
+
+    expired = dataclasses.replace(folder, signature="sig=expired", renew=renew)
+    content = {f"f{number}": b"x" for number in range(2 * PARALLEL)} | {"large.bin": bytes(250)}
+    assert upload(expired, content, block_size=100) == len(content)
+    assert anybody("GET", folder.blob("large.bin")).content == bytes(250)
+    assert bytes(download(expired, "large.bin")) == bytes(250)
+    assert len(renewed) == 2, "once for the upload, once for the download"
+
+    never = dataclasses.replace(folder, signature="sig=expired", renew=lambda: "sig=expired")
+    with pytest.raises(errors.AzureError, match="answers 403 AuthenticationFailed; do it again"):
+        upload(never, {"other": b"x"})
 
 
 def test_after_a_failure_a_large_file_ends_with_its_present_block(folder: BlobFolder, azure_server: Emulated) -> None:

@@ -75,14 +75,14 @@ def progress(cell: int, line: str = "") -> dict[str, str]:
     return {Tag.PROGRESS: json.dumps({"cell": cell, "of": 3, "line": line})}
 
 
-def test_cells_are_told_of_once_and_the_end_is_the_runs(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+def test_each_cell_is_reported_once_and_the_end_is_the_runs(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
     end, heard = follow("sleep 0.3", tags={**progress(1, "fit()"), Tag.END: "FINISHED"})
 
     assert (end.status, end.failure) == ("FINISHED", None)
     assert heard.cells == [(0, 3, ""), (1, 3, "fit()")]
 
 
-def test_a_failed_notebook_is_told_of_in_the_runs_words(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
+def test_a_failed_notebook_is_reported_in_the_words_of_its_run(follow: Callable[..., tuple[JobEnd, Heard]]) -> None:
     failure = {
         Tag.FAILURE: "ValueError",
         Tag.FAILURE_MESSAGE: "no rows",
@@ -213,7 +213,7 @@ def test_whatever_azure_answers_after_a_submission_the_run_is_named(
     assert nbops_json("azure", "jobs", "stop", run)[1]["status"] == "Canceled"
 
 
-def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(
+def test_one_whose_machine_is_taken_away_is_started_again_and_says_so(
     follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
 ) -> None:
     with azure_server.fault("evicted", path="/jobs/", retry_after=1):
@@ -221,7 +221,8 @@ def test_one_whose_machine_is_taken_away_begins_anew_and_says_so(
 
     assert end.status == "FINISHED"
     assert any(
-        "Queued since" in text and "; its machine was taken away, and it begins anew)" in text for text in heard.waits
+        "Queued since" in text and "; its machine was taken away, and Azure starts it again)" in text
+        for text in heard.waits
     )
 
 
@@ -237,13 +238,13 @@ def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]],
 
 
 @pytest.mark.parametrize("status", [*job_following.STANDING, "NewOfAzures"])
-def test_every_other_state_is_told_of_once(status: str) -> None:
+def test_every_other_state_is_reported_once(status: str) -> None:
     heard = Heard()
     reported = job_following._Progress(heard)
     job = jobs.Job("j1", status, "n.ipynb", "n", "e", "c", "")
     for _ in range(3):
-        reported.stands(job)
-        reported.runs(None, status)
+        reported.report_state(job)
+        reported.report_run(None, status)
 
     meaning = job_following.STANDING.get(status, "is in a state that this nbops does not know")
     assert heard.waits == [f"{meaning} ({status} now, submitted before); to stop it: nbops azure jobs stop j1"]

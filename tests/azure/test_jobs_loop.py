@@ -93,6 +93,9 @@ def test_a_failed_notebook_fails_its_job(azure_git_project: Settings, nbops_json
     assert (code, again["status"], again["failure"]) == (1, "FAILED", result["failure"])
 
 
+SLOW = ("experimentation/slow.ipynb", "--on", "azureml:serverless")
+
+
 def begun(project: Settings, environment: dict[str, str], *arguments: str) -> tuple[subprocess.Popen[str], str]:
     """Start a command in a process of its own; return it and the run that it tells of."""
     command = [sys.executable, "-m", "notebooks_lib", *arguments]
@@ -112,14 +115,7 @@ def test_ctrl_c_detaches_and_following_goes_on_elsewhere(
     azure_git_project: Settings, azure_workspace: AzureProject, nbops_json: NbopsJson
 ) -> None:
     building.write(azure_git_project.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(6)", "x = 1")
-    process, run = begun(
-        azure_git_project,
-        azure_workspace.environment,
-        "run",
-        "experimentation/slow.ipynb",
-        "--on",
-        "azureml:serverless",
-    )
+    process, run = begun(azure_git_project, azure_workspace.environment, "run", *SLOW)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -138,14 +134,7 @@ def test_a_stopped_job_ends_as_killed_with_what_its_runner_wrote(
     azure_git_project: Settings, azure_workspace: AzureProject, nbops_json: NbopsJson
 ) -> None:
     building.write(azure_git_project.root / "experimentation" / "slow.ipynb", "import time\ntime.sleep(90)")
-    process, run = begun(
-        azure_git_project,
-        azure_workspace.environment,
-        "run",
-        "experimentation/slow.ipynb",
-        "--on",
-        "azureml:serverless",
-    )
+    process, run = begun(azure_git_project, azure_workspace.environment, "run", *SLOW)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("cell 1 of 1"):

@@ -19,6 +19,8 @@ from notebooks_lib import errors
 from notebooks_lib.azure import snapshot
 from notebooks_lib.azure.snapshot import UNCOMMITTED, take_snapshot, wheel_path
 
+CONNECTION = "STORE = 'https://ci:" + "n0t-for-git-9f2@mlflow.acme.io'"
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -75,6 +77,13 @@ def test_without_git_it_holds_every_file_but_environments_and_runs(tmp_path: Pat
     (tmp_path / ".amlignore").write_text("notes/\n")
 
     assert sorted(take_snapshot(tmp_path).files) == sorted([".amlignore", "a.py", wheel_path()])
+    risky = {".env": "KEY=1", ".aws/credentials": "[default]", "data/sales.csv": "1", "conf.py": CONNECTION}
+    for path, text in risky.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    taken = take_snapshot(tmp_path)
+    assert sorted(taken.files) == sorted([".amlignore", "a.py", wheel_path()])
+    assert taken.untracked == tuple(sorted(risky))
 
 
 def git_that(folder: Path, does: str) -> str:
@@ -83,6 +92,16 @@ def git_that(folder: Path, does: str) -> str:
     (folder / "git").write_text(f"#!/bin/sh\n{does}\n")
     (folder / "git").chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_in_a_hook_the_index_of_the_commit_does_not_hide_what_amlignore_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".amlignore").write_text("sub/\n")
+    monkeypatch.setenv("GIT_INDEX_FILE", ".git/index")  # as git sets it for `pre-commit`
+    monkeypatch.setenv("GIT_DIR", ".git")
+    assert sorted(take_snapshot(root).files) == sorted([".gitignore", "a.py", wheel_path()])
+    assert sorted(take_snapshot(root / "sub").files) == sorted(["b.py", wheel_path()])
 
 
 def test_without_gits_answer_nothing_is_sent(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,21 @@ def test_the_base_is_there_and_then_gone(repository: GitRepository) -> None:
     assert left(repository) == []
 
 
+def test_in_a_hook_the_index_of_the_commit_is_left_alone(
+    repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository.root / "a.txt").write_text("two")
+    git(repository.root, "add", "a.txt")
+    index = (repository.root / ".git" / "index").read_bytes()
+    monkeypatch.setenv("GIT_DIR", str(repository.root / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(repository.root / ".git" / "index"))
+
+    with check_out(GitRepository.find(repository.root), "HEAD") as tree:
+        assert (tree / "a.txt").read_text() == "one"
+    assert (repository.root / ".git" / "index").read_bytes() == index
+    assert left(repository) == []
+
+
 def test_submodules_are_as_the_base_has_them(repository: GitRepository, tmp_path: Path) -> None:
     library = make_repository(tmp_path / "library")
     (library / "deep").mkdir()

@@ -23,7 +23,7 @@ from notebooks_lib.running.orphan_processes import find_marked
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
-from notebooks_lib.tracking import orphan_runs, query, store
+from notebooks_lib.tracking import orphan_runs, provenance, query, store
 from tests import building
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks]
@@ -242,3 +242,18 @@ def test_doctor_closes_a_run_that_mlflow_finished_before_its_owner_was_killed(pr
     assert (states[cut_off].status, states[cut_off].tags[Tag.END]) == ("KILLED", "KILLED")
     assert (states[resumed].status, states[resumed].tags[Tag.END]) == ("FINISHED", "FINISHED")
     assert orphan_runs.close_left_behind(connected) == []
+
+
+def test_a_job_in_a_container_of_this_machine_has_pids_of_its_own(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = store.connect(project)
+    with monkeypatch.context() as in_job:
+        in_job.setenv("AZUREML_RUN_ID", "of-the-job")
+        owner = provenance.owner_tags()
+    run_id = connected.client.create_run("0", tags={**owner, Tag.OWNER_PID: "999999999"}).info.run_id
+
+    assert orphan_runs.close_left_behind(connected) == []
+    assert orphan_runs.may_live(query.get_run(connected, run_id).tags)
+    monkeypatch.setenv("AZUREML_RUN_ID", "of-the-job")
+    assert orphan_runs.close_left_behind(connected) == [run_id]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notebooks_lib import errors
+from notebooks_lib.run_result import Failure
 from notebooks_lib.running import job_ranks, plan
 from notebooks_lib.running.job_ranks import OtherRanks, Rank, find_rank, run_other_rank, untracked
 from notebooks_lib.running.job_request import JobRequest
@@ -39,7 +41,7 @@ def tensorflow(kind: str, index: int) -> dict[str, str]:
         ({"RANK": "x", "WORLD_SIZE": "4"}, None),
         (tensorflow("worker", 0), Rank(0, 3, servers=1)),
         (tensorflow("worker", 1), Rank(1, 3, servers=1)),
-        (tensorflow("ps", 0), Rank(2, 3, serves=True, servers=1)),
+        (tensorflow("ps", 0), Rank(2, 3, is_parameter_server=True, servers=1)),
         ({"TF_CONFIG": "no JSON"}, None),
         ({"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})}, None),
     ],
@@ -121,12 +123,31 @@ def test_a_job_that_was_stopped_while_rank_0_waited_begins_anew_in_the_same_run(
 @pytest.mark.tracking
 def test_reports_of_an_earlier_attempt_do_not_count(store: Store, tmp_path: Path) -> None:
     run_id = reported(store, tmp_path, r1=BAD)
-    store.client.set_tag(run_id, Tag.OWNER_PID, "7")  # the first attempt's
+    store.client.set_tag(run_id, Tag.RANK_0_STARTED, str(time.time() - 600))  # the first attempt's
     with OtherRanks(store, run_id, Rank(0, 2)) as others:
         assert others.end("KILLED", lambda: None) is None
         (tmp_path / "1-2.json").write_text(json.dumps({"status": "FINISHED", "failure": None}))
         store.client.log_artifact(run_id, str(tmp_path / "1-2.json"), "ranks")
         assert others.end("FINISHED", lambda: None) is None
+
+
+@pytest.mark.tracking
+def test_a_rank_that_reports_before_a_restarted_rank_0_is_not_waited_for(store: Store, tmp_path: Path) -> None:
+    run_id = reported(store, tmp_path, r1=BAD, r2=None)
+    for name, failure, started in (("1-2", None, time.time() - 20), ("2-2", BAD, time.time() - 590)):
+        content = {"status": "FAILED" if failure else "FINISHED", "failure": failure, "started": started}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        store.client.log_artifact(run_id, str(tmp_path / f"{name}.json"), "ranks")
+
+    def ended(rank: Rank) -> Failure | None:
+        store.client.set_tag(run_id, Tag.RANK_0_STARTED, str(time.time() - 600))  # the first attempt's
+        with OtherRanks(store, run_id, rank, wait_seconds=0.1) as others:
+            return others.end("FINISHED", lambda: None)
+
+    assert ended(Rank(0, 2)) is None
+    failure = ended(Rank(0, 3))
+    assert failure is not None
+    assert failure.message.startswith("rank 2 did not report its end")
 
 
 @pytest.mark.notebooks

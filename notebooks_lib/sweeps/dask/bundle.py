@@ -13,6 +13,7 @@ from pathlib import Path
 
 from notebooks_lib import errors
 from notebooks_lib.datasets import version_lookup
+from notebooks_lib.git_repository import git_environment
 from notebooks_lib.kernels import preferences
 from notebooks_lib.notebooks import project_modules
 from notebooks_lib.notebooks.document import Notebook
@@ -104,7 +105,7 @@ def _git_files(root: Path) -> list[str] | None:
     """Return the files that git lists; None outside a repository or without git."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, env=git_environment(root), timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path] if done.returncode == 0 else None
