@@ -39,6 +39,7 @@ def start(name: str | None) -> None:
     """
     from notebooks_lib.release import manual_endpoint_changes
 
+    _show_progress()
     status = manual_endpoint_changes.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
@@ -120,6 +121,7 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     from notebooks_lib.release import manual_endpoint_changes
 
     name = _endpoint(name).name
+    _show_progress()
     chosen, status = manual_endpoint_changes.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
@@ -191,6 +193,20 @@ def list_(as_json: bool) -> None:
     else:
         rows = [[status.name, status.state, status.version, status.address, status.since] for status in statuses]
         output.table(("endpoint", "state", "version", "address", "since"), rows)
+
+
+def _show_progress() -> None:
+    """Show on standard error what takes long, as a deployment on Azure does."""
+    import logging
+
+    class ToStderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(safe_text.printable(record.getMessage()), err=True)
+
+    logger = logging.getLogger("nbops.endpoint")
+    if not logger.handlers:
+        logger.addHandler(ToStderr())
+        logger.setLevel(logging.INFO)
 
 
 def _here() -> Settings:

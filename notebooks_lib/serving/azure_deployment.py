@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,6 +42,10 @@ from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
 
+log = logging.getLogger("nbops.endpoint")
+
+TOLD_EVERY = 30.0
+"""Seconds between two lines about a deployment that takes long."""
 LOG_LINES = 50
 """Lines of each container's log that a failure shows."""
 
@@ -119,8 +125,8 @@ class StageDeployment:
             datetime.now(UTC).isoformat(timespec="seconds"),
             detail,
             model_id=model_id,
-            environment_id=environment.find_or_create_environment(self.client, self.workspace, wanted),
-            code_id=code_asset.find_or_upload_snapshot(self.client, self.workspace, code),
+            environment_id=environment.find_or_create_environment(self.client, self.workspace, wanted, tell=log.info),
+            code_id=code_asset.find_or_upload_snapshot(self.client, self.workspace, code, tell=log.info),
         )
         return replace(slot, settings=self._digest(slot))
 
@@ -151,8 +157,17 @@ class StageDeployment:
         parts = self._parts(name, slot, self._collections(name, values))
         body = online_deployment.deployment_body(location, values, parts)
         at = self.client, self.workspace, self.endpoint, name
+        began = told = time.monotonic()
+        log.info("slot %s of endpoint %s: deploying version %s, which takes minutes", name, self.endpoint, slot.version)
+
+        def progress(status: str) -> None:
+            nonlocal told
+            if time.monotonic() - told >= TOLD_EVERY:
+                told = time.monotonic()
+                log.info("slot %s of endpoint %s: %s for %.0f s", name, self.endpoint, status, told - began)
+
         try:
-            online_deployment.create_deployment(*at, body, wait_seconds=self.wait_seconds)
+            online_deployment.create_deployment(*at, body, wait_seconds=self.wait_seconds, on_poll=progress)
         except AzureError as error:
             raise self.failure(name, slot.version, error, keep=keep) from error
 

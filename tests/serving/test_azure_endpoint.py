@@ -56,8 +56,9 @@ def writes(server: Emulated, began: int) -> list[str]:
 
 
 def test_a_version_is_deployed_found_by_its_name_and_the_same_again_sends_nothing(
-    project: Settings, version: Version, azure_server: Emulated
+    project: Settings, version: Version, azure_server: Emulated, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="nbops.endpoint")
     endpoint = endpoint_of(project)
     assert targets.endpoints(project) == {}
     status = endpoint.deploy("blue", version("double"), traffic=True)
@@ -66,6 +67,10 @@ def test_a_version_is_deployed_found_by_its_name_and_the_same_again_sends_nothin
         project.azure.workspace,
     )
     assert endpoint.invoke(ROW) == DOUBLE
+    environment, code, slot = (record.getMessage() for record in caplog.records)
+    assert environment.startswith("environment nbops-scoring:")
+    assert code.startswith("uploading 2 files")
+    assert slot == "slot blue of endpoint my-houses: deploying version double, which takes minutes"
     assert list(targets.endpoints(project)) == ["my-houses"]
     assert targets.choose_endpoint(project, None).status().detail == DETAIL
     began = azure_server.record.position()
