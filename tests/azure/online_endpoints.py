@@ -50,7 +50,7 @@ class OnlineEndpoints:
     async def put_endpoint(self, request: Request) -> Response:
         """Make an endpoint or change its traffic, if the traffic is one that an endpoint can have."""
         path, body = request.url.path, await request.json()
-        own = body["properties"]
+        own = body.get("properties") or {}
         if not NAME.fullmatch(request.path_params["endpoint"]):
             return failed(400, "BadArgument", "Endpoint names have 3 to 32 letters, digits and -, a letter first.")
         if own.get("compute") and not self.manager.find(own["compute"]):
@@ -87,9 +87,11 @@ class OnlineEndpoints:
     async def put_deployment(self, request: Request) -> Response:
         """Start the process of a deployment; the operation ends when it is healthy or gone."""
         path, body = request.url.path, await request.json()
-        own, endpoint = body["properties"], self.manager.find(path.partition("/deployments/")[0])
+        own, endpoint = body.get("properties") or {}, self.manager.find(path.partition("/deployments/")[0])
         if endpoint is None:
             return not_found(path.partition("/deployments/")[0])
+        if missing := [key for key in ("endpointComputeType", "model", "environmentId") if key not in own]:
+            return failed(400, "BadArgument", f"The request has no {missing[0]}.")
         if problem := self._wrong_deployment(path, body, endpoint):
             return failed(400, *problem)
         fault = self.faults.take(request, "image_build_fails", "container_crashes")
@@ -122,7 +124,7 @@ class OnlineEndpoints:
         return answer
 
     def _wrong_deployment(self, path: str, body: Document, endpoint: Document) -> tuple[str, str] | None:
-        own = body["properties"]
+        own = body.get("properties") or {}
         if not NAME.fullmatch(path.rpartition("/")[2]):
             return "BadArgument", "Deployment names have 3 to 32 letters, digits and -, a letter first."
         if (own["endpointComputeType"] == "Kubernetes") != bool(endpoint["properties"].get("compute")):

@@ -54,7 +54,9 @@ def test_a_canary_on_azure_ends_with_the_new_version_and_the_rollback_with_the_o
     assert endpoint.invoke(endpoint.example())["predictions"] == [1.0]
     with azure_server.fault("image_build_fails", method="PUT", path="/deployments/", code="ImageBuildFailure"):
         third = version(store, 3.0)
-        with pytest.raises(PromotionError, match=r"(?s)cannot serve version 3 \(image\): .*ImageBuildFailure.*serves as"):
+        with pytest.raises(
+            PromotionError, match=r"(?s)cannot serve version 3 \(image\): .*ImageBuildFailure.*serves as"
+        ):
             promote(store, third, probing=FEW)
     assert agreed(store) == "1"
 
