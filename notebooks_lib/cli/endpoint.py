@@ -174,7 +174,10 @@ def delete_slot(name: str, slot: str) -> None:
 @click.option("--slot", help="The slot, where each has a log: on Azure. Default: the one with most traffic.")
 def logs(name: str | None, lines: int, slot: str | None) -> None:
     """Print the last lines of the log of NAME."""
-    for line in _endpoint(name).logs(lines, slot=slot):
+    endpoint = _endpoint(name)
+    if slot is not None and not endpoint.capabilities.logs_by_slot:
+        click.echo(f"note: all slots of {endpoint.name} share one log", err=True)
+    for line in endpoint.logs(lines, slot=slot):
         click.echo(line)
 
 

@@ -104,7 +104,6 @@ class AzureEndpoint(Endpoint):
             compares_mirrored=False,
             counts_late=endpoint_metrics.LATE,
             logs_by_slot=True,
-            keeps_slots_stopped=False,
         )
 
     @_translated

@@ -23,8 +23,6 @@ class EndpointCapabilities:
     """Seconds after which a request is surely counted; 0: at once."""
     logs_by_slot: bool = False
     """Whether each slot has a log of its own."""
-    keeps_slots_stopped: bool = True
-    """Whether a stopped endpoint keeps the files of its slots; otherwise its start deploys them again."""
 
 
 def unsupported_setting(stage: str, policy: Stage, can: EndpointCapabilities) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -84,6 +85,7 @@ def _stand_in() -> None:
         module = types.ModuleType(name)
         vars(module).update(content)
         sys.modules[name] = module
+    logging.getLogger("azmlinfsrv").addHandler(logging.StreamHandler(sys.stdout))
 
 
 def main(script: Path, port_file: Path) -> None:

@@ -26,6 +26,12 @@ def quick(with_workspace: WithWorkspace, empty_project: Any) -> QuickEndpoint:
     return quick
 
 
+@pytest.fixture
+def bare(with_workspace: WithWorkspace, empty_project: Any) -> QuickEndpoint:
+    """An endpoint without slots."""
+    return QuickEndpoint.made(workspace.find_workspace(with_workspace(empty_project)))
+
+
 def refused(endpoint: QuickEndpoint, reason: str, **changes: dict[str, Any]) -> None:
     with pytest.raises(errors.AzureError, match=reason):
         endpoint.change(**changes)
@@ -63,17 +69,17 @@ def test_traffic_and_mirror_are_held_to_the_rules(quick: QuickEndpoint) -> None:
     ],
 )
 def test_a_deployment_needs_its_parts_its_quota_and_its_name(
-    quick: QuickEndpoint, change: dict[str, Any], reason: str
+    bare: QuickEndpoint, change: dict[str, Any], reason: str
 ) -> None:
     values = MANAGED | {key: value for key, value in change.items() if key in MANAGED}
-    body = online_deployment.deployment_body("westeurope", values, quick.parts)
+    body = online_deployment.deployment_body("westeurope", values, bare.parts)
     for key, place in (("model", body["properties"]), ("environment", body["properties"])):
         if key in change:
             place[{"environment": "environmentId"}.get(key, key)] = change[key]
     if "code" in change:
         body["properties"]["codeConfiguration"]["codeId"] = change["code"]
     with pytest.raises(errors.AzureError, match=reason):
-        online_deployment.create_deployment(*quick.at, change.get("name", "new"), body, wait_seconds=20)
+        online_deployment.create_deployment(*bare.at, change.get("name", "new"), body, wait_seconds=20)
 
 
 def test_kubernetes_mirrors_nothing_and_needs_its_compute(
@@ -115,9 +121,7 @@ def test_what_is_deleted_is_gone_with_all_below_it(quick: QuickEndpoint) -> None
     online_endpoint.delete_endpoint(*quick.at)
 
 
-def test_a_name_that_azure_does_not_take_is_refused(with_workspace: WithWorkspace, empty_project: Any) -> None:
-    place = workspace.find_workspace(with_workspace(empty_project))
-    quick = QuickEndpoint.made(place)
-    body = online_endpoint.endpoint_body(place, "westeurope", {}, {})
+def test_a_name_that_azure_does_not_take_is_refused(bare: QuickEndpoint) -> None:
+    body = online_endpoint.endpoint_body(bare.workspace, "westeurope", {}, {})
     with pytest.raises(errors.AzureError, match="3 to 32 letters, digits and -"):
-        online_endpoint.create_endpoint(quick.client, place, f"a_{uuid.uuid4().hex[:4]}", body)
+        online_endpoint.create_endpoint(bare.client, bare.workspace, f"a_{uuid.uuid4().hex[:4]}", body)

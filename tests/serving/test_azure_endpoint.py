@@ -14,7 +14,7 @@ import pytest
 
 from notebooks_lib.azure import online_deployment
 from notebooks_lib.azure.workspace import stage_workspace
-from notebooks_lib.errors import EndpointError, SettingsError, UsageError
+from notebooks_lib.errors import EndpointError, InputError, SettingsError, UsageError
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.azure_endpoint import AzureEndpoint
 from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
@@ -76,6 +76,9 @@ def test_a_version_is_deployed_found_by_its_name_and_the_same_again_sends_nothin
     began = azure_server.record.position()
     again = endpoint.deploy("blue", version("double"), traffic=True)
     assert writes(azure_server, began) == []
+    with pytest.raises(InputError, match=r"refused the request \(400\): .*missing column 'x'"):
+        endpoint.invoke({"dataframe_records": [{"y": 1}]})
+    assert any("missing column 'x'" in line for line in endpoint.logs(slot="blue")), "score.py's own lines"
     assert again.slots == status.slots
     with pytest.raises(UsageError, match="serves model 'my_houses', not 'flats'; give the stage another: endpoint ="):
         endpoint.deploy("green", replace(version("triple"), detail=DeploymentDetail(model="flats")))
