@@ -43,6 +43,11 @@ class Layout:
         return self.state / "collected"
 
     @property
+    def scoring(self) -> Path:
+        """Environments in which models were tried as Azure would serve them: a folder each."""
+        return self.state / "scoring"
+
+    @property
     def changes(self) -> Path:
         """Journals of promotions and rollbacks: a folder for each model, in it one for each stage."""
         return self.state / "changes"

@@ -99,6 +99,8 @@ class Tag:
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     JOB_OF_SWEEP_PREFIX = "nbops.job.of."  # + sweep's run, on a trial's job: Azure finds jobs by a tag's name alone
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
+    ENDPOINT_MODEL = "nbops.endpoint.model"  # on an online endpoint of Azure: the model that it serves
+    SLOT_PREFIX = "nbops.slot."  # + field, on a deployment of one; + slot, "." and field, on the endpoint when stopped
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
     STOP_VALUE = "nbops.stop.value"  # the value of that step

@@ -11,7 +11,7 @@ from tests import prose
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-TREES = ("notebooks_lib", "tests", "benchmarks")
+TREES = ("notebooks_lib", "production", "tests", "benchmarks")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"`(?:[\w.-]+/)*[\w-]+\.py`")

@@ -84,6 +84,7 @@ def test_no_two_public_classes_share_a_name() -> None:
 ACROSS = {
     "azure/test_distribution",
     "azure/test_emulator",
+    "azure/test_emulator_endpoints",
     "azure/test_emulator_jobs",
     "azure/test_emulator_sweeps",
     "azure/test_infrastructure_files",
@@ -98,6 +99,7 @@ ACROSS = {
     "azure/test_workspace_loop",
     "kernels/test_conformance",
     "kernels/test_kills",
+    "release/test_azure_release",
     "release/test_notebook",
     "release/test_under_load",
     "review/test_whole_review",
@@ -123,8 +125,10 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "azure/endpoint_file_kinds": "azure/test_file_check",
     "azure/file_faults": "azure/test_file_check",
     "azure/file_kinds": "azure/test_file_check",
+    "azure/stage_files": "azure/test_file_check",
     "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",
     "cli/git_setup": "cli/test_clean",
@@ -204,6 +208,9 @@ TESTED_IN = {
     "secret_forms": "notebooks/test_secret_rules",
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
+    "serving/azure_changes": "serving/test_azure_endpoint",
+    "serving/azure_deployment": "serving/test_azure_endpoint",
+    "serving/azure_session": "serving/test_azure_counts",
     "serving/body_complexity": "serving/test_attacks",
     "serving/connection_limits": "serving/test_attacks",
     "serving/http_client": "serving/test_secrets_and_faults",
@@ -233,12 +240,14 @@ TESTED_IN = {
     "sweeps/sweep_file": "sweeps/test_sweep_request",
     "sweeps/trial_runner": "sweeps/test_sweep",
     "sweeps/trial_source": "sweeps/test_earlier_trials",
+    "text_values": "datasets/test_column_kinds",
     "tracking/child_run_context": "running/test_styles",
     "tracking/lock_claim": "release/test_shared_stage_changes",
     "tracking/mlflow_run_redirect": "running/test_styles",
     "tracking/orphan_runs": "running/test_ends",
     "tracking/owned_run": "running/test_ends",
     "tracking/shared_lock": "release/test_shared_stage_changes",
+    "uv_environment": "review/test_base_environment",
 }
 """Modules without a test file of their name -> the file whose tests fail when the module is wrong."""
 

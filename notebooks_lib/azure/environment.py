@@ -1,4 +1,4 @@
-"""The environment that jobs run in: an image and a conda file, or the folder of a Dockerfile. It builds nothing itself.
+"""An environment in Azure, of jobs unless it says so: an image and a conda file, or a Dockerfile's folder.
 
 Its version is the hash of its content. So the same content is found again and never built twice, and a change makes a
 new version instead of changing one that earlier runs name.
@@ -40,6 +40,7 @@ class Environment:
     """As Azure names them; of a Dockerfile's folder only the name of its Dockerfile."""
     context: Mapping[str, bytes]
     """The files of the Dockerfile's folder; empty for an image."""
+    name: str = NAME
 
     @property
     def version(self) -> str:
@@ -80,14 +81,14 @@ def find_or_create_environment(
     tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Return the id of the environment's version in a workspace, in which it is made if it is not there."""
-    path = f"{workspace.path}/environments/{NAME}/versions/{environment.version}"
-    what = f"environment {NAME}:{environment.version}"
+    path = f"{workspace.path}/environments/{environment.name}/versions/{environment.version}"
+    what = f"environment {environment.name}:{environment.version}"
     try:
         return str(client.request("GET", path, API_VERSION, what=what)["id"])
     except errors.AzureError as error:
         if error.status != 404:
             raise
-    tell(f"{what} is new: Azure builds its image when the first job needs it, which takes minutes")
+    tell(f"{what} is new: Azure builds its image when it is first needed, which takes minutes")
     properties = dict(environment.properties)
     if environment.context:
         place = default_datastore(client, workspace).folder(f"LocalUpload/{environment.version}/context")

@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import file_kinds, file_loading, file_schema, file_secrets, parameter_files, yaml_file
+from notebooks_lib.azure import (
+    endpoint_file_kinds,
+    file_kinds,
+    file_loading,
+    file_schema,
+    file_secrets,
+    parameter_files,
+    yaml_file,
+)
 from notebooks_lib.azure.file_faults import FileFault, KeyPath
 from notebooks_lib.azure.file_kinds import FileKind
 from notebooks_lib.azure.yaml_file import YamlFile
+from notebooks_lib.stages import STAGES
 
-FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB}
+STAGED = {"endpoint.yml": endpoint_file_kinds.ENDPOINT, "deployment.yml": endpoint_file_kinds.DEPLOYMENT}
+"""The files that a stage may have of its own, in a folder of its name."""
+FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB, **STAGED}
 COMPUTES = "compute"
 """The folder with a file for each compute."""
 
@@ -35,7 +46,7 @@ class CheckedFile:
     @property
     def completed(self) -> dict[str, Any]:
         """The values and what nbops fills in: what `az ml … create --file` would take."""
-        return {**self.kind.filled_in(self.path), **self.values}
+        return {**self.kind.filled_in(self.path), **self.kind.inherited(self.path), **self.values}
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,26 @@ def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
     """Yield the files that are read, whether they exist or not."""
     yield from ((place / name, kind) for name, kind in FILES.items())
     yield from ((path, file_kinds.COMPUTE) for path in sorted((place / COMPUTES).glob("*.yml")))
+    for path, kind in ((place / stage / name, kind) for stage in STAGES for name, kind in STAGED.items()):
+        if path.exists() or path.is_symlink():
+            yield path, kind
 
 
 def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[FileFault], list[Path]]:
     """Return faults of files whose names are nearly right, and the paths of other YAML files."""
     faults, unread = [], []
-    paths = [path for path in sorted((*place.glob("*"), *(place / COMPUTES).glob("*"))) if path not in known]
-    for path in paths:
-        if path.is_dir() and path.name != COMPUTES and errors.nearest(path.name, [COMPUTES]):
-            faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {COMPUTES}"))
+    folders = (COMPUTES, *STAGES)
+    inside = [path for name in folders for path in (place / name).glob("*")]
+    for path in [path for path in sorted((*place.glob("*"), *inside)) if path not in known]:
+        if path.is_dir() and path.name not in folders and (nearest := errors.nearest(path.name, folders)):
+            faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {nearest}"))
         elif path.is_file() and path.suffix.lower() in (".yml", ".yaml"):
-            near = path.stem if path.parent != place else errors.nearest(path.stem, [Path(name).stem for name in FILES])
-            if near:
+            names = STAGED if path.parent.name in STAGES else FILES
+            computes = path.parent == place / COMPUTES
+            near = path.stem if computes else errors.nearest(path.stem, [Path(name).stem for name in names])
+            if path.parent.name in STAGES and path.name in FILES:
+                faults.append(FileFault(path, 1, "", f"a stage has no file of this kind: move it to {place.name}/"))
+            elif near:
                 faults.append(FileFault(path, 1, "", f"this file is not read: rename it to {near}.yml"))
             else:
                 unread.append(path)
@@ -100,7 +119,7 @@ def valid_values(path: Path, kind: FileKind, root: Path, environ: Mapping[str, s
     checked = check_file(path, kind, environ, by_sdk=False)
     if checked.faults:
         raise errors.UsageError("; ".join(fault.shown(root) for fault in checked.faults))
-    filled: dict[str, Any] = file_secrets.filled(dict(checked.values), environ)
+    filled: dict[str, Any] = file_secrets.filled({**kind.inherited(path), **checked.values}, environ)
     return filled
 
 
@@ -138,10 +157,12 @@ def _own_faults(
         if key in filled:
             yield file.fault((key,), f"nbops decides it: {reason}; take it out")
     free = {key: value for key, value in filled.items() if key not in kind.decided}
-    completed = {**kind.filled_in(file.path), **free}
+    inherited = {key: value for key, value in kind.inherited(file.path).items() if key not in free}
+    completed = {**kind.filled_in(file.path), **inherited, **free}
     misfits = list(file_schema.faults(kind.name, completed, written=file.values, decided=kind.decided))
     misfit_paths = {path for path, _ in misfits}
-    rules = kind.rules(file.path, _without(free, misfit_paths))
+    misfits = [(path, text) for path, text in misfits if not path or path[0] not in inherited]
+    rules = kind.rules(file.path, _without({**inherited, **free}, misfit_paths))
     broken = [(path, file_secrets.hidden(text, file, environ)) for path, text in rules if path not in misfit_paths]
     found = [*misfits, *file_kinds.tag_faults(filled), *broken]
     yield from (file.fault(path, text) for path, text in found if not _is_misspelt(path, text, found))
@@ -174,7 +195,7 @@ def _of_file(path: KeyPath, file: YamlFile) -> KeyPath:
 def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     """Return what only the SDK finds. It raises errors of many classes, and what it does not foresee, too."""
     try:
-        file_loading.load(kind.name, path, filled, kind.filled_in(path))
+        file_loading.load(kind.name, path, {**kind.inherited(path), **filled}, kind.filled_in(path))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of this file
         return file_loading.refusals(error)
     return []

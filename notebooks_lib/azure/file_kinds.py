@@ -34,6 +34,8 @@ class FileKind:
     """What holds without a file; None: then there is no such thing."""
     rules: Callable[[Path, dict[str, Any]], Faults]
     """Yields what is wrong with values that fit the schema."""
+    inherited: Callable[[Path], dict[str, Any]] = lambda path: {}
+    """What holds for the keys that a file of this path leaves out."""
 
 
 def wrong_content(kind: FileKind, values: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
@@ -120,7 +122,7 @@ def _exists(path: Path, kind: str) -> bool:
 def _compute_rules(path: Path, values: dict[str, Any]) -> Faults:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,31}", path.stem):
         yield (), "is no name of a compute: rename the file; a letter, then letters, digits and -, 2 to 32 in all"
-    least, most = _number(values.get("min_instances")), _number(values.get("max_instances"))
+    least, most = whole_number(values.get("min_instances")), whole_number(values.get("max_instances"))
     for key, number in (("min_instances", least), ("max_instances", most)):
         if number is not None and number < (key == "max_instances"):
             yield (key,), f"{number} is too few: write {int(key == 'max_instances')} or more"
@@ -155,19 +157,24 @@ def _subnet(network: object) -> Faults:
 
 def _job_rules(_: Path, values: dict[str, Any]) -> Faults:
     resources = values.get("resources") or {}
-    if (count := _number(resources.get("instance_count"))) is not None and count < 1:
+    if (count := whole_number(resources.get("instance_count"))) is not None and count < 1:
         yield ("resources", "instance_count"), f"{count} is too few: write 1 or more"
     distribution = values.get("distribution") or {}
     for key in ("process_count_per_instance", "worker_count"):
-        if (count := _number(distribution.get(key))) is not None and count < 1:
+        if (count := whole_number(distribution.get(key))) is not None and count < 1:
             yield ("distribution", key), f"{count} is too few: write 1 or more"
     limits = values.get("limits") or {}
-    if (seconds := _number(limits.get("timeout"))) is not None and seconds < 1:
+    if (seconds := whole_number(limits.get("timeout"))) is not None and seconds < 1:
         yield ("limits", "timeout"), f"{seconds} s is too short: write seconds, 1 or more"
+    yield from variable_faults(values, _SET_BY_NBOPS.__contains__, ", which ties the notebook to its run")
+
+
+def variable_faults(values: Mapping[str, Any], is_reserved: Callable[[str], bool], why: str = "") -> Faults:
+    """Yield the environment variables that are no text, and those that nbops and the service set themselves."""
     for name, value in (values.get("environment_variables") or {}).items():
         path = ("environment_variables", name)
-        if name in _SET_BY_NBOPS:
-            yield path, "nbops and the service set this variable, which ties the notebook to its run: take the line out"
+        if is_reserved(name):
+            yield path, f"nbops and the service set this variable{why}: take the line out"
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             yield path, f'is no text: write it in quotes, as in {name}: "{str(value).lower()}"'
 
@@ -187,7 +194,7 @@ def tag_faults(values: Mapping[str, Any]) -> Faults:
             yield ("tags", name), "tags that begin with nbops. are written by nbops: choose another name"
 
 
-def _number(value: object) -> int | None:
+def whole_number(value: object) -> int | None:
     """Return a value that Azure takes as a whole number; also a text of digits, as a variable fills in."""
     return int(value) if isinstance(value, int | str) and re.fullmatch(r"-?\d+", str(value)) else None
 

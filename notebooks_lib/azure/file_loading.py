@@ -24,7 +24,13 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
     with _silent():
         from azure.ai import ml
     with _silent():  # again, for the import sets the level of the SDK's logger
-        loaders = {"environment": ml.load_environment, "compute": ml.load_compute, "job": ml.load_job}
+        loaders = {
+            "environment": ml.load_environment,
+            "compute": ml.load_compute,
+            "job": ml.load_job,
+            "endpoint": ml.load_online_endpoint,
+            "deployment": ml.load_online_deployment,
+        }
         source = io.StringIO(yaml.safe_dump(values))
         override = [{key: value} for key, value in filled_in.items()]
         return loaders[kind](source, relative_origin=str(path), params_override=override)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from notebooks_lib import errors
 from notebooks_lib.azure.file_faults import KeyPath, unknown_key
 
-Kind = Literal["environment", "compute", "job"]
+Kind = Literal["environment", "compute", "job", "endpoint", "deployment"]
 _KINDS = {
     "integer": ("a whole number", "write {begin}{number}, for example"),
     "number": ("a number", "write {begin}0.5, for example"),
@@ -25,6 +25,7 @@ _KINDS = {
     "array": ("a list", "write each item below {key}:, in a line that begins with `- `"),
 }
 _NUMBERS = {"timeout": 3600, "idle_time_before_scale_down": 120, "port": 8080, "ssh_port": 22, "dashboard_port": 8265}
+_NUMBERS |= {"request_timeout_ms": 5000, "max_queue_wait_ms": 500, "target_utilization_percentage": 70}
 """Numbers for an example, where 2 makes no sense."""
 
 
@@ -74,6 +75,8 @@ def _explained(path: KeyPath, error: Any, written: object, decided: Collection[s
 def _out_of_set(value: object, allowed: list[str]) -> str:
     if value is None:
         return f"has no value: write {' or '.join(allowed)}, or take the line out"
+    if str(value).lower() in allowed:
+        return f'{_named(value)} is no text here: write it in quotes, "{str(value).lower()}"'
     nearest = errors.nearest(value, allowed) if isinstance(value, str) else None
     hint = f", did you mean {nearest}?" if nearest else ""
     return f"{_named(value)} is none of {', '.join(allowed)}{hint}"

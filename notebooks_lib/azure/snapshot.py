@@ -163,14 +163,25 @@ def nbops_wheel() -> bytes:
             f"nbops runs from {package} without being installed, so a job would not find its kernels: pip install it"
         ) from None
     info = f"nbops-{notebooks_lib.__version__}.dist-info"
-    contents: dict[str, bytes] = {
-        f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    contents = package_files("*")
     for name in ("METADATA", "entry_points.txt", "WHEEL"):
         if text := distribution.read_text(name):
             contents[f"{info}/{name}"] = text.encode()
+    return zipped(contents)
+
+
+def package_files(pattern: str) -> dict[str, bytes]:
+    """Return the files of the nbops that runs here whose names fit the pattern, by their path in an archive."""
+    package = Path(notebooks_lib.__file__).parent
+    return {
+        f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in sorted(package.rglob(pattern))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def zipped(contents: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of these files, by path. The same files give the same bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in contents:

@@ -51,11 +51,11 @@ class Workspace:
         return f"{self.name!r} (resource group {self.resource_group!r}, subscription {self.subscription})"
 
 
-def find_workspace(settings: Settings) -> Workspace:
+def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
     In a job it is the workspace that the job tracks to, whatever its files name: the submitter may have chosen another
-    by a variable. Raises SettingsError when nothing names one.
+    by a variable. Raises SettingsError when nothing names one; `wanted_by` says in its message what needs one.
     """
     if _JOB in os.environ and (workspace := _of_job()) is not None:
         return workspace
@@ -67,10 +67,24 @@ def find_workspace(settings: Settings) -> Workspace:
     if workspace is not None:
         return workspace
     raise errors.SettingsError(
-        "no workspace is named: fill subscription, resource_group and workspace under"
-        f" [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
+        f"{wanted_by and f'{wanted_by}, but '}no workspace is named: fill subscription, resource_group and workspace"
+        f" under [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
         f" {settings.root}, or make one: nbops azure up"
     )
+
+
+def stage_workspace(settings: Settings, stage: str) -> Workspace:
+    """Return the workspace in which a stage has its endpoint: the project's, or another that the stage names.
+
+    What the stage leaves out, its group and subscription, is the project's. Raises SettingsError when that is needed
+    and nothing names it.
+    """
+    named = settings.stages.of(stage).workspace.split("/") if settings.stages.of(stage).workspace else []
+    if len(named) == 3:
+        return Workspace(*named)
+    project = find_workspace(settings, f"[stages.{stage}] has its endpoint in a workspace")
+    own = [project.subscription, project.resource_group, project.name]
+    return Workspace(*own[: 3 - len(named)], *named)
 
 
 def find_config(root: Path) -> Path | None:

@@ -16,6 +16,8 @@ from notebooks_lib.cli.azure_status import status
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
+    from notebooks_lib.serving.scoring_check import ScoringCheck
+    from notebooks_lib.settings import Settings
 
 
 @click.group()
@@ -29,30 +31,64 @@ for subcommand in (up, status, down, jobs):
 
 @command.command()
 @click.option("--show", is_flag=True, help="Also print each file completed, as it would be sent, and the defaults.")
+@click.option(
+    "--scoring",
+    "model",
+    metavar="MODEL[@VERSION]",
+    help="Also try this model, by default its newest version, on score.py.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def check(show: bool, as_json: bool) -> int:
+def check(show: bool, model: str | None, as_json: bool) -> int:
     """Check the files under production/azure and production/infra, without network and sign-in.
 
     Prints `file:line: key: what is wrong and what to write` for each fault of all files. A file that is missing is no
-    fault: a default stands for it. Exit code: 0 no faults, 1 faults.
+    fault: a default stands for it.
+
+    With --scoring, uv builds the environment in which Azure would serve the version, once, and Azure's inference server
+    answers the model's example in it. Exit code: 0 no faults, 1 faults.
     """
     from notebooks_lib import settings
     from notebooks_lib.azure import file_check
 
-    root = settings.here().root
-    checked = file_check.check(root, os.environ)
+    here = settings.here()
+    checked = file_check.check(here.root, os.environ)
+    tried = _try_scoring(here, model, silent=as_json) if model else None
+    code = int(bool(checked.faults or (tried and tried.fault)))
     if as_json:
-        click.echo(json.dumps(_as_json(checked, show)))
-        return int(bool(checked.faults))
+        scoring = {} if tried is None else {"scoring": tried.as_json()}
+        click.echo(json.dumps({**_as_json(checked, show), **scoring, "ok": code == 0}))
+        return code
     for fault in checked.faults:
-        click.echo(safe_text.printable(fault.shown(root)))
+        click.echo(safe_text.printable(fault.shown(here.root)))
     for file in checked.files if show else ():
         if not file.faults:
             click.echo(_shown(file))
     for path in checked.unread:
         click.echo(f"{output.path(path)}: not read by nbops", err=True)
     click.echo(_summary(checked), err=True)
-    return int(bool(checked.faults))
+    if tried is not None:
+        _print_scoring(tried)
+    return code
+
+
+def _try_scoring(settings: Settings, text: str, *, silent: bool) -> ScoringCheck:
+    from notebooks_lib.serving.scoring_check import check_scoring
+
+    model, _, version = text.partition("@")
+    return check_scoring(
+        settings, model, version, tell=lambda line: None if silent else click.echo(f"  {line}", err=True)
+    )
+
+
+def _print_scoring(tried: ScoringCheck) -> None:
+    version = f"{tried.model}@{tried.version}"
+    if tried.fault:
+        click.echo(f"{version}: {safe_text.printable(tried.fault)}")
+    elif tried.request is None:
+        click.echo(f"{version}: starts in {tried.environment}; it was logged without an example, so nothing was sent")
+    else:
+        answer = safe_text.printable(json.dumps(tried.answer, ensure_ascii=False))
+        click.echo(f"{version}: ok in {tried.environment}; its example is answered with {answer}")
 
 
 def _summary(checked: CheckedFolder) -> str:

@@ -39,6 +39,7 @@ def start(name: str | None) -> None:
     """
     from notebooks_lib.release import manual_endpoint_changes
 
+    _show_progress()
     status = manual_endpoint_changes.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
@@ -47,7 +48,10 @@ def start(name: str | None) -> None:
 @command.command()
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
-    """Stop serving NAME. Its model, address and key are kept for the next start."""
+    """Stop serving NAME. Its model, address and key are kept for the next start.
+
+    On Azure its slots are deleted, so that they cost nothing; the next start deploys them again.
+    """
     status = _endpoint(name).stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
@@ -120,6 +124,7 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     from notebooks_lib.release import manual_endpoint_changes
 
     name = _endpoint(name).name
+    _show_progress()
     chosen, status = manual_endpoint_changes.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
@@ -138,7 +143,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     from notebooks_lib.release import manual_endpoint_changes
 
     endpoint = _endpoint(name)
-    with manual_endpoint_changes.recorded_traffic(_here(), name):
+    with manual_endpoint_changes.recorded_traffic(_here(), endpoint.name):
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
@@ -169,9 +174,13 @@ def delete_slot(name: str, slot: str) -> None:
 @click.option(
     "-n", "lines", default=50, show_default=True, type=click.IntRange(1), help="Number of lines, from the end."
 )
-def logs(name: str | None, lines: int) -> None:
+@click.option("--slot", help="The slot, where each has a log: on Azure. Default: the one with most traffic.")
+def logs(name: str | None, lines: int, slot: str | None) -> None:
     """Print the last lines of the log of NAME."""
-    for line in _endpoint(name).logs(lines):
+    endpoint = _endpoint(name)
+    if slot is not None and not endpoint.capabilities.logs_by_slot:
+        click.echo(f"note: all slots of {endpoint.name} share one log", err=True)
+    for line in endpoint.logs(lines, slot=slot):
         click.echo(line)
 
 
@@ -190,6 +199,20 @@ def list_(as_json: bool) -> None:
     else:
         rows = [[status.name, status.state, status.version, status.address, status.since] for status in statuses]
         output.table(("endpoint", "state", "version", "address", "since"), rows)
+
+
+def _show_progress() -> None:
+    """Show on standard error what takes long, as a deployment on Azure does."""
+    import logging
+
+    class ToStderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(safe_text.printable(record.getMessage()), err=True)
+
+    logger = logging.getLogger("nbops.endpoint")
+    if not logger.handlers:
+        logger.addHandler(ToStderr())
+        logger.setLevel(logging.INFO)
 
 
 def _here() -> Settings:

@@ -86,7 +86,7 @@ def _promote(
 
     subject = {**schema.defaults, **values}
     _check_subject(subject, project)
-    _check_stages(values.get("stages"), project)
+    _check_stages(subject.get("stages"), project, _model(subject))
     if not as_json:
         for note in (*_unfinished_notes(project, _model(subject), live=live), _unlogged_note(subject, project)):
             if note:
@@ -236,12 +236,12 @@ def _status(project: Settings, name: str) -> EndpointStatus | None:
     return version_deployment.endpoint_status(project, name)
 
 
-def _check_stages(stages: Any, project: Settings) -> None:
-    """Raise UsageError for an unknown stage before anything starts."""
+def _check_stages(stages: Any, project: Settings, model: str) -> None:
+    """Raise UsageError for an unknown stage, or one that asks for too much of its endpoint, before anything starts."""
     from notebooks_lib.release import rollout
 
     if isinstance(stages, str):
-        rollout.check_stages(project, [name.strip() for name in stages.split(",") if name.strip()])
+        rollout.check_endpoints(project, [name.strip() for name in stages.split(",") if name.strip()], model)
 
 
 def _approve(model: str, *, as_json: bool) -> int:

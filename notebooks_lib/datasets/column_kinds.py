@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib.errors import DatasetError
+from notebooks_lib.text_values import BOOLEANS, MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,14 +22,6 @@ KINDS = ("integer", "number", "boolean", "text", "time", "instant")
 ALIASES: Mapping[str, str] = {"date": "time", "bool": "boolean", "int": "integer", "float": "number", "string": "text"}
 NUMBERS = ("integer", "number")
 
-MISSING = frozenset(
-    (
-        *("", "NA", "N/A", "n/a", "#N/A", "#NA", "#N/A N/A", "NULL", "null", "NaN", "nan", "-NaN", "-nan"),
-        *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-    )
-)
-"""Words for a missing value in columns of numbers, times and booleans. In a column of text they are text."""
-BOOLEANS = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
 EXACT = 2**53
 """Largest whole number up to which a float holds every whole number."""
 

@@ -21,6 +21,7 @@ import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import text_values
 from notebooks_lib.datasets import canonical_types, column_kinds, table_hashing
 
 if TYPE_CHECKING:
@@ -202,10 +203,10 @@ def _loosely(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _loose(text: str) -> str | None:
     bare = text.strip()
-    if bare in column_kinds.MISSING:
+    if bare in text_values.MISSING:
         return None
-    if bare in column_kinds.BOOLEANS:
-        return str(int(column_kinds.BOOLEANS[bare]))
+    if bare in text_values.BOOLEANS:
+        return str(int(text_values.BOOLEANS[bare]))
     try:
         value = int(bare, 16) if bare[:2].lower() == "0x" else float(bare)
         return (

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from notebooks_lib import text_values
 from notebooks_lib.datasets import column_kinds
 from notebooks_lib.datasets.canonical_types import EPOCH, kind, kinds
 
@@ -164,10 +165,10 @@ def _as_number(text: str) -> bytes | None:
 def _folded_cell(text: str) -> bytes:
     """Return the cell of the value that a text stands for by itself, whatever the rest of its column holds."""
     bare = text.strip(_BLANKS)
-    if bare in column_kinds.MISSING:
+    if bare in text_values.MISSING:
         return struct.pack("<qq", _MISSING, 0)
-    if bare in column_kinds.BOOLEANS:
-        return _text_cell(str(column_kinds.BOOLEANS[bare]))
+    if bare in text_values.BOOLEANS:
+        return _text_cell(str(text_values.BOOLEANS[bare]))
     if bare[0] in "-0123456789i":
         value = column_kinds.parse_number(bare)
         if value is not None:

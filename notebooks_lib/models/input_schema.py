@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebooks_lib.datasets.column_kinds import BOOLEANS, MISSING
 from notebooks_lib.errors import InputError, reason
+from notebooks_lib.text_values import BOOLEANS, MISSING
 
 if TYPE_CHECKING:
     import pandas as pd

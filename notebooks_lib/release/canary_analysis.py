@@ -95,20 +95,22 @@ class CanaryWatch:
             new, old = self._counts()
             result = CanaryResult(new, old, clock() - began)
             sent = request_count(new)
-            over = sent >= goal and result.seconds >= 60 * step.minutes
+            over = sent >= goal and result.seconds >= 60 * step.minutes and not (new.unconfirmed or old.unconfirmed)
             fault = judge(new, old, stage, before=self._mark.get(self.slots[1]), over=over)
             if fault:
                 raise PromotionError(f"{fault} ({result})")
             if over:
                 return result
             if result.seconds > 60 * (step.minutes + stage.wait_minutes):
-                raise PromotionError(f"only {sent} of {goal} requests were seen in {result.seconds / 60:.0f} minutes")
+                seen = sent - new.unconfirmed
+                raise PromotionError(f"only {seen} of {goal} requests were seen in {result.seconds / 60:.0f} minutes")
             last_request = clock() if sent - new.probes > seen_before else last_request
             seen_before = max(seen_before, sent - new.probes)
             # A step of minutes gets requests of our own at its end only: callers have time until then.
-            if clock() - last_request >= self._probing.quiet and (step.requests or result.seconds >= 60 * step.minutes):
-                self._probe(min(self._probing.most, max(goal - sent, 0)), mirrored=bool(step.mirror))
-            else:
+            quiet = clock() - last_request >= self._probing.quiet
+            if quiet and (step.requests or result.seconds >= 60 * step.minutes) and sent < goal:
+                self._probe(min(self._probing.most, goal - sent), mirrored=bool(step.mirror))
+            else:  # also until requests of our own are among the figures
                 time.sleep(self._probing.look_every)
 
     def _counts(self) -> tuple[RequestCounts, RequestCounts]:

@@ -64,8 +64,8 @@ class Gate:
         metric. The models of `max_candidates` runs are scored on the validation rows, and the best `challengers` of
         them on the holdout. `dataset` ("name@version") is the one whose holdout decides; by default that of the newest
         run. `order_by` names the column of time, so that neighbouring rows do not count as independent. `target` is
-        deprecated and decides nothing: leave it out, and set `target` under [stages.STAGE] in the settings, which says
-        what runs the endpoint of a stage.
+        deprecated and decides nothing: leave it out, and set `endpoint` under [stages.STAGE] in the settings, which
+        says what runs the endpoint of a stage.
 
         Raises UsageError for a question that cannot be answered, such as an unknown metric, or a `target` that no stage
         has; TrackingError when the store does not answer.
@@ -223,7 +223,7 @@ class Gate:
 
 def _check_target(target: str, settings: Settings) -> None:
     """Warn of the deprecated parameter; raise UsageError where it names what the settings do not."""
-    way_out = "leave it out, and set target under [stages.STAGE] in production/settings.toml"
+    way_out = "leave it out, and set endpoint under [stages.STAGE] in production/settings.toml"
     stage_targets = {settings.stages.of(stage).target for stage in STAGES}
     if target not in stage_targets:
         raise UsageError(f"Gate(target={target!r}): the stages have {', '.join(sorted(stage_targets))}; {way_out}")

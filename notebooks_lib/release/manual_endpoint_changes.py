@@ -83,10 +83,11 @@ def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
     UnknownNameError when no endpoint or model has this name, EndpointError when there is no champion, or when the files
     of a model are gone.
     """
-    with recorded_traffic(settings, name):
-        status = version_deployment.endpoint_status(settings, name)
+    endpoint = targets.endpoint_for(settings, name)
+    with recorded_traffic(settings, endpoint.name):
+        status = version_deployment.endpoint_status(settings, endpoint.name)
         bare = status is None or (status.state == "stopped" and not status.slots)
-        return targets.endpoint_for(settings, name).start(find_champion(settings, name) if bare else None)
+        return endpoint.start(find_champion(settings, endpoint.name) if bare else None)
 
 
 def find_champion(settings: Settings, name: str) -> ServedVersion:

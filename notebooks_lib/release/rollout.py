@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from notebooks_lib.errors import PromotionError, UnknownNameError
+from notebooks_lib.errors import PromotionError, UnknownNameError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
+from notebooks_lib.serving.endpoint_capabilities import unsupported_setting
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
@@ -60,6 +62,7 @@ class Rollout:
         self.store = store
         self.model = model
         self.names = check_stages(store.settings, stages)
+        check_endpoints(store.settings, self.names, model)
         self.dry_run = dry_run
         self.reason = reason
         self.run_id = run_id
@@ -139,6 +142,15 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
     before, after = champion.version if champion else "", rollout.version.version
     entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
     release_ledger.write_entry(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
+
+
+def check_endpoints(settings: Settings, stages: Sequence[str], model: str) -> None:
+    """Raise UsageError, naming the setting, when a stage asks for what its endpoint cannot do. Nothing is asked."""
+    for stage in check_stages(settings, stages):
+        endpoint = targets.endpoint_for(settings, settings.stages.endpoint(stage, model))
+        problem = unsupported_setting(stage, settings.stages.of(stage), endpoint.capabilities)
+        if problem:
+            raise UsageError(problem)
 
 
 def check_stages(settings: Settings, stages: Sequence[str]) -> tuple[str, ...]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from notebooks_lib import regular_file
+from notebooks_lib import regular_file, uv_environment
 from notebooks_lib.errors import NbopsError, NotebookError
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import find_unread_lines, parse_lock
@@ -24,10 +21,9 @@ from notebooks_lib.running.kernel_process import find_kernel
 from notebooks_lib.tracking import sqlite
 
 FOLDER = "review-environments"
-_READY = ".ready"
+_SUBJECT = "the environment of the base's lock"
 _FAILED: dict[Path, str] = {}
 """Why environments could not be made in this process: a review of many notebooks tries each once."""
-_NO_REASON = ("hint:", "warning:", "help:")
 
 
 def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda line: None) -> str:
@@ -43,16 +39,17 @@ def find_python(base: Path, head: Layout, say: Callable[[str], None] = lambda li
     folder = head.state / FOLDER / _digest(lock)[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not (folder / _READY).exists():
+        if not uv_environment.is_made(folder):
             if folder in _FAILED:
                 raise NbopsError(_FAILED[folder])
             say(f"the base has another {lock.name}: its environment is made once, which can take minutes")
             _make(folder, lock)
-        python = _python(folder)
+        python = uv_environment.python_of(folder)
         if (base / "pyproject.toml").is_file():  # its metadata: entry points, versions; its code comes from PYTHONPATH
             options = ("--no-deps", "--no-build-isolation", "--editable")
             with suppress(NbopsError):  # it is no package, then
-                _uv("pip", "install", "--quiet", "--python", python, *options, str(base))
+                install = ("pip", "install", "--quiet", "--python", python, *options, str(base))
+                uv_environment.run_uv(*install, subject=_SUBJECT)
     return python
 
 
@@ -87,20 +84,12 @@ def check_shared_store(base: Path, tracking_uri: str) -> None:
 
 
 def _make(folder: Path, lock: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # of a review that was killed
     try:
-        _uv("venv", "--quiet", "--python", sys.executable, str(folder))
-        _uv("pip", "sync", "--quiet", "--python", _python(folder), "--compile-bytecode", str(lock))
-        (folder / _READY).touch()
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, NbopsError):
-            _FAILED[folder] = str(error)
+        packages = ("sync", "--compile-bytecode", str(lock))
+        uv_environment.make_environment(folder, *packages, python=sys.executable, subject=_SUBJECT)
+    except NbopsError as error:
+        _FAILED[folder] = str(error)
         raise
-
-
-def _python(folder: Path) -> str:
-    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 def _digest(lock: Path) -> str:
@@ -108,20 +97,3 @@ def _digest(lock: Path) -> str:
         return hashlib.sha256(regular_file.read_bytes(lock)).hexdigest()
     except OSError:
         return ""
-
-
-def _find_uv() -> str:
-    """Return uv beside this Python, which is there without an activated environment; else the one on the path."""
-    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
-    return str(beside) if beside.is_file() else "uv"
-
-
-def _uv(*arguments: str) -> None:
-    try:
-        done = subprocess.run([_find_uv(), *arguments], capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError as error:
-        raise NbopsError("the environment of the base's lock is made by uv, which is not installed") from error
-    if done.returncode:
-        lines = [line.strip(" ×╰─▶├│") for line in done.stderr.splitlines()]
-        reasons = [line for line in lines if line and not line.startswith(_NO_REASON)]
-        raise NbopsError(f"the environment of the base's lock cannot be made: {' '.join(reasons)[:400] or 'no reason'}")

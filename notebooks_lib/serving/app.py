@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.errors import InputError, PredictionError, reason
+from notebooks_lib.errors import reason
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.serving import asgi_requests, openapi, prometheus
+from notebooks_lib.serving import asgi_requests, invocation, openapi, prometheus
 from notebooks_lib.serving.access_log import AccessLog
 from notebooks_lib.serving.asgi_requests import (
     SLOT_HEADER,
@@ -20,15 +20,16 @@ from notebooks_lib.serving.asgi_requests import (
     HttpRequest,
     HttpResponse,
     Receive,
-    RefusedRequest,
     Scope,
     Send,
     as_json,
+    invocation_response,
     refusal_response,
     write_response,
 )
 from notebooks_lib.serving.data_collector import CollectedRequest, DataCollector
-from notebooks_lib.serving.inference import predict, predict_quickly
+from notebooks_lib.serving.inference import predict_quickly
+from notebooks_lib.serving.invocation import InvocationAnswer, RefusedRequest
 from notebooks_lib.serving.mirror import Mirror
 from notebooks_lib.serving.request_counts import RequestCounter
 from notebooks_lib.serving.slots import Slot, Slots
@@ -49,7 +50,7 @@ _PATHS = "POST /invocations or /score, GET /health, /ping, /version, /slots, /me
 class RequestLimits:
     """Limits of a single request on size, time and memory, so that other requests are still served."""
 
-    body: int = 16 * 1024 * 1024
+    body: int = invocation.BODY_LIMIT
     """Bytes of a request's body."""
     concurrency: int = 100
     """Predictions that a slot has in progress; more are refused with 429."""
@@ -63,9 +64,9 @@ class RequestLimits:
     """Seconds that a prediction may take, including its time in the queue."""
 
 
-def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[bytes, float]:
+def _timed(model: ServedModel, kind: str, body: bytes) -> tuple[InvocationAnswer, float]:
     began = time.thread_time()
-    return predict(model, kind, body), time.thread_time() - began
+    return invocation.answer(model, kind, body), time.thread_time() - began
 
 
 class App:
@@ -200,28 +201,22 @@ class App:
         self._held += size
 
     async def _predicted(self, request: HttpRequest, slot: Slot, kind: str, body: bytes) -> HttpResponse:
-        try:
-            answer = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
-        except InputError as error:
-            log.warning("%s: 400 %s", request.path, error)
-            return refusal_response(400, str(error), slot=slot)
-        except PredictionError as error:
-            log.error("%s: %s", request.path, error, exc_info=error)
-            return refusal_response(500, str(error), slot=slot)
-        except RefusedRequest as refused:
-            log.warning("%s: %d %s", request.path, refused.status, refused.message)
-            return refusal_response(refused.status, refused.message, slot=slot)
+        answer = self._at_once(slot, kind, body) or await self._ask(slot, kind, body)
+        answer.log(log, request.path)
+        response = invocation_response(answer, slot)
+        if answer.error is not None:
+            return response
         # A request that names a slot goes to that slot only.
         copy = self._slots.copies_to(slot) if SLOT_HEADER not in request.headers else None
         if copy is not None:
-            self._mirror.ask(copy, kind, body, answer, probe=request.probe)
+            self._mirror.ask(copy, kind, body, answer.body, probe=request.probe)
         if self._collector is not None and not request.probe:  # what is collected is what callers send
-            version = str(slot.info.get("version", ""))
-            about = (request.id.decode(), request.trace.decode(), kind, body, answer, time.time())
+            version, columns = str(slot.info.get("version", "")), slot.model.columns
+            about = (request.id.decode(), request.trace.decode(), kind, body, answer.body, time.time(), columns)
             self._collector.offer(CollectedRequest(slot.name, version, *about))
-        return HttpResponse(200, answer, slot=slot)
+        return response
 
-    def _at_once(self, slot: Slot, kind: str, body: bytes) -> bytes | None:
+    def _at_once(self, slot: Slot, kind: str, body: bytes) -> InvocationAnswer | None:
         """Return the prediction of a model that needs less time than handing the request to a thread; else None."""
         size = len(body)
         if size > SMALL or slot.expected(size) > AT_ONCE or kind != "application/json" or not slot.model.quick:
@@ -229,24 +224,26 @@ class App:
         began = time.thread_time()  # of the processor: on a busy machine the clock would say that the model is slow
         predictions = predict_quickly(slot.model, body)
         slot.took(time.thread_time() - began, size)
-        return predictions
+        return None if predictions is None else InvocationAnswer(200, predictions)
 
-    async def _ask(self, slot: Slot, kind: str, body: bytes) -> bytes:
+    async def _ask(self, slot: Slot, kind: str, body: bytes) -> InvocationAnswer:
         # In a thread: parsing and predicting take milliseconds, and /health must answer meanwhile.
         workers = slot.workers if len(body) <= LARGE else slot.one_by_one
         work = workers.submit(_timed, slot.model, kind, body)
         try:
             async with asyncio.timeout(self._limits.timeout):
-                predictions, seconds = await asyncio.wrap_future(work)
-                if len(body) <= SMALL:
+                answer, seconds = await asyncio.wrap_future(work)
+                if len(body) <= SMALL and answer.error is None:
                     slot.took(seconds, len(body))
-                return predictions
+                return answer
         except TimeoutError:
             if not work.done():  # its thread cannot be stopped, and counts as busy until it ends
                 slot.busy += 1
                 loop = asyncio.get_running_loop()
                 work.add_done_callback(lambda _: loop.call_soon_threadsafe(slot.released))
-            raise RefusedRequest(504, f"the prediction took longer than {self._limits.timeout:g} s") from None
+            return invocation.refused(
+                RefusedRequest(504, f"the prediction took longer than {self._limits.timeout:g} s")
+            )
 
     def _slot(self, request: HttpRequest) -> Slot:
         """Return the slot that the request names, or whose turn it is."""

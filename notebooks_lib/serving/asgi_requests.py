@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from typing import Any
 
+from notebooks_lib.serving import invocation
+from notebooks_lib.serving.invocation import InvocationAnswer, RefusedRequest
 from notebooks_lib.serving.slots import Slot
 
 Scope = MutableMapping[str, Any]
@@ -19,20 +21,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
-_CODES = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHENTICATED",
-    403: "FORBIDDEN",
-    404: "ENDPOINT_NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    408: "REQUEST_TIMEOUT",
-    413: "REQUEST_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    429: "TOO_MANY_REQUESTS",
-    500: "INTERNAL_ERROR",
-    503: "TEMPORARILY_UNAVAILABLE",
-    504: "PREDICTION_TIMEOUT",
-}
 _MORE: Mapping[int, tuple[tuple[bytes, bytes], ...]] = {
     401: ((b"www-authenticate", b"Bearer"),),
     429: ((b"retry-after", b"1"),),
@@ -44,16 +32,6 @@ UNCOUNTED = 64 * 1024
 """Bytes of each body that do not count against the memory limit of all bodies."""
 PROBE_HEADER = b"x-nbops-probe"
 """Marks, with the value 1, a request that nbops itself sends to test a slot."""
-
-
-class RefusedRequest(Exception):
-    """A request is refused, with this status and reason for the client."""
-
-    def __init__(self, status: int, message: str, *, code: str = "") -> None:
-        self.status = status
-        self.message = message
-        self.code = code
-        super().__init__(message)
 
 
 class ClientGone(Exception):
@@ -112,31 +90,18 @@ class HttpRequest:
 
     def kind(self) -> str:
         """Return the body's media type. Raises RefusedRequest unless it is JSON or CSV in UTF-8."""
-        # It must be sent: a foreign web page can send a body without it, and the browser asks no permission first.
-        content_type = self.headers.get(b"content-type", b"")
-        if content_type == b"application/json":
-            return "application/json"
-        kind, *options = content_type.decode("latin-1").lower().split(";")
-        kind = kind.strip()
-        if kind not in ("application/json", "text/csv"):
-            raise RefusedRequest(415, f"content type {kind[:80]!r}; expected application/json or text/csv")
-        for option in options:
-            name, _, value = option.partition("=")
-            if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8", "us-ascii"):
-                raise RefusedRequest(415, f"charset {value.strip()[:40]!r}; expected utf-8")
-        return kind
+        return invocation.media_type(self.headers.get(b"content-type", b"").decode("latin-1"))
 
     async def body(self, limit: int, timeout: float, hold: Callable[[int], None]) -> bytes:
         """Return the body, of at most `limit` bytes.
 
-        A longer body is read up to four times `limit`, because a client does not read the reason before it has sent its
-        request. Before bytes beyond the first UNCOUNTED are kept, `hold` is called with their number, and may raise an
-        error. Raises RefusedRequest when the body is too long or does not arrive within `timeout` seconds, ClientGone
-        when the client closed the connection.
+        A longer body is read up to READ_AT_MOST times `limit`. Before bytes beyond the first UNCOUNTED are kept, `hold`
+        is called with their number, and may raise an error. Raises RefusedRequest when the body is too long or does not
+        arrive within `timeout` seconds, ClientGone when the client closed the connection.
         """
         declared = self.headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > 4 * limit:
-            raise _too_large(limit)
+        if declared.isdigit() and int(declared) > invocation.READ_AT_MOST * limit:
+            raise invocation.too_large(limit)
         try:
             async with asyncio.timeout(timeout):
                 return await self._read(limit, hold)
@@ -152,8 +117,8 @@ class HttpRequest:
             part = message.get("body", b"")
             size += len(part)
             self.size = size
-            if size > 4 * limit:
-                raise _too_large(limit)
+            if size > invocation.READ_AT_MOST * limit:
+                raise invocation.too_large(limit)
             if size <= limit:
                 if size > UNCOUNTED:
                     hold(len(part))
@@ -162,22 +127,27 @@ class HttpRequest:
             if not message.get("more_body", False):
                 break
         if size > limit:
-            raise _too_large(limit)
+            raise invocation.too_large(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _too_large(limit: int) -> RefusedRequest:
-    return RefusedRequest(413, f"the body is larger than {limit} bytes; send fewer rows at once")
 
 
 def as_json(status: int, content: Any, *, slot: Slot | None = None) -> HttpResponse:
     """Return an answer in JSON. It is ASCII, because a message may quote half of a surrogate pair from the request."""
-    return HttpResponse(status, json.dumps(content, default=str).encode(), slot=slot, headers=_MORE.get(status, ()))
+    return _in_json(status, json.dumps(content, default=str).encode(), slot)
 
 
 def refusal_response(status: int, message: str, *, code: str = "", slot: Slot | None = None) -> HttpResponse:
     """Return the answer to a refused request: status, message and error code."""
-    return as_json(status, {"error_code": code or _CODES.get(status, "BAD_REQUEST"), "message": message}, slot=slot)
+    return _in_json(status, invocation.error_json(status, message, code), slot)
+
+
+def invocation_response(answer: InvocationAnswer, slot: Slot) -> HttpResponse:
+    """Return the response that carries what `slot` answers."""
+    return _in_json(answer.status, answer.body, slot)
+
+
+def _in_json(status: int, body: bytes, slot: Slot | None) -> HttpResponse:
+    return HttpResponse(status, body, slot=slot, headers=_MORE.get(status, ()))
 
 
 async def write_response(send: Send, request: HttpRequest, answer: HttpResponse) -> None:

@@ -17,18 +17,21 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from notebooks_lib.models.input_schema import Column
+
 WAITING = 1000
 """Requests in the queue, at most."""
-_WAITING_BYTES = 64 * 1024 * 1024
+WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes of them, at most."""
 _FILE_BYTES = 16 * 1024 * 1024
-_STEP = 0.6180339887498949  # as in slots.py: any share, evenly
+STEP = 0.6180339887498949  # as in slots.py: any share, evenly
 
 INPUTS, OUTPUTS = "model_inputs", "model_outputs"
 FIELDS = (
@@ -51,6 +54,8 @@ class CollectedRequest:
     body: bytes
     answer: bytes
     at: float
+    columns: Sequence[Column] = ()
+    """What the model takes."""
 
 
 @dataclass
@@ -86,11 +91,11 @@ class DataCollector:
     def offer(self, request: CollectedRequest) -> None:
         """Queue the request, if it belongs to the sample and the queue has room. Takes microseconds."""
         self._turn += 1
-        if (self._turn * _STEP) % 1.0 >= self._share:
+        if (self._turn * STEP) % 1.0 >= self._share:
             return
         size = len(request.body) + len(request.answer)
         with self._lock:
-            if self._queue.qsize() >= self._waiting or self._bytes + size > _WAITING_BYTES:
+            if self._queue.qsize() >= self._waiting or self._bytes + size > WAITING_BYTES:
                 self.dropped += 1
                 return
             self._bytes += size
@@ -120,7 +125,10 @@ class DataCollector:
         with self._lock:
             self._bytes -= len(request.body) + len(request.answer)
         try:
-            pairs = ((INPUTS, input_rows(request.kind, request.body)), (OUTPUTS, output_rows(request.answer)))
+            pairs = (
+                (INPUTS, input_rows(request.kind, request.body, request.columns)),
+                (OUTPUTS, output_rows(request.answer)),
+            )
         except Exception:
             log.exception("a request could not be collected")
             self.dropped += 1
@@ -175,19 +183,27 @@ class DataCollector:
             self.collected += requests
 
 
-def input_rows(kind: str, body: bytes) -> list[Any]:
-    """Return the rows of a request: as objects if its columns have names, else as they were sent."""
+def input_rows(kind: str, body: bytes, columns: Sequence[Column] = ()) -> list[Any]:
+    """Return the rows of a request: as objects if it or the model's `columns` name them, else as they were sent."""
     if kind == "text/csv":
         return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     payload = json.loads(body)
     value = next(value for key, value in payload.items() if key != "params")
-    if isinstance(value, Mapping):
-        if "data" in value and isinstance(value["data"], list):
-            names = value.get("columns")
-            return [dict(zip(names, row, strict=True)) for row in value["data"]] if names else value["data"]
-        columns = {name: items if isinstance(items, list) else [items] for name, items in value.items()}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return value if isinstance(value, list) else [value]
+    if not isinstance(value, Mapping):
+        return _named(value if isinstance(value, list) else [value], columns)
+    if "data" in value and isinstance(value["data"], list):
+        names = value.get("columns")
+        rows = value["data"]
+        return [dict(zip(names, row, strict=True)) for row in rows] if names else _named(rows, columns)
+    by_column = {name: items if isinstance(items, list) else [items] for name, items in value.items()}
+    return [dict(zip(by_column, row, strict=True)) for row in zip(*by_column.values(), strict=True)]
+
+
+def _named(rows: list[Any], columns: Sequence[Column]) -> list[Any]:
+    """Return rows that are lists as objects, where the model takes a table of as many columns: in their order."""
+    names = [column.name for column in columns if column.name is not None and column.shape is None]
+    fits = bool(names) and all(isinstance(row, list) and len(row) == len(names) for row in rows)
+    return [dict(zip(names, row, strict=True)) for row in rows] if fits else rows
 
 
 def output_rows(answer: bytes) -> list[Any]:

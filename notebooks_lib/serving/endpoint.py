@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, Self
 
 from notebooks_lib import json_shape
 from notebooks_lib.errors import EndpointError, InputError, UnknownNameError, UsageError
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.serving.request_counts import RequestCounts
 
 SLOTS = ("blue", "green")
@@ -215,6 +216,10 @@ class Endpoint(Protocol):
 
     name: str
 
+    @property
+    def capabilities(self) -> EndpointCapabilities:
+        """Return what this kind of endpoint can do. Nothing is asked or started for it."""
+
     def status(self) -> EndpointStatus:
         """Return the status.
 
@@ -245,9 +250,10 @@ class Endpoint(Protocol):
         """
 
     def set_mirror(self, shares: Mapping[str, int]) -> EndpointStatus:
-        """Copy this percentage of the requests to a slot without traffic. Its answers are compared, but never sent.
+        """Copy this percentage of the requests to a slot without traffic. Its answers are never sent.
 
-        At most one slot; an empty mapping, or 0, ends it. Raises UsageError for a slot with traffic, and the errors of
+        They are compared, and mirrored up to a percentage, as `capabilities` says. At most one slot; an empty mapping,
+        or 0, ends it. Raises UsageError for a slot with traffic or too high a percentage, and the errors of
         `set_traffic`.
         """
 
@@ -292,8 +298,9 @@ class Endpoint(Protocol):
     def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
         """Return the request counts by slot. With `since`, an earlier result, return only what came after it.
 
-        After a new deployment to a slot, or a restart of the endpoint, counting begins again. Raises EndpointError when
-        the endpoint does not run.
+        After a new deployment to a slot, or a restart of the endpoint, counting begins again. Where requests are
+        counted late, those of this object count at once after a mark, as `RequestCounts.unconfirmed`. Raises
+        EndpointError when the endpoint does not run.
         """
 
     def logs(self, lines: int = 50, *, slot: str | None = None) -> list[str]:

@@ -32,6 +32,7 @@ from notebooks_lib.serving.endpoint import (
     check_name,
     require_slot,
 )
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.serving.endpoint_state import EndpointState
 from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint_folder import EndpointFolder
@@ -52,6 +53,11 @@ class LocalEndpoint(Endpoint):
         self.name = name
         self._settings = settings
         self._folder = EndpointFolder(settings, name)
+
+    @property
+    def capabilities(self) -> EndpointCapabilities:
+        """Return what an endpoint on this machine can do: all there is, with one log."""
+        return EndpointCapabilities()
 
     def status(self) -> LocalStatus:
         """Read the endpoint's folder and look at the server process. A damaged state file gives a status too."""

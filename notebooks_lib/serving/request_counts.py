@@ -31,6 +31,8 @@ class RequestCounts:
     """Copies that were dropped because it was still busy."""
     probes: int = 0
     """Requests and copies that nbops itself sent."""
+    unconfirmed: int = 0
+    """Of these, how many the endpoint's own figures do not hold yet; 0 where each request is counted at once."""
     rows_compared: int = 0
     rows_different: int = 0
     """Rows of mirrored requests whose prediction differs from that of the slot that answered."""

@@ -10,6 +10,7 @@ from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
 from notebooks_lib.serving.endpoint import Endpoint, check_name
 from notebooks_lib.settings import Settings
+from notebooks_lib.settings.endpoint_names import AZUREML, azure_name
 from notebooks_lib.stages import STAGES
 
 
@@ -27,21 +28,39 @@ class EndpointTarget:
     """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
 
 
+def _open_in_workspace(settings: Settings, name: str) -> Endpoint:
+    from notebooks_lib.serving import azure_endpoint  # it imports the Azure SDK
+
+    return azure_endpoint.AzureEndpoint(settings, name, stage_of(settings, name))
+
+
+def _names_in_workspaces(settings: Settings) -> list[str]:
+    stages = [stage for stage in STAGES if settings.stages.of(stage).target == AZUREML]
+    if not stages:
+        return []
+    from notebooks_lib.serving import azure_endpoint
+
+    return azure_endpoint.names(settings, stages)
+
+
 TARGETS: dict[str, EndpointTarget] = {
     "local": EndpointTarget(local_endpoint.LocalEndpoint, local_endpoint.names),
+    AZUREML: EndpointTarget(_open_in_workspace, _names_in_workspaces, shared=True),
 }
-"""Value of `target` under [stages.STAGE] -> what runs that stage's endpoints."""
+"""What a stage's `endpoint` names before the colon -> what runs it."""
 
 
 def endpoint_for(settings: Settings, name: str) -> Endpoint:
     """Return the endpoint `name`, run by the target of its stage; an endpoint without a stage is local.
 
-    Nothing is started or requested. Raises UsageError for a name that no endpoint can have.
+    Nothing is started or requested. On Azure, `-` stands for `_` in the name, so that a model's name finds its
+    endpoint. Raises UsageError for a name that no endpoint can have.
     """
+    kind = _target_of(settings, name)
+    if kind == AZUREML:
+        return TARGETS[kind].open(settings, azure_name(name))
     check_name("endpoint", name)
-    stage = _stage_of(settings, name)
-    target = settings.stages.of(stage).target if stage else "local"
-    return TARGETS[target].open(settings, name)
+    return TARGETS[kind].open(settings, name)
 
 
 def target_of(settings: Settings, stage: str) -> EndpointTarget:
@@ -50,9 +69,12 @@ def target_of(settings: Settings, stage: str) -> EndpointTarget:
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
-    """Return all endpoints that were ever deployed in this project, by name."""
-    names = {name for target in TARGETS.values() for name in target.names(settings)}
-    return {name: endpoint_for(settings, name) for name in sorted(names)}
+    """Return all endpoints that were ever deployed in this project, by name.
+
+    Raises AzureError when a stage has its endpoint in a workspace that cannot be asked.
+    """
+    found = {name for kind, target in TARGETS.items() for name in _names(settings, kind, target)}
+    return {name: endpoint_for(settings, name) for name in sorted(found)}
 
 
 def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
@@ -61,11 +83,13 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     Raises UnknownNameError when there is no endpoint of this name. Raises UsageError when no name is given and there
     are several endpoints, or none.
     """
-    by_name = endpoints(settings)
     if name is not None:
-        if name not in by_name:
-            raise UnknownNameError("endpoint", name, by_name, "deploy one with: nbops endpoint start MODEL")
-        return by_name[name]
+        kind = _target_of(settings, name)
+        spelled = azure_name(name) if kind == AZUREML else name
+        if spelled in _names(settings, kind, TARGETS[kind]):  # the other kinds need not be asked
+            return endpoint_for(settings, name)
+        raise UnknownNameError("endpoint", name, endpoints(settings), "deploy one with: nbops endpoint start MODEL")
+    by_name = endpoints(settings)
     if not by_name:
         raise UsageError("there is no endpoint yet; start one with: nbops endpoint start MODEL")
     if len(by_name) > 1:
@@ -73,7 +97,17 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     return next(iter(by_name.values()))
 
 
-def _stage_of(settings: Settings, name: str) -> str:
+def _names(settings: Settings, kind: str, target: EndpointTarget) -> list[str]:
+    """Return the endpoints of a kind; one of a name that a stage gives to another kind is left over from before."""
+    return [name for name in target.names(settings) if _target_of(settings, name) == kind]
+
+
+def _target_of(settings: Settings, name: str) -> str:
+    stage = stage_of(settings, name)
+    return settings.stages.of(stage).target if stage else "local"
+
+
+def stage_of(settings: Settings, name: str) -> str:
     """Return the stage whose pattern fits a name; of several the one with the longest fixed part, empty if none fits.
 
     By default "houses-dev" fits both {model}-dev and {model}, and belongs to dev.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from notebooks_lib.settings import endpoint_names
+from notebooks_lib.settings.endpoint_names import TargetName
 from notebooks_lib.stages import STAGES, StageName
 
 
@@ -197,10 +199,14 @@ class CanaryStep(Section):
 class Stage(Section):
     """The conditions under which a version may enter a stage: approval, canary, limits."""
 
-    endpoint: str = ""
-    """Name of its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others."""
-    target: Literal["local"] = "local"
-    """What runs that endpoint: a server process on this machine."""
+    endpoint: Annotated[str, AfterValidator(endpoint_names.check_endpoint)] = ""
+    """Name of its endpoint; {model} stands for the model's name. Empty: {model} for prod, {model}-STAGE for others.
+
+    "azureml:NAME" is an online endpoint of a workspace, "azureml:" one with the default name; others are processes of
+    this machine.
+    """
+    workspace: Annotated[str, StringConstraints(pattern=r"^([^/\s]+(/[^/\s]+){0,2})?$")] = ""
+    """Another workspace for it: NAME, GROUP/NAME or SUBSCRIPTION/GROUP/NAME. Empty: the one of [azure]."""
     canary: tuple[CanaryStep, ...] = ()
     """Steps before a version gets all requests. Empty: it gets them after the contract tests."""
     approval: bool = False
@@ -220,7 +226,18 @@ class Stage(Section):
     max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     """Largest ratio of the new version's p95 latency to the old one's; 20 ms more are always allowed."""
     wait_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """A canary step that has not had its requests after this time has failed."""
+    """A canary step that has not had its requests after this time has failed; on Azure, a deployment likewise."""
+
+    @property
+    def target(self) -> TargetName:
+        """What runs the endpoint."""
+        return endpoint_names.target_of(self.endpoint)
+
+    @model_validator(mode="after")
+    def _workspace_of_azure(self) -> Stage:
+        if self.workspace and self.target == "local":
+            raise ValueError(f'workspace = "{self.workspace}" needs an endpoint there: set endpoint = "azureml:NAME"')
+        return self
 
 
 class Stages(Section):
@@ -237,10 +254,25 @@ class Stages(Section):
         stage: Stage = getattr(self, name)
         return stage
 
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Stages:
+        stages: dict[str, str] = {}
+        for stage in STAGES:
+            pattern = self.endpoint(stage, endpoint_names.MODEL)
+            if pattern in stages:  # also in two workspaces: a command names an endpoint by its name alone
+                raise ValueError(
+                    f"{stages[pattern]} and {stage} have one endpoint, {pattern!r}; give {stage} another:"
+                    f' endpoint = "{self.of(stage).endpoint or pattern}-{stage}"'
+                )
+            stages[pattern] = stage
+        return self
+
     def endpoint(self, name: str, model: str) -> str:
-        """Return the name of a model's endpoint in the stage `name`."""
-        pattern = self.of(name).endpoint or ("{model}" if name == STAGES[-1] else "{model}-" + name)
-        return pattern.replace("{model}", model)
+        """Return the name of a model's endpoint in the stage `name`. For Azure, `-` stands for `_` and `.` in it."""
+        stage = self.of(name)
+        pattern = stage.endpoint.removeprefix("azureml:") if stage.target == "azureml" else stage.endpoint
+        pattern = pattern or ("{model}" if name == STAGES[-1] else "{model}-" + name)
+        return pattern.replace("{model}", endpoint_names.azure_name(model) if stage.target == "azureml" else model)
 
 
 Modules = Annotated[

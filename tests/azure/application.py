@@ -14,9 +14,12 @@ from tests.azure.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT,
 from tests.azure.emulator import RECORD, RESOURCE_GROUP, SCOPE, SUBSCRIPTION
 from tests.azure.faults import Fault, Faults
 from tests.azure.jobs import Jobs
+from tests.azure.online_endpoints import HOST as SCORING_HOST
+from tests.azure.online_endpoints import OnlineEndpoints
 from tests.azure.proxy import Proxy
 from tests.azure.record import NO_ANSWER, Record, Seen
 from tests.azure.resource_manager import ResourceManager
+from tests.azure.scoring_host import ScoringHost
 from tests.azure.sign_in import SignIn
 from tests.azure.tracking_facade import TrackingFacade
 
@@ -39,12 +42,17 @@ class Azure:
         tracking = TrackingFacade(backend, folder)
         self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
         tracking.router.routes.append(self.jobs.history)
+        tracking.registered = self.manager.put
+        self.endpoints = OnlineEndpoints(folder / "deployments", self.manager, self.sign_in, self.faults)
+        scoring = ScoringHost(self.endpoints)
+        self.jobs.router.routes[:0] = [*scoring.monitor, *self.endpoints.routes]
         here = [Route("/control/{what}", self.control, methods=["POST"]), self.sign_in.managed_identity]
         self.hosts = Router(
             [
                 Host(MANAGEMENT, self.jobs.router),
                 Host("{region}" + API_HOSTS, tracking.router),
                 Host(ACCOUNT, Blobs(folder / "blobs", self.sign_in).router),
+                Host(SCORING_HOST, scoring.router),
                 Host(LOGIN, self.sign_in.login),
                 Host(GITHUB, self.sign_in.github),
                 Host(AZURE_PIPELINES, self.sign_in.pipelines),

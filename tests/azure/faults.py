@@ -18,7 +18,9 @@ ANSWERS = {
 """Faults that answer in place of the service."""
 JOB_FAULTS = ("image_build_fails", "never_starts", "evicted")
 """What befalls a job whose submission is struck; `retry_after` are the seconds until it is evicted."""
-KINDS = (*ANSWERS, "cut", "lost_answer", "operation_fails", "operation_never_ends", *JOB_FAULTS)
+ENDPOINT_FAULTS = ("container_crashes", "figures_never_come")
+"""What befalls a deployment, beside `image_build_fails`, and what Azure Monitor knows of one."""
+KINDS = (*ANSWERS, "cut", "lost_answer", "operation_fails", "operation_never_ends", *JOB_FAULTS, *ENDPOINT_FAULTS)
 
 
 @dataclass

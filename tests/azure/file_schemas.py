@@ -15,8 +15,8 @@ from typing import Any
 from notebooks_lib import azure
 
 FILE = Path(azure.__file__).with_name("file_schemas.json")
-LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute"}
-"""Keys of a job that nbops decides, so that no file has them."""
+LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute", "model", "code_configuration", "data"}
+"""Keys that nbops decides, so that no file has them, or that its own rules check."""
 
 
 def derive() -> dict[str, Any]:
@@ -25,6 +25,8 @@ def derive() -> dict[str, Any]:
         warnings.simplefilter("ignore")
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
         import azure.ai.ml  # noqa: F401
+        from azure.ai.ml._schema._deployment.online import online_deployment
+        from azure.ai.ml._schema._endpoint.online import online_endpoint
         from azure.ai.ml._schema.assets.environment import EnvironmentSchema
         from azure.ai.ml._schema.compute.aml_compute import AmlComputeSchema
         from azure.ai.ml._schema.compute.kubernetes_compute import KubernetesComputeSchema
@@ -32,11 +34,22 @@ def derive() -> dict[str, Any]:
         from azure.ai.ml._schema.job.command_job import CommandJobSchema
 
         context = {"base_path": Path()}
+        deployments = []
+        for name in ("Managed", "Kubernetes"):
+            form = _object(getattr(online_deployment, f"{name}OnlineDeploymentSchema")(context=context))
+            form["properties"]["type"] = {"enum": [name.lower()]}  # the SDK takes both words in both
+            deployments.append(form)
+        endpoint, kubernetes = (
+            _object(getattr(online_endpoint, f"{name}OnlineEndpointSchema")(context=context))
+            for name in ("Managed", "Kubernetes")
+        )
         computes = [AmlComputeSchema, KubernetesComputeSchema, VirtualMachineComputeSchema]
         return {
             "environment": _object(EnvironmentSchema(context=context)),
             "compute": _one_of([_object(schema(context=context)) for schema in computes]),
             "job": _object(CommandJobSchema(context=context)),
+            "endpoint": endpoint | {"properties": endpoint["properties"] | kubernetes["properties"]},
+            "deployment": _one_of(deployments),
         }
 
 

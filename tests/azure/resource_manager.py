@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,8 @@ class Operation:
     deletes: bool
     fault: Fault | None
     polls: int = POLLS
+    outcome: Callable[[], Fault | bool | None] = lambda: None
+    """What the work came to: True while it goes on, a fault if it failed."""
 
     @property
     def status(self) -> str:
@@ -96,7 +99,8 @@ class ResourceManager:
         store = {"datastoreType": "AzureBlob", "accountName": account, "containerName": "blobstore", "isDefault": True}
         store |= {"endpoint": "core.windows.net", "protocol": "https"}
         self.put(f"{path}/datastores/workspaceblobstore", {"properties": store})
-
+        artifacts = store | {"containerName": "azureml", "isDefault": False}
+        self.put(f"{path}/datastores/workspaceartifactstore", {"properties": artifacts})
         permissions = {"list": {"value": [{"actions": ["*"], "notActions": [], "dataActions": ["*"]}]}}
         for place in (path, properties["storageAccount"]):
             self.put(f"{place}/providers/Microsoft.Authorization/permissions", permissions)
@@ -232,6 +236,15 @@ class ResourceManager:
             return JSONResponse({"secretsType": "Sas", "sasToken": None if by_identity else SIGNED})
         return failed(404, "InvalidResourceType", f"The action {action} could not be found.")
 
+    def path_of(self, kind: str, name: str) -> str:
+        """Return the path of the resource of a name that is unique among all workspaces; empty if there is none."""
+        end = f"/{kind}/{name}".lower()
+        return next((one["id"] for key, one in self._documents.items() if key.endswith(end)), "")
+
+    def newest_operation(self, path: str) -> Operation:
+        """Return the operation that was begun last on a path."""
+        return [one for one in self._operations.values() if one.path.lower() == path.lower()][-1]
+
     # -- long operations
 
     def _begin(self, path: str, request: Request) -> dict[str, str]:
@@ -257,7 +270,9 @@ class ResourceManager:
         """Bring an operation nearer to its end, as often as somebody looks."""
         if operation.status != "InProgress" or (operation.fault and operation.fault.kind == "operation_never_ends"):
             return
-        operation.polls -= 1
+        came_to = operation.outcome()
+        operation.polls -= operation.polls > 1 or came_to is not True
+        operation.fault = operation.fault or (came_to if isinstance(came_to, Fault) else None)
         if operation.status == "Succeeded" and operation.deletes:
             self._remove(operation.path)
         elif operation.status != "InProgress" and operation.path.lower() in self._documents:

@@ -109,6 +109,7 @@ async def _serve(folder: Path, server: subprocess.Popen[bytes], address: str) ->
         await answering.serve(sockets=[listener])
     finally:
         azure.jobs.stop()
+        azure.endpoints.stop()
 
 
 def _answers(address: str) -> bool:

@@ -22,7 +22,10 @@ from tests.azure.fixtures import MANAGEMENT, VERSION, Ask, sign_in
 pytestmark = pytest.mark.tracking
 
 BLOBS = "https://account.blob.core.windows.net"
-PARTS = "application blobs certificates distributions emulator faults jobs proxy record resource_manager server sign_in tracking_facade"
+PARTS = (
+    "application blobs certificates distributions emulator faults jobs online_endpoints proxy record resource_manager"
+    " scoring_host scoring_process server sign_in tracking_facade"
+)
 
 
 def error(answer: requests.Response) -> tuple[int, str]:

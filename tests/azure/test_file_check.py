@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from notebooks_lib.azure import file_check, file_kinds, file_loading
+from notebooks_lib import errors
+from notebooks_lib.azure import endpoint_file_kinds, file_check, file_kinds, file_loading, stage_files
 
 MACHINE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/m"
 VALID = {
@@ -59,6 +60,49 @@ identity:
   user_assigned_identities:
     - resource_id: /subscriptions/s/resourceGroups/g/providers/x
 """,
+    "endpoint.yml": """\
+description: predictions for the shops
+auth_mode: aml_token
+identity:
+  type: user_assigned
+  user_assigned_identities:
+    - resource_id: /subscriptions/s/resourceGroups/g/providers/x
+public_network_access: disabled
+tags: {team: sales}
+""",
+    "deployment.yml": """\
+instance_type: Standard_DS3_v2
+instance_count: 3
+environment_variables:
+  WORKER_COUNT: 2
+request_settings:
+  request_timeout_ms: 6000
+  max_concurrent_requests_per_instance: 2
+liveness_probe: {period: 10, failure_threshold: 30}
+readiness_probe: {initial_delay: 10, timeout: 2}
+scale_settings: {type: default}
+egress_public_network_access: enabled
+data_collector:
+  rolling_rate: hour
+  sampling_rate: 0.5
+  collections:
+    model_inputs: {enabled: "true"}
+    model_outputs: {enabled: "true"}
+tags: {team: sales}
+""",
+    "test/endpoint.yml": "auth_mode: key\ncompute: azureml:k8s\n",
+    "test/deployment.yml": """\
+instance_type: defaultinstancetype
+resources:
+  requests: {cpu: "0.1", memory: 0.5Gi}
+  limits: {cpu: "1", memory: 1Gi}
+scale_settings:
+  type: target_utilization
+  min_instances: 1
+  max_instances: 4
+  polling_interval: 10
+  target_utilization_percentage: 70
+""",
     "compute/k8s.yml": f"type: kubernetes\nresource_id: {MACHINE}\nnamespace: default\n",
     "compute/vm.yml": f"""\
 type: VirtualMachine
@@ -76,7 +120,8 @@ ENVIRON = {"DB_PASSWORD": "s3cret"}
 def place(tmp_path: Path) -> Path:
     """A folder production/azure with a conda file beside."""
     place = file_check.folder(tmp_path)
-    (place / "compute").mkdir(parents=True)
+    for name in ("compute", "test"):
+        (place / name).mkdir(parents=True)
     (place / "conda.yaml").write_text("dependencies: [python=3.11]\n")
     return place
 
@@ -120,7 +165,9 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
     """As they are shown, they are complete: what az ml reads."""
     _write(place, VALID)
     made = {
-        file.path.stem: file_loading.load(file.kind.name, file.path, file.completed, {})
+        file.path.relative_to(place).with_suffix("").as_posix().removeprefix("compute/"): file_loading.load(
+            file.kind.name, file.path, file.completed, {}
+        )
         for file in file_check.check(place.parent.parent, ENVIRON).files
     }
     assert {name: type(entity).__name__ for name, entity in made.items()} == {
@@ -129,6 +176,10 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
         "cpu": "AmlCompute",
         "k8s": "KubernetesCompute",
         "vm": "VirtualMachineCompute",
+        "endpoint": "ManagedOnlineEndpoint",
+        "deployment": "ManagedOnlineDeployment",
+        "test/endpoint": "KubernetesOnlineEndpoint",
+        "test/deployment": "KubernetesOnlineDeployment",
     }
     assert (made["cpu"].tier, made["job"].limits.timeout, made["job"].resources.instance_count) == (
         "low_priority",
@@ -140,10 +191,10 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
 def test_without_files_defaults_hold_that_have_no_fault_themselves(place: Path) -> None:
     (place.parent.parent / "environment.yml").write_text("dependencies: [python=3.11]\n")
     checked = file_check.check(place.parent.parent, {})
-    assert [(file.path.name, file.exists) for file in checked.files] == [("environment.yml", False), ("job.yml", False)]
+    names = ["environment.yml", "job.yml", "endpoint.yml", "deployment.yml"]
+    assert [(file.path.name, file.exists) for file in checked.files] == [(name, False) for name in names]
     for file in checked.files:
-        (place / file.path.name).write_text(yaml.safe_dump(dict(file.values)))
-    (place / "job.yml").write_text("tags: {}\n")  # an empty file would be a fault
+        (place / file.path.name).write_text(yaml.safe_dump(dict(file.values) or {"tags": {}}))  # empty: a fault
     assert _faults(place) == []
 
 
@@ -164,10 +215,12 @@ def test_all_faults_of_all_files_are_named_at_once(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [file_kinds.ENVIRONMENT, file_kinds.COMPUTE, file_kinds.JOB], ids=lambda kind: kind.name
+    "kind",
+    [file_kinds.COMPUTE, *file_check.FILES.values()],
+    ids=lambda kind: kind.name,
 )
 def test_what_nbops_decides_is_refused_with_the_reason(place: Path, kind: file_kinds.FileKind) -> None:
-    name = {"environment": "environment.yml", "compute": "compute/cpu.yml", "job": "job.yml"}[kind.name]
+    name = "compute/cpu.yml" if kind.name == "compute" else f"{kind.name}.yml"
     decided = [*kind.decided]
     content = "".join(f"{key}: x\n" for key in decided) + VALID[name].replace("tags: {", "tags: {nbops.x: a, ")
     _write(place, {name: content})
@@ -232,6 +285,68 @@ RULES = [
             *("NBOPS_OWNER_STORE", "NBOPS_OWNER_EXPERIMENT", "NBOPS_OTHER_STORE", "NBOPS_KERNEL"),
         )
     ),
+    ("endpoint.yml", "compute: k8s\n", "1: compute: is no compute of the workspace: write azureml:NAME"),
+    ("endpoint.yml", "compute: [a]\n", "1: compute: is no compute of the workspace: write azureml:NAME"),
+    (
+        "endpoint.yml",
+        "compute: azureml:k8s\npublic_network_access: disabled\n",
+        "2: public_network_access: holds for managed endpoints only, and compute makes this one Kubernetes",
+    ),
+    (
+        "endpoint.yml",
+        "auth_mode: AadToken\ncompute: azureml:k8s\n",
+        "1: auth_mode: a Kubernetes endpoint takes no aad_token: write key or aml_token",
+    ),
+    ("endpoint.yml", "identity: {}\n", "1: type: is missing: write type: system_assigned or user_assigned"),
+    (
+        "endpoint.yml",
+        "identity: {type: UserAssigned}\n",
+        "1: user_assigned_identities: names 0 identities: write one, by resource_id",
+    ),
+    (
+        "endpoint.yml",
+        "identity:\n  type: user_assigned\n  user_assigned_identities: [{id: a}]\n",
+        "3: user_assigned_identities: is missing resource_id: write the id of the identity",
+    ),
+    ("deployment.yml", "instance_count: 0\n", "1: instance_count: 0 is too few: write 1 or more"),
+    ("deployment.yml", "liveness_probe: {period: 0}\n", "1: period: 0 is too few: write 1 or more"),
+    (
+        "deployment.yml",
+        "request_settings: {request_timeout_ms: 200000}\n",
+        "1: request_timeout_ms: 200000 is too long: write 180000 or less",
+    ),
+    (
+        "deployment.yml",
+        "scale_settings: {type: target_utilization}\n",
+        "1: type: a managed deployment is scaled by rules of Azure Monitor: write default, or take it out",
+    ),
+    ("deployment.yml", "resources: {}\n", "1: resources: unknown key, write one of: app_insights_enabled, data_"),
+    (
+        "deployment.yml",
+        "data_collector: {sampling_rate: 2, collections: {a: {enabled: 'true'}}}\n",
+        "1: sampling_rate: 2 is no share: write a number from 0 to 1",
+    ),
+    (
+        "deployment.yml",
+        "data_collector: {rolling_rate: day}\n",
+        "1: collections: is missing: write model_inputs:",
+    ),
+    (
+        "deployment.yml",
+        "data_collector:\n  collections:\n    model_inputs: {enabled: true}\n",
+        '3: enabled: true is no text here: write it in quotes, "true"',
+    ),
+    (
+        "deployment.yml",
+        "data_collector:\n  collections:\n    a: {enabled: 'true', data: 'azureml:a:1'}\n",
+        "3: data: nbops decides it: each slot's data has an asset of its own; take it out",
+    ),
+    ("deployment.yml", "environment_variables: {AZUREML_X: a}\n", "1: AZUREML_X: nbops and the service set this"),
+    (
+        "test/deployment.yml",
+        "scale_settings:\n  min_instances: 5\n  max_instances: 2\n  type: target_utilization\n",
+        "2: min_instances: 5 is more than max_instances (2): make one fit",
+    ),
 ]
 
 
@@ -290,13 +405,49 @@ def test_no_fault_shows_what_was_filled_in(place: Path, content: str) -> None:
 def test_files_of_nearly_the_right_name_are_faults_and_others_are_named(place: Path) -> None:
     (place / "computes").mkdir()
     _write(place, {"jobs.yml": "a: 1", "compute/cpu.yaml": "a: 1", "computes/x.yml": "a: 1", "mine.yml": "a: 1"})
+    (place / "prd").mkdir()
+    _write(place, {"test/job.yml": "a: 1", "test/deploymen.yml": "a: 1", "test/other.yml": "a: 1"})
     checked = file_check.check(place.parent.parent, {})
     assert _faults(place) == [
         "compute/cpu.yaml:1: this file is not read: rename it to cpu.yml",
         "computes:1: this folder is not read: rename it to compute",
         "jobs.yml:1: this file is not read: rename it to job.yml",
+        "prd:1: this folder is not read: rename it to prod",
+        "test/deploymen.yml:1: this file is not read: rename it to deployment.yml",
+        "test/job.yml:1: a stage has no file of this kind: move it to azure/",
     ]
-    assert [path.name for path in checked.unread] == ["conda.yaml", "mine.yml"]
+    assert [path.name for path in checked.unread] == ["conda.yaml", "mine.yml", "other.yml"]
+
+
+def test_a_stages_file_holds_key_by_key_instead_of_the_general_one(place: Path) -> None:
+    files = {name: VALID[name] for name in ("endpoint.yml", "deployment.yml", "test/endpoint.yml")}
+    _write(place, files | {"test/deployment.yml": "instance_count: 5\ninstance_type: large\nscale_settings: null\n"})
+    assert _faults(place) == [
+        "test/deployment.yml:3: scale_settings: has no value: write keys and values below"
+        " scale_settings:, each indented by two spaces, or take the line out"
+    ]
+    _write(place, {"test/deployment.yml": "instance_count: 5\ninstance_type: large\n"})
+    read = stage_files.read_stage_values
+    root, kinds = place.parent.parent, (endpoint_file_kinds.ENDPOINT, endpoint_file_kinds.DEPLOYMENT)
+    (endpoint, deployment), (general, managed) = (
+        [read(root, stage, kind, ENVIRON) for kind in kinds] for stage in ("test", "prod")
+    )
+    assert (endpoint["compute"], endpoint["auth_mode"], general["auth_mode"]) == ("azureml:k8s", "key", "aml_token")
+    assert "compute" not in general
+    assert (deployment["type"], deployment["instance_type"], deployment["instance_count"]) == ("kubernetes", "large", 5)
+    assert (managed["type"], managed["instance_type"], managed["instance_count"]) == ("managed", "Standard_DS3_v2", 3)
+    assert deployment["request_settings"] == managed["request_settings"]
+    _write(place, {"deployment.yml": "instance_count: 0\n"})
+    with pytest.raises(errors.UsageError, match=r"azure/deployment.yml:1: instance_count: 0 is too few"):
+        read(root, "test", endpoint_file_kinds.DEPLOYMENT, ENVIRON)
+
+
+def test_without_files_a_small_machine_serves_with_insights_and_without_a_collector(tmp_path: Path) -> None:
+    values = stage_files.read_stage_values(tmp_path, "prod", endpoint_file_kinds.DEPLOYMENT, {})
+    small = {"instance_type": "Standard_DS2_v2", "instance_count": 1}
+    requests = {"max_concurrent_requests_per_instance": 8}  # Azure's own default, 1, refuses the load of a release
+    assert values == {"type": "managed", **small, "app_insights_enabled": True, "request_settings": requests}
+    assert stage_files.read_stage_values(tmp_path, "prod", endpoint_file_kinds.ENDPOINT, {}) == {"auth_mode": "key"}
 
 
 def test_a_fault_that_only_the_sdk_finds_names_the_key_too(place: Path) -> None:

@@ -45,6 +45,8 @@ class TrackingFacade:
         self._address, self._database = backend, folder / "mlflow.db"
         self.blobs = folder / "blobs"
         self._experiments: dict[str, str] = {}
+        self.registered: Callable[[str, dict[str, Any]], object] = lambda path, document: None
+        """Told of each version of a model that is registered: the workspace has it as an asset."""
         scope = "/" + SCOPE
         artifacts = f"/history/v1.0{scope}/experiments/{{experiment}}/runs/{{run}}/artifacts"
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -81,6 +83,13 @@ class TrackingFacade:
         answered = await self._backend.request(
             request.method, f"/{call}", content=body, params=request.query_params, headers=_JSON if body else None
         )
+        if short == "mlflow/model-versions/create" and answered.is_success:
+            made = answered.json()["model_version"]
+            _, _, path = made["source"].partition("/artifacts/")
+            store = "azureml://datastores/workspaceartifactstore/paths"
+            place = f"{store}/ExperimentRun/dcid.{made['run_id']}/{path}"
+            scope = f"/{SCOPE.format(**request.path_params)}/models/{made['name']}/versions/{made['version']}"
+            self.registered(scope, {"properties": {"modelType": "mlflow_model", "modelUri": place, "flavors": {}}})
         return _passed(answered, self._relocated(answered, request))
 
     def _relocated(self, answered: httpx.Response, request: Request) -> bytes:

@@ -42,6 +42,8 @@ def test_faults_decide_the_exit_code(empty_project: Settings, capsys: pytest.Cap
     assert [(Path(file["file"]).name, file["exists"]) for file in content["files"]] == [
         ("environment.yml", False),
         ("job.yml", True),
+        ("endpoint.yml", False),
+        ("deployment.yml", False),
     ]
 
 
@@ -72,8 +74,10 @@ def test_show_completes_files_and_names_defaults_but_no_secret(
     assert "DB: ${DB}" in shown
     assert "hunter2" not in shown
     assert program.run(["azure", "check", "--show", "--json"]) == 0
-    (_, job) = json.loads(capsys.readouterr().out)["files"]
+    (_, job, _, deployment) = json.loads(capsys.readouterr().out)["files"]
     assert job["completed"]["environment_variables"] == {"DB": "${DB}"}
+    assert deployment["completed"]["model"] == "azureml:MODEL:VERSION"
+    assert deployment["completed"]["instance_type"] == "Standard_DS2_v2"
 
 
 def test_files_with_faults_are_answered_without_the_sdk(empty_project: Settings) -> None:
@@ -92,7 +96,8 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     monkeypatch.setenv("SALES_DB_PASSWORD", "hunter2")
     text = PAGE.read_text("utf-8")
     blocks = dict(re.findall(r"```yaml\n# production/azure/(\S+)\n(.*?)```", text, re.DOTALL))
-    assert blocks.keys() == {"environment.yml", "job.yml", "compute/gpu.yml"}
+    endpoints = {"deployment.yml", "prod/endpoint.yml"}
+    assert blocks.keys() == {"environment.yml", "job.yml", "compute/gpu.yml", *endpoints}
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
     for name, content in blocks.items():
         _write(empty_project, name, content)

@@ -79,3 +79,18 @@ def test_traffic_and_mirror_are_set_by_slot(
     assert "0 %, mirror 10 %" in shown
     assert "3.0" in shown
     assert "slot green: version 2 is loaded" in shown
+
+
+def test_a_slot_that_has_no_log_of_its_own_is_said_to_share_one(
+    empty_project: Settings,
+    light: dict[str, Path],  # noqa: F811 - the fixture
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with in_memory(tmp_path):
+        endpoint_for(empty_project, "sample").deploy("blue", ServedVersion.in_folder(light["double"], version="1"))
+        capsys.readouterr()
+        assert program.run(["endpoint", "logs", "--slot", "blue"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "slot blue: version 1 is loaded\n"
+    assert shown.err == "note: all slots of sample share one log\n"

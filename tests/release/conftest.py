@@ -6,6 +6,7 @@ import pytest
 
 from tests.promotion.conftest import endpoints, gate, houses, trials  # noqa: F401
 from tests.release import machines
+from tests.serving.conftest import light  # noqa: F401
 
 
 @pytest.fixture(scope="session")

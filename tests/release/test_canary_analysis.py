@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from notebooks_lib.errors import SettingsError
-from notebooks_lib.release.canary_analysis import CanaryResult, judge
+from notebooks_lib.errors import PromotionError, SettingsError
+from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch, judge
+from notebooks_lib.release.golden import Golden
+from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.serving.request_counts import RequestCounter, RequestCounts
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage
+from tests.serving.memory_endpoint import InMemoryEndpoint
 
 POLICY = Stage()
 
@@ -128,3 +135,61 @@ def test_a_misspelt_key_of_a_stage_is_told_the_known_ones(empty_project: Setting
         "m-dev",
     )
     assert load(empty_project.root, {"NBOPS_STAGES_DEFAULT": "dev, test"}).stages.default == ("dev", "test")
+
+
+class LateEndpoint(InMemoryEndpoint):
+    """Its figures come late: until then it counts the test requests that name a slot, and no copies."""
+
+    looks = 3
+    """How often the counts are looked at before the figures come."""
+
+    def counts(self, since: Mapping[str, RequestCounts] | None = None) -> dict[str, RequestCounts]:
+        exact = super().counts(since)
+        self.looks -= since is not None
+        if self.looks < 0:
+            return exact
+        late = {slot: replace(each, mirrored=0, rows_compared=0) for slot, each in exact.items()}
+        return {slot: replace(each, unconfirmed=each.requests) for slot, each in late.items()}
+
+
+@pytest.fixture
+def late(tmp_path: Path, light: dict[str, Path]) -> LateEndpoint:
+    endpoint = LateEndpoint("houses", tmp_path)
+    endpoint.can = EndpointCapabilities(counts_late=180)
+    for slot in ("blue", "green"):
+        endpoint.deploy(slot, ServedVersion.in_folder(light["double"], version=slot), traffic=slot == "blue")
+    return endpoint
+
+
+def watched(endpoint: LateEndpoint, step: CanaryStep, **stage: float) -> CanaryResult:
+    request = {"dataframe_records": [{"x": 2.0}]}
+    golden = Golden(((request, [4.0]),))
+    endpoint.set_traffic({"blue": 100 - step.traffic, "green": step.traffic}, mirror={"green": step.mirror})
+    watch = CanaryWatch(
+        endpoint,
+        "green",
+        "blue",
+        goldens={"green": golden, "blue": golden},
+        tolerance=1e-6,
+        probing=Probing(quiet=0.0, look_every=0.01),
+    )
+    return watch.until_done(step, Stage(max_latency_ratio=1000, **stage))
+
+
+def test_a_step_ends_only_with_the_figures_of_its_requests(late: LateEndpoint) -> None:
+    result = watched(late, CanaryStep(traffic=10, requests=5))
+    assert late.looks < 0
+    assert (result.new.requests, result.new.unconfirmed) == (5, 0)
+
+
+def test_copies_that_are_counted_late_are_not_sent_again_and_again(late: LateEndpoint) -> None:
+    late.looks = 50
+    result = watched(late, CanaryStep(mirror=50, requests=4))
+    assert result.new.requests == 4, "those that name the slot are enough"
+    assert result.new.mirrored == pytest.approx(2, abs=1)
+
+
+def test_figures_that_never_come_fail_the_step(late: LateEndpoint) -> None:
+    late.looks = 10**9
+    with pytest.raises(PromotionError, match="only 0 of 5 requests were seen"):
+        watched(late, CanaryStep(traffic=10, requests=5), wait_minutes=0.01)

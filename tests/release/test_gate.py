@@ -222,7 +222,7 @@ def test_the_question_is_checked_before_anything_is_read(gate):
 
 
 def test_a_target_of_the_gate_decides_nothing_and_says_where_it_is_set(gate):
-    with pytest.warns(DeprecationWarning, match=r"set target under \[stages.STAGE\]"):
+    with pytest.warns(DeprecationWarning, match=r"set endpoint under \[stages.STAGE\]"):
         assert "local endpoint" in repr(gate(target="local"))
     with pytest.raises(UsageError, match="the stages have local; leave it out"):
         gate(target="azureml")

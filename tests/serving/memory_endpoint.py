@@ -35,6 +35,7 @@ from notebooks_lib.serving.endpoint import (
     check_shares,
     require_slot,
 )
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.serving.inference import predict
 from notebooks_lib.serving.prediction_diff import SAME, compare_answers
 from notebooks_lib.serving.request_counts import RequestCounts
@@ -63,6 +64,7 @@ class InMemoryEndpoint(Endpoint):
         """Whether requests to a slot are refused, as by a version that cannot read them."""
         self.confirms = True
         """Whether the next move of traffic is confirmed; a server that ends meanwhile does not."""
+        self.can = EndpointCapabilities()
         self._folder = folder
         self._slots = Slots()
         self._traffic: dict[str, int] = {}
@@ -71,6 +73,10 @@ class InMemoryEndpoint(Endpoint):
         self._running = False
         self._lines: list[str] = []
         self._lock = threading.RLock()
+
+    @property
+    def capabilities(self) -> EndpointCapabilities:
+        return self.can
 
     def status(self) -> EndpointStatus:
         slots: dict[str, SlotStatus] = {}

@@ -27,6 +27,7 @@ from notebooks_lib.serving.asgi_requests import HttpRequest, as_json
 from notebooks_lib.serving.data_collector import DataCollector
 from notebooks_lib.serving.slots import Slot, Slots
 from tests.serving.conftest import TestClient
+from tests.serving.fuzzed_requests import BODIES
 
 INFO = {"model": "sample", "version": "3", "run_id": "r1", "dataset": "diabetes@1", "since": "2026-01-01", "detail": {}}
 
@@ -519,31 +520,6 @@ def test_what_is_answered_is_what_mlflow_serve_answers(
     assert (ours.status_code == 200) == (theirs.status_code == 200), (ours.text, theirs.text)
     if ours.status_code == 200:
         assert ours.json() == theirs.json()
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-CELLS = JSON | st.floats(-10, 10) | st.sampled_from(["1", "2026-01-01", "Graz"])
-ROWS = st.lists(
-    st.dictionaries(st.sampled_from(["age", "bmi", "bp", "rooms", "city", "new", "x"]), CELLS, max_size=5) | JSON,
-    max_size=3,
-)
-SPLIT = st.fixed_dictionaries(
-    {"columns": JSON | st.just(["age", "bmi", "bp"]), "data": st.lists(st.lists(CELLS, min_size=3, max_size=3)) | JSON},
-    optional={"index": JSON},
-)
-BODIES = st.one_of(
-    JSON,
-    st.dictionaries(
-        st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "input_data", "params", "x"]),
-        st.one_of(JSON, ROWS, SPLIT, st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=3)),
-        min_size=1,
-        max_size=2,
-    ),
-)
 
 
 @given(body=BODIES, name=st.sampled_from(["table", "classes", "tensor", "mixed"]))

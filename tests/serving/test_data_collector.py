@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 
+from notebooks_lib.models.input_schema import Column
 from notebooks_lib.serving import data_collector as collecting
 from notebooks_lib.serving.data_collector import FIELDS, CollectedRequest, DataCollector
 
@@ -122,6 +123,23 @@ def test_a_disk_that_is_full_costs_the_records_only(tmp_path: Path) -> None:
 )
 def test_rows_of_every_format_are_objects_where_columns_have_names(body: Any, expected: Any) -> None:
     assert collecting.input_rows("application/json", json.dumps(body).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([[1, 2]], [{"a": 1, "b": 2}]),
+        ({"data": [[1, 2]]}, [{"a": 1, "b": 2}]),
+        ([[1, 2, 3]], [[1, 2, 3]]),
+        ([{"b": 2, "a": 1}], [{"b": 2, "a": 1}]),
+    ],
+)
+def test_rows_without_names_get_those_of_the_model(value: Any, expected: Any) -> None:
+    columns = (Column("a", "double"), Column("b", "double"))
+    body = json.dumps({"input_data": value}).encode()
+    assert collecting.input_rows("application/json", body, columns) == expected
+    tensor = (Column("a", "float64", shape=(-1, 2)),)
+    assert collecting.input_rows("application/json", b'{"input_data": [[1, 2]]}', tensor) == [[1, 2]]
 
 
 def test_csv_rows_are_objects_too() -> None:

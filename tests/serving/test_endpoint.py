@@ -1,13 +1,13 @@
-"""What every endpoint promises (serving/endpoint.py), whatever runs it: on this machine, and in memory."""
+"""What every endpoint promises (serving/endpoint.py): on this machine, in memory, in a workspace, on Kubernetes."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from notebooks_lib.errors import EndpointError, InputError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import model_files
+from notebooks_lib.serving.azure_endpoint import AzureEndpoint
 from notebooks_lib.serving.endpoint import (
     DeploymentDetail,
     Endpoint,
@@ -26,6 +27,7 @@ from notebooks_lib.serving.endpoint import (
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.request_counts import RequestCounts
 from notebooks_lib.settings import load
+from tests.serving.azure_project import azure_project
 from tests.serving.memory_endpoint import InMemoryEndpoint
 
 ROW = {"dataframe_records": [{"x": 2.0}]}
@@ -40,12 +42,25 @@ class Place:
     open: Callable[[str], Endpoint]
     files: Callable[[Endpoint, str], Path]
     """Endpoint and slot -> the folder of the files that the slot holds."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The variables by which a process reaches it."""
 
 
-@pytest.fixture(scope="module", params=["local", "memory"])
+IN_AZURE = [pytest.param(name, marks=pytest.mark.proof) for name in ("managed", "kubernetes")]
+
+
+@pytest.fixture(scope="module", params=["local", "memory", *IN_AZURE])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     root = tmp_path_factory.mktemp(request.param)
     made: dict[str, Endpoint] = {}
+    if request.param in ("managed", "kubernetes"):
+        with azure_project(request.getfixturevalue("azure_server"), root, request.param) as project:
+            yield Place(
+                lambda name: AzureEndpoint(project, name, "prod"),
+                lambda *_: pytest.skip("its files are not on this machine"),
+                request.getfixturevalue("azure_server").environment,
+            )
+        return
     if request.param == "local":
         settings = load(root, {})
         create: Callable[[str], Endpoint] = lambda name: LocalEndpoint(settings, name)  # noqa: E731
@@ -70,8 +85,14 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             endpoint.stop()
 
 
+@pytest.fixture(autouse=True)
+def reached(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in place.environment.items():
+        monkeypatch.setenv(name, value)
+
+
 LOCAL_IN_PROOF = pytest.mark.parametrize(
-    "place", [pytest.param("local", marks=pytest.mark.proof), "memory"], indirect=True, scope="module"
+    "place", [pytest.param("local", marks=pytest.mark.proof), "memory", *IN_AZURE], indirect=True, scope="module"
 )
 """For promises that take a local endpoint seconds. `test_local_endpoint.py` keeps a whole way in the daily tests."""
 
@@ -129,7 +150,7 @@ def test_nothing_is_known_of_an_endpoint_before_its_first_deployment(place: Plac
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a b", "a/b", "a" * 101])
 def test_a_name_that_cannot_be_an_address_is_refused(place: Place, name: str) -> None:
-    with pytest.raises(UsageError, match="expected letters, digits"):
+    with pytest.raises(UsageError, match=r"^endpoint '.*': (expected|Azure takes) letters, digits"):
         place.open(name)
 
 
@@ -220,8 +241,13 @@ def test_shares_that_no_endpoint_can_have_are_refused(endpoint: Endpoint) -> Non
 
 
 def test_traffic_is_split_as_set_and_a_slot_with_traffic_is_not_mirrored_to(endpoint: Endpoint) -> None:
-    endpoint.set_mirror({"green": 50})
-    assert endpoint.set_traffic({"blue": 100}).slots["green"].mirror == 50
+    most = endpoint.capabilities.most_mirrored
+    if most < 100:
+        with pytest.raises(UsageError, match=f"{most} at most"):
+            endpoint.set_mirror({"green": most + 1})
+    share = min(most, 50)
+    endpoint.set_mirror({"green": share})
+    assert endpoint.set_traffic({"blue": 100}).slots["green"].mirror == share
     now = endpoint.set_traffic({"blue": 75, "green": 25}).slots
     assert {name: (slot.traffic, slot.mirror) for name, slot in now.items()} == {"blue": (75, 0), "green": (25, 0)}
     answers = [endpoint.invoke(ROW) for _ in range(100)]
@@ -229,14 +255,16 @@ def test_traffic_is_split_as_set_and_a_slot_with_traffic_is_not_mirrored_to(endp
     assert answers.count(DOUBLE) + answers.count(TRIPLE) == 100
     with pytest.raises(EndpointError, match="both slots have traffic"):
         endpoint.idle_slot()
-    now = endpoint.set_traffic({"green": 100}, mirror={"blue": 100}).slots
-    assert {name: (slot.traffic, slot.mirror) for name, slot in now.items()} == {"blue": (0, 100), "green": (100, 0)}
+    now = endpoint.set_traffic({"green": 100}, mirror={"blue": most}).slots
+    assert {name: (slot.traffic, slot.mirror) for name, slot in now.items()} == {"blue": (0, most), "green": (100, 0)}
     assert endpoint.idle_slot() == "blue"
     assert endpoint.status().version == "triple"
     assert endpoint.set_mirror({"blue": 0}).slots["blue"].mirror == 0
 
 
 def test_mirrored_requests_are_compared_and_reach_no_caller(endpoint: Endpoint) -> None:
+    if not endpoint.capabilities.compares_mirrored:
+        pytest.skip("it says so itself")
     mark = endpoint.counts()
     endpoint.set_traffic({"blue": 100}, mirror={"green": 100})
     session = endpoint.session()
@@ -265,9 +293,10 @@ def test_a_slot_is_counted_since_a_mark_or_since_it_was_deployed(endpoint: Endpo
         endpoint.invoke({"dataframe_records": [{"y": 1}]})
     now = endpoint.counts(mark)
     assert (now["blue"].requests, now["blue"].refused, now["blue"].failed, now["blue"].probes) == (3, 1, 0, 1)
-    assert now["blue"].p95 is not None
+    assert now["blue"].p95 is not None or endpoint.capabilities.counts_late
     assert now["green"].requests == 0
-    assert endpoint.counts()["blue"].requests == mark["blue"].requests + 3
+    if not endpoint.capabilities.counts_late:
+        assert endpoint.counts()["blue"].requests == mark["blue"].requests + 3
     endpoint.deploy("green", version(light, "triple"))
     endpoint.invoke(ROW, slot="green")
     assert endpoint.counts(mark)["green"].requests == 1
@@ -325,11 +354,12 @@ def test_stopped_it_keeps_slots_and_shares_for_the_next_start(endpoint: Endpoint
     for ask in (endpoint.session, endpoint.counts, lambda: endpoint.invoke(ROW)):
         with pytest.raises(EndpointError, match="is stopped; start it with: nbops endpoint start sample"):
             ask()
-    endpoint.set_traffic({"green": 100}, mirror={"blue": 5})
+    share = min(5, endpoint.capabilities.most_mirrored)
+    endpoint.set_traffic({"green": 100}, mirror={"blue": share})
     now = endpoint.start()
     assert (now.state, now.changed, now.version, now.address) == ("running", True, "triple", address)
     assert {name: (slot.traffic, slot.mirror) for name, slot in now.slots.items()} == {
-        "blue": (0, 5),
+        "blue": (0, share),
         "green": (100, 0),
     }
     assert now.detail == DETAIL
@@ -374,7 +404,7 @@ def test_a_deleted_slot_is_gone_and_without_any_it_stops(endpoint: Endpoint, lig
         endpoint.delete_slot("blue")
     with pytest.raises(UnknownNameError, match="did you mean 'green'"):
         endpoint.delete_slot("gren")
-    endpoint.set_mirror({"green": 10})
+    endpoint.set_mirror({"green": min(10, endpoint.capabilities.most_mirrored)})
     assert list(endpoint.delete_slot("green").slots) == ["blue"]
     assert endpoint.invoke(ROW) == DOUBLE
     endpoint.set_traffic({})

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -30,8 +29,9 @@ from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings, load
 from tests.serving.conftest import save
+from tests.serving.fuzzed_requests import CONTENT, CONTENT_TYPES, TEXT, mostly
 from tests.serving.load import Load
-from tests.serving.test_app import BODIES, TRACE
+from tests.serving.test_app import TRACE
 from tests.serving.test_slots import ROW
 
 pytestmark = pytest.mark.proof
@@ -195,16 +195,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings,
     LocalEndpoint(here, "sample").stop()
 
 
-TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)
-
-
-def mostly(*good: Any, or_else: Any) -> Any:
-    """One of the good ones in nine of ten cases."""
-    return st.integers(0, 9).flatmap(lambda place: or_else if place == 7 else st.sampled_from(good))
-
-
 HEADERS = st.fixed_dictionaries(
-    {"Content-Type": mostly("application/json", "application/json; charset=utf-8", "text/csv", or_else=TEXT)},
+    {"Content-Type": CONTENT_TYPES},
     optional={
         "azureml-model-deployment": mostly("blue", "green", "tensor", or_else=TEXT),
         "x-request-id": TEXT,
@@ -216,23 +208,6 @@ HEADERS = st.fixed_dictionaries(
 WORDS = TEXT.map(lambda text: "/" + text.replace("#", ""))
 PATHS = mostly("/invocations", "/score", or_else=st.sampled_from(["/version", "/slots", "/metrics", "/docs"]) | WORDS)
 METHODS = mostly("POST", or_else=st.sampled_from(["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]))
-NUMBERS = st.floats(-9, 9) | st.integers(-9, 9) | st.sampled_from([None, "1", True, 10**400, -0.0])
-NEARLY = st.lists(st.fixed_dictionaries(dict.fromkeys(("age", "bmi", "bp"), NUMBERS)), min_size=1, max_size=4)
-FORMS = st.sampled_from(["dataframe_records", "instances", "inputs", "input_data"])
-CSV = st.lists(
-    st.lists(st.sampled_from(["age", "bmi", "bp", "1", "-2.5", "", "x", '"', "nan"]), max_size=4), max_size=4
-)
-CONTENT = st.one_of(
-    st.builds(lambda key, rows: json.dumps({key: rows}).encode(), FORMS, NEARLY),
-    st.builds(
-        lambda rows: json.dumps({"dataframe_split": {"columns": ["age", "bmi", "bp"], "data": rows}}).encode(),
-        st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=4),
-    ),
-    BODIES.map(lambda body: json.dumps(body).encode()),
-    BODIES.map(lambda body: json.dumps(body).encode()[:-1]),
-    st.binary(max_size=200),
-    CSV.map(lambda rows: "\n".join(",".join(row) for row in rows).encode()),
-)
 
 
 def test_ten_thousand_fuzzed_requests_get_no_5xx(fuzzed: tuple[Settings, int]) -> None:

@@ -6,27 +6,22 @@ from typing import Any, get_args
 
 import pytest
 
-from notebooks_lib.errors import SettingsError, UnknownNameError, UsageError
+from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget, endpoint_for
-from notebooks_lib.settings import Settings, load
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.endpoint_names import TargetName
 from notebooks_lib.settings.sections import Stage, Stages
 from notebooks_lib.stages import STAGES
 
 
 def test_the_settings_offer_what_the_table_has() -> None:
-    assert set(get_args(Stage.model_fields["target"].annotation)) == set(TARGETS)
+    assert set(get_args(TargetName)) == set(TARGETS)
 
 
 def test_each_stage_has_its_settings() -> None:
     assert [name for name in Stages.model_fields if name != "default"] == list(STAGES)
-
-
-def test_an_unknown_target_lists_the_allowed_ones(empty_project: Settings) -> None:
-    empty_project.layout.settings_file.write_text('[stages.prod]\ntarget = "cloud"\n')
-    with pytest.raises(SettingsError, match=r"stages.prod.target: Input should be 'local' \(found 'cloud'\)"):
-        load(empty_project.root, {})
 
 
 @pytest.mark.parametrize(
@@ -37,15 +32,15 @@ def test_an_endpoint_is_run_by_the_target_of_the_stage_whose_pattern_fits_best(
     name: str, stage: str, empty_project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    stages = {each: Stage().model_copy(update={"target": each}) for each in STAGES}
-    stages["test"] = stages["test"].model_copy(update={"endpoint": "try-{model}"})
-    settings = empty_project.model_copy(update={"stages": Stages().model_copy(update=stages)})
-    for each in STAGES:
+    stages = Stages(test=Stage(endpoint="azureml:try-{model}"))
+    settings = empty_project.model_copy(update={"stages": stages})
+    for each in TARGETS:
         target: Any = EndpointTarget(lambda _, name, each=each: opened.append(f"{each} {name}"), lambda _: [])
         monkeypatch.setitem(TARGETS, each, target)
     if stage:
         endpoint_for(settings, name)
-        assert opened == [f"{stage} {name}"]
+        assert opened == [f"{stages.of(stage).target} {name}"]
+        assert targets.stage_of(settings, name) == stage
     else:
         with pytest.raises(UsageError, match="starting with a letter or digit"):
             endpoint_for(settings, name)
@@ -68,3 +63,26 @@ def test_the_only_endpoint_need_not_be_named(empty_project: Settings, monkeypatc
         targets.choose_endpoint(empty_project, None)
     with pytest.raises(UnknownNameError, match="did you mean 'flats'"):
         targets.choose_endpoint(empty_project, "flat")
+
+
+def test_endpoints_of_other_kinds_are_not_asked_for_one_that_is_named(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network, what runs on this machine can still be looked at."""
+    settings = empty_project.model_copy(update={"stages": Stages(prod=Stage(endpoint="azureml:"))})
+    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, lambda _: ["houses-dev", "houses"]))
+    azure: Any = EndpointTarget(LocalEndpoint, lambda _: pytest.fail("it is asked"))
+    monkeypatch.setitem(TARGETS, "azureml", azure)
+    assert targets.choose_endpoint(settings, "houses-dev").name == "houses-dev"
+    monkeypatch.setitem(TARGETS, "azureml", EndpointTarget(LocalEndpoint, lambda _: []))
+    assert list(targets.endpoints(settings)) == ["houses-dev"], "houses is a stage's in the workspace"
+
+
+def test_the_name_of_a_model_finds_its_endpoint_on_azure(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = empty_project.model_copy(update={"stages": Stages(prod=Stage(endpoint="azureml:"))})
+    target: Any = EndpointTarget(lambda _, name: LocalEndpoint(empty_project, name), lambda _: ["breast-cancer"])
+    monkeypatch.setitem(TARGETS, "azureml", target)
+    for name in ("breast_cancer", "breast-cancer"):
+        assert targets.choose_endpoint(settings, name).name == endpoint_for(settings, name).name == "breast-cancer"

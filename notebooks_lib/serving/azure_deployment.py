@@ -1,0 +1,203 @@
+"""Fill a slot of an online endpoint of Azure, step by step; a slot that fails is removed, and says why in one line.
+
+check    the model was loaded here in a child process and predicted its example; nothing is in Azure yet
+parts    model version, environment and code are in the workspace, where each is found again by its content
+slot     what the slot held is deleted, the new deployment is made and waited for
+ask      the new slot answers the model's example
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from notebooks_lib import errors
+from notebooks_lib.azure import (
+    code_asset,
+    data_asset,
+    deployment_failure,
+    endpoint_file_kinds,
+    environment,
+    model_asset,
+    online_deployment,
+    stage_files,
+)
+from notebooks_lib.azure.data_asset import DataAsset
+from notebooks_lib.azure.online_deployment import CONTAINERS, DeployedParts
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.errors import AzureError, EndpointError
+from notebooks_lib.models import model_files
+from notebooks_lib.serving import load_check, scoring_code, scoring_environment, scoring_script, server_launch
+from notebooks_lib.serving.azure_slots import AzureSlot
+from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion
+from notebooks_lib.settings import Settings
+
+log = logging.getLogger("nbops.endpoint")
+
+TOLD_EVERY = 30.0
+"""Seconds between two lines about a deployment that takes long."""
+LOG_LINES = 50
+"""Lines of each container's log that a failure shows."""
+
+
+@dataclass(frozen=True)
+class StageDeployment:
+    """Deploys to the endpoint of one stage, by the files of this stage."""
+
+    settings: Settings
+    stage: str
+    client: RestClient
+    workspace: Workspace
+    endpoint: str
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long a deployment may take."""
+        return 60 * self.settings.stages.of(self.stage).wait_minutes
+
+    def endpoint_values(self) -> dict[str, Any]:
+        """Return what the files say of the endpoint. Raises UsageError with the faults of a file."""
+        return stage_files.read_stage_values(self.settings.root, self.stage, endpoint_file_kinds.ENDPOINT, os.environ)
+
+    def slot_values(self) -> dict[str, Any]:
+        """Return what the files say of its slots. Raises UsageError with the faults of a file."""
+        return stage_files.read_stage_values(self.settings.root, self.stage, endpoint_file_kinds.DEPLOYMENT, os.environ)
+
+    def check_files(self) -> None:
+        """Raise UsageError with the faults of the files, before anything is fetched or sent."""
+        self.endpoint_values()
+        self.slot_values()
+
+    def check_here(self, version: ServedVersion, model: FetchedModel, scratch: Path) -> tuple[str, dict[str, Any]]:
+        """Load the model in a child process on this machine; return the digest of its files, and its example.
+
+        Raises EndpointError when the files have another digest than expected, or the model does not load.
+        """
+        try:
+            digest = model_files.read_model_files(model.folder).sha256
+            if model.sha256 and digest != model.sha256:
+                raise EndpointError(
+                    f"the files of version {version.version} are not those that were deployed (digest {digest[:12]}, "
+                    f"expected {model.sha256[:12]}): they were changed"
+                )
+            loaded = load_check.check_load(
+                model.folder,
+                scratch / "log",
+                self.settings.endpoint.start_timeout,
+                server_launch.server_environment(),
+            )
+        except (EndpointError, errors.ModelError) as error:
+            raise EndpointError(
+                f"endpoint {self.endpoint!r} cannot serve version {version.version}: {error}"
+            ) from error
+        return digest, dict(loaded["example"] or {})
+
+    def new_slot(
+        self, version: ServedVersion, model: FetchedModel, digest: str, example: Mapping[str, Any]
+    ) -> AzureSlot:
+        """Bring model, environment and code of a slot into the workspace, and return what the slot will hold."""
+        detail = replace(version.detail, files=model.note)
+        name = detail.model or self.endpoint
+        model_id = ""
+        if self._tracks_here():  # what is registered there is an asset of this name and number already
+            model_id = model_asset.find_model(self.client, self.workspace, name, version.version)
+        if not model_id:
+            files = model_asset.folder_files(model.folder)
+            at = self.client, self.workspace
+            model_id = model_asset.find_or_upload_model(*at, name, version.version, files, digest)
+        if example:
+            model_asset.keep_example(self.client, self.workspace, digest, example)
+        code = scoring_code.scoring_code(self.settings.root)
+        wanted = scoring_environment.scoring_requirements(model.folder).environment()
+        slot = AzureSlot(
+            version.version,
+            digest,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            detail,
+            model_id=model_id,
+            environment_id=environment.find_or_create_environment(self.client, self.workspace, wanted, tell=log.info),
+            code_id=code_asset.find_or_upload_snapshot(self.client, self.workspace, code, tell=log.info),
+        )
+        return replace(slot, settings=self._digest(slot))
+
+    def _tracks_here(self) -> bool:
+        from notebooks_lib.azure import workspace as workspaces
+
+        tracks = self.settings.tracking.uri == "azureml"
+        return tracks and workspaces.find_workspace(self.settings) == self.workspace
+
+    def _digest(self, slot: AzureSlot) -> str:
+        body = online_deployment.deployment_body("", self.slot_values(), self._parts("", slot, {}))
+        content = {key: value for key, value in body.items() if key != "tags"} | {"detail": vars(slot.detail)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _parts(self, name: str, slot: AzureSlot, collections: Mapping[str, str]) -> DeployedParts:
+        limit = self.settings.endpoint.body_limit
+        variables = scoring_script.scoring_variables(slot.version, slot.sha256, limit)
+        tags = slot.tags() if name else {}
+        return DeployedParts(slot.model_id, slot.environment_id, slot.code_id, variables, tags, collections)
+
+    def fill(self, name: str, slot: AzureSlot, location: str, *, keep: bool = False) -> None:
+        """Make the deployment of a slot and wait until it serves.
+
+        Raises EndpointError, with the line that matters and the ends of the logs, when it does not; it is then removed,
+        unless it must be kept because it has traffic.
+        """
+        values = self.slot_values()
+        parts = self._parts(name, slot, self._collections(name, values))
+        body = online_deployment.deployment_body(location, values, parts)
+        at = self.client, self.workspace, self.endpoint, name
+        began = told = time.monotonic()
+        log.info("slot %s of endpoint %s: deploying version %s, which takes minutes", name, self.endpoint, slot.version)
+
+        def progress(status: str) -> None:
+            nonlocal told
+            if time.monotonic() - told >= TOLD_EVERY:
+                told = time.monotonic()
+                log.info("slot %s of endpoint %s: %s for %.0f s", name, self.endpoint, status, told - began)
+
+        try:
+            online_deployment.create_deployment(*at, body, wait_seconds=self.wait_seconds, on_poll=progress)
+        except AzureError as error:
+            raise self.failure(name, slot.version, error, keep=keep) from error
+
+    def failure(self, name: str, version: str, error: AzureError, *, keep: bool = False) -> EndpointError:
+        """Return why a slot does not serve, with the ends of its logs, and remove it unless it is to be kept."""
+        logs: dict[str, list[str]] = {}
+        at = self.client, self.workspace, self.endpoint, name
+        for container in CONTAINERS:
+            with suppress(AzureError):  # there may be no container; the first error is the one to report
+                logs[container] = online_deployment.container_log(*at, container, LOG_LINES)
+        found = deployment_failure.explain_failure(error, logs)
+        remark = ""
+        if not keep:
+            try:
+                online_deployment.delete_deployment(*at)
+            except AzureError as second:
+                remark = f"; slot {name!r} is still there: {second.cause}"
+        shown = "".join(f"\n  {container} | {line}" for container, lines in logs.items() for line in lines)
+        return EndpointError(
+            f"endpoint {self.endpoint!r} cannot serve version {version} ({found.cause}): {found.line}; "
+            f"{found.step}{remark}{shown}"
+        )
+
+    def _collections(self, name: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """Make the data assets that the collector of a slot fills; return their ids by collection."""
+        ids = {}
+        for collection in (values.get("data_collector") or {}).get("collections") or ():
+            place = f"modelDataCollector/{self.endpoint}/{name}/{collection}"
+            uri = f"azureml://datastores/workspaceblobstore/paths/{place}"
+            asset = DataAsset(f"{self.endpoint}-{name}-{collection}", "1", uri, {})
+            data_asset.create_asset(self.client, self.workspace, asset)
+            ids[collection] = f"{self.workspace.path}/data/{asset.name}/versions/{asset.version}"
+        return ids

@@ -1,0 +1,114 @@
+"""The slots of an online endpoint of Azure: what each holds is kept as tags, and read from them again.
+
+A slot that serves is a deployment, and has the tags itself. When the endpoint is stopped its deployments are deleted;
+the endpoint keeps their tags, with what is needed to deploy them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from notebooks_lib.azure.online_deployment import OnlineDeployment
+from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.serving.endpoint import DeploymentDetail, SlotStatus
+from notebooks_lib.tags import Tag
+
+LONGEST_TAG = 256
+"""Characters of a tag's value that Azure takes."""
+_IDS = ("model_id", "environment_id", "code_id")
+_DETAIL = ("model", "run_id", "dataset", "reason", "files")
+_OWN = ("version", "sha256", "since", "settings")
+SlotState = Literal["ready", "loading", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class AzureSlot:
+    """What a slot holds, or holds again once the endpoint is started."""
+
+    version: str
+    sha256: str
+    since: str
+    """When it was deployed, in ISO form."""
+    detail: DeploymentDetail
+    settings: str = ""
+    """Digest of the settings with which it was deployed, to know whether the same is deployed again."""
+    model_id: str = ""
+    environment_id: str = ""
+    code_id: str = ""
+    state: SlotState = "ready"
+    traffic: int = 0
+    mirror: int = 0
+
+    def status(self) -> SlotStatus:
+        """Return the slot as an endpoint's status shows it."""
+        error = "its deployment failed: nbops endpoint logs" if self.state == "failed" else ""
+        return SlotStatus(
+            self.version, self.detail, self.since, self.traffic, self.mirror, self.state, error, self.sha256
+        )
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags of its deployment."""
+        values = {name: str(getattr(self, name)) for name in _OWN} | asdict(self.detail)
+        return {f"{Tag.SLOT_PREFIX}{name}": _short(value) for name, value in values.items() if value}
+
+    def kept_tags(self, slot: str) -> dict[str, str]:
+        """Return the tags that a stopped endpoint keeps of it."""
+        ids = {name: getattr(self, name).rpartition("/workspaces/")[2].partition("/")[2] for name in _IDS}
+        shares = {"traffic": str(self.traffic), "mirror": str(self.mirror)}
+        begin = f"{Tag.SLOT_PREFIX}{slot}."
+        own = {name.replace(Tag.SLOT_PREFIX, begin): value for name, value in self.tags().items()}
+        return own | {f"{begin}{name}": value for name, value in (ids | shares).items()}
+
+
+def read_slots(
+    endpoint: OnlineEndpoint, deployments: Iterable[OnlineDeployment], workspace_path: str
+) -> dict[str, AzureSlot]:
+    """Return the slots of an endpoint by name: its deployments, and what it keeps of others while it is stopped."""
+    slots = _kept(endpoint.tags, workspace_path)
+    for deployment in deployments:
+        slots[deployment.name] = replace(
+            _read(deployment.tags, Tag.SLOT_PREFIX),
+            since=deployment.tags.get(f"{Tag.SLOT_PREFIX}since") or deployment.created,
+            model_id=deployment.model,
+            environment_id=deployment.environment,
+            code_id=deployment.code,
+            state=_STATES.get(deployment.state, "loading"),
+            traffic=endpoint.traffic.get(deployment.name, 0),
+            mirror=endpoint.mirror.get(deployment.name, 0),
+        )
+    return dict(sorted(slots.items()))
+
+
+def main_slot(slots: Mapping[str, AzureSlot]) -> str:
+    """Return the slot with most traffic; if none has traffic, the first; empty if there is no slot."""
+    return min(slots, key=lambda name: -slots[name].traffic, default="")
+
+
+def without_kept(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of an endpoint without those of slots that it keeps."""
+    return {name: value for name, value in tags.items() if not name.startswith(Tag.SLOT_PREFIX)}
+
+
+_STATES: Mapping[str, SlotState] = {"Succeeded": "ready", "Failed": "failed", "Canceled": "failed"}
+
+
+def _kept(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]:
+    names = {name.removeprefix(Tag.SLOT_PREFIX).partition(".")[0] for name in tags if name.startswith(Tag.SLOT_PREFIX)}
+    slots = {}
+    for slot in names:
+        begin = f"{Tag.SLOT_PREFIX}{slot}."
+        ids = {name: f"{workspace_path}/{tags.get(begin + name, '')}" for name in _IDS}
+        shares = {name: int(tags.get(begin + name, "0")) for name in ("traffic", "mirror")}
+        slots[slot] = replace(_read(tags, begin), state="stopped", **ids, **shares)  # type: ignore[arg-type]
+    return slots
+
+
+def _read(tags: Mapping[str, str], begin: str) -> AzureSlot:
+    own = {name: tags.get(begin + name, "") for name in _OWN}
+    return AzureSlot(**own, detail=DeploymentDetail(**{name: tags.get(begin + name, "") for name in _DETAIL}))  # type: ignore[arg-type]
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= LONGEST_TAG else f"{value[: LONGEST_TAG - 1]}…"
