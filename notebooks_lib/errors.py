@@ -18,6 +18,7 @@
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
     ├── KernelError (RuntimeError)     a kernel or its kernelspec cannot be had
     ├── ClusterError (RuntimeError)    the machines for a sweep's trials cannot be reached, or went away
+    ├── SweepTakenOverError (RuntimeError)   another process has resumed the sweep that this one was running
     └── PromotionError (RuntimeError)  promotion cannot be carried out (not: the champion was kept)
         └── StageBusyError (UsageError)    another process is changing the stage (exit 2)
 
@@ -147,6 +148,13 @@ class KernelError(NbopsError, RuntimeError):
 
 class ClusterError(NbopsError, RuntimeError):
     """The cluster for the trials of a sweep cannot be reached, or was lost."""
+
+
+class SweepTakenOverError(NbopsError, RuntimeError):
+    """Another process has resumed the sweep. This one has stopped its trials and left the sweep's run alone."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"another process has resumed sweep {run_id}: this one has stopped; look for the other one")
 
 
 class PromotionError(NbopsError, RuntimeError):

@@ -90,6 +90,7 @@ class Tag:
     SWEEP_SPACE = "nbops.sweep.space"  # JSON of what is swept
     SWEEP_GOAL = "nbops.sweep.goal"  # "rmse:min"
     SWEEP_SERVICE = "nbops.sweep.service"  # "azureml" where the service's own sweep job proposes the trials
+    SWEEP_SESSION = "nbops.sweep.session"  # on it and on its trials: which session runs them; the newest is the sweep's
     SWEEP_TOTAL = "nbops.sweep.total"
     SWEEP_COUNT = "nbops.sweep.count."  # + state -> how many trials are in it
     SWEEP_BEST = "nbops.sweep.best"  # the best trial's run

@@ -102,11 +102,14 @@ def stop(run: str, as_json: bool) -> int:
 
     settings, client, workspace = _connected()
     try:
-        job = submitted.stop(client, workspace, run, tell=_tell)
+        is_job = submitted.find_job(client, workspace, run).kind in ("Command", "Sweep")
     except errors.AzureError as error:
         if error.status != 404:
             raise
+        is_job = False
+    if not is_job:  # Azure may show the run of a sweep as a job of another kind
         return _stop_sweep(settings, client, workspace, run, as_json=as_json)
+    job = submitted.stop(client, workspace, run, tell=_tell)
     if as_json:
         click.echo(json.dumps(vars(job)))
     else:

@@ -56,7 +56,7 @@ class TrialTable:
         """Show a change. `trials` holds all trials so far, `total` is their final number."""
 
 
-def table(total: int, goal: Goal | None, *, jobs: int, silent: bool = False) -> TrialTable:
+def table(total: int, goal: Goal | None, *, jobs: int | None, silent: bool = False) -> TrialTable:
     """Return a table that suits standard error: live on a terminal, plain lines elsewhere; with `silent`, none."""
     progress = SweepProgress(total, goal, jobs, shown=ROWS)
     if silent:

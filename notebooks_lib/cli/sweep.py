@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebooks_lib import cpu_count, errors
+from notebooks_lib import errors
 from notebooks_lib.cli import sweep_output
 from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.sweeps import samplers_and_pruners
@@ -112,7 +112,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     try:
         return _sweep(options, arguments, run_ids)
     except (errors.NbopsError, KeyboardInterrupt) as error:
-        resume_command = sweep_output.resume_command(arguments, run_ids[0]) if run_ids else None
+        goes_on_here = run_ids and not isinstance(error, errors.SweepTakenOverError)
+        resume_command = sweep_output.resume_command(arguments, run_ids[0]) if goes_on_here else None
         if options["as_json"]:  # a parser finds an object in every case
             details = {"error": type(error).__name__, "message": str(error)}
             sweep_output.print_json(
@@ -218,7 +219,7 @@ def _run(
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs or cpu_count.max_workers(), silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs, silent=as_json) as shown:
         result = sweep.run_sweep(
             request,
             connected,

@@ -30,7 +30,7 @@ def run_in_job(plan: Plan, environ: Mapping[str, str], **options: Any) -> RunRes
     with contextlib.ExitStack() as stack:
         stack.callback(watcher.end)
         if Tag.TRIAL in tags:
-            watcher.begin(run_id, tags.get("mlflow.parentRunId", run_id))
+            watcher.begin(run_id, tags.get("mlflow.parentRunId", run_id), tags.get(Tag.SWEEP_SESSION, ""))
         if rank is not None and rank.index:
             return run_other_rank(plan, rank, store, run_id, stop_reason=watcher, **options)
         progress = stack.enter_context(JobProgress(store, run_id, plan))

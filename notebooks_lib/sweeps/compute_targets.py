@@ -91,7 +91,7 @@ def find_compute_target(on: str, job_file: Path | None = None) -> ComputeTarget[
     if place is None or scheme is None:
         *others, last = (scheme.form for scheme in SCHEMES.values())
         meant = compute_names.likely_meant(on)
-        raise errors.UsageError(f"--on {on!r}: found no such executor, allowed {', '.join(others)}, {last}{meant}")
+        raise errors.UsageError(f"--on {on!r}: found no such place, allowed {', '.join(others)}, {last}{meant}")
     if job_file is not None and not scheme.takes_job_file:
-        raise errors.UsageError(f"--job says what a job needs, and trials on {on} are none: take it out")
+        raise errors.UsageError(f"--job describes jobs, and trials on {on} are not jobs: leave it out")
     return place

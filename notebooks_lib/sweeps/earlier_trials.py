@@ -54,6 +54,8 @@ def trial_of_run(number: int, run: RunInfo, goal: Goal | None) -> Trial:
     state: TrialState = "killed"
     for candidate in get_args(TrialState):
         state = candidate if stored == candidate else state
+    if state == "finished" and run.status == "FAILED":  # its job failed after its notebook's end
+        state = "failed"
     try:
         values = values_from_tag(run.tags.get(Tag.TRIAL_VALUES, ""))
     except ValueError as error:

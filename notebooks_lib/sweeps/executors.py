@@ -1,6 +1,6 @@
 """Where notebooks are executed: the protocol of an executor, what is known of a place, and threads of this process.
 
-`places` holds the table of places that `--on` may name.
+`compute_targets` holds the table of places that `--on` may name.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Executor(Protocol[AnyTask, Outcome]):
     any more.
     """
 
-    stop_seconds: float
-    """In which a task that was asked to stop must have ended."""
+    @property
+    def stop_seconds(self) -> float:
+        """In which the tasks must have ended if they are asked to stop now."""
 
     def capacity(self) -> int:
         """Return how many tasks run in parallel, at least 1. It may change between two calls of `poll`."""
@@ -60,10 +61,10 @@ class Executor(Protocol[AnyTask, Outcome]):
     def cancel(self) -> None:
         """Cancel the tasks that have not begun: their futures raise CancelledError. Running ones continue."""
 
-    def stop_earlier(self, sweep: str) -> None:
+    def stop_earlier(self, sweep: str, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Stop the tasks that an earlier session of the sweep has left here, and wait for their end.
 
-        Raise ClusterError if one does not end.
+        Once `interrupted` returns True, it does not wait any more. Raise ClusterError if one does not end.
         """
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ class LocalExecutor(Generic[Task, Outcome]):
     def cancel(self) -> None:
         """Do nothing: every task has begun."""
 
-    def stop_earlier(self, sweep: str) -> None:
+    def stop_earlier(self, sweep: str, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Do nothing: no task outlives its process."""
 
     def close(self) -> None:

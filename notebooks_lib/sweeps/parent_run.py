@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure, RunStatus, TrialState
-from notebooks_lib.running import notebook_page
+from notebooks_lib.running import notebook_page, stop_tag
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import report
@@ -84,7 +85,7 @@ class SweepDescription:
 def parent_start(
     source: NotebookPlanner, domain: SearchSpace, goal: Goal | None, name: str | None, *, service: str = ""
 ) -> RunStart:
-    """Return the description with which the parent run is opened, before its first trial.
+    """Return the description with which a session opens the parent run, before its first trial.
 
     `service` is the service that proposes the trials. A sweep of a service is never resumed as one without.
     """
@@ -98,10 +99,20 @@ def parent_start(
         Tag.SWEEP_DIGEST: description.digest(f"{run_start.notebook} {service}".strip()),
         Tag.SWEEP_SPACE: description.to_tag(),
         Tag.SWEEP_GOAL: description.goal or "",
-        **({Tag.SWEEP_SERVICE: service} if service else {}),
+        **({Tag.SWEEP_SERVICE: service} if service else {Tag.SWEEP_SESSION: uuid.uuid4().hex}),
     }
     fixed_parameters = {key: value for key, value in parameters.items() if key not in swept}
     return dataclasses.replace(run_start, parameters=fixed_parameters, tags=tags)
+
+
+def session(start: RunStart) -> str:
+    """Return the session of a sweep that opens, or reopens, a run of it; empty for a service's."""
+    return (start.tags or {}).get(Tag.SWEEP_SESSION, "")
+
+
+def is_taken_over(owned: OwnedRun) -> bool:
+    """Return True if another session has resumed the sweep since this one opened its run, which is then the other's."""
+    return stop_tag.is_taken_over(query.get_run(owned.store, owned.run_id).tags, session(owned.start))
 
 
 def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
@@ -206,9 +217,10 @@ def _report(store: Store, result: SweepResult, tell: Callable[[str], None]) -> N
 
 def end_sweep(owned: OwnedRun, result: SweepResult, failure: Failure | None = None) -> None:
     """End the run with its status, the number of trials in each state, the best trial, and the failure, if any."""
-    tags = {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in get_args(TrialState) if state != "running"}
-    tags[Tag.SWEEP_TOTAL] = str(result.total)
-    tags[Tag.SWEEP_SECONDS] = f"{result.seconds:.3f}"
+    tags = {Tag.SWEEP_TOTAL: str(result.total), Tag.SWEEP_SECONDS: f"{result.seconds:.3f}"}
+    if result.trials or not owned.reopened:  # the numbers of the last session stay if this one has not begun
+        counted = (state for state in get_args(TrialState) if state != "running")
+        tags |= {Tag.SWEEP_COUNT + state: str(result.count(state)) for state in counted}
     best = result.best
     with translate_store_errors(owned.store):
         if best is not None and best.run_id is not None and result.goal is not None and best.value is not None:

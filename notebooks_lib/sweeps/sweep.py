@@ -21,6 +21,7 @@ from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
 from notebooks_lib.sweeps.trials import SweepResult, Trial
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.store import Store
@@ -60,6 +61,10 @@ class _SweepSession:
     without_goal: int = 0
     """Finished trials that did not log the goal's metric."""
     deadline: float = math.inf
+    stop_seconds: float = 0.0
+    """In which the trials must end once they were asked to stop."""
+    taken_over: bool = False
+    """True once another session has resumed the sweep: the parent run is then that session's."""
 
     def __post_init__(self) -> None:
         request = self.request
@@ -68,12 +73,14 @@ class _SweepSession:
         """True once a trial has logged the goal's metric; always True for a grid, which runs on without it."""
         self.tasks = TaskBuilder(request, self.owned)
         self.stop_tag = StopTagWatcher(self.store)
+        self.shared = not (request.place.is_local and self.store.local)
+        """Whether another machine may stop or resume the sweep; on this one, its lock prevents that."""
         self.intermediate_values = (
             IntermediateValues(self.store, self.owned.run_id, request.goal) if request.prune and request.goal else None
         )
 
     def run(self) -> SweepResult:
-        """Run the session. The parent run is always ended, if the store accepts it."""
+        """Run the session. The parent run is always ended, if the store accepts it and no other session has it."""
         status: RunStatus = "FAILED"
         failure: Failure | None = None
         try:
@@ -81,6 +88,8 @@ class _SweepSession:
             self._run_trials()
             if self.store_error:
                 raise errors.TrackingError(self.store_error)
+            if self._is_taken_over():
+                raise errors.SweepTakenOverError(self.owned.run_id)
             open_trials.close_open(self.store, self.owned.run_id)
             if self.intermediate_values is not None and self.intermediate_values.empty and self.stopped is None:
                 self.tell("--prune had no effect: no trial logged the metric with step= more than once")
@@ -92,13 +101,16 @@ class _SweepSession:
             raise
         finally:
             result = self._result(status)
-            parent_run.report_and_end_sweep(self.owned, result, failure, self.tell)
+            if not self._is_taken_over():
+                parent_run.report_and_end_sweep(self.owned, result, failure, self.tell)
         return result
 
     def _begin(self) -> None:
         """Open the source of trials; on a resume, clean up what the last session left."""
         if self.request.resume is not None:
-            self.executor.stop_earlier(self.owned.run_id)
+            self.executor.stop_earlier(self.owned.run_id, self.interrupted)
+            if self.interrupted():
+                raise KeyboardInterrupt
         source = trial_source.trial_source(self.request, self.owned, self._jobs(), self.tell)
         self.previous_results, self.proposals = source.previous_results, source.proposals
         self.trials |= source.ended
@@ -108,13 +120,14 @@ class _SweepSession:
 
     def _run_trials(self) -> None:
         try:
-            if not self.request.place.is_local:  # it may be stopped from another machine
-                self.stop_tag.begin(self.owned.run_id, self.owned.run_id)
+            if self.shared:
+                self.stop_tag.begin(self.owned.run_id, self.owned.run_id, parent_run.session(self.owned.start))
             self._loop()
         except Exception as error:
             self._stop("FAILED")
-            wait(self.running, timeout=self.executor.stop_seconds)
-            if isinstance(error, errors.ClusterError):  # the cluster cannot report how its trials ended
+            wait(self.running, timeout=self.stop_seconds)
+            # A lost cluster cannot report how its trials ended.
+            if isinstance(error, errors.ClusterError) and not self._is_taken_over():
                 with contextlib.suppress(Exception):
                     open_trials.close_open(self.store, self.owned.run_id)
             raise
@@ -136,7 +149,7 @@ class _SweepSession:
                 more = self._start_next()
             if time.monotonic() > self.deadline:
                 for task in self.running.values():
-                    reason = f"it did not stop within {self.executor.stop_seconds:g} s"
+                    reason = f"it did not stop within {self.stop_seconds:g} s"
                     self._settle(Trial(task.number, task.values, "killed", reason=reason))
                 return
             done, _ = wait(self.running, timeout=POLL_EVERY, return_when=FIRST_COMPLETED)
@@ -212,16 +225,24 @@ class _SweepSession:
     def _stop(self, status: RunStatus) -> None:
         """Start no new trials and ask the running ones to stop."""
         self.stopped = status
-        self.deadline = time.monotonic() + self.executor.stop_seconds
+        self.stop_seconds = self.executor.stop_seconds
+        self.deadline = time.monotonic() + self.stop_seconds
         self.local_sweep.stop.set()
         if not self.request.place.is_local and not self.store_error:
             with contextlib.suppress(Exception):  # they are asked again at the end
-                stop_requests.request_stop(
-                    self.store, self.owned.run_id, "stopped"
-                )  # trials about to start look at the parent's tag
+                if not self._is_taken_over():  # trials about to start look at the parent's tag
+                    stop_requests.request_stop(self.store, self.owned.run_id, "stopped")
+                session = parent_run.session(self.owned.start)
                 for run in open_trials.open_trials(self.store, self.owned.run_id):
-                    stop_requests.request_stop(self.store, run.run_id, "stopped")
+                    if run.tags.get(Tag.SWEEP_SESSION) == session:
+                        stop_requests.request_stop(self.store, run.run_id, "stopped")
         self.executor.cancel()
+
+    def _is_taken_over(self) -> bool:
+        if self.shared and not self.taken_over and not self.store_error:
+            with contextlib.suppress(Exception):  # whatever the store's client raises; then it accepts no end either
+                self.taken_over = parent_run.is_taken_over(self.owned)
+        return self.taken_over
 
     def _give_up_on_store(self, why: str) -> None:
         self.store_error = f"the sweep stopped: {self.store.shown} takes no more runs ({why})"
@@ -273,12 +294,15 @@ def run_sweep(
     `on_open` gets the parent run's id and address, `on_change` all trials so far and their total number, and `tell`
     lines for the user. The sweep stops when the store does not answer for `store_patience` seconds. Raise UsageError,
     before anything starts, for a request that cannot be carried out. Raise TrackingError when the store, and
-    ClusterError when the cluster, cannot be reached any more.
+    ClusterError when the cluster, cannot be reached any more, and SweepTakenOverError when another process has resumed
+    the sweep.
     """
     if request.place.is_local:  # workers elsewhere use kernels of their own
         find_kernel(request.source.notebook, request.limits.kernel)
     started = parent_run.parent_start(request.source, request.domain, request.goal, request.name)
     earlier = None if request.resume is None else parent_run.find_sweep(store, started, request.resume)
+    if earlier is not None:
+        trial_source.check_study(request, store, earlier.run_id)
     with contextlib.ExitStack() as stack:
         session = Session(request.source, started, store, tell, request.limits)
         executor = request.place.connect(trial_runner.run_trial, session)  # it may take minutes: Ctrl-C ends it at once
@@ -314,7 +338,7 @@ def _ended_if_not_begun(owned: OwnedRun) -> Callable[..., None]:
     def leave(kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is not None:
             with contextlib.suppress(Exception):
-                if query.get_run(owned.store, owned.run_id).status == "RUNNING":
+                if query.get_run(owned.store, owned.run_id).status == "RUNNING" and not parent_run.is_taken_over(owned):
                     owned.end("FAILED", failure=Failure("error", type(error).__name__, errors.reason(error)))
 
     return leave

@@ -16,10 +16,19 @@ ROUNDS = 4
 
 
 class SweepProgress:
-    """The counts of a running sweep's trials, and its pace. Updated with each change."""
+    """The counts of a running sweep's trials, and its pace. Updated with each change.
+
+    `jobs` is the number of parallel trials; if it is None, the most that have run at once.
+    """
 
     def __init__(
-        self, total: int, goal: Goal | None, jobs: int, *, shown: int = 8, clock: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        goal: Goal | None,
+        jobs: int | None,
+        *,
+        shown: int = 8,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total = total
         self.goal = goal
@@ -33,7 +42,8 @@ class SweepProgress:
         self.earlier: Counter[str] = Counter()
         """Trials of earlier sessions by state; `counts` includes them."""
         self._known: set[int] = set()
-        self._jobs = jobs
+        self._jobs = jobs or 1
+        self._counts_jobs = jobs is None
         self._ends: deque[float] = deque()
         self._since: float | None = None
 
@@ -66,6 +76,8 @@ class SweepProgress:
             if trial.state == "running":
                 self.running[number] = (trial, self.running[number][1] if number in self.running else now)
                 self._since = now if self._since is None else self._since
+                if self._counts_jobs:
+                    self._jobs = max(self._jobs, len(self.running))
                 continue
             if self.running.pop(number, None) is not None:  # skipped trials say nothing about the pace
                 self._ends.append(now)

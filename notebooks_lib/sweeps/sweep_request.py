@@ -41,7 +41,7 @@ class SweepRequest:
     jobs: int | None = 1
     """Parallel trials; None for as many as the executor has room for."""
     place: ComputeTarget[Any, Any] = executors.LOCAL
-    """Where the trials run; `places.find_compute_target` reads it."""
+    """Where the trials run; `compute_targets.find_compute_target` reads it."""
     limits: TrialLimits = field(default_factory=TrialLimits)
     fail_fast: bool = False
     skip_seen: bool = False

@@ -14,7 +14,7 @@ from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook, trial_state
 from notebooks_lib.running.stop_tag import StopTagWatcher
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import formatting, stop_requests
+from notebooks_lib.sweeps import formatting, parent_run, stop_requests
 from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.sweep_request import SweepRequest
@@ -47,6 +47,11 @@ class TrialTask:
         assert self.plan.start is not None  # trials are always tracked
         return self.plan.start
 
+    @property
+    def session(self) -> str:
+        """The session of the sweep that runs the trial."""
+        return parent_run.session(self.start)
+
 
 class TaskBuilder:
     """Builds the tasks of one sweep. What all tasks share is looked up once."""
@@ -58,11 +63,11 @@ class TaskBuilder:
 
     def make(self, proposal: Proposal) -> TrialTask:
         """Return the task for a proposal. Raise UsageError when the notebook cannot run with its values."""
-        request = self._request
+        request, session = self._request, parent_run.session(self._parent.start)
         plan = request.source.plan(
             {**request.domain.fixed, **proposal.values},
             name=trial_name(request.source.notebook.path.stem, proposal),
-            tags=trial_tags(self._parent.run_id, proposal),
+            tags={**trial_tags(self._parent.run_id, proposal), Tag.SWEEP_SESSION: session},
         )
         return TrialTask(
             number=proposal.number,
@@ -137,7 +142,7 @@ def _run(task: TrialTask) -> RunResult:
         nonlocal mine
         mine = run_id
         if local_sweep is None and task.by_tag:
-            watcher.begin(run_id, task.sweep)
+            watcher.begin(run_id, task.sweep, task.session)
 
     try:
         return run_notebook(

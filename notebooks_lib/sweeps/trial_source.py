@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from notebooks_lib import errors
 from notebooks_lib.sweeps.earlier_trials import EarlierTrial, PreviousResults, take_over
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
 from notebooks_lib.sweeps.search_space import ParameterSpace
@@ -12,7 +14,9 @@ from notebooks_lib.sweeps.study import GridProposals
 from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trials import Proposals, Trial
 from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
 from notebooks_lib.tracking.owned_run import OwnedRun
+from notebooks_lib.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,25 @@ class TrialSource:
     proposals: Proposals
     ended: Mapping[int, Trial] = field(default_factory=dict)
     """Trials of earlier sessions that a study has learned from, by number."""
+
+
+def check_study(request: SweepRequest, store: Store, run_id: str) -> None:
+    """Raise UsageError if a space is to be resumed without the study of its trials. Nothing is changed.
+
+    A grid needs none: the runs of its trials say which ones have ended.
+    """
+    journal = _journal(store, run_id)
+    if not isinstance(request.domain.swept, ParameterSpace) or journal.exists():
+        return
+    if any(Tag.TRIAL in run.tags for run in query.children(store, run_id)):
+        raise errors.UsageError(
+            f"sweep {run_id} cannot be resumed here: its study is not on this machine (no {journal}); resume it where"
+            " it was started, or start a new sweep"
+        )
+
+
+def _journal(store: Store, run_id: str) -> Path:
+    return store.settings.layout.sweeps / f"{run_id}.journal"
 
 
 def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callable[[str], None]) -> TrialSource:
@@ -47,7 +70,7 @@ def trial_source(request: SweepRequest, owned: OwnedRun, jobs: int, tell: Callab
         tell(f"the notebook has changed since {changed} of the trials ran: the study keeps their results")
     ended = {number: result.trial for number, result in done.items()}
     proposals = StudyProposals(
-        store.settings.layout.sweeps / f"{owned.run_id}.journal",
+        _journal(store, owned.run_id),
         swept,
         request.goal,
         trials=request.trials,

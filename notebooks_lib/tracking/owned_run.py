@@ -118,7 +118,7 @@ class OwnedRun:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **lost}.items()])
             if run.info.status != "RUNNING":
                 client.update_run(run_id, status="RUNNING")
-        if Tag.TRIAL in tags and run.info.run_name != start.name:  # a service has named it; a name is a convenience
+        if Env.SWEEP in os.environ and run.info.run_name != start.name:  # a service has named this trial
             with contextlib.suppress(Exception):
                 client.set_tag(run_id, "mlflow.runName", start.name)
         adopted = cls(store, run_id, run.info.experiment_id, start)
@@ -130,10 +130,12 @@ class OwnedRun:
         """Reopen a run that has ended or lost its owner; this process becomes its owner and must end it."""
         from mlflow.entities import RunTag
 
-        client = store.client
+        client, tags = store.client, provenance.owner_tags()
+        if session := (start.tags or {}).get(Tag.SWEEP_SESSION):
+            tags[Tag.SWEEP_SESSION] = session
         with translate_store_errors(store):
             run = client.get_run(run_id)
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in provenance.owner_tags().items()])
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             if Tag.END in run.data.tags:
                 client.delete_tag(run_id, Tag.END)
             client.update_run(run_id, status="RUNNING")

@@ -221,11 +221,11 @@ def test_what_is_asked_for_wrongly_sends_nothing(
     sweep = ("sweep", "work/n.ipynb", "--grid", "alpha=1,2")
     began = azure_server.record.position()
     for arguments, answer in {
-        ("--on", "azure:cpu"): "found no such executor, allowed local, dask://HOST:PORT, azureml:NAME or"
+        ("--on", "azure:cpu"): "found no such place, allowed local, dask://HOST:PORT, azureml:NAME or"
         " azureml:serverless, did you mean azureml:cpu?",
         ("--on", "azureml:"): "allowed local, dask://HOST:PORT, azureml:NAME or azureml:serverless\n",
         ("--on", sweeps.on, "--job", "none.yml"): "--job none.yml: no such file",
-        ("--on", "local", "--job", "none.yml"): "--job says what a job needs, and trials on local are none",
+        ("--on", "local", "--job", "none.yml"): "--job describes jobs, and trials on local are not jobs",
         ("--job", "none.yml"): "name its place with --on azureml:NAME",
         ("--on", "azureml:none"): "--on azureml:none: no such compute",
         ("--on", sweeps.on, "--resume"): "has no sweep of work/n.ipynb over these values",

@@ -249,3 +249,17 @@ def test_a_run_that_ended_by_itself_or_for_another_notebook_gets_a_child(
 
     assert OwnedRun.adopt(connected, job, start).run_id != job
     assert query.get_run(connected, job).tags[Tag.END] == "KILLED"
+
+
+@pytest.mark.tracking
+def test_only_a_trial_of_the_service_gets_another_name(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = store.connect(project)
+    job = connected.client.create_run(connected.experiment_id("sweep"), run_name="n alpha=0.1").info.run_id
+    start = adopting(planned(project), in_job(job)).start
+    assert start is not None
+    start = dataclasses.replace(start, name="n alpha=0.123456789,dataset=d@1", tags={Tag.TRIAL: "0"})
+    OwnedRun.adopt(connected, job, start)
+    assert connected.client.get_run(job).info.run_name == "n alpha=0.1"
+    monkeypatch.setenv(Env.SWEEP, "{}")
+    OwnedRun.adopt(connected, job, start)
+    assert connected.client.get_run(job).info.run_name == start.name

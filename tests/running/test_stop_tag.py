@@ -41,3 +41,23 @@ def test_a_watcher_sees_the_tag_and_ends_with_its_trial(project: Settings) -> No
         time.sleep(0.02)
     assert late() == "interrupt"
     late.end()
+
+
+@pytest.mark.tracking
+def test_a_trial_and_a_sweep_stop_once_another_session_has_the_sweep(project: Settings) -> None:
+    sweep, trial = opened(project, "sweep"), opened(project, "trial of the first session")
+    sweep.store.client.set_tag(sweep.run_id, Tag.SWEEP_SESSION, "first")
+    trial.store.client.set_tag(trial.run_id, Tag.SWEEP_SESSION, "first")
+    running, owner = StopTagWatcher(sweep.store, pause=0.05), StopTagWatcher(sweep.store, pause=0.05)
+    running.begin(trial.run_id, sweep.run_id, "first")
+    owner.begin(sweep.run_id, sweep.run_id, "first")
+    time.sleep(0.3)
+    assert (running(), owner()) == (None, None)
+    sweep.store.client.set_tag(sweep.run_id, Tag.SWEEP_SESSION, "second")
+    late = StopTagWatcher(sweep.store, pause=0.05)
+    late.begin(trial.run_id, sweep.run_id, "first")  # it waited for a machine until now
+    until = time.monotonic() + 10
+    while not (late() and owner()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert (late(), owner()) == ("interrupt", "interrupt")
+    running.end()

@@ -33,7 +33,7 @@ from tests import building
 PATIENCE = 60
 
 
-ALLOWED = "found no such executor, allowed local, dask://HOST:PORT, azureml:NAME or azureml:serverless"
+ALLOWED = "found no such place, allowed local, dask://HOST:PORT, azureml:NAME or azureml:serverless"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_misspelt_place_of_a_workspace_is_put_right() -> None:
 def test_a_job_file_goes_with_jobs_only() -> None:
     assert compute_targets.find_compute_target("azureml:cpu", Path("job.yml")).on == "azureml:cpu"
     for on in ("local", "dask://host:8786"):
-        with pytest.raises(errors.UsageError, match=f"--job says what a job needs, and trials on {on} are none"):
+        with pytest.raises(errors.UsageError, match=f"--job describes jobs, and trials on {on} are not jobs"):
             compute_targets.find_compute_target(on, Path("job.yml"))
 
 

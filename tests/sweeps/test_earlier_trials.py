@@ -35,3 +35,7 @@ def test_trials_are_read_from_their_runs_and_damaged_values_are_one_line(project
     )
     with pytest.raises(errors.TrackingError, match=message):
         earlier_trials.take_over(connected, parent.run_id, None)
+
+    connected.client.set_tag(trial.run_id, Tag.TRIAL_VALUES, "{}")
+    connected.client.set_terminated(trial.run_id, status="FAILED")  # its job failed after its notebook's end
+    assert earlier_trials.take_over(connected, parent.run_id, None)[0].trial.state == "failed"

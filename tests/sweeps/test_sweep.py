@@ -251,6 +251,21 @@ def test_a_sweep_that_cannot_be_resumed_says_why(project: Settings) -> None:
         sweep.run_sweep(request(project, grid=["alpha=1,2"], resume=other.run_id), connected)
 
 
+def test_a_space_is_resumed_where_its_study_is_and_is_left_alone_elsewhere(project: Settings) -> None:
+    connected, lines = store.connect(project), list[str]()
+    options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "goal": Goal("rmse"), "jobs": 1}
+    done = sweep.run_sweep(request(project, LOGS, trials=1, **options), connected)
+    before = query.get_run(connected, done.run_id)
+    journal = project.layout.sweeps / f"{done.run_id}.journal"
+    journal.rename(journal.with_suffix(".elsewhere"))
+    with pytest.raises(
+        errors.UsageError, match=r"its study is not on this machine \(no .*\.journal\); resume it where"
+    ):
+        sweep.run_sweep(request(project, trials=2, resume=done.run_id, **options), connected, tell=lines.append)
+    after = query.get_run(connected, done.run_id)
+    assert (after.status, after.tags, lines) == (before.status, before.tags, [])
+
+
 def test_a_search_without_its_metric_stops_early_and_an_unknown_kernel_starts_nothing(project: Settings) -> None:
     told: list[str] = []
     options: dict[str, Any] = {"space": ["alpha=uniform(0, 1)"], "trials": 50, "goal": Goal("rmsee"), "jobs": 1}

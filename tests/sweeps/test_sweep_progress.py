@@ -117,3 +117,19 @@ def test_earlier_sessions_are_counted_but_do_not_affect_the_pace() -> None:
     assert tally.gap() is None
     trials[21] = trial(21, "failed", reason="refused before it ran")
     assert take(tally, trials) == [21]
+
+
+def test_the_time_left_is_right_where_nobody_knows_beforehand_how_many_trials_run_at_once() -> None:
+    clock = Clock()
+    tally, trials = SweepProgress(40, RMSE, None, clock=clock), {}
+    for number in range(4):
+        trials[number] = trial(number, "running")
+    take(tally, trials)
+    clock.now += 100
+    trials[0] = trial(0, "finished", 1.0)
+    take(tally, trials)
+    assert tally.left() is None, "one of four has ended: the pace is not known yet"
+    for number in range(1, 4):
+        trials[number] = trial(number, "finished", 1.0)
+    take(tally, trials)
+    assert tally.left() == pytest.approx(46 * 25, rel=0.1)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +50,10 @@ class JobPacing:
     """In which a running trial that was asked to stop must have ended, before Azure is asked to end its job."""
     cancel: float = 150.0
     """In which Azure must have ended a job."""
+    stop_each: float = 4.0
+    """Added to that for each open job, as one thread stops them in turn."""
     without_machine: float = 7200.0
-    """For which all trials may wait before the sweep is given up."""
+    """For which no trial may run before the sweep is given up."""
     tell_after: float = 15.0
     """That a trial waits before it is told of: every job waits for some."""
     remind: float = 120.0
@@ -71,17 +73,17 @@ class JobExecutor:
         capacity: int,
         pacing: JobPacing = JobPacing(),
     ) -> None:
-        self.stop_seconds = pacing.obey + pacing.cancel
         self._template, self._submitter, self._history = template, submitter, history
         self._client, self._workspace = submitter.client, submitter.workspace
         self._session, self._store, self._pacing = session, session.store, pacing
         self._capacity = capacity
         self._experiments: dict[str, str] = {}
+        self._sweep = ""
         self._lock = threading.RLock()
         self._unsent: deque[TrialJob] = deque()
         self._open: list[TrialJob] = []
         self._failing_since: float | None = None
-        self._had_machine = time.monotonic()
+        self._last_ran = time.monotonic()
         self._lost: errors.ClusterError | None = None
         self._waiting = WaitingTrials(
             self._client, self._workspace, session.tell, tell_after=pacing.tell_after, remind_every=pacing.remind
@@ -89,12 +91,18 @@ class JobExecutor:
         self._wake, self._closed = threading.Event(), threading.Event()
         threading.Thread(target=self._work, name="nbops-jobs", daemon=True).start()
 
+    @property
+    def stop_seconds(self) -> float:
+        """In which the jobs must have ended if they are asked to stop now."""
+        return self._pacing.obey + self._pacing.cancel + self._pacing.stop_each * (len(self._open) + len(self._unsent))
+
     def capacity(self) -> int:
         """Return how many jobs the compute can run at once, at least 1."""
         return self._capacity
 
     def submit(self, task: TrialTask) -> Future[TrialOutcome]:
         """Queue the task to be submitted as a job."""
+        self._sweep = task.sweep
         tags = trial_jobs.tags(task.sweep, task.number)
         try:
             description = self._template.describe(task.plan, tags, experiment=self._experiment(task))
@@ -126,11 +134,12 @@ class JobExecutor:
                 open_job.stop_asked, open_job.seen = time.monotonic(), 0.0
         self._wake.set()
 
-    def stop_earlier(self, sweep: str) -> None:
+    def stop_earlier(self, sweep: str, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Stop the jobs that an earlier session of the sweep has left, and wait for their end.
 
-        Raise ClusterError if one does not end.
+        Once `interrupted` returns True, it does not wait any more. Raise ClusterError if one does not end.
         """
+        self._sweep = sweep
         left = [job for job in trial_jobs.list_trials(self._client, self._workspace, sweep) if not job.ended]
         if not left:
             return
@@ -143,20 +152,29 @@ class JobExecutor:
         with self._lock:
             self._open += found
         self._wake.set()
-        deadline = time.monotonic() + self.stop_seconds
-        while any(each in self._open for each in found):
+        stop_seconds = self.stop_seconds
+        deadline = time.monotonic() + stop_seconds
+        while any(each in self._open for each in found) and not interrupted():
             self.poll()
             if time.monotonic() > deadline:
                 raise errors.ClusterError(
-                    f"{count} of the last session did not end within {self.stop_seconds:g} s; stop them with"
+                    f"{count} of the last session did not end within {stop_seconds:g} s; stop them with"
                     f" `nbops azure jobs stop {sweep}`, then resume again"
                 )
             time.sleep(0.1)
 
     def close(self) -> None:
-        """Send nothing more. Jobs that still run are not waited for."""
+        """Send nothing more. Jobs that still run are not waited for: a line says how to stop them."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         self._wake.set()
+        with self._lock:
+            sent = [*self._open, *(unsent for unsent in self._unsent if unsent.tried)]
+        left = sum(not each.future.done() for each in sent)
+        if left and self._lost is None:
+            count = "1 job goes on" if left == 1 else f"{left} jobs go on"
+            self._session.tell(f"{count}; to stop them: nbops azure jobs stop {self._sweep}")
 
     def _experiment(self, task: TrialTask) -> str:
         """Return the name of a trial's experiment, which its plan may know by id alone."""
@@ -174,6 +192,8 @@ class JobExecutor:
             try:
                 if self._step():
                     self._failing_since = None
+                    if any(each.stop_asked is not None for each in list(self._open)):
+                        pause = 0.0  # jobs that must end are looked at one after the other, without a pause
             except errors.AzureError as error:
                 self._note_failure(error)
                 pause = self._pacing.retry
@@ -189,7 +209,7 @@ class JobExecutor:
         if now - self._failing_since > self._pacing.patience:
             self._lost = errors.ClusterError(
                 f"Azure has not answered about the sweep's jobs for {self._pacing.patience:g} s: {error.cause}; its"
-                " jobs may go on: resume the sweep, or stop them with `nbops azure jobs stop SWEEP`"
+                f" jobs may go on: resume the sweep, or stop them with `nbops azure jobs stop {self._sweep}`"
             )
 
     def _step(self) -> bool:
@@ -200,7 +220,7 @@ class JobExecutor:
         due = min(open_jobs, key=lambda each: each.seen, default=None)
         if due is not None and time.monotonic() - due.seen > 2 * self._pacing.look + len(open_jobs):
             unsent = None  # submissions must not keep the others waiting
-        self._waiting.tell(open_jobs)
+        self._waiting.tell([each for each in open_jobs if each.stop_asked is None])
         self._note_machines(open_jobs)
         if unsent is not None:
             self._send(unsent)
@@ -211,12 +231,12 @@ class JobExecutor:
         return True
 
     def _note_machines(self, open_jobs: Sequence[TrialJob]) -> None:
-        """Give the sweep up if no trial has had a machine for too long."""
+        """Give the sweep up if no trial has run for too long."""
         if not open_jobs or not all(each.waits for each in open_jobs):
-            self._had_machine = time.monotonic()
-        elif time.monotonic() - self._had_machine > self._pacing.without_machine:
+            self._last_ran = time.monotonic()
+        elif time.monotonic() - self._last_ran > self._pacing.without_machine:
             self._lost = errors.ClusterError(
-                f"no trial has had a machine for {self._pacing.without_machine / 60:.3g} min: look at quota and"
+                f"no trial has run for {self._pacing.without_machine / 60:.3g} min: look at quota and"
                 " max_instances, then resume the sweep"
             )
 
@@ -226,7 +246,7 @@ class JobExecutor:
         try:
             submitted = self._submitter.submit(unsent.description)
         except errors.AzureError as error:
-            if not _refused(error):
+            if not is_refused(error):
                 raise  # it is sent again under its name, and so runs once
             number = unsent.task.number if unsent.task else ""
             unsent.future.set_exception(
@@ -270,8 +290,10 @@ class JobExecutor:
             self._open = [each for each in self._open if each is not open_job]
 
 
-def _refused(error: errors.AzureError) -> bool:
+def is_refused(error: errors.AzureError) -> bool:
     """Return whether a submission was clearly refused, so that others would be as well."""
+    if isinstance(error, errors.JobUncertainError):  # the job may run, whatever the status
+        return False
     return error.status is not None and 400 <= error.status < 500 and error.status not in (408, 409, 429)
 
 

@@ -20,6 +20,11 @@ from notebooks_lib.tracking import orphan_runs
 from notebooks_lib.tracking.store import Store
 
 NEVER_BEGAN = "stopped before it began"
+NOT_RUNNING = {
+    **job_following.WAITING,
+    **{state: job_following.STANDING[state] for state in ("NotResponding", "Paused", "Unknown")},
+}
+"""Azure's states of a job that does not run, before its end -> what they mean."""
 
 
 @dataclass(eq=False)
@@ -46,11 +51,11 @@ class TrialJob:
 
     @property
     def waits(self) -> bool:
-        """True if it has no machine yet, or none any more."""
-        return self.job is not None and self.job.status in job_following.WAITING
+        """True if it does not run: it has no machine yet, or none that answers any more."""
+        return self.job is not None and self.job.status in NOT_RUNNING
 
     def must_be_cancelled(self, obey_seconds: float) -> bool:
-        """Return True if Azure must end it: it was asked to stop and has no machine, or did not obey in time."""
+        """Return True if Azure must end it: it was asked to stop and does not run, or did not obey in time."""
         if self.stop_asked is None or self.cancelled:
             return False
         return self.waits or time.monotonic() - self.stop_asked > obey_seconds
@@ -67,10 +72,14 @@ class TrialJob:
 
 
 def settle(trial_job: TrialJob, end: JobEnd, store: Store) -> None:
-    """Give the outcome of an ended job to its future, and record the end in a run whose notebook could not do it."""
+    """Give the outcome of an ended job to its future, and record the end in a run that does not say the same.
+
+    Its notebook could not record it, or the job failed after its notebook's end.
+    """
     began = Tag.SOURCE_FINGERPRINT in end.run.tags
     stopped = trial_job.stop_asked is not None and not began
-    if Tag.END not in end.run.tags:
+    recorded = end.run.tags.get(Tag.END), end.run.tags.get(Tag.TRIAL_STATE)
+    if recorded != (end.status, trial_state(end.status, end.failure)):
         with contextlib.suppress(Exception):  # the next session reads the same from the job's own status
             _record_end(store, end, NEVER_BEGAN if stopped else "")
     if stopped:

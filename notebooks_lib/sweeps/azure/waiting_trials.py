@@ -1,4 +1,4 @@
-"""Tells for what trials wait that have no machine, and what keeps the cluster from giving one."""
+"""Tells what trials wait for that do not run, and what keeps the cluster from giving them a machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from notebooks_lib.azure import job_following
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
-from notebooks_lib.sweeps.azure.trial_job import TrialJob
+from notebooks_lib.sweeps.azure.trial_job import NOT_RUNNING, TrialJob
 
 
 class WaitingTrials:
@@ -45,6 +45,6 @@ class WaitingTrials:
         since = time.strftime("%H:%M:%S", time.localtime(longest.waits_since))
         reasons = job_following.compute_errors(self._client, self._workspace, job)
         self._tell(
-            f"{len(waiting)} of {len(open_jobs)} trials have no machine yet; trial {job.trial}"
-            f" {job_following.WAITING[job.status]}{where} since {since}{reasons}; Ctrl-C stops the sweep"
+            f"{len(waiting)} of {len(open_jobs)} trials do not run; trial {job.trial}"
+            f" {NOT_RUNNING[job.status]}{where} since {since}{reasons}; Ctrl-C stops the sweep"
         )

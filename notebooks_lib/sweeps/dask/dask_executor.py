@@ -124,7 +124,7 @@ class DaskExecutor:
             for _, inner in waiting:  # outside the lock: Dask's thread may wait for it, and is needed here
                 inner.cancel()
 
-    def stop_earlier(self, sweep: str) -> None:
+    def stop_earlier(self, sweep: str, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Do nothing: trials of a sweep that is gone end by themselves, and those that run are asked by their tag."""
 
     def close(self) -> None:

@@ -120,7 +120,7 @@ def run_on_worker(
     local_task = _relocated(task, ready, threads)
     try:
         store = trial_runner.connect_once(ready.settings)
-        if stop_tag.is_over(store, task.sweep):
+        if stop_tag.is_over(store, task.sweep, task.session):
             return TrialOutcome(Trial(task.number, task.values, "killed", reason="stopped before it began"))
         close_earlier(store, task, BEGUN_ANEW)
     except Exception as error:  # noqa: BLE001  # a store that is away, as when the run itself cannot be opened

@@ -26,6 +26,8 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run, search_space, sweep
 from notebooks_lib.sweeps.azure import job_executor
 from notebooks_lib.sweeps.azure.job_executor import JobExecutor, JobPacing
+from notebooks_lib.sweeps.azure.trial_job import NOT_RUNNING, TrialJob
+from notebooks_lib.sweeps.azure.waiting_trials import WaitingTrials
 from notebooks_lib.sweeps.executors import ComputeTarget, Session, TrialLimits
 from notebooks_lib.sweeps.sweep_request import SweepRequest
 from notebooks_lib.sweeps.trial_runner import TaskBuilder, TrialOutcome, TrialTask
@@ -173,7 +175,7 @@ def test_trials_without_a_machine_are_told_of_and_cancelled_before_they_begin(
             future.result(30)
 
     head, _, rest = trials.lines[0].partition(" since ")
-    assert head.endswith("have no machine yet; trial 0 waits for a machine")
+    assert head.endswith(" of 2 trials do not run; trial 0 waits for a machine")
     assert rest.endswith("; Ctrl-C stops the sweep")
     for job in trials.jobs(parent):
         assert job.status == "Canceled"
@@ -186,7 +188,7 @@ def test_a_sweep_without_a_machine_is_given_up_and_its_jobs_are_cancelled(
     trials: Trials, azure_server: Emulated
 ) -> None:
     trials.pacing = dataclasses.replace(QUICK, without_machine=1)
-    line = r"no trial has had a machine for 0.0167 min: look at quota and max_instances, then resume the sweep"
+    line = r"no trial has run for 0.0167 min: look at quota and max_instances, then resume the sweep"
     run_ids: list[str] = []
     with (
         azure_server.fault("never_starts", path="/jobs/", times=2),
@@ -262,8 +264,88 @@ def test_what_an_earlier_session_left_is_stopped(trials: Trials, azure_server: E
     assert {job.status for job in trials.jobs(parent)} == {"Canceled"}
     assert trials.lines[-1] == "stopping 2 jobs that the last session has left"
     assert {trials.end_of(job.name)[Tag.END] for job in trials.jobs(parent)} == {"KILLED"}
+    told = len(trials.lines)
     second.stop_earlier(parent)
-    assert len(trials.lines) == 1
+    assert len(trials.lines) == told
+
+
+def test_ctrl_c_ends_the_wait_for_earlier_jobs_and_a_line_says_how_to_stop_them(trials: Trials) -> None:
+    first, submit, parent = trials.begin()
+    submit(0)
+    trials.wait_for(parent, "Running")
+    first.close()  # as if it was killed
+    assert trials.lines == [f"1 job goes on; to stop them: nbops azure jobs stop {parent}"]
+    second = trials.connect()
+    second.stop_earlier(parent, lambda: True)
+    second.close()
+    assert trials.lines[1:] == ["stopping 1 job that the last session has left", trials.lines[0]]
+
+
+def test_a_session_stops_once_another_one_has_resumed_its_sweep(trials: Trials) -> None:
+    """The other one, perhaps on another machine, keeps the sweep's run: nothing asks its trials to stop."""
+    run_ids: list[str] = []
+    request = trials.request(jobs=2)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(sweep.run_sweep, request, trials.store, on_open=lambda run_id, _: run_ids.append(run_id))
+        while not run_ids:
+            time.sleep(0.05)
+        trials.jobs(run_ids[0], 2)
+        again = parent_run.parent_start(trials.source, trials.domain, None, None)
+        OwnedRun.reopen(trials.store, run_ids[0], again)
+        with pytest.raises(errors.SweepTakenOverError, match=f"another process has resumed sweep {run_ids[0]}"):
+            first.result(60)
+    run = query.get_run(trials.store, run_ids[0])
+    assert (run.status, run.tags[Tag.SWEEP_SESSION]) == ("RUNNING", parent_run.session(again))
+    assert not {Tag.STOP, Tag.END} & run.tags.keys()
+    assert {job.status for job in trials.jobs(run_ids[0])} == {"Canceled"}
+    for child in query.children(trials.store, run_ids[0]):
+        assert child.tags[Tag.END] == "KILLED"
+
+
+def test_many_jobs_are_stopped_without_a_pause_in_a_time_that_grows_with_them(
+    trials: Trials, azure_server: Emulated
+) -> None:
+    trials.pacing = dataclasses.replace(QUICK, request=2)
+    executor, submit, parent = trials.begin()
+    idle = executor.stop_seconds
+    with azure_server.fault("never_starts", path="/jobs/", times=6):
+        futures = [submit(number) for number in range(6)]
+        trials.jobs(parent, 6)
+    assert executor.stop_seconds == idle + 6 * QUICK.stop_each
+    began = time.monotonic()
+    executor.cancel()
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(60)
+    assert time.monotonic() - began < 6 * 2
+
+
+def test_a_job_that_fails_after_its_notebook_has_finished_is_a_failed_trial_in_its_run_too(trials: Trials) -> None:
+    trials.command = "sleep 2; exit 1"
+    _, submit, parent = trials.begin()
+    future = submit(0)
+    job = trials.wait_for(parent, "Running")
+    trials.tag(job.name, {Tag.SOURCE_FINGERPRINT: "f", Tag.TRIAL_STATE: "finished", Tag.END: "FINISHED"})
+    assert future.result(30).trial.state == "failed"
+    tags = trials.end_of(job.name)
+    assert (tags[Tag.END], tags[Tag.TRIAL_STATE]) == ("FAILED", "failed")
+
+
+@pytest.mark.parametrize("state", ["NotResponding", "Paused", "Unknown", "Queued"])
+def test_a_job_that_stands_still_is_told_of_and_not_waited_for(trials: Trials, state: str) -> None:
+    stands = TrialJob("j", job=None)
+    stands.note(Job("j", state, "", "", "", "", "", trial="7"))
+    stands.waits_since = time.time() - 60
+    lines: list[str] = []
+    WaitingTrials(trials.client, trials.workspace, lines.append, tell_after=15, remind_every=60).tell([stands])
+    assert lines[0].startswith(f"1 of 1 trials do not run; trial 7 {NOT_RUNNING[state]} since ")
+    stands.stop_asked = time.monotonic()
+    assert stands.must_be_cancelled(90)
+
+
+def test_a_job_that_may_run_is_never_taken_for_refused() -> None:
+    assert job_executor.is_refused(errors.AzureError("no", status=400))
+    assert not job_executor.is_refused(errors.JobUncertainError("perhaps", status=400))
 
 
 def most_open(results: list[dict[int, str]]) -> int:
