@@ -44,9 +44,10 @@ class Sweeps:
     on: str
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *more: str, grid: str = "alpha=1..4") -> tuple[subprocess.Popen[str], str]:
-        """Start a sweep; return it and its run, which it does not print with --json."""
-        command = [sys.executable, "-m", "notebooks_lib", "sweep", "work/n.ipynb", "--grid", grid, "--on", self.on]
+    def start(self, *more: str, on: str = "") -> tuple[subprocess.Popen[str], str]:
+        """Start a sweep, on the cluster or at another place; return it and its run, which --json does not print."""
+        command = [sys.executable, "-m", "notebooks_lib", "sweep", "work/n.ipynb", "--grid", "alpha=1..4"]
+        command += ["--on", on or self.on]
         process = subprocess.Popen(
             [*command, "--metric", "rmse", *more],
             cwd=self.project.root,
@@ -175,6 +176,26 @@ def test_after_a_kill_no_trial_is_doubled_and_none_is_lost(sweeps: Sweeps) -> No
     assert result["trials"][0]["run_id"] == done["0"]
     assert "stopping 1 job that the last session has left" in err
     sweeps.nothing_runs_on(run)
+    finished = [each.tags[Tag.TRIAL] for each in sweeps.runs(run) if each.tags[Tag.END] == "FINISHED"]
+    assert sorted(finished) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.proof
+def test_a_sweep_resumed_on_this_machine_is_not_disturbed_by_jobs_that_still_wait(sweeps: Sweeps) -> None:
+    building.write(sweeps.project.root / "work" / "n.ipynb", *CELLS, parameters=PARAMETERS)
+    process, run = sweeps.start("--jobs", "3", "-p", "seconds=8")
+    wait_for(lambda: len(sweeps.jobs(run, "Running")) == 2 and sweeps.jobs(run, "Queued"))
+    process.kill()
+    process.communicate()
+    (waiting,) = sweeps.jobs(run, "Queued")
+    process, _ = sweeps.start("--resume", run, "-p", "seconds=8", "--jobs", "2", "--json", on="local")
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    assert [trial["state"] for trial in json.loads(out)["trials"]] == ["finished"] * 4
+
+    wait_for(lambda: all(job.ended for job in sweeps.jobs(run)))
+    tags = query.get_run(store.connect(sweeps.project), waiting.name).tags
+    assert (tags[Tag.END], tags[Tag.FAILURE]) == ("KILLED", "Interrupted"), "it stopped as it began"
     finished = [each.tags[Tag.TRIAL] for each in sweeps.runs(run) if each.tags[Tag.END] == "FINISHED"]
     assert sorted(finished) == ["0", "1", "2", "3"]
 
