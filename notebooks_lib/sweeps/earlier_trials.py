@@ -34,6 +34,7 @@ class EarlierTrial:
 def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, EarlierTrial]:
     """End the trials that the last session left open, and return the newest run of each trial by number.
 
+    A run that was killed is returned only if the trial has no other: it may be of a session that had lost the sweep.
     `goal` is the metric whose value is read.
     """
     orphan_runs.close_left_behind(store, run_id)
@@ -43,8 +44,11 @@ def take_over(store: Store, run_id: str, goal: Goal | None) -> dict[int, Earlier
     trials: dict[int, EarlierTrial] = {}
     for run in query.children(store, run_id):
         number = run.tags.get(Tag.TRIAL, "")
-        if number.isdecimal() and int(number) not in trials:
-            trials[int(number)] = EarlierTrial(trial_of_run(int(number), run, goal), run)
+        newer = trials.get(int(number)) if number.isdecimal() else None
+        if number.isdecimal() and (newer is None or newer.trial.state == "killed"):
+            earlier = EarlierTrial(trial_of_run(int(number), run, goal), run)
+            if newer is None or earlier.trial.state != "killed":
+                trials[int(number)] = earlier
     return dict(sorted(trials.items()))
 
 

@@ -27,6 +27,10 @@ def test_trials_are_read_from_their_runs_and_damaged_values_are_one_line(project
     earlier = earlier_trials.take_over(connected, parent.run_id, Goal("rmse"))[0].trial
     assert (earlier.values, earlier.state, earlier.value) == ({"alpha": 0.1}, "finished", 3.0)
 
+    late = opened(**{"mlflow.parentRunId": parent.run_id, Tag.TRIAL: "0", Tag.TRIAL_VALUES: '{"alpha": 0.1}'})
+    late.end("KILLED", tags={Tag.TRIAL_STATE: "killed"})  # by a session that had lost the sweep
+    assert earlier_trials.take_over(connected, parent.run_id, None)[0].run.run_id == trial.run_id
+
     connected.client.set_tag(trial.run_id, Tag.TRIAL_VALUES, '{"alpha": 0.')  # cut off by a store
     assert earlier_trials.take_over(connected, parent.run_id, None)[0].trial.values == {}
     connected.client.set_tag(trial.run_id, Tag.TRIAL_VALUES, "[1, 2]")
