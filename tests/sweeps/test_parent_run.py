@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from notebooks_lib import errors
+from notebooks_lib.run_result import Failure
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.parent_run import SweepDescription
 from notebooks_lib.sweeps.search_space import SearchSpace
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
+from tests.sweeps import results
 from tests.sweeps.building import grid, spread
 
 
@@ -40,3 +45,17 @@ def test_the_tag_and_the_digest_are_those_of_version_0_1() -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"grid": 1, "fixed": {}, "goal": null}'])
 def test_a_tag_that_a_store_has_cut_off_is_unreadable_and_no_error(text: str) -> None:
     assert SweepDescription.from_tag(text) is None
+
+
+@pytest.mark.tracking
+def test_a_session_that_ends_before_its_first_trial_leaves_the_numbers_of_the_last_one(project: Settings) -> None:
+    start = RunStart("sample", "s", "n.ipynb", "", {}, "", "", None)
+    first = OwnedRun.open(store.connect(project), start)
+    parent_run.end_sweep(first, results.MIXED)
+    counts = {key: tag for key, tag in query.get_run(first.store, first.run_id).tags.items() if Tag.SWEEP_COUNT in key}
+    assert counts[Tag.SWEEP_COUNT + "finished"] == "5"
+    second = OwnedRun.reopen(first.store, first.run_id, start)
+    parent_run.end_sweep(second, results.sweep(status="KILLED"), Failure("interrupt", "KeyboardInterrupt", ""))
+    run = query.get_run(first.store, first.run_id)
+    assert run.status == "KILLED"
+    assert counts.items() <= run.tags.items()
