@@ -63,7 +63,7 @@ MEMBERS: Mapping[str, Mapping[str, str]] = {
         "score": "promotion.model_scoring.score_model",
         "truth": "promotion.model_scoring.truth_of",
     },
-    "run_result": {"Env": "tags.Env", "Layout": "paths.Layout", "Tag": "tags.Tag"},
+    "run_result": {"Env": "tags.Env", "Layout": "paths.Layout"},
     "serving.request_formats": {"read": "serving.request_formats.read_request"},
     "tracking.query": {"plain": "tracking.query.run_info"},
 }

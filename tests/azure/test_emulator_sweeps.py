@@ -136,5 +136,5 @@ def test_a_sweep_and_its_trials_are_limited_in_time(ask: Ask) -> None:
     space = {"x": ["choice", [[1, 2]]]}
     short = submit_sweep(ask, "sleep 60", space, limits=limits(2, trialTimeout="PT0.5S"))
     whole = submit_sweep(ask, "sleep 60", space, limits=limits(2, 1, timeout="PT0.5S"))
-    assert (ended(ask, short), states(ask, short, 2)) == ("Completed", ["Failed"] * 2)
+    assert (ended(ask, short), states(ask, short, 2)) == ("Completed", ["Canceled"] * 2)
     assert (ended(ask, whole), states(ask, whole, 1)) == ("Canceled", ["Canceled"])

@@ -16,6 +16,9 @@ from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.shared_stage_changes import SharedStageChanges
+from notebooks_lib.serving import local_endpoint
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
+from notebooks_lib.serving.targets import TARGETS, EndpointTarget
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import release_ledger
 from notebooks_lib.tracking.store import Store, connect
@@ -46,12 +49,19 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
 
 @pytest.fixture
 def here(folders: tuple[Settings, Settings], monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The store of the second clone, in which commands are given."""
+    """The store of the second clone, in which commands are given; version 1 serves, and 2 may enter."""
     monkeypatch.chdir(folders[1].root)
-    return connect(folders[1])
+    store = connect(folders[1])
+    if agreed(store) != "1":
+        back(folders[0])
+    forgive(store, 2)
+    return store
 
 
-def test_changes_are_kept_where_all_who_reach_the_endpoint_find_them(project: Settings) -> None:
+def test_changes_are_kept_where_all_who_reach_the_endpoint_find_them(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, local_endpoint.names))  # whatever `folders` set
     here, elsewhere = (
         ChangeRecord("promotion", "m", "dev", "7", "ada"),
         ChangeRecord("rollback", "m", "prod", "6", "ada"),
@@ -71,7 +81,8 @@ def test_changes_are_kept_where_all_who_reach_the_endpoint_find_them(project: Se
     assert [change.change.stage for change in change_storage.unfinished_changes(project)] == ["dev"]
 
 
-def test_a_local_project_asks_no_store(tmp_path: Path) -> None:
+def test_a_local_project_asks_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, local_endpoint.names))
     assert change_storage.unfinished_changes(Settings(root=tmp_path)) == []
     assert not (tmp_path / ".nbops").exists()
 
@@ -81,8 +92,11 @@ def test_a_rollback_in_another_folder_settles_what_was_cut_short(
 ) -> None:
     store = connect(folders[0])
     two = registry.get(store, MODEL, 2)
+    promote(store, two)
     newest = changes_of(here.settings, MODEL, "prod").newest()
     assert newest is not None
+    back(folders[0])
+    forgive(here, 2)
     steps = newest.steps
     for step, outcome in (("test", "undone"), ("mark", "finished")):
         with pytest.raises(Killed), dying(steps.index(step) + 1, written=True, how=die):
