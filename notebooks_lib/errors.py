@@ -55,6 +55,16 @@ class SettingsError(UsageError):
     """The settings file or an NBOPS_* variable is wrong."""
 
 
+class OtherKindOfSweepError(UsageError):
+    """The sweep to resume is one of the service, and one of nbops itself was asked for, or the other way round."""
+
+    def __init__(self, run_id: str, *, service: bool) -> None:
+        self.service = service
+        """True if the service proposes the trials of the sweep to resume."""
+        way = "give --service and its --on" if service else "leave --service out"
+        super().__init__(f"{'Azure ML' if service else 'nbops itself'} proposes the trials of sweep {run_id}: {way}")
+
+
 class NotebookError(UsageError):
     """A file is not a notebook, or not one that can be run as asked."""
 
@@ -110,12 +120,27 @@ class AzureError(NbopsError, RuntimeError):
 
 
 class JobWaitingError(AzureError):
-    """A job has not begun within the time for which it was followed. It is not stopped; `state` is Azure's word."""
+    """A job has not begun within the time for which it was followed. It is not stopped; `state` is Azure's word.
 
-    def __init__(self, job: str, state: str, minutes: float) -> None:
+    Of a `sweep`, no trial has run for that time.
+    """
+
+    def __init__(self, job: str, state: str, minutes: float, *, sweep: bool = False) -> None:
         self.state = state
-        step = f"to follow it: nbops azure jobs follow {job}; to stop it: nbops azure jobs stop {job}"
+        step = f"to stop it: nbops azure jobs stop {job}"
+        if sweep:
+            super().__init__(
+                f"no trial of sweep {job} has run for {minutes:.3g} min ({state}): look at quota and max_instances;"
+                " it is not stopped",
+                step,
+            )
+            return
+        step = f"to follow it: nbops azure jobs follow {job}; {step}"
         super().__init__(f"job {job} still waits after {minutes:.3g} min ({state}); it is not stopped", step)
+
+
+class SweepNotStartedError(AzureError):
+    """A sweep of the service has ended before its first trial. It cannot be resumed."""
 
 
 class JobUncertainError(AzureError):

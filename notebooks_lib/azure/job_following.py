@@ -28,7 +28,7 @@ REMIND_EVERY = 60.0
 """Seconds after which a job that still waits is reported again."""
 WAIT_MINUTES = 120.0
 """Minutes for which a job may wait: for a first build of its image, and for one job before it on a cluster."""
-_CLOCKS_DIFFER = 1.0
+CLOCKS_DIFFER = 1.0
 """Seconds by which a job that reached its limit may seem to have run for less."""
 PATIENCE = 300.0
 """Seconds for which Azure may fail to answer before following gives up."""
@@ -242,7 +242,7 @@ def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
     if recorded and recorded.kind != "interrupt":
         return recorded
     details = history.details(job.name)
-    if job.timeout and details.seconds > job.timeout - _CLOCKS_DIFFER:
+    if job.timeout and details.seconds > job.timeout - CLOCKS_DIFFER:
         cell, line = (recorded.cell, recorded.line) if recorded else (None, "")
         text = f"the job took longer than {job.timeout} s, which is limits.timeout in its job file"
         return Failure("timeout", "Timeout", text, cell, line)

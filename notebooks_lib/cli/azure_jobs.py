@@ -143,12 +143,17 @@ def _tell(line: str) -> None:
 @_as_json
 def logs(run: str, as_json: bool) -> int:
     """Print what a job has written so far: of each process what it printed, and what Azure logged."""
+    from notebooks_lib.azure import jobs as submitted
     from notebooks_lib.azure import workspace as workspaces
     from notebooks_lib.azure.run_history import RunHistory
 
-    settings, _, _ = _connected()
+    settings, client, workspace = _connected()
     history = RunHistory(workspaces.tracking_uri(settings))
     addresses = history.details(run).logs
+    if not addresses and submitted.find_job(client, workspace, run).kind == "Sweep":
+        raise errors.UsageError(
+            f"job {run} is a sweep, and its trials have the logs: nbops azure jobs logs {run}_0 for the first"
+        )
     texts = {name: history.blob(address, name).decode("utf-8", "replace") for name, address in addresses.items()}
     if as_json:
         click.echo(json.dumps({"run_id": run, "logs": texts}))

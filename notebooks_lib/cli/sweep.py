@@ -77,7 +77,9 @@ class _KeepsArguments(click.Command):
     "--on", metavar="PLACE", help="Where to run trials: local (the default), dask://HOST:PORT or azureml:NAME."
 )
 @click.option("--job", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
-@click.option("--service", is_flag=True, help="Let Azure ML propose the trials, in a sweep job of its own.")
+@click.option(
+    "--service/--no-service", default=None, help="Let Azure ML propose the trials, in a sweep job of its own."
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
 @click.option(
@@ -104,16 +106,20 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """Run NOTEBOOK once for each set of values of a grid or a space: each a run, under one parent run.
 
     A failed trial is recorded and the others continue. Ctrl-C stops the running trials; --resume continues from there.
-    Exit code: 0 all trials finished, were pruned or skipped; 1 some failed or none has the metric; 2 usage error; 130
-    interrupted.
+    Exit code: 0 all trials finished, were pruned or skipped; 1 some failed, none has the metric, or --sweep-timeout was
+    reached; 2 usage error; 130 interrupted.
     """
     arguments: list[str] = ctx.meta[_ARGUMENTS]
     run_ids: list[str] = []
     try:
-        return _sweep(options, arguments, run_ids)
+        try:
+            return _sweep(options, arguments, run_ids)
+        except errors.OtherKindOfSweepError as error:
+            other = sweep_output.toggle_service(arguments, service=error.service)
+            raise errors.UsageError(f"{error}: {other}") from error
     except (errors.NbopsError, KeyboardInterrupt) as error:
-        goes_on_here = run_ids and not isinstance(error, errors.SweepTakenOverError)
-        resume_command = sweep_output.resume_command(arguments, run_ids[0]) if goes_on_here else None
+        over = isinstance(error, errors.SweepTakenOverError | errors.SweepNotStartedError)
+        resume_command = sweep_output.resume_command(arguments, run_ids[0]) if run_ids and not over else None
         if options["as_json"]:  # a parser finds an object in every case
             details = {"error": type(error).__name__, "message": str(error)}
             sweep_output.print_json(
@@ -131,7 +137,7 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
         # No run has such a name: it is `--resume n.ipynb`.
         options["notebook"], options["resume"] = Path(options["resume"]), ""
     file = load_file(options["file"]) if options["file"] else SweepFile()
-    unset = {key for key, value in options.items() if value is None or value is False}
+    unset = {key for key, value in options.items() if value is None or (value is False and key != "service")}
     options |= {key: getattr(file, key, None) for key in unset}
     if options["notebook"] is None and options["file"]:
         holds = "is empty" if file == SweepFile() else "names no notebook"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +31,19 @@ def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], 
     from notebooks_lib.sweeps.goal import Goal
 
     project = settings.load(settings.find_root(options["notebook"], fallback=Path.cwd()), os.environ)
-    with _other_way(arguments):
-        _refuse_options(options, project)
-    goal = Goal.parse(options["metric"])
+    goal = Goal.parse(options["metric"]) if options["metric"] else None
     source = NotebookPlanner(options["notebook"], project, experiment=options["experiment"])
-    with _other_way(arguments):
+    try:
+        _refuse_options(options)
+        assert goal is not None
         request = _request(options, domain, goal, source)
+    except errors.UsageError as error:
+        other = (
+            f". Without it nbops proposes the trials: {command}"
+            if (command := _without_service(options, domain, goal, source, arguments))
+            else ""
+        )
+        raise errors.UsageError(f"--service: {error}{other}") from error
     try:
         return _show(request, project, arguments, run_ids, as_json=options["as_json"])
     except KeyboardInterrupt:
@@ -47,17 +52,7 @@ def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], 
         return _detached(run_ids[0], arguments, as_json=options["as_json"])
 
 
-@contextlib.contextmanager
-def _other_way(arguments: Sequence[str]) -> Iterator[None]:
-    """Add the command without the service to each UsageError in the block."""
-    try:
-        yield
-    except errors.UsageError as error:
-        other = f"Without it nbops proposes the trials: {_without(arguments)}"
-        raise errors.UsageError(f"--service: {error}. {other}") from error
-
-
-def _refuse_options(options: dict[str, Any], project: Settings) -> None:
+def _refuse_options(options: dict[str, Any]) -> None:
     """Raise UsageError for options of a sweep that only nbops itself can run."""
     if not (options["on"] or "").startswith("azureml"):
         found = f"found --on {options['on']}" if options["on"] else "found no --on"
@@ -73,11 +68,6 @@ def _refuse_options(options: dict[str, Any], project: Settings) -> None:
     }.items():
         if options[option]:
             raise errors.UsageError(f"--{option.replace('_', '-')}: {why}; leave it out")
-    if not project.tracking.uri.startswith("azureml"):
-        raise errors.UsageError(
-            f"its runs are in the workspace, and this project tracks to {safe_text.masked(project.tracking.uri)}: set"
-            ' tracking.uri = "azureml"'
-        )
 
 
 def _request(options: dict[str, Any], domain: SearchSpace, goal: Goal, source: NotebookPlanner) -> ServiceSweepRequest:
@@ -123,10 +113,10 @@ def _show(
             request, connected, os.environ, on_open=submitted, on_change=shown.show, tell=tell
         )
     if as_json:
-        command = sweep_output.resume_command(arguments, result.run_id)
-        sweep_output.print_json({**report.document(result), "resume": command})
+        sweep_output.print_json({**report.document(result), "resume": None})  # it has ended: nothing is left to do
     else:
-        sweep_output.print_result(result, query.get_run(connected, result.run_id).experiment, arguments)
+        experiment = query.get_run(connected, result.run_id).experiment
+        sweep_output.print_result(result, experiment, arguments, resumable=False)
     return sweep_output.exit_code(result)
 
 
@@ -141,17 +131,43 @@ def _detached(run_id: str, arguments: Sequence[str], *, as_json: bool) -> int:
     return 130
 
 
-def _without(arguments: Sequence[str]) -> str:
-    """Return the command by which nbops itself proposes the trials."""
-    kept = {"--sampler": tuple(samplers_and_pruners.SAMPLERS), "--prune": ("median",), "--sweep-timeout": ()}
+def _without_service(
+    options: dict[str, Any], domain: SearchSpace, goal: Goal | None, source: NotebookPlanner, arguments: Sequence[str]
+) -> str:
+    """Return the command by which nbops itself proposes the trials; empty if it would refuse that as well."""
+    from notebooks_lib.sweeps import compute_targets
+    from notebooks_lib.sweeps.sweep_request import SweepRequest
+
+    if options["resume"] is not None or (options["job"] and not options["on"]):
+        return ""  # it would be another sweep; nothing says where the job runs
+    given = {name: options[name] for name in ("sampler", "prune", "sweep_timeout")}
+    dropped = {f"--{name.replace('_', '-')}" for name, value in given.items() if value and not _is_ours(name, value)}
+    if dropped - {word.partition("=")[0] for word in arguments}:
+        return ""  # the sweep file says so
+    kept = {name: value for name, value in given.items() if value and _is_ours(name, value)}
+    try:
+        if options["on"]:
+            compute_targets.find_compute_target(options["on"], options["job"])
+        SweepRequest(source, domain, goal, options["trials"], **kept)
+    except errors.UsageError:
+        return ""
     remaining: list[str] = []
-    words = [word for word in arguments if word != "--service"]
+    words = list(arguments)
     while words:
         word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if name in kept:
-            value = value if equals else words.pop(0)
-            remaining += [name, value] if value in kept[name] else []
-        else:
+        name, equals, _ = word.partition("=")
+        if name not in dropped:
             remaining.append(word)
-    return shlex.join(["nbops", "sweep", *remaining])
+        elif not equals:
+            words.pop(0)
+    return sweep_output.toggle_service(remaining, service=False)
+
+
+def _is_ours(option: str, value: str) -> bool:
+    """Return whether nbops itself has this sampler or pruner; it has no limit of time for a sweep."""
+    if option != "prune":
+        return option == "sampler" and value in samplers_and_pruners.SAMPLERS
+    try:
+        return bool(samplers_and_pruners.parse_pruner(value))
+    except errors.UsageError:
+        return False

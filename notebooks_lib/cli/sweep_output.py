@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def exit_code(result: SweepResult) -> int:
-    """Return 0 if no trial failed and one has a value of the goal, 130 for a sweep that was stopped, else 1."""
+    """Return 0 if no trial failed and one has a value of the goal, 130 for a sweep that was stopped, else 1.
+
+    A sweep that reached its limit of time was not stopped by anybody: 1.
+    """
     if result.status == "KILLED":
-        return 130
+        return 1 if result.timed_out else 130
     failed = result.count("failed") + result.count("killed")
     return 1 if failed or result.status == "FAILED" or _lacks_goal(result) else 0
 
@@ -45,8 +48,24 @@ def resume_command(arguments: Sequence[str], run_id: str) -> str:
     return shlex.join(["nbops", "sweep", *remaining, "--resume", run_id])
 
 
-def print_result(result: SweepResult, experiment: str, arguments: Sequence[str], *, repeated: int = 0) -> None:
-    """Print a summary, and the next commands. `repeated` is how many trials would run again with --resume."""
+def toggle_service(arguments: Sequence[str], *, service: bool) -> str:
+    """Return the command for a sweep of the other kind: with or without the service."""
+    remaining = [word for word in arguments if word not in ("--service", "--no-service")]
+    if service:
+        remaining.append("--service")
+    elif any(word.startswith(("-f", "--file")) for word in arguments):  # the file may say `service: true`
+        remaining.append("--no-service")
+    return shlex.join(["nbops", "sweep", *remaining])
+
+
+def print_result(
+    result: SweepResult, experiment: str, arguments: Sequence[str], *, repeated: int = 0, resumable: bool = True
+) -> None:
+    """Print a summary, and the next commands.
+
+    `repeated` is how many trials would run again with --resume; a sweep of the service that has ended is not
+    `resumable`.
+    """
     from notebooks_lib.sweeps import formatting
 
     colour = {"FINISHED": "green", "KILLED": "yellow"}.get(result.status, "red")
@@ -57,7 +76,7 @@ def print_result(result: SweepResult, experiment: str, arguments: Sequence[str],
     if _lacks_goal(result) and result.goal is not None:
         why = next((trial.reason for trial in result.trials if trial.state == "finished" and trial.reason), "")
         click.echo(f"  no best   {formatting.one_line(why or f'no {result.goal.metric} that can be the best', 160)}")
-    if result.status != "FINISHED" or len(result.trials) < result.total or repeated:
+    if resumable and (result.status != "FINISHED" or len(result.trials) < result.total or repeated):
         click.echo(f"  go on     {resume_command(arguments, result.run_id)}")
     if result.goal is not None and result.best is not None:
         goal = f"{result.goal.metric}:{result.goal.direction}"

@@ -123,13 +123,10 @@ def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
     digest = (start.tags or {})[Tag.SWEEP_DIGEST]
     if run_id:
         sweep = query.get_run(store, run_id)
-        if not sweep.holds_trials:
+        if not _is_sweep(sweep):
             raise errors.UsageError(f"run {run_id} is not a sweep; --resume alone takes the newest of this notebook")
         if (service := Tag.SWEEP_SERVICE in sweep.tags) != (Tag.SWEEP_SERVICE in (start.tags or {})):
-            way = "give --service and its --on" if service else "leave --service out"
-            raise errors.UsageError(
-                f"{'Azure ML' if service else 'nbops itself'} proposes the trials of sweep {run_id}: {way}"
-            )
+            raise errors.OtherKindOfSweepError(run_id, service=service)
         if sweep.tags.get(Tag.SWEEP_DIGEST) != digest:
             raise errors.UsageError(
                 f"sweep {run_id} has another search space: {_described(sweep)}; "
@@ -139,7 +136,7 @@ def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
     with translate_store_errors(store):
         experiment_id = start.experiment_id or store.experiment_id(start.experiment)
         parents = query.search(store, f"tags.`{Tag.SWEEP}` = 'parent'", [experiment_id])
-    sweeps = [query.run_info(run, start.experiment) for run in parents]
+    sweeps = [run for run in (query.run_info(run, start.experiment) for run in parents) if _is_sweep(run)]
     for sweep in sweeps:
         if sweep.tags.get(Tag.SWEEP_DIGEST) == digest:
             return sweep
@@ -151,6 +148,11 @@ def find_sweep(store: Store, start: RunStart, run_id: str) -> RunInfo:
         f"experiment {start.experiment!r} has no sweep of {start.notebook} over these values{newest}; "
         "leave --resume out to start one"
     )
+
+
+def _is_sweep(run: RunInfo) -> bool:
+    """Return whether it is the run of a sweep: a trial of a service may have a copy of the sweep's tags."""
+    return run.holds_trials and run.parent is None
 
 
 def _described(run: RunInfo) -> str:

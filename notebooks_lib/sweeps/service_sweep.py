@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
 
 from notebooks_lib import errors
 from notebooks_lib.azure import job_following, jobs, rest_client, sweep_job, workspace
+from notebooks_lib.azure.duration import parse_duration
+from notebooks_lib.azure.job_following import CLOCKS_DIFFER
 from notebooks_lib.azure.jobs import Job
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.run_history import RunHistory
@@ -21,13 +22,14 @@ from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.plan import Plan
-from notebooks_lib.sweeps import parent_run
+from notebooks_lib.sweeps import parent_run, service_job, service_waiting
+from notebooks_lib.sweeps.azure import tracking_check
 from notebooks_lib.sweeps.executors import TrialLimits
 from notebooks_lib.sweeps.parameter_grid import ParameterGrid
-from notebooks_lib.sweeps.samplers_and_pruners import parse_service_pruner
 from notebooks_lib.sweeps.search_space import ParameterSpace
 from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 from notebooks_lib.sweeps.service_trials import ServiceTrials
+from notebooks_lib.sweeps.service_waiting import WaitingServiceTrials, WaitPacing
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import query
@@ -35,8 +37,6 @@ from notebooks_lib.tracking.owned_run import OwnedRun, RunStart, description_tag
 from notebooks_lib.tracking.store import Store
 
 SERVICE = "azureml"
-START_TIME = 600.0
-"""Seconds beyond its own limit that a trial gets: its container has to start, and its files have to be kept."""
 SETTLE = 20.0
 """Seconds that trials have to record their end once the sweep is over."""
 
@@ -59,14 +59,16 @@ def run_service_sweep(
     on_change: Callable[[Mapping[int, Trial], int], None] = lambda trials, total: None,
     tell: Callable[[str], None] = lambda line: None,
     patience: float = job_following.PATIENCE,
+    waits: WaitPacing = service_waiting.USUAL,
 ) -> SweepResult:
     """Submit the sweep, or come back to it, follow it to its end, and return its result.
 
     `on_open` gets the id and address of the sweep's run once it is submitted, `on_change` all trials so far and their
     total number, and `tell` lines for the user. Azure may fail to answer for `patience` seconds. A KeyboardInterrupt
-    leaves the sweep as it is: it goes on. Raises UsageError before anything is sent, and AzureError when the sweep
-    fails before its first trial.
+    leaves the sweep as it is: it goes on. Raises UsageError before anything is sent, SweepNotStartedError when the
+    sweep fails before its first trial, JobWaitingError when no trial has run for too long, and AzureError.
     """
+    tracking_check.refuse_other_store(request.on, workspace.find_workspace(store.settings), store)
     watcher = _Watcher(on_open, on_change, tell)
     start = parent_run.parent_start(request.source, request.domain, request.goal, request.name, service=SERVICE)
     if request.resume is None:
@@ -74,7 +76,7 @@ def run_service_sweep(
     else:
         run_id = parent_run.find_sweep(store, start, request.resume).run_id
         on_open(run_id, _url(store, run_id))
-    return _Follower(request, store, OwnedRun(store, run_id, "", start), watcher).follow(patience)
+    return _Follower(request, store, OwnedRun(store, run_id, "", start), watcher, waits).follow(patience)
 
 
 def _submit(
@@ -95,9 +97,12 @@ def _submit(
     submitter = job_submission.prepare_workspace(template, store.settings.root, environ, watcher.tell)
     command = submitter.complete(job)
     command["environmentVariables"] = {**command["environmentVariables"], Env.SWEEP: request.swept.as_text(job.name)}
-    body = _body(request, command)
+    body = service_job.body(request, command)
     try:
         jobs.submit(submitter.client, submitter.workspace, job.name, body, api_version=sweep_job.API_VERSION)
+    except errors.JobUncertainError:
+        watcher.on_open(job.name, "")  # it may run: nobody should start a second one
+        raise
     except KeyboardInterrupt:
         if job_submission.is_submitted(submitter.workspace, job.name):
             watcher.on_open(job.name, "")
@@ -131,26 +136,6 @@ def _run_options(limits: TrialLimits) -> list[str]:
     return [*options, *(["--cold"] if limits.cold else []), "--no-html"]
 
 
-def _body(request: ServiceSweepRequest, command: Mapping[str, Any]) -> dict[str, Any]:
-    timeout = request.limits.timeout or math.inf
-    own = sweep_job.duration(timeout + START_TIME) if math.isfinite(timeout) else None
-    goal: Literal["minimize", "maximize"] = "minimize" if request.goal.direction == "min" else "maximize"
-    return sweep_job.body(
-        command,
-        search_space={name: parameter.wire for name, parameter in request.parameters.items()},
-        sampling_algorithm=sweep_job.sampling(request.sampling, request.seed),
-        metric=request.goal.metric,
-        goal=goal,
-        limits=sweep_job.SweepLimits(
-            request.total,
-            request.jobs,
-            request.sweep_timeout,
-            sweep_job.trial_timeout(command) or own,
-        ),
-        policy=sweep_job.early_termination(*parse_service_pruner(request.prune)) if request.prune else None,
-    )
-
-
 def _url(store: Store, run_id: str) -> str:
     return store.run_url(run_id, "")  # at Azure, a run's address does not hold its experiment
 
@@ -158,7 +143,10 @@ def _url(store: Store, run_id: str) -> str:
 class _Follower:
     """Follows one sweep job, from any state in which it is found."""
 
-    def __init__(self, request: ServiceSweepRequest, store: Store, owned: OwnedRun, watcher: _Watcher) -> None:
+    def __init__(
+        self, request: ServiceSweepRequest, store: Store, owned: OwnedRun, watcher: _Watcher, waits: WaitPacing
+    ) -> None:
+        self._request = request
         self._goal = request.goal
         self._store = store
         self._owned = owned
@@ -166,9 +154,13 @@ class _Follower:
         self._total = request.total
         self._client: RestClient = rest_client.resource_manager()
         self._workspace: Workspace = workspace.of_tracking_uri(store.uri)
-        self._service_trials = ServiceTrials(store, owned.run_id, request.goal)
+        self._service_trials = ServiceTrials(
+            store, owned.run_id, request.goal, request.source.schema, list(request.parameters)
+        )
+        self._waiting = WaitingServiceTrials(self._client, self._workspace, watcher.tell, waits)
         self._trials: dict[int, Trial] = {}
         self._status = ""
+        self._timeout: int | None = None
 
     def follow(self, patience: float) -> SweepResult:
         """Return the result when the sweep has ended and all is written."""
@@ -178,6 +170,8 @@ class _Follower:
                 if (job := self._look()).ended:
                     break
                 answered = time.monotonic()
+            except errors.JobWaitingError:
+                raise
             except (errors.AzureError, errors.TrackingError) as error:
                 status = getattr(error, "status", None)
                 lasting = status is not None and status < 500 and status not in (408, 429)
@@ -191,22 +185,38 @@ class _Follower:
         job, own = Job.of(document), document.get("properties") or {}
         if job.kind != "Sweep":
             raise errors.UsageError(f"job {job.name} is no sweep: nbops azure jobs follow {job.name}")
-        self._total = int((own.get("limits") or {}).get("maxTotalTrials") or self._total)
+        limits = own.get("limits") or {}
+        self._total = int(limits.get("maxTotalTrials") or self._total)
+        self._timeout = parse_duration(limits.get("timeout"))
+        resumed = self._request.resume is not None and not self._status
+        if resumed and (differing := service_job.differing_options(self._request, own)):
+            self._watcher.tell(
+                f"the sweep keeps what it was submitted with: it does not follow your {', '.join(differing)}"
+            )
         if job.status != self._status:
             self._status = job.status
             if meaning := {**job_following.WAITING, **job_following.STANDING}.get(job.status):
                 self._watcher.tell(f"the sweep {meaning} ({job.status}); to stop it: nbops azure jobs stop {job.name}")
         pruning = bool(own.get("earlyTermination")) and job.status in ("Running", "Completed")
-        self._trials = self._service_trials.refresh(pruning=pruning)
+        refresh = partial(
+            self._service_trials.refresh, pruning=pruning, trial_timeout=parse_duration(limits.get("trialTimeout"))
+        )
+        self._trials = refresh()
         if job.ended:
             deadline = time.monotonic() + SETTLE
-            while any(trial.state == "running" for trial in self._trials.values()) and time.monotonic() < deadline:
+            while self._count_running() and time.monotonic() < deadline:
                 time.sleep(1)
-                self._trials = self._service_trials.refresh(pruning=pruning)
+                self._trials = refresh()
             self._service_trials.end_open()
-            self._trials = self._service_trials.refresh(pruning=pruning)
+            self._trials = refresh(over=True)
         self._watcher.on_change(self._trials, self._total)
+        if not job.ended:
+            waiting = self._service_trials.waiting
+            self._waiting.note(job, waiting, running=self._count_running() - len(waiting))
         return job
+
+    def _count_running(self) -> int:
+        return sum(trial.state == "running" for trial in self._trials.values())
 
     def _end(self, job: Job) -> SweepResult:
         run = query.get_run(self._store, job.name)
@@ -214,9 +224,10 @@ class _Follower:
         failure = self._failure(job) if status == "FAILED" and not self._trials else None
         if status == "FINISHED":
             status = parent_run.sweep_status(self._trials, stopped=None)
-        seconds = parent_run.seconds_before(run)
-        if not seconds:
-            seconds = max(0.0, ((run.ended_ms or time.time() * 1000) - run.started_ms) / 1000)
+        took = max(0.0, ((run.ended_ms or time.time() * 1000) - run.started_ms) / 1000)
+        timed_out = status == "KILLED" and self._timeout is not None and took > self._timeout - CLOCKS_DIFFER
+        if timed_out:
+            self._watcher.tell(f"the sweep reached its limit of {self._timeout} s, and the service ended it")
         result = SweepResult(
             run_id=job.name,
             url=_url(self._store, job.name),
@@ -224,12 +235,13 @@ class _Follower:
             goal=self._goal,
             trials=list(self._trials.values()),
             total=self._total,
-            seconds=seconds,
+            seconds=parent_run.seconds_before(run) or took,
+            timed_out=timed_out,
         )
         if Tag.END not in run.tags:
             self._write(result, failure, run.tags)
         if failure is not None:
-            raise errors.AzureError(
+            raise errors.SweepNotStartedError(
                 f"sweep {job.name} failed before its first trial: {failure.error}: {failure.message}",
                 "correct that, and start the sweep again",
             )

@@ -93,6 +93,8 @@ class SweepResult:
     """The number of requested trials."""
     seconds: float
     """Duration of all sessions, without the time between them."""
+    timed_out: bool = False
+    """True if its own limit of time ended it, and not a person."""
 
     def count(self, state: TrialState) -> int:
         """Return the number of trials in a state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -16,10 +17,15 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib import errors
+from notebooks_lib.azure import workspace
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
-from notebooks_lib.sweeps import parent_run, search_space
+from notebooks_lib.sweeps import parent_run, search_space, service_sweep
+from notebooks_lib.sweeps.azure import tracking_check
 from notebooks_lib.sweeps.goal import Goal
+from notebooks_lib.sweeps.service_request import ServiceSweepRequest
+from notebooks_lib.sweeps.service_waiting import WaitPacing
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
@@ -28,7 +34,7 @@ from tests.azure.emulator import Emulated
 from tests.azure.fixtures import Ask, AzureProject, NbopsJson
 from tests.azure.request_shapes import misfits
 from tests.azure.test_emulator_jobs import ended
-from tests.azure.test_emulator_sweeps import submit_sweep
+from tests.azure.test_emulator_sweeps import limits, submit_sweep
 
 pytestmark = [pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(300)]
 
@@ -113,11 +119,17 @@ def test_a_sweep_by_the_service_equals_one_of_ours(
     assert (parents[1].params, parents[1].metrics) == (parents[0].params, parents[0].metrics)
     assert {"trials.csv", "trials.json", "summary.html"} <= files(ask, client.get_run(theirs["run_id"]), "sweep/")
     for run, given, answer in (
-        (ours["run_id"], ON, f"nbops itself proposes the trials of sweep {ours['run_id']}: leave --service out"),
-        (theirs["run_id"], (), f"Azure ML proposes the trials of sweep {theirs['run_id']}: give --service"),
+        (ours["run_id"], ON, f"nbops itself proposes the trials of sweep {ours['run_id']}: leave --service out: "),
+        (
+            theirs["run_id"],
+            (),
+            f"Azure ML proposes the trials of sweep {theirs['run_id']}: give --service and its --on: ",
+        ),
     ):
-        assert program.run(["sweep", path, "--grid", "alpha=0.5,1,2", *METRIC, *given, "--resume", run]) == 2
-        assert answer in capsys.readouterr().err
+        command = ["sweep", path, "--grid", "alpha=0.5,1,2", *METRIC, *given, "--resume", run]
+        assert program.run(command) == 2
+        other = [word for word in command if word != "--service"] if given else [*command, "--service"]
+        assert f"{answer}{shlex.join(['nbops', *other])}\n" in capsys.readouterr().err
     body = ask("GET", f"jobs/{theirs['run_id']}").json()["properties"]
     assert misfits({"properties": {key: value for key, value in body.items() if key != "status"}}, "JobBase") == []
 
@@ -153,6 +165,7 @@ def test_a_follower_that_is_killed_loses_nothing(
     ask: Ask,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = notebook(azure_git_project, SLOW)
     process, run = begun(azure_git_project, azure_workspace.environment, path, *GRID)
@@ -169,13 +182,21 @@ def test_a_follower_that_is_killed_loses_nothing(
     assert (parent.data.tags[Tag.END], parent.info.status) == ("FINISHED", "FINISHED")
     assert "trials.csv" in files(ask, parent, "sweep/")
 
-    code, again, _ = nbops_json("sweep", path, *GRID, "--resume")  # the newest over the same values
+    other = ("--jobs", "1", "--prune", "median", "--resume")  # the newest over the same values
+    code, again, _ = nbops_json("sweep", path, *GRID, *other)
     assert (code, again) == (0, result)
+    assert program.run(["sweep", path, *GRID, *other]) == 0
+    said = "the sweep keeps what it was submitted with: it does not follow your --jobs, --prune\n"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.proof
 def test_ctrl_c_detaches_and_stopping_ends_the_sweep_as_killed(
-    azure_git_project: Settings, azure_workspace: AzureProject, nbops_json: NbopsJson, ask: Ask
+    azure_git_project: Settings,
+    azure_workspace: AzureProject,
+    nbops_json: NbopsJson,
+    ask: Ask,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = notebook(azure_git_project, "import time\ntime.sleep(60)")
     process, run = begun(azure_git_project, azure_workspace.environment, path, *GRID)
@@ -191,6 +212,9 @@ def test_ctrl_c_detaches_and_stopping_ends_the_sweep_as_killed(
     assert (code, stopped["status"]) == (0, "Canceled")
     code, result, _ = nbops_json(*shlex.split(command)[1:])
     assert (code, result["status"], result["counts"]["killed"]) == (130, "KILLED", len(result["trials"]))
+    assert result["resume"] is None  # it has ended
+    assert program.run(shlex.split(command)[1:]) == 130
+    assert "go on" not in capsys.readouterr().out
     tracked = store.connect(azure_git_project).client.get_run(run)
     assert (tracked.info.status, tracked.data.tags[Tag.END]) == ("KILLED", "KILLED")
     assert program.run(["azure", "jobs", "follow", run]) == 2
@@ -273,21 +297,113 @@ def test_a_sweep_whose_image_cannot_be_built_says_so_for_each_trial(
     assert (code, again) == (1, result)
 
 
+def submitted_as_ours(project: Settings, ask: Ask, path: str, space: dict[str, Any], **more: Any) -> str:
+    """Submit a sweep that nbops refuses to send, such as one with a very short limit, with the tags of GRID."""
+    source = NotebookPlanner(project.root / path, project)
+    domain = search_space.read_search_space(source.schema, grid=["alpha=0.5,1"])
+    start = parent_run.parent_start(source, domain, Goal("rmse"), None, service="azureml")
+    return submit_sweep(ask, "sleep 60", space, experimentName=start.experiment, tags=dict(start.tags or {}), **more)
+
+
 def test_a_sweep_that_fails_when_it_starts_says_why(
     azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask
 ) -> None:
     path = notebook(azure_git_project, QUADRATIC)
-    source = NotebookPlanner(azure_git_project.root / path, azure_git_project)
-    domain = search_space.read_search_space(source.schema, grid=["alpha=0.5,1"])
-    start = parent_run.parent_start(source, domain, Goal("rmse"), None, service="azureml")
-    more = {"experimentName": start.experiment, "tags": dict(start.tags or {})}
-    run = submit_sweep(ask, "true", {"alpha": ["uniform", [0, 1]]}, **more)  # which nbops refuses to send
+    run = submitted_as_ours(azure_git_project, ask, path, {"alpha": ["uniform", [0, 1]]})
 
-    code, result, _ = nbops_json("sweep", path, *GRID, "--resume")
-    assert (code, result["run_id"]) == (1, run)
+    code, result, said = nbops_json("sweep", path, *GRID, "--resume")
+    assert (code, result["run_id"], result["resume"]) == (1, run, None)
+    assert "to go on" not in said
     assert f"sweep {run} failed before its first trial: UserError: Grid sampling supports" in result["error"]["message"]
     parent = store.connect(azure_git_project).client.get_run(run)
     assert (parent.info.status, parent.data.tags[Tag.END]) == ("FAILED", "FAILED")
+
+
+@pytest.mark.proof
+def test_a_sweep_that_reaches_its_limit_of_time_was_not_interrupted(
+    azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask
+) -> None:
+    path = notebook(azure_git_project, QUADRATIC)
+    space = {"alpha": ["choice", [[0.5, 1]]]}
+    run = submitted_as_ours(azure_git_project, ask, path, space, limits=limits(2, timeout="PT2S"))
+    code, result, _ = nbops_json("sweep", path, *GRID, "--resume", run)
+    assert (code, result["status"], result["counts"]["killed"]) == (1, "KILLED", 2)
+
+
+@pytest.mark.proof
+def test_a_sweep_in_which_no_trial_begins_is_told_and_not_followed_for_ever(
+    azure_git_project: Settings, azure_server: Emulated, ask: Ask
+) -> None:
+    path = notebook(azure_git_project, QUADRATIC)
+    source = NotebookPlanner(azure_git_project.root / path, azure_git_project)
+    domain = search_space.read_search_space(source.schema, grid=["alpha=0.5,1"])
+    request = ServiceSweepRequest(source=source, domain=domain, goal=Goal("rmse"), on="azureml:serverless")
+    runs: list[str] = []
+    lines: list[str] = []
+    with (
+        azure_server.fault("never_starts", path="/jobs/"),
+        pytest.raises(errors.JobWaitingError, match=r"no trial of sweep \w+ has run for 0.0667 min \(Running\)"),
+    ):
+        service_sweep.run_service_sweep(
+            request,
+            store.connect(azure_git_project),
+            os.environ,
+            on_open=lambda run, _: runs.append(run),
+            tell=lines.append,
+            waits=WaitPacing(longest=4, tell_after=0.5, remind=60),
+        )
+    (line,) = [line for line in lines if "not begun" in line]
+    assert line.startswith(f"2 of 2 trials have not begun; {runs[0]}_")
+    assert "waits for a machine" in line
+    assert f"to stop the sweep: nbops azure jobs stop {runs[0]}" in line
+    ask("POST", f"jobs/{runs[0]}/cancel")
+    assert ended(ask, runs[0]) == "Canceled"
+
+
+def test_a_submission_without_an_answer_leaves_the_run_to_come_back_to(
+    azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson
+) -> None:
+    path = notebook(azure_git_project, QUADRATIC)
+    with (
+        azure_server.fault("forbidden", method="GET", path="/jobs/", times=0),
+        azure_server.fault("conflict", method="PUT", path="/jobs/", times=0),
+    ):
+        code, result, said = nbops_json("sweep", path, *GRID)
+    assert (code, result["error"]["error"]) == (1, "JobUncertainError")
+    assert f"job {result['run_id']} may have been submitted" in result["error"]["message"]
+    assert f"--resume {result['run_id']}" in said
+
+
+@pytest.mark.parametrize("uri", ["http", "other", "sqlite"])
+def test_a_sweep_that_would_track_elsewhere_is_refused(
+    azure_git_project: Settings,
+    azure_server: Emulated,
+    uri: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = workspace.tracking_uri(azure_git_project)
+    known = workspace.find_workspace(azure_git_project).name
+    chosen = {"http": azure_server.backend, "other": ours.replace(known, "other"), "sqlite": "sqlite:///mlflow.db"}[uri]
+    path, began = notebook(azure_git_project, QUADRATIC), azure_server.record.position()
+    monkeypatch.setenv("NBOPS_TRACKING_URI", chosen)
+    for more in ((), ("--resume", "0" * 32)):
+        assert program.run(["sweep", path, *GRID, *more]) == 2
+        said = capsys.readouterr().err
+        assert f"jobs track to workspace '{known}'" in said
+        assert "and this sweep to" in said
+    assert jobs_of_sweeps(azure_server, began) == []
+
+
+def test_a_workspace_named_by_its_address_alone_is_the_same(
+    azure_git_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = workspace.find_workspace(azure_git_project)
+    monkeypatch.setenv("NBOPS_TRACKING_URI", workspace.tracking_uri(azure_git_project))
+    local = azure_git_project.model_copy(update={"tracking": azure_git_project.tracking.model_copy(update={"uri": ""})})
+    tracking_check.refuse_other_store("azureml:cpu", chosen, store.connect(local))
+    capitals = dataclasses.replace(chosen, name=chosen.name.upper())
+    tracking_check.refuse_other_store("azureml:cpu", capitals, store.connect(local))
 
 
 def test_what_is_asked_for_wrongly_sends_nothing(
@@ -334,6 +450,44 @@ def test_what_is_asked_for_wrongly_sends_nothing(
     sent = [seen for seen in azure_server.record.since(began) if seen.method not in ("GET", "POST")]
     assert sent == []
     assert jobs_of_sweeps(azure_server, began) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "other"),
+    [
+        (("--grid", "alpha=1,2", *METRIC, "--jobs", "9", "--prune", "hyperband"), "--jobs 9 --prune hyperband"),
+        (("--grid", "alpha=1,2", *METRIC, "--prune=percentile:25"), "--prune=percentile:25"),
+        (("--grid", "alpha=1,2", *METRIC, "--fail-fast", "--prune=bandit:1"), "--fail-fast"),
+        (("--space", "alpha=uniform(1, 2)", "--trials", "2"), None),
+        (("--grid", "alpha=1,2", "--trials", "2", *METRIC), None),
+        (("--grid", "alpha=1,2", *METRIC, "--fail-fast", "--resume"), None),
+    ],
+)
+def test_the_command_without_the_service_is_one_that_nbops_takes(
+    azure_git_project: Settings, given: tuple[str, ...], other: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = notebook(azure_git_project, QUADRATIC)
+    assert program.run(["sweep", path, *given, *ON]) == 2
+    said = capsys.readouterr().err
+    if other is None:
+        assert "Without it" not in said
+    else:
+        assert f"nbops sweep {path} --grid alpha=1,2 --metric rmse {other} --on azureml:serverless\n" in said
+
+
+def test_the_command_without_the_service_overrides_a_sweep_file(
+    azure_git_project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook(azure_git_project, QUADRATIC)
+    file = azure_git_project.root / "sweep.yml"
+    text = "notebook: experimentation/q.ipynb\ngrid: {alpha: [0.5, 1]}\nservice: true\n"
+    file.write_text(f"{text}fail_fast: true\nmetric: rmse\n")
+    assert program.run(["sweep", "-f", "sweep.yml", "--on", "local"]) == 2
+    said = capsys.readouterr().err
+    assert "nbops proposes the trials: nbops sweep -f sweep.yml --on local --no-service\n" in said
+    file.write_text(f"{text}metric: rmse\nsweep_timeout: 90\n")
+    assert program.run(["sweep", "-f", "sweep.yml", "--on", "local"]) == 2
+    assert "Without it" not in capsys.readouterr().err
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "azure.md"

@@ -6,6 +6,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.run_result import Failure
+from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run
 from notebooks_lib.sweeps.goal import Goal
@@ -14,6 +15,7 @@ from notebooks_lib.sweeps.search_space import SearchSpace
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from notebooks_lib.tracking.owned_run import OwnedRun, RunStart
+from tests import building
 from tests.sweeps import results
 from tests.sweeps.building import grid, spread
 
@@ -59,3 +61,21 @@ def test_a_session_that_ends_before_its_first_trial_leaves_the_numbers_of_the_la
     run = query.get_run(first.store, first.run_id)
     assert run.status == "KILLED"
     assert counts.items() <= run.tags.items()
+
+
+@pytest.mark.tracking
+def test_a_trial_with_a_copy_of_the_sweeps_tags_is_not_taken_for_the_sweep(project: Settings) -> None:
+    connected = store.connect(project)
+    source = NotebookPlanner(
+        building.write(project.root / "experimentation" / "n.ipynb", parameters="alpha: float = 1.0"), project
+    )
+    start = parent_run.parent_start(source, SearchSpace({}, grid("alpha=1,2")), Goal("rmse"), None, service="azureml")
+    experiment = connected.experiment_id(start.experiment)
+    sweep = connected.client.create_run(experiment, start_time=1000, tags=dict(start.tags or {})).info.run_id
+    copied = {**(start.tags or {}), "mlflow.parentRunId": sweep}
+    trial = connected.client.create_run(experiment, start_time=2000, tags=copied).info.run_id
+
+    assert parent_run.find_sweep(connected, start, "").run_id == sweep
+    assert parent_run.find_sweep(connected, start, sweep).run_id == sweep
+    with pytest.raises(errors.UsageError, match=f"run {trial} is not a sweep"):
+        parent_run.find_sweep(connected, start, trial)

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.azure import compute, job_following, jobs, trial_jobs, workspace
+from notebooks_lib.azure import compute, job_following, jobs, trial_jobs
 from notebooks_lib.azure.run_history import RunHistory
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.job_submission import JobSubmitter
 from notebooks_lib.running.job_template import JobTemplate
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.sweeps import stop_requests
-from notebooks_lib.sweeps.azure import trial_job
+from notebooks_lib.sweeps.azure import tracking_check, trial_job
 from notebooks_lib.sweeps.azure.trial_job import TrialJob
 from notebooks_lib.sweeps.azure.waiting_trials import WaitingTrials
 from notebooks_lib.sweeps.executors import Session
@@ -308,7 +308,7 @@ def connect(on: str, job_file: Path | None, session: Session, pacing: JobPacing 
     )
     plan = Plan(source.notebook, settings, {}, source.schema.secrets, session.start)
     template = job_template.make_template(plan, on, os.environ, job_file=job_file, options=options)
-    _refuse_other_store(on, template, session)
+    tracking_check.refuse_other_store(on, template.workspace, session.store)
     source.freeze()
     for line in template.snapshot.notices():
         session.tell(line)
@@ -317,14 +317,3 @@ def connect(on: str, job_file: Path | None, session: Session, pacing: JobPacing 
     capacity = UNBOUNDED_JOBS if machines is None else max(1, machines // template.instances)
     history = RunHistory(session.store.uri)
     return JobExecutor(template, submitter, history, session, capacity=capacity, pacing=pacing)
-
-
-def _refuse_other_store(on: str, template: JobTemplate, session: Session) -> None:
-    """Raise UsageError if the sweep's own run would be kept elsewhere than its trials'."""
-    uri = session.store.uri
-    if uri.startswith("azureml:") and workspace.of_tracking_uri(uri) == template.workspace:
-        return
-    raise errors.UsageError(
-        f"--on {on}: jobs track to workspace {template.workspace}, and this sweep to {session.store.shown}: set"
-        ' uri = "azureml" under [tracking], or NBOPS_TRACKING_URI=azureml'
-    )
