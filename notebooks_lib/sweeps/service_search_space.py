@@ -35,7 +35,8 @@ from notebooks_lib.sweeps.search_space import Dimension, ParameterSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NEAR = 1e-9
-"""Two numbers of a list must differ by more than this share: a service may write fewer digits than it was sent."""
+"""Two numbers of a list must differ by more than this share, unless both are whole: a service may write fewer digits
+than it was sent."""
 WireForm = list[object]
 """The name of a distribution and the list of its arguments, such as ["uniform", [0, 1]]."""
 
@@ -137,7 +138,7 @@ def _listed(values: Sequence[object]) -> ServiceParameter:
     sent = [_sent(value) for value in values]
     numbers = sorted((number, place) for place, number in enumerate(sent) if not isinstance(number, str))
     for (one, first), (other, second) in itertools.pairwise(numbers):
-        if math.isclose(one, other, rel_tol=NEAR):
+        if _look_alike(one, other):
             raise InvalidSearchSpace(
                 f"{short_repr(values[first])} and {short_repr(values[second])} cannot be told apart once they are sent"
             )
@@ -146,8 +147,9 @@ def _listed(values: Sequence[object]) -> ServiceParameter:
     def read(text: str) -> object:
         if text in texts:
             return texts[text]
-        number = _number(text)
-        near = [place for sent_number, place in numbers if math.isclose(sent_number, number, rel_tol=NEAR)]
+        number = _exact_number(text)
+        equal = [place for sent_number, place in numbers if sent_number == number]
+        near = equal or [place for sent_number, place in numbers if math.isclose(sent_number, number, rel_tol=NEAR)]
         if len(near) != 1:
             raise ValueError("none of the values that it was sent")
         return values[near[0]]
@@ -178,6 +180,21 @@ def _is_plain(text: str) -> bool:
     except expressions.NotConstant:
         return True
     return False
+
+
+def _look_alike(one: float, other: float) -> bool:
+    """Return whether two numbers may be the same once they are sent. Whole ones keep all their digits."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one == other
+    return math.isclose(one, other, rel_tol=NEAR)
+
+
+def _exact_number(text: str) -> float:
+    """Return the number in a text, as an int if it is written as one."""
+    try:
+        return int(text)
+    except ValueError:
+        return _number(text)
 
 
 def _number(text: str) -> float:

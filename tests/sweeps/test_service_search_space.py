@@ -161,6 +161,16 @@ def test_a_service_may_write_fewer_digits() -> None:
     assert [parameter.read(text) for text in ("0.1000000000000000055", "0.3", "1")] == [0.1, 0.30000000000000004, 1.0]
 
 
+@pytest.mark.parametrize("text", ["choice(2000000000, 2000000001)", "int(1000000000, 1000000009)"])
+def test_large_whole_numbers_are_told_apart(text: str) -> None:
+    _, theirs = dimension("int", text)
+    (sent,) = theirs.wire[1]  # type: ignore[misc]
+    for form in (str, float, lambda value: f"{value}.0"):
+        assert [theirs.read(str(form(value))) for value in sent] == sent
+    with pytest.raises(ValueError, match="none of the values"):
+        theirs.read("2e9" if "int" in text else "1e9")
+
+
 def test_a_grid_is_sent_as_choices() -> None:
     found = translate(building.grid("alpha=0.1,1", "model=ridge,lasso", "seed=1..3"))
     assert {name: parameter.wire for name, parameter in found.items()} == {
