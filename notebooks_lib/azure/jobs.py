@@ -53,8 +53,10 @@ class Job:
         """Return the job of one of Azure's documents."""
         own = document.get("properties") or {}
         tags = own.get("tags") or {}
+        name, sweep = str(document["name"]), str(tags.get("mlflow.parentRunId") or "")
+        number = name.removeprefix(f"{sweep}_")  # the service names its trials so, and gives them no tag
         return cls(
-            name=str(document["name"]),
+            name=name,
             status=str(own.get("status") or "Unknown"),
             notebook=str(tags.get(Tag.NOTEBOOK) or ""),
             display_name=str(own.get("displayName") or ""),
@@ -63,8 +65,8 @@ class Job:
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
             timeout=parse_duration((own.get("limits") or {}).get("timeout")),
             kind=str(own.get("jobType") or "Command"),
-            sweep=str(tags.get("mlflow.parentRunId") or ""),
-            trial=str(tags.get(Tag.TRIAL) or ""),
+            sweep=sweep,
+            trial=str(tags.get(Tag.TRIAL) or (number if sweep and number.isdecimal() else "")),
         )
 
     @property

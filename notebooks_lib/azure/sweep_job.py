@@ -12,7 +12,7 @@ MAX_TRIALS = 1000
 """More trials in all, or at once, are refused when the sweep starts (MachineLearningNotebooks#1617)."""
 LARGEST_SEED = 2**31 - 1
 LEAST_SECONDS = 60
-"""The service takes a shorter limit of time for one of 60 days; the SDK's clients raise it to this as well."""
+"""The service treats a shorter limit of time as 60 days; the SDK's clients raise it to this as well."""
 EVALUATE_EVERY, EVALUATE_FROM = 1, 5
 """Early termination compares trials at each value of the metric from the fifth on: what Azure recommends."""
 VARIABLE_PREFIX = "AZUREML_SWEEP_"

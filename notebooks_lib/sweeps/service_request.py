@@ -88,7 +88,7 @@ class ServiceSweepRequest:
             )
         if (seconds := self.sweep_timeout) is not None and not sweep_job.LEAST_SECONDS <= seconds < math.inf:
             raise errors.UsageError(
-                f"--sweep-timeout {seconds:g}: the service takes less than {sweep_job.LEAST_SECONDS} seconds for 60"
+                f"--sweep-timeout {seconds:g}: the service treats less than {sweep_job.LEAST_SECONDS} seconds as 60"
                 f" days; give {sweep_job.LEAST_SECONDS} or more"
             )
 

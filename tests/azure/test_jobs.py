@@ -111,3 +111,16 @@ def test_one_is_stopped_and_stopping_again_changes_nothing(at: tuple[RestClient,
     assert jobs.stop(*at, name, tell=lines.append).status == "Canceled"
     assert jobs.stop(*at, name, tell=lines.append).status == "Canceled"
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "trial"),
+    [
+        ("s_3", {"mlflow.parentRunId": "s"}, "3"),  # as Azure's own sweep job names its trials
+        ("s_3", {"mlflow.parentRunId": "s", Tag.TRIAL: "4"}, "4"),
+        ("other", {"mlflow.parentRunId": "s"}, ""),
+        ("s_3", {}, ""),
+    ],
+)
+def test_a_trial_has_the_number_of_its_tag_or_of_its_name(name: str, tags: dict[str, str], trial: str) -> None:
+    assert jobs.Job.of({"name": name, "properties": {"tags": tags}}).trial == trial
