@@ -455,9 +455,22 @@ def test_what_is_asked_for_wrongly_sends_nothing(
 @pytest.mark.parametrize(
     ("given", "other"),
     [
-        (("--grid", "alpha=1,2", *METRIC, "--jobs", "9", "--prune", "hyperband"), "--jobs 9 --prune hyperband"),
-        (("--grid", "alpha=1,2", *METRIC, "--prune=percentile:25"), "--prune=percentile:25"),
-        (("--grid", "alpha=1,2", *METRIC, "--fail-fast", "--prune=bandit:1"), "--fail-fast"),
+        (
+            ("--grid", "alpha=1,2", *METRIC, "--jobs", "9", "--prune", "hyperband"),
+            "--grid alpha=1,2 --metric rmse --jobs 9 --prune hyperband",
+        ),
+        (
+            ("--grid", "alpha=1,2", *METRIC, "--prune=percentile:25"),
+            "--grid alpha=1,2 --metric rmse --prune=percentile:25",
+        ),
+        (
+            ("--grid", "alpha=1,2", *METRIC, "--fail-fast", "--prune=bandit:1"),
+            "--grid alpha=1,2 --metric rmse --fail-fast",
+        ),
+        (
+            ("--space", "alpha=uniform(1, 2)", "--trials", "2", *METRIC, "--sampler", "sobol", "--skip-seen"),
+            "--space 'alpha=uniform(1, 2)' --trials 2 --metric rmse --skip-seen",
+        ),
         (("--space", "alpha=uniform(1, 2)", "--trials", "2"), None),
         (("--grid", "alpha=1,2", "--trials", "2", *METRIC), None),
         (("--grid", "alpha=1,2", *METRIC, "--fail-fast", "--resume"), None),
@@ -472,7 +485,7 @@ def test_the_command_without_the_service_is_one_that_nbops_takes(
     if other is None:
         assert "Without it" not in said
     else:
-        assert f"nbops sweep {path} --grid alpha=1,2 --metric rmse {other} --on azureml:serverless\n" in said
+        assert f"nbops sweep {path} {other} --on azureml:serverless\n" in said
 
 
 def test_the_command_without_the_service_overrides_a_sweep_file(

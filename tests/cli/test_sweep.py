@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.cli import sweep, sweep_on_service, sweep_output
+from notebooks_lib.cli import sweep, sweep_output
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps.goal import Goal
 from notebooks_lib.sweeps.trials import SweepResult, Trial
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store
 from tests import building
+from tests.sweeps import results
 
 SLOW = "import time\nopen(f'begun-{k}', 'a').write('x')\ntime.sleep(600 if k > 1 and slow else 0)"
 
@@ -229,6 +230,12 @@ def test_the_summary_says_what_is_missing_and_what_would_run_again(capsys: pytes
     assert not sweep_output._lacks_goal(dataclasses.replace(result, goal=None))
 
 
+def test_a_sweep_that_reached_its_limit_of_time_was_not_interrupted() -> None:
+    stopped = results.sweep(results.trial(0, "finished", 1.0), status="KILLED")
+    assert sweep_output.exit_code(stopped) == 130
+    assert sweep_output.exit_code(dataclasses.replace(stopped, timed_out=True)) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
@@ -244,12 +251,13 @@ def test_the_resume_command_is_the_given_one_with_its_run(words: list[str], kept
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "service", "other"),
     [
-        ("n.ipynb --space a=uniform(0,1) --service --sampler sobol", "n.ipynb --space 'a=uniform(0,1)'"),
-        ("n.ipynb --sampler=random --prune median --service", "n.ipynb --sampler random --prune median"),
-        ("--service n.ipynb --prune bandit:0.1 --sweep-timeout 60 --on azureml:cpu", "n.ipynb --on azureml:cpu"),
+        ("n.ipynb --service --fail-fast", False, "n.ipynb --fail-fast"),
+        ("-f s.yml --fail-fast", False, "-f s.yml --fail-fast --no-service"),
+        ("--file=s.yml --service", False, "--file=s.yml --no-service"),
+        ("n.ipynb --no-service --resume 77", True, "n.ipynb --resume 77 --service"),
     ],
 )
-def test_the_command_without_the_service_has_none_of_its_options(given: str, kept: str) -> None:
-    assert sweep_on_service._without(given.split()) == f"nbops sweep {kept}"
+def test_the_command_of_the_other_kind(given: str, service: bool, other: str) -> None:
+    assert sweep_output.toggle_service(given.split(), service=service) == f"nbops sweep {other}"
