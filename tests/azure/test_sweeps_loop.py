@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,13 +45,16 @@ class Sweeps:
     on: str
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *more: str, on: str = "") -> tuple[subprocess.Popen[str], str]:
-        """Start a sweep, on the cluster or at another place; return it and its run, which --json does not print."""
+    def start(self, *more: str, on: str = "", root: Path | None = None) -> tuple[subprocess.Popen[str], str]:
+        """Start a sweep, on the cluster or at another place; return it and its run, which --json does not print.
+
+        `root` is another copy of the project, as another machine has one.
+        """
         command = [sys.executable, "-m", "notebooks_lib", "sweep", "work/n.ipynb", "--grid", "alpha=1..4"]
         command += ["--on", on or self.on]
         process = subprocess.Popen(
             [*command, "--metric", "rmse", *more],
-            cwd=self.project.root,
+            cwd=root or self.project.root,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -196,6 +200,25 @@ def test_a_sweep_resumed_on_this_machine_is_not_disturbed_by_jobs_that_still_wai
     wait_for(lambda: all(job.ended for job in sweeps.jobs(run)))
     tags = query.get_run(store.connect(sweeps.project), waiting.name).tags
     assert (tags[Tag.END], tags[Tag.FAILURE]) == ("KILLED", "Interrupted"), "it stopped as it began"
+    finished = [each.tags[Tag.TRIAL] for each in sweeps.runs(run) if each.tags[Tag.END] == "FINISHED"]
+    assert sorted(finished) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.proof
+def test_a_sweep_resumed_on_another_machine_is_that_machines(sweeps: Sweeps, tmp_path: Path) -> None:
+    first, run = sweeps.start("--jobs", "2", "-p", "seconds=12")
+    wait_for(lambda: sum("rmse" in each.metrics for each in sweeps.runs(run)) == 2)
+    elsewhere = shutil.copytree(sweeps.project.root, tmp_path / "elsewhere", ignore=shutil.ignore_patterns(".nbops"))
+    second, _ = sweeps.start("--jobs", "2", "-p", "seconds=12", "--resume", run, "--json", root=elsewhere)
+    _, lost = first.communicate(timeout=200)
+    out, err = second.communicate(timeout=200)
+
+    assert first.returncode == 1
+    assert f"another process has resumed sweep {run}: this one has stopped" in lost
+    assert "--resume" not in lost
+    assert second.returncode == 0, err
+    assert [trial["state"] for trial in json.loads(out)["trials"]] == ["finished"] * 4
+    sweeps.nothing_runs_on(run)
     finished = [each.tags[Tag.TRIAL] for each in sweeps.runs(run) if each.tags[Tag.END] == "FINISHED"]
     assert sorted(finished) == ["0", "1", "2", "3"]
 
