@@ -357,7 +357,8 @@ def test_a_fault_that_strikes_nothing_fails_the_test(azure_server: Emulated, ask
 # -- its life
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_it_is_stopped(tmp_path: Path, migrated: Path, how: signal.Signals) -> None:
     process = emulator.launch(tmp_path / uuid.uuid4().hex, migrated / ".nbops" / "mlflow.db")
     deadline = time.monotonic() + 120

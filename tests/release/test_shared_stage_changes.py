@@ -37,6 +37,7 @@ def changes(settings: Settings) -> StageChanges:
     return changes_of(settings, "m", "prod")
 
 
+@pytest.mark.proof
 def test_a_machine_that_sleeps_is_taken_over_and_does_nothing_when_it_wakes(
     shared: Settings, start: Callable[..., Machine]
 ) -> None:

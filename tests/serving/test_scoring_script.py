@@ -144,6 +144,7 @@ OURS = {
 }
 
 
+@pytest.mark.proof
 def test_it_imports_little_and_all_of_ours_from_beside_it(models: dict[str, Path], tmp_path: Path) -> None:
     """The environment has an older pydantic, no settings, and no nbops: what is imported there must not need them."""
     for name, content in scoring_code(tmp_path).files.items():
