@@ -59,6 +59,7 @@ def jobs_of_sweeps(server: Emulated, began: int) -> list[str]:
     return [seen.path for seen in server.record.since(began) if seen.method == "PUT" and "/jobs/" in seen.path]
 
 
+@pytest.mark.proof
 def test_hostile_values_come_back_in_trials_like_ours(azure_git_project: Settings, nbops_json: NbopsJson) -> None:
     values = ["it's $HOME `x`", 'größe "1"']
     cell = "import mlflow\nmlflow.log_metric('rmse', float(len(name)))\nmlflow.set_tag('seen', ascii(name))"
