@@ -13,7 +13,7 @@ from tests.azure.emulator import Emulated
 from tests.azure.endpoint_parts import MANAGED, QuickEndpoint
 from tests.azure.fixtures import WithWorkspace
 
-pytestmark = pytest.mark.tracking
+pytestmark = [pytest.mark.tracking, pytest.mark.proof]  # they are about the emulator
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.azure import emulator
 from tests.azure.fixtures import Ask
 from tests.azure.test_emulator_jobs import details, ended, logs, name
 
-pytestmark = pytest.mark.tracking
+pytestmark = [pytest.mark.tracking, pytest.mark.proof]  # they are about the emulator
 
 LOG = """
 import os, sys, time, requests

@@ -226,6 +226,7 @@ def test_one_whose_machine_is_taken_away_is_started_again_and_says_so(
     )
 
 
+@pytest.mark.proof
 def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated) -> None:
     with azure_server.fault("server_error", method="GET", path="/jobs/", times=3):
         end, _ = follow("true", tags={Tag.END: "FINISHED"})

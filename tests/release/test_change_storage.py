@@ -87,6 +87,7 @@ def test_a_local_project_asks_no_store(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / ".nbops").exists()
 
 
+@pytest.mark.proof
 def test_a_rollback_in_another_folder_settles_what_was_cut_short(
     folders: tuple[Settings, Settings], here: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_rollback_in_another_folder_settles_what_was_cut_short(
         forgive(here, 2)
 
 
+@pytest.mark.proof
 def test_a_stage_that_another_machine_changes_is_refused_by_all_commands(
     folders: tuple[Settings, Settings], here: Store, start: Callable[..., Machine], capsys: pytest.CaptureFixture[str]
 ) -> None:
