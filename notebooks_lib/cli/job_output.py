@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from notebooks_lib import errors, safe_text
-from notebooks_lib.cli import output as terminal
+from notebooks_lib.cli import out_file
 
 if TYPE_CHECKING:
     from notebooks_lib.run_result import RunResult
@@ -42,8 +42,7 @@ class Detached(Exception):
         if self.error is not None and state is None:
             content["error"] = {"error": type(self.error).__name__, "message": str(self.error)}
         click.echo(str(self), err=True)
-        if out is not None:
-            terminal.write_json(out, content)
+        out_file.write(out, content)
         if as_json:
             click.echo(json.dumps(content))
         return 1 if self.error else 130

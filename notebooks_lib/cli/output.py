@@ -130,19 +130,6 @@ def _shortened(reason: str) -> str:
     return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}… (all of it: in the notebook)"
 
 
-def write_json(file: Path, content: Mapping[str, object]) -> None:
-    """Write the JSON object of a command to a file. Raises UsageError when it cannot be written."""
-    import json
-
-    from notebooks_lib import errors
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise errors.UsageError(f"--out {file} cannot be written: {error.strerror}") from error
-
-
 def open_hint(url: str) -> str:
     """Return advice on how to open a run's page: for a local store, `nbops ui` must run first."""
     return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url

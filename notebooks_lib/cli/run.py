@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import errors
+from notebooks_lib.cli import out_file
 from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_schema, parameter_values
 from notebooks_lib.tags import Env
@@ -75,9 +76,7 @@ class _Command(click.Command):
     type=click.FloatRange(min=0, min_open=True),
     help="Minutes that a job may wait before it runs. Default: 120.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write the JSON object to this file, for a next step."
-)
+@out_file.option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     notebook: Path,
@@ -156,8 +155,7 @@ def command(
             kernel=kernel,
             cold=cold,
         )
-    if out is not None:
-        terminal.write_json(out, result.as_json())
+    out_file.write(out, result.as_json())
     if as_json:
         _json(result)
     else:
