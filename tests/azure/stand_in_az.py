@@ -1,4 +1,4 @@
-"""A stand-in for the Azure CLI: takes exactly the command lines that nbops and docs/azure.md use, with pycep for Bicep.
+"""A stand-in for the Azure CLI: takes exactly the command lines that nbops and docs/azure-workspace.md use, with pycep for Bicep.
 
 `put_on_path(folder)` makes an `az`. It signs in with the client secret of the environment, and talks to the emulator as
 any client does. Who is signed in stands in a file under AZURE_CONFIG_DIR, as with the real one.

@@ -195,8 +195,8 @@ def test_no_secret_leaves_the_template() -> None:
 
 
 def roles_of_the_page() -> Iterator[tuple[str, str, str]]:
-    """Yield role, to whom and on what, from the table of docs/azure.md."""
-    page = (ROOT / "docs" / "azure.md").read_text("utf-8")
+    """Yield role, to whom and on what, from the table of docs/azure-workspace.md."""
+    page = (ROOT / "docs" / "azure-workspace.md").read_text("utf-8")
     table = page.partition("| role | to | on | for |\n|---|---|---|---|\n")[2].partition("\n\n")[0]
     for line in table.splitlines():
         role, who, where, why = (cell.strip() for cell in line.strip("|").split("|"))

@@ -37,7 +37,7 @@ DIFFERENT = {
     Tag.PROGRESS: "for whoever follows the job",
     Tag.SECONDS: "measured",
 }
-"""The tags in which a run on Azure differs from a local one, with the reason. docs/azure.md lists them."""
+"""The tags in which a run on Azure differs from a local one, with the reason. docs/azure-jobs.md lists them."""
 ONLY_OF_JOBS = {"user_logs/std_log.txt"}
 """The artifacts that the service adds."""
 
@@ -153,7 +153,7 @@ def test_a_stopped_job_ends_as_killed_with_what_its_runner_wrote(
 def test_a_job_whose_machine_is_taken_away_runs_again_under_the_same_run(
     azure_git_project: Settings, nbops_json: NbopsJson, azure_server: Emulated
 ) -> None:
-    # Before the notebook has logged a file, which a second attempt could not log again (docs/azure.md).
+    # Before the notebook has logged a file, which a second attempt could not log again (docs/azure-jobs.md).
     with azure_server.fault("evicted", path="/jobs/", retry_after=2):
         code, result, _ = nbops_json("run", "experimentation/n.ipynb", "--on", "azureml:serverless")
 
@@ -208,7 +208,7 @@ def test_reading_commands_need_neither_the_sdk_nor_mlflow(
     print(f"{time.monotonic() - began:.1f} s")
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+PAGE = Path(__file__).parents[2] / "docs" / "azure-jobs.md"
 
 
 def test_the_page_names_what_differs() -> None:
@@ -226,9 +226,9 @@ def test_each_command_of_the_page_does_what_it_says(
 ) -> None:
     root, text = azure_git_project.root, PAGE.read_text("utf-8")
     building.write(root / "experimentation" / "diabetes_ridge.ipynb", "alpha", parameters="alpha: float = 1.0  # a")
-    compute = root / "production" / "azure" / "compute" / "gpu.yml"
+    compute = root / "production" / "azure" / "compute" / "cpu.yml"
     compute.parent.mkdir(parents=True)
-    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/gpu.yml\n(.*?)```", text, re.DOTALL)[0])
+    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/cpu.yml\n(.*?)```", text, re.DOTALL)[0])
     section = text.partition("## Run a notebook as a job\n")[2].partition("\n### ")[0]
     commands = re.findall(r"^    nbops (.*?)(?: +#.*)?$", section, re.MULTILINE)
     assert len(commands) == 6

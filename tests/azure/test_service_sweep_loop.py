@@ -511,7 +511,7 @@ def test_the_command_without_the_service_overrides_a_sweep_file(
     assert "Without it" not in capsys.readouterr().err
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+PAGE = Path(__file__).parents[2] / "docs" / "azure-jobs.md"
 
 
 @pytest.mark.proof
@@ -521,9 +521,9 @@ def test_each_command_of_the_page_does_what_it_says(
 ) -> None:
     root, text = azure_git_project.root, PAGE.read_text("utf-8")
     building.write(root / "experimentation" / "diabetes_ridge.ipynb", QUADRATIC, parameters=ALPHA)
-    compute = root / "production" / "azure" / "compute" / "gpu.yml"
+    compute = root / "production" / "azure" / "compute" / "cpu.yml"
     compute.parent.mkdir(parents=True)
-    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/gpu.yml\n(.*?)```", text, re.DOTALL)[0])
+    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/cpu.yml\n(.*?)```", text, re.DOTALL)[0])
     section = text.partition("## Let Azure choose the values\n")[2].partition("\n### ")[0]
     commands = re.findall(r"^    nbops (.*)$", section, re.MULTILINE)
     assert len(commands) == 2

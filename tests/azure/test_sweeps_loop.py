@@ -288,7 +288,7 @@ def test_without_a_workspace_the_ways_to_name_one_are_told(
     assert "--on azureml:cpu: no workspace is named: fill subscription, resource_group" in capsys.readouterr().err
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+PAGE = Path(__file__).parents[2] / "docs" / "azure-jobs.md"
 
 
 @pytest.mark.proof
@@ -299,9 +299,9 @@ def test_each_command_of_the_page_does_what_it_says(
     root, text = azure_git_project.root, PAGE.read_text("utf-8")
     log = "import mlflow\nmlflow.log_metric('rmse', alpha)"
     building.write(root / "experimentation" / "diabetes_ridge.ipynb", log, parameters="alpha: float = 1.0  # a")
-    compute = root / "production" / "azure" / "compute" / "gpu.yml"
+    compute = root / "production" / "azure" / "compute" / "cpu.yml"
     compute.parent.mkdir(parents=True)
-    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/gpu.yml\n(.*?)```", text, re.DOTALL)[0])
+    compute.write_text(re.findall(r"```yaml\n# production/azure/compute/cpu.yml\n(.*?)```", text, re.DOTALL)[0])
     section = text.partition("## Sweeps\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^    nbops (.*?)(?: +#.*)?$", section, re.MULTILINE)
     assert len(commands) == 4

@@ -13,7 +13,7 @@ import pytest
 from notebooks_lib import __main__ as program
 from notebooks_lib.settings import Settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+PAGES = Path(__file__).parents[2] / "docs"
 
 
 def _write(project: Settings, name: str, content: str) -> None:
@@ -94,10 +94,10 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     empty_project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SALES_DB_PASSWORD", "hunter2")
-    text = PAGE.read_text("utf-8")
+    text = "".join(page.read_text("utf-8") for page in sorted(PAGES.glob("azure*.md")))
     blocks = dict(re.findall(r"```yaml\n# production/azure/(\S+)\n(.*?)```", text, re.DOTALL))
     endpoints = {"deployment.yml", "prod/endpoint.yml"}
-    assert blocks.keys() == {"environment.yml", "job.yml", "compute/gpu.yml", *endpoints}
+    assert blocks.keys() == {"environment.yml", "job.yml", "compute/cpu.yml", "compute/gpu.yml", *endpoints}
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
     for name, content in blocks.items():
         _write(empty_project, name, content)

@@ -26,7 +26,7 @@ from tests.azure.fixtures import NbopsJson
 
 pytestmark = pytest.mark.tracking
 
-PAGE = Path(__file__).parents[2] / "docs" / "azure.md"
+PAGE = Path(__file__).parents[2] / "docs" / "azure-workspace.md"
 UP = ("azure", "up", "--resource-group")
 SMALL = """
 param stage string
