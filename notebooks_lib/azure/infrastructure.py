@@ -1,6 +1,6 @@
 """Deploys production/infra/main.bicep by the Azure CLI: what would change, the deployment, how it went.
 
-Every step can be said again: a deployment that is still running is waited for, and one that is done changes nothing.
+Repeat any step safely: a deployment that is still running is waited for, and one that is done changes nothing.
 """
 
 from __future__ import annotations

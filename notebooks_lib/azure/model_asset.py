@@ -79,7 +79,7 @@ def folder_files(folder: Path) -> dict[str, Content]:
 
 
 def keep_example(client: RestClient, workspace: Workspace, sha256: str, example: Mapping[str, Any]) -> None:
-    """Keep a request that the model with this digest answers, where whoever may read the workspace finds it."""
+    """Keep a request that the model with this digest answers, where all who can read the workspace find it."""
     folder = default_datastore(client, workspace).folder(_example_folder(sha256))
     file_upload.upload(folder, {_EXAMPLE: json.dumps(example).encode()})
 

@@ -134,5 +134,5 @@ def _image(file: CheckedFile) -> HealthCheck:
 def _of_error(what: str, error: errors.AzureError) -> HealthCheck:
     """Return what is known after a failure: a role that may not read this can still do all the work."""
     if error.status == 403:
-        return HealthCheck(what, True, "cannot be told with these permissions")
+        return HealthCheck(what, True, "your permissions do not show it")
     return HealthCheck(what, False, error.cause, error.step)

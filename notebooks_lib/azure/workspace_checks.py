@@ -111,8 +111,4 @@ def _failed(what: str, error: errors.NbopsError) -> HealthCheck:
 
 def _unknown(what: str, error: errors.AzureError) -> HealthCheck:
     """Return what is known after a failure: a role that may not read this can still do all the work."""
-    return (
-        HealthCheck(what, True, "cannot be told with these permissions")
-        if error.status == 403
-        else _failed(what, error)
-    )
+    return HealthCheck(what, True, "your permissions do not show it") if error.status == 403 else _failed(what, error)

@@ -126,7 +126,7 @@ def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
     """Remove what `nbops azure up` made for a stage, with all runs, models and data in it: show, ask, remove.
 
     Nothing is removed from a resource group that also holds what `up` did not make. Exit code: 0 done, nothing to do,
-    or not wanted; 1 it failed, and can be said again.
+    or not wanted; 1 it failed; repeat the command to go on.
     """
     from notebooks_lib import errors, settings
     from notebooks_lib.azure import infrastructure, managed_resources, rest_client

@@ -130,4 +130,4 @@ def test_a_retired_image_is_a_fault(own: Settings, check: Check) -> None:
 def test_what_may_not_be_read_is_no_fault(check: Check, own: Settings, azure_server: Emulated) -> None:
     write(own, "job.yml", "resources: {instance_type: Standard_DS3_v2}\n")
     with azure_server.fault("forbidden", path="/usages$"):
-        assert check()["azure cores"] == HealthCheck("azure cores", True, "cannot be told with these permissions")
+        assert check()["azure cores"] == HealthCheck("azure cores", True, "your permissions do not show it")

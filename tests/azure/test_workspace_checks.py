@@ -97,9 +97,7 @@ def test_permissions_that_may_not_be_read_are_no_fault(azure_server: Emulated) -
     with azure_server.fault("forbidden", path="/permissions$"):
         checks = {check.what: check for check in workspace_checks.examine(WORKSPACE)}
 
-    assert checks["azure permissions"] == HealthCheck(
-        "azure permissions", True, "cannot be told with these permissions"
-    )
+    assert checks["azure permissions"] == HealthCheck("azure permissions", True, "your permissions do not show it")
 
 
 def test_a_provider_that_is_not_registered(azure_server: Emulated) -> None:
