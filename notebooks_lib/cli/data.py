@@ -11,6 +11,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.data_newer import newer
 from notebooks_lib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def command() -> None:
 
     In a notebook: `from notebooks_lib import datasets`; datasets.load("NAME@V") returns the train and validation rows.
     """
+
+
+command.add_command(newer)
 
 
 @command.command("list")

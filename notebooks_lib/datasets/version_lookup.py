@@ -139,6 +139,22 @@ def locate(ref: str, settings: Settings) -> LocatedVersion:
     raise UnknownNameError("dataset", name, names, hint or "`nbops data list` shows them.")
 
 
+def sources_by_version(name: str, settings: Settings) -> dict[int, DatasetSource]:
+    """Return all versions of a dataset, here and in the workspace, each with a source that has it: this machine first.
+
+    Raises UnknownNameError when there is none, DatasetError when the workspace does not answer.
+    """
+    here = source_of(name, settings)
+    workspace = None if isinstance(here, SklearnDatasets) else workspace_store(settings)
+    found: dict[int, DatasetSource] = {}
+    for source in (workspace, here):
+        found |= {} if source is None else dict.fromkeys(source.versions(name), source)
+    if not found:
+        names = {known for source in sources(settings) for known in source.names()}
+        raise UnknownNameError("dataset", name, names, "`nbops data list` shows them.")
+    return found
+
+
 def latest_versions(settings: Settings) -> dict[str, int]:
     """Return the latest version of each dataset on this machine, for a job that it submits."""
     store = project_store(settings)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from notebooks_lib import errors
 from notebooks_lib.models.registry import Version, set_tags, versions
@@ -26,9 +26,28 @@ PROD = STAGES[-1]
 NONE = "none"
 
 
+class _Tagged(Protocol):
+    """What the mark of a version is read from."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+_AnyVersion = TypeVar("_AnyVersion", bound=_Tagged)
+
+
 def champion(store: Store, model: str, stage: str = PROD) -> Version | None:
     """Return the version that serves in a stage; None if there is none yet."""
     return _Marks(store, model).champion(stage)
+
+
+def champion_among(
+    versions: Mapping[str, _AnyVersion], aliases: Mapping[str, str], stage: str = PROD
+) -> _AnyVersion | None:
+    """Return the champion of a stage among a model's announced versions, by number, and its aliases, if any."""
+    return _holder(_name("champion", stage), versions, aliases)
 
 
 def previous(store: Store, model: str, stage: str = PROD) -> Version | None:
@@ -108,12 +127,8 @@ class _Marks:
         self.aliases = _aliases(store, model) if self.versions else {}
 
     def holder(self, name: str) -> Version | None:
-        """Return the version that has the mark `name`, by alias or by tag; None if there is none."""
-        if name in self.aliases:
-            return self.versions.get(self.aliases[name])
-        tag = Tag.MARK_PREFIX + name
-        bearing = [version for version in self.versions.values() if version.tags.get(tag)]
-        return max(bearing, key=lambda version: (int(version.tags[tag]), int(version.version)), default=None)
+        """Return the version that has the mark `name`; None if there is none."""
+        return _holder(name, self.versions, self.aliases)
 
     def champion(self, stage: str) -> Version | None:
         return self.holder(_name("champion", stage))
@@ -168,6 +183,15 @@ class _Marks:
         for other in self.versions.values():
             if other.tags.get(tag) and (holder is None or other.version != holder.version):
                 set_tags(self.store, other, {tag: ""})
+
+
+def _holder(name: str, versions: Mapping[str, _AnyVersion], aliases: Mapping[str, str]) -> _AnyVersion | None:
+    """Return the version that has the mark `name`, by alias or by tag; None if there is none."""
+    if name in aliases:
+        return versions.get(aliases[name])
+    tag = Tag.MARK_PREFIX + name
+    bearing = [version for version in versions.values() if version.tags.get(tag)]
+    return max(bearing, key=lambda version: (int(version.tags[tag]), int(version.version)), default=None)
 
 
 def _aliases(store: Store, model: str) -> Mapping[str, str]:

@@ -54,7 +54,12 @@ def test_the_versions_of_each_run_are_found_with_their_tags(store: Store) -> Non
     for tags in ({Tag.READY: "loaded"}, {}):
         store.client.create_model_version(model, source, with_two, tags=tags)
 
-    versions = RunSearch(store.uri).versions_of([with_two, without])
+    search = RunSearch(store.uri)
+    assert [(each.version, each.run_id) for each in search.versions_named(model)] == [("2", with_two), ("1", with_two)]
+    assert model in RunSearch(store.uri, page=1).models()
+    assert (search.aliases_of(model), search.aliases_of("none-such")) == ({}, None)
+    assert (search.tags_of(with_two)["mark"], search.tags_of("0" * 32), search.tags_of("")) == ("x", {}, {})
+    versions = search.versions_of([with_two, without])
     assert versions[without] == []
     assert {(each.model, each.version, Tag.READY in each.tags) for each in versions[with_two]} == {
         (model, "1", True),
