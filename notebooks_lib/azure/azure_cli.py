@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,14 @@ PATIENCE = 120.0
 """Seconds in which a command must have answered."""
 INSTALL = "install it: https://aka.ms/install-azure-cli"
 _UPDATE = "update the Azure CLI: `az upgrade`"
-_CODE = re.compile(r"^\((\w+)\) (.+)")
+_CODE = re.compile(r"^(?:\s*Exception Details:)?\s*\((\w+)\) (.+)$", re.MULTILINE)
+"""How a request that Azure refused is printed, its details indented below."""
+_PREFLIGHT = re.compile(r"^([A-Z]\w+) - (.+)$", re.MULTILINE)
+"""How a deployment that Azure refused is printed: a line for each level, the reasons last."""
 _CODE_LINE = re.compile(r"^Code: *(\w+)$", re.MULTILINE)
 _MESSAGE_LINE = re.compile(r"^Message: *(.+)$", re.MULTILINE)
+_OUTER = ("InvalidTemplateDeployment", "DeploymentFailed", "MultipleErrorsOccurred", "PreflightValidationCheckFailed")
+"""Codes that only say that there are reasons."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +104,27 @@ def failure(complaint: str, what: str) -> errors.AzureError:
     text = "\n".join(lines).rpartition("ERROR: ")[2].strip() or "it failed without a word"
     if "unrecognized arguments" in text:
         return errors.AzureError(f"{what}: the Azure CLI is too old: {text.splitlines()[0]}", _UPDATE)
-    with contextlib.suppress(ValueError):
-        content = json.loads(text)
-        if isinstance(content, dict):
-            return error_messages.of_error(content.get("error") or content, what)
-    named, code, message = (pattern.search(text) for pattern in (_CODE, _CODE_LINE, _MESSAGE_LINE))
-    if named:
-        return error_messages.of_error({"code": named[1], "message": message[1] if message else named[2]}, what)
+    if content := [*_objects(text)]:  # the outer error, and those below "Inner Errors:"
+        outer, *inner = [each.get("error") or each for each in content]
+        return error_messages.of_error({**outer, "details": [*(outer.get("details") or ()), *inner]}, what)
+    for pattern in (_PREFLIGHT, _CODE):
+        if named := [{"code": code, "message": message} for code, message in pattern.findall(text)]:
+            reasons = [each for each in named if each["code"] not in _OUTER] or named[-1:]
+            return error_messages.of_error({"details": reasons}, what)
+    code, message = _CODE_LINE.search(text), _MESSAGE_LINE.search(text)
     first, *_, last = [*text.splitlines()] * 2
     reason = message[1] if message else last if first.startswith("Traceback") else first
     return error_messages.of_error({"code": code[1] if code else "", "message": reason}, what)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects that begin a line of a text."""
+    decoder, position = json.JSONDecoder(), 0
+    while match := re.compile(r"^\s*(?=\{)", re.MULTILINE).search(text, position):
+        position = match.end() + 1
+        with contextlib.suppress(ValueError):
+            content, position = decoder.raw_decode(text, match.end())
+            yield content
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

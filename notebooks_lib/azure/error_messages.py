@@ -19,6 +19,8 @@ _LOCALLY = "work locally with NBOPS_TRACKING_URI=sqlite:///.nbops/mlflow.db"
 _SIGN_IN_AGAIN = "sign in again: `az login`"
 _QUOTA = "ask for more quota in the portal (Quotas), or take fewer or smaller machines"
 _NAMESPACE = "Microsoft.MachineLearningServices"
+MOST_REASONS = 3
+"""How many reasons of one failure are told."""
 
 _BY_SIGN_IN_CODE = {
     "AADSTS7000215": "put the value of the secret, not its id, into AZURE_CLIENT_SECRET",
@@ -43,11 +45,22 @@ _BY_CODE = {
     "MissingSubscriptionRegistration": "register it once: `az provider register --namespace {namespace}`",
     "RequestDisallowedByPolicy": "ask who runs the subscription: a policy of your organisation forbids it",
     "KeyBasedAuthenticationNotPermitted": "create the workspace with systemDatastoresAuthMode: identity",
+    "ScopeLocked": "remove the lock that it names, or ask who set it: `az lock list --resource-group GROUP`",
+    "StorageAccountAlreadyTaken": "take another prefix: somebody else has this name",
     "ReadOnlyDisabledSubscription": "ask who pays for the subscription: it is disabled",
     "QuotaExceeded": _QUOTA,
     "OutOfQuota": _QUOTA,
 }
 """Error code of Azure -> next step."""
+
+_BY_TEXT = {
+    "Soft-deleted workspace exists": "purge or recover it: Recently deleted, on the portal's page of Azure Machine"
+    " Learning; or take another name. To keep no name, delete with `az ml workspace delete --permanently-delete`",
+    "download Bicep CLI": "check the network: the Azure CLI downloads Bicep at its first use (`az bicep install`)",
+    "softDeleteRetentionInDays": "put back the value with which the vault was made: Azure never changes it",
+    "Only one system topic is allowed": "take your own system topic of this storage account out of the template",
+}
+"""Words of Azure whose code says too little -> next step."""
 
 _ROLES = {
     "microsoft.machinelearningservices/workspaces/computes/": "AzureML Compute Operator",
@@ -109,12 +122,19 @@ def describe(error: exceptions.AzureError, what: str, if_missing: str = "") -> e
 
 
 def of_error(error: Mapping[str, Any], what: str) -> errors.AzureError:
-    """Return the failure of `what` from an error in Azure's own form: code, message, and details that say more."""
-    error = _innermost(error)
-    code, message = str(error.get("code") or ""), str(error.get("message") or "no reason given")
-    status = 403 if "AuthorizationFailed" in code else 404 if code.endswith("NotFound") else 0
-    cause = f"{_headline(status, what)}: {_one_line(f'{code}: {message}' if code else message)}"
-    return errors.AzureError(cause, _step(status, code, message, ""), status=status or None, code=code)
+    """Return the failure of `what` from an error in Azure's own form: code, message, and details that say more.
+
+    Several reasons become one line, with the step of each. The code is that of the first.
+    """
+    reasons = [
+        (str(each.get("code") or ""), str(each.get("message") or "no reason given")) for each in _innermost(error)
+    ]
+    code = reasons[0][0]
+    status = _status(code)
+    lines = dict.fromkeys(_one_line(f"{code}: {message}" if code else message) for code, message in reasons)
+    steps = dict.fromkeys(_step(_status(code), code, message, "") for code, message in reasons)
+    cause = f"{_headline(status, what)}: {' | '.join([*lines][:MOST_REASONS])}"
+    return errors.AzureError(cause, "; ".join([*steps][:MOST_REASONS]), status=status or None, code=code)
 
 
 def sign_in_error(attempts: Sequence[tuple[str, Exception | None]]) -> errors.AzureError:
@@ -157,6 +177,8 @@ def _headline(status: int, what: str) -> str:
 def _step(status: int, code: str, message: str, if_missing: str) -> str:
     if code in _BY_CODE:
         return _BY_CODE[code].format(namespace=_first(_NAMED, message, _NAMESPACE))
+    if step := next((step for words, step in _BY_TEXT.items() if words in message), ""):
+        return step
     if status == 401:
         return _SIGN_IN_AGAIN
     if status == 403:
@@ -201,13 +223,20 @@ def _unavailable(problem: Exception) -> str:
     return _one_line(text, 120)
 
 
-def _innermost(error: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the reason within an error that only says that there is one: in its details, or as JSON in its message."""
+def _innermost(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the reasons within an error that only says that there are some.
+
+    They stand in its details, or as JSON in its message.
+    """
     inner = [each for each in error.get("details") or () if isinstance(each, dict)]
     with contextlib.suppress(ValueError, TypeError):
         content = json.loads(error["message"]) if "{" in str(error.get("message")) else None
         inner += [content.get("error") or content] if isinstance(content, dict) else []
-    return _innermost(inner[0]) if inner else error
+    return [reason for each in inner for reason in _innermost(each)] or [error]
+
+
+def _status(code: str) -> int:
+    return 403 if "AuthorizationFailed" in code else 404 if code.endswith("NotFound") else 0
 
 
 def _how_to_sign_in(*, again: bool = False) -> str:

@@ -102,6 +102,40 @@ def test_a_command_that_does_not_answer_is_ended_with_its_children(
             "it: the Azure CLI is too old: unrecognized arguments: --validation-level ProviderNoRbac;"
             " update the Azure CLI: `az upgrade`",
         ),
+        (
+            "ERROR: InvalidTemplateDeployment - The template deployment 'nbops-dev' is not valid according to the validation"
+            " procedure. The tracking id is '1'. See inner errors for details.\n"
+            "PreflightValidationCheckFailed - Preflight validation failed. Please refer to the details for the specific"
+            " errors.\nStorageAccountAlreadyTaken - The storage account named stx is already taken.\n",
+            "it failed: StorageAccountAlreadyTaken: The storage account named stx is already taken;"
+            " take another prefix: somebody else has this name",
+        ),
+        (
+            'ERROR: {"code": "InvalidTemplateDeployment", "message": "See inner errors for details."}\n\n'
+            'Inner Errors: \n{"code": "RequestDisallowedByPolicy", "message": "Resource \'st\' was disallowed by policy."}\n\n'
+            'Inner Errors: \n{"code": "QuotaExceeded", "message": "no cores"}\n',
+            "it failed: RequestDisallowedByPolicy: Resource 'st' was disallowed by policy | QuotaExceeded: no cores;"
+            " ask who runs the subscription: a policy of your organisation forbids it;"
+            " ask for more quota in the portal (Quotas), or take fewer or smaller machines",
+        ),
+        (
+            "ERROR: (InvalidTemplateDeployment) See inner errors for details.\nCode: InvalidTemplateDeployment\n"
+            "Message: See inner errors for details.\nException Details:\t(RequestDisallowedByPolicy) Resource 'st' was"
+            " disallowed by policy.\n\tCode: RequestDisallowedByPolicy\n\tMessage: Resource 'st' was disallowed by policy.\n",
+            "it failed: RequestDisallowedByPolicy: Resource 'st' was disallowed by policy;"
+            " ask who runs the subscription: a policy of your organisation forbids it",
+        ),
+        (
+            "ERROR: (BadRequest) Soft-deleted workspace exists. Please purge or recover it.\nCode: BadRequest\n",
+            "it failed: BadRequest: Soft-deleted workspace exists. Please purge or recover it;"
+            " purge or recover it: Recently deleted, on the portal's page of Azure Machine Learning; or take another name."
+            " To keep no name, delete with `az ml workspace delete --permanently-delete`",
+        ),
+        (
+            "ERROR: Error while attempting to download Bicep CLI: <urlopen error [Errno -2] Name or service not known>\n",
+            "it failed: Error while attempting to download Bicep CLI: <urlopen error [Errno -2] Name or service not known>;"
+            " check the network: the Azure CLI downloads Bicep at its first use (`az bicep install`)",
+        ),
         ("", "it failed: it failed without a word; correct what the reason names, then do it again"),
     ],
 )
