@@ -34,7 +34,7 @@ _CODES: Mapping[str, Cause] = {
     "WorkspaceManagedNetworkNotReady": "network",
 }
 _TOLD: tuple[tuple[re.Pattern[str], Cause], ...] = (
-    (re.compile(r"image.{0,20}build|ACR", re.I), "image"),
+    (re.compile(r"(?i:image.{0,20}build)|\bACR\b"), "image"),
     (re.compile(r"quota|not enough cores", re.I), "quota"),
     (re.compile(r"secret|key ?vault", re.I), "secret"),
     (re.compile(r"managed network|private endpoint|egress", re.I), "network"),
@@ -45,8 +45,13 @@ _NETWORK = re.compile(
     r"Name or service not known|name resolution|Connection (?:refused|timed out)|Network is unreachable"
 )
 _PROBE = re.compile(r"(?:liveness|readiness) probe", re.I)
-_RAISED = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)?: .+")
-"""The last line of a traceback."""
+_RAISED = re.compile(
+    r"(?:[A-Za-z_]\w*\.)+[A-Z]\w*(?:: .+)?|[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Iteration|Warning)(?:: .+)?"
+)
+"""The last line of a traceback: a name with its module or the ending of an exception, perhaps a message."""
+_FRAME = re.compile(r'  File ".+", line \d+, in ')
+_READY = "ready for serving traffic"
+"""The inference server logs it once score.py has been set up (azureml-inference-server-http 1.5, create_app.py)."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,17 @@ def explain_failure(error: errors.AzureError, logs: Mapping[str, Sequence[str]])
 
 
 def _last_raised(lines: Sequence[str]) -> str:
-    """Return the exception that ended a process; empty when no log holds a traceback."""
-    begun = [number for number, line in enumerate(lines) if "Traceback (most recent call last)" in line]
-    if not begun:
+    """Return the exception that ended a process; empty when no log holds a traceback.
+
+    A server that was ready afterwards had survived it. The end of a log may begin within a traceback.
+    """
+    ready = max((number for number, line in enumerate(lines) if _READY in line), default=-1)
+    after = lines[ready + 1 :]
+    frames = [number for number, line in enumerate(after) if _FRAME.match(line)]
+    begun = [number for number, line in enumerate(after) if "Traceback (most recent call last)" in line]
+    if not begun and not frames:
         return ""
-    raised = [line.strip() for line in lines[begun[-1] + 1 :] if _RAISED.fullmatch(line.strip())]
+    raised = [line.strip() for line in after[(begun or frames)[-1] + 1 :] if _RAISED.fullmatch(line.rstrip())]
     return raised[0] if raised else ""
 
 

@@ -37,9 +37,10 @@ def start(name: str | None) -> None:
     If NAME has never been started, or has no slot left, it gets the champion of the stage whose endpoint it is, or of
     the model NAME.
     """
+    from notebooks_lib.cli import output
     from notebooks_lib.release import manual_endpoint_changes
 
-    _show_progress()
+    output.show_endpoint_progress()
     status = manual_endpoint_changes.start_by_hand(_here(), name or _endpoint(None).name)
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
@@ -52,6 +53,9 @@ def stop(name: str | None) -> None:
 
     On Azure its slots are deleted, so that they cost nothing; the next start deploys them again.
     """
+    from notebooks_lib.cli import output
+
+    output.show_endpoint_progress()
     status = _endpoint(name).stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
@@ -121,10 +125,11 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     The version's files must be those that were scored. A slot with traffic is not overwritten. A stopped server is
     started.
     """
+    from notebooks_lib.cli import output
     from notebooks_lib.release import manual_endpoint_changes
 
     name = _endpoint(name).name
-    _show_progress()
+    output.show_endpoint_progress()
     chosen, status = manual_endpoint_changes.deploy_by_hand(_here(), name, version=version, slot=slot)
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
@@ -199,20 +204,6 @@ def list_(as_json: bool) -> None:
     else:
         rows = [[status.name, status.state, status.version, status.address, status.since] for status in statuses]
         output.table(("endpoint", "state", "version", "address", "since"), rows)
-
-
-def _show_progress() -> None:
-    """Show on standard error what takes long, as a deployment on Azure does."""
-    import logging
-
-    class ToStderr(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            click.echo(safe_text.printable(record.getMessage()), err=True)
-
-    logger = logging.getLogger("nbops.endpoint")
-    if not logger.handlers:
-        logger.addHandler(ToStderr())
-        logger.setLevel(logging.INFO)
 
 
 def _here() -> Settings:

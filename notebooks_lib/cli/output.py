@@ -23,6 +23,20 @@ PLAIN_EVERY = 10.0
 """Seconds between two plain lines of progress."""
 
 
+def show_endpoint_progress() -> None:
+    """Show on standard error what takes long at an endpoint, as a deployment on Azure does."""
+    import logging
+
+    class ToStderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(safe_text.printable(record.getMessage()), err=True)
+
+    logger = logging.getLogger("nbops.endpoint")
+    if not logger.handlers:
+        logger.addHandler(ToStderr())
+        logger.setLevel(logging.INFO)
+
+
 class CellProgress:
     """Shows on standard error which cell is running: a live line on a terminal, elsewhere a line now and then."""
 

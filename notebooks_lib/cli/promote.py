@@ -251,6 +251,7 @@ def _approve(model: str, *, as_json: bool) -> int:
     from notebooks_lib.tracking.store import connect
 
     settings.existing()
+    output.show_endpoint_progress()
     try:
         rollout = approval.approve(connect(settings.here()), model)
     except BaseException:

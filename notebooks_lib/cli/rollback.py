@@ -26,8 +26,10 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
     promotion is undone. Exit code: 1 it failed, 2 there is no version to go back to.
     """
     from notebooks_lib import settings
+    from notebooks_lib.cli import output
     from notebooks_lib.release.rollback import rollback
 
+    output.show_endpoint_progress()
     project = settings.existing()
     done = rollback(project, model, stage=stage, to=version, reason=reason)
     if as_json:

@@ -179,7 +179,8 @@ class CanaryDeployment(StageMoves):
         except (Exception, KeyboardInterrupt) as error:
             if not self._changes.taken:  # another machine has taken the change over, and settles it
                 raise
-            why = str(error) or type(error).__name__
+            # Below the first line stand logs of containers: for the reader of the error, not for ledger and journal.
+            why, newline, logs = (str(error) or type(error).__name__).partition("\n")
             try:
                 outcome = self._leave_to_next() if name in ("mark", "empty") else self.undo(why)
                 if "undo" in self.journal.steps and isinstance(error, NbopsError):
@@ -187,7 +188,7 @@ class CanaryDeployment(StageMoves):
             except NbopsError as second:
                 outcome = f"it cannot be taken back now: {second}; {_NEXT} tries again"
             if isinstance(error, NbopsError):
-                raise PromotionError(f"{why}; {outcome}") from error
+                raise PromotionError(f"{why}; {outcome}{newline}{logs}") from error
             error.add_note(outcome)
             raise
 

@@ -67,7 +67,7 @@ def recover_locked(store: Store, changes: StageChanges, *, giving_up: bool, caus
     except (EndpointError, ModelError, PromotionError) as error:
         if not giving_up:
             raise
-        moves.failed(f"given up: {error}")
+        moves.failed(f"given up: {_first_line(error)}")
         unfinished.write(END, outcome="given up")
         text = f"{summary}, and can be neither finished nor undone: {error}"
         return Recovered(moves.kind, moves.number, "given up", text)
@@ -86,9 +86,14 @@ def _finish_or_undo(moves: StageMoves, why: str) -> tuple[Outcome, str]:
             if moves.empties:
                 moves.empty()
         except (EndpointError, ModelError, PromotionError) as error:  # gone, or it cannot be served any more
-            why = f"{why}; it cannot be finished: {error}"
+            why = f"{why}; it cannot be finished: {_first_line(error)}"
         else:
             moves.journal.write(END, outcome="finished")
             return "finished", "finished"
     moves.journal.write("undo", reason=why)
     return "undone", f"undone, {moves.take_back(why)}"
+
+
+def _first_line(error: Exception) -> str:
+    """Return what happened, without the logs of containers below it."""
+    return str(error).partition("\n")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar, cast
@@ -60,7 +61,8 @@ class AzureCounts:
         begin = float(moment) if same == deployed else max(_timestamp(deployed), now - LONGEST)
         figures = self._requests(begin, now).get(slot, {})
         with self._lock:
-            own = [request for request in self._own.get(slot, ()) if request[0] > begin]
+            sent = list(self._own.get(slot, ()))
+        own = [request for request in sent if request[0] > begin]
         ours: Figures = {}
         for moment_sent, status, _probe in own:
             minute = int(moment_sent // 60)
@@ -72,7 +74,11 @@ class AzureCounts:
             _larger(ours.get(minute, MinuteFigures()), counted.get(minute, MinuteFigures()))
             for minute in {*ours, *counted}
         ]
-        missing = (each.requests - figures.get(minute, MinuteFigures()).requests for minute, each in ours.items())
+        earlier = Counter(int(moment_sent // 60) for moment_sent, *_ in sent if moment_sent <= begin)
+        missing = (
+            each.requests - max(0, figures.get(minute, MinuteFigures()).requests - earlier[minute])
+            for minute, each in ours.items()
+        )
         return RequestCounts(
             requests=sum(each.requests for each in minutes),
             refused=sum(each.refused for each in minutes),

@@ -30,6 +30,7 @@ _LOG_OF_SERVER = "azmlinfsrv.print"
 """Of the inference server's loggers, the one whose lines go to Application Insights as well."""
 _BLOCK = 1 << 20
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
 
 log = logging.getLogger("nbops.endpoint")
 
@@ -86,7 +87,7 @@ class ScoringScript:
         else:
             given = invocation.answer(self._model, kind, content)
             if self._collector is not None and given.status == 200 and headers.get("x-nbops-probe") != "1":
-                about = (_request_id(headers), headers.get("traceparent", ""))
+                about = (_request_id(headers), _trace(headers))
                 self._collector.offer(*about, kind, content, given.body)
         given.log(log, "/score")
         return given
@@ -138,6 +139,12 @@ def _request_id(headers: Mapping[str, str]) -> str:
     """Return the request's id as the local endpoint chooses it: the first valid one, else a new one."""
     sent = headers.get("x-request-id") or headers.get("x-ms-client-request-id") or ""
     return sent if _ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def _trace(headers: Mapping[str, str]) -> str:
+    """Return `traceparent` if it is valid, as the local endpoint does."""
+    sent = headers.get("traceparent", "")
+    return sent if _TRACE.fullmatch(sent) else ""
 
 
 def _log_to_server() -> None:

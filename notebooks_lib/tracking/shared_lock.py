@@ -173,8 +173,8 @@ class SharedLock:
 
     def _busy(self, claim: Claim) -> StageBusyError:
         return StageBusyError(
-            f"{self._busy_text(claim)}: try again when that has ended; it counts as gone after "
-            f"{self.gone_after:.0f} s without a heartbeat"
+            f"{self._busy_text(claim)}: try again when that has ended, or end that process there (a notebook: shut its "
+            f"kernel down); it counts as gone after {self.gone_after:.0f} s without a heartbeat"
         )
 
     def _busy_text(self, claim: Claim) -> str:

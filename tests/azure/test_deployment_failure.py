@@ -18,6 +18,8 @@ Traceback (most recent call last):
   File "notebooks_lib.zip/notebooks_lib/serving/scoring_script.py", line 80, in from_environment
 notebooks_lib.errors.ModelError: the model's files are not those that were deployed (digest abc)
 Worker exiting (pid: 7)""".splitlines()
+BARE = "AssertionError"
+READY = "2026-11-30 03:00:00 I [7] azmlinfsrv - Worker with pid 7 ready for serving traffic"
 CASES: list[tuple[str, str, Mapping[str, Sequence[str]], str, str, str]] = [
     (
         "ImageBuildFailure",
@@ -73,6 +75,38 @@ CASES: list[tuple[str, str, Mapping[str, Sequence[str]], str, str, str]] = [
     ("", "slot blue of endpoint x is still InProgress after 30 min", {}, "time", "slot blue of", "raise wait_minutes"),
     ("BadArgument", "the image could not be built", {}, "Azure", "BadArgument: the image could", "do it again"),
     ("BadArgument", "The ACR image build has failed", {}, "image", "BadArgument: The ACR", "correct the model's"),
+    ("", "not replicated across zones", {}, "Azure", "not replicated", "do it again"),
+    (
+        "ResourceNotReady",
+        CRASHED,
+        {
+            "InferenceServer": [
+                "Traceback (most recent call last):",
+                '  File "m.py", line 3, in f',
+                "Loading: model",
+                BARE,
+            ]
+        },
+        "user code",
+        BARE,
+        "correct the model",
+    ),
+    (
+        "ResourceNotReady",
+        CRASHED,
+        {"InferenceServer": [f'  File "m.py", line {line}, in f' for line in range(49)] + ["xgboost.core.Broken: bad"]},
+        "user code",
+        "xgboost.core.Broken: bad",
+        "correct the model",
+    ),
+    (
+        "ResourceNotReady",
+        CRASHED,
+        {"InferenceServer": ["Traceback (most recent call last):", "ImportError: no telemetry", READY]},
+        "probe",
+        CRASHED,
+        "raise initial_delay",
+    ),
     ("InternalServerError", "something", {}, "Azure", "InternalServerError: something", "https://aka.ms/oe-tsg"),
 ]
 

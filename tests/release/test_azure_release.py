@@ -13,6 +13,7 @@ from notebooks_lib.release.rollout import Rollout, check_endpoints
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.tracking.release_ledger import read_entries
 from notebooks_lib.tracking.store import connect
 from tests.azure.emulator import Emulated
 from tests.release.moving import MODEL, agreed, back, promote, version
@@ -52,13 +53,21 @@ def test_a_canary_on_azure_ends_with_the_new_version_and_the_rollback_with_the_o
     back(project)
     assert agreed(store) == "1"
     assert endpoint.invoke(endpoint.example())["predictions"] == [1.0]
-    with azure_server.fault("image_build_fails", method="PUT", path="/deployments/", code="ImageBuildFailure"):
-        third = version(store, 3.0)
-        with pytest.raises(
-            PromotionError, match=r"(?s)cannot serve version 3 \(image\): .*ImageBuildFailure.*serves as"
-        ):
-            promote(store, third, probing=FEW)
+    third = version(store, 3.0)
+    with (
+        azure_server.fault("image_build_fails", method="PUT", path="/deployments/", code="ImageBuildFailure"),
+        pytest.raises(PromotionError, match=r"(?s)cannot serve version 3 \(image\): .*ImageBuildFailure.*serves as"),
+    ):
+        promote(store, third, probing=FEW)
+    with (
+        azure_server.fault("container_crashes", method="PUT", path="/deployments/"),
+        pytest.raises(PromotionError, match=r"cannot serve version 3 .*; version 1 serves as before[^\n]*\n.* \| "),
+    ):
+        promote(store, third, probing=FEW)
     assert agreed(store) == "1"
+    reasons = [entry.reason for entry in read_entries(store, MODEL)]
+    assert any("cannot serve version 3" in reason for reason in reasons)
+    assert not any("\n" in reason for reason in reasons), "logs of containers are not kept"
 
 
 @pytest.mark.proof

@@ -66,6 +66,18 @@ def test_since_a_mark_only_what_came_after_counts(quick: QuickEndpoint) -> None:
     assert counts.read(redeployed, mark)["blue"].requests == 0, "counting begins again with another deployment"
 
 
+def test_what_was_asked_before_a_mark_confirms_nothing_after_it(quick: QuickEndpoint) -> None:
+    counts = AzureCounts(*quick.at)
+    slots = {"blue": replace(SLOT, since=datetime.fromtimestamp(time.time() - 600, UTC).isoformat())}
+    session = AzureSession(quick.name, quick.scoring(), counts, probe=True)
+    for _ in range(3):
+        session.ask({})
+    mark = counts.read(slots)
+    counts.add("blue", 200, probe=True)  # Azure has not counted it
+    since = counts.read(slots, mark)["blue"]
+    assert (since.requests, since.unconfirmed) == (1, 1)
+
+
 def test_figures_are_asked_for_once_in_a_while(quick: QuickEndpoint, azure_server: Emulated) -> None:
     counts, began = AzureCounts(*quick.at), azure_server.record.position()
     slots = {"blue": replace(SLOT, since=datetime.now(UTC).isoformat())}
