@@ -15,6 +15,7 @@
     │   └── HoldoutError (PermissionError)   the holdout may not be read
     ├── ModelError (RuntimeError)      a model cannot be saved, loaded or registered
     │   └── PredictionError            a model raised while it predicted
+    ├── BatchError (RuntimeError)      rows of a table were refused, or its job failed: nothing was written
     ├── EndpointError (RuntimeError)   an endpoint does not start or answer
     ├── KernelError (RuntimeError)     a kernel or its kernelspec cannot be had
     ├── ClusterError (RuntimeError)    the machines for a sweep's trials cannot be reached, or went away
@@ -161,6 +162,10 @@ class ModelError(NbopsError, RuntimeError):
 
 class PredictionError(ModelError):
     """A model raised while it predicted rows that fit its signature."""
+
+
+class BatchError(NbopsError, RuntimeError):
+    """A batch was not scored: rows were refused, or its job failed. Nothing was written."""
 
 
 class EndpointError(NbopsError, RuntimeError):

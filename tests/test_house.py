@@ -212,6 +212,7 @@ TESTED_IN = {
     "serving/azure_changes": "serving/test_azure_endpoint",
     "serving/azure_deployment": "serving/test_azure_endpoint",
     "serving/azure_session": "serving/test_azure_counts",
+    "serving/batch/batch_request": "serving/batch/test_local_batch",
     "serving/body_complexity": "serving/test_attacks",
     "serving/connection_limits": "serving/test_attacks",
     "serving/http_client": "serving/test_secrets_and_faults",

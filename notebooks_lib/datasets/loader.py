@@ -36,6 +36,21 @@ class CatalogEntry:
     description: str
 
 
+@dataclass(frozen=True, eq=False)
+class DatasetRows:
+    """Rows of a dataset version, in the order of its table."""
+
+    ref: str
+    """As "sales@3"."""
+    metadata: Metadata
+    table: pa.Table
+    """All rows of the version."""
+    numbers: Array
+    """Which of them these are, from 0."""
+    held_out: int
+    """How many the holdout keeps back."""
+
+
 def load(ref: str, settings: Settings | None = None) -> Dataset:
     """Return the train and validation parts of a dataset: "sales@1", or "sales" for its latest version.
 
@@ -72,6 +87,19 @@ def read(ref: str, settings: Settings) -> Dataset:
         validation=_part("validation", metadata, table, masks),
         retired=0 if opened.retired is None else int(splits.contained_in(opened.placing, opened.retired).sum()),
     )
+
+
+def open_rows(ref: str, settings: Settings) -> DatasetRows:
+    """Return the rows of a dataset version that a batch may score: all, or all but the holdout if it has a target.
+
+    Predictions beside the target would judge a model by the holdout, which only promotion may do. Raises what `load`
+    raises.
+    """
+    import numpy as np
+
+    opened = open_table(ref, settings)
+    held_out = opened.masks["holdout"] if opened.metadata.target else np.zeros(len(opened.table), bool)
+    return DatasetRows(opened.ref, opened.metadata, opened.table, np.flatnonzero(~held_out), int(held_out.sum()))
 
 
 def open_holdout(ref: str, settings: Settings | None = None, *, reader: str) -> Part:

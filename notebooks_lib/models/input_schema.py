@@ -168,14 +168,18 @@ def _columns(cells: Mapping[Any, list[Any]], columns: Sequence[Column]) -> dict[
     by_name = {column.name: column for column in columns}
     table: dict[Any, Any] = {}
     for name, items in cells.items():
-        table[name] = _series(items, by_name[name]) if name in by_name else pd.Series(items, dtype=object)
+        table[name] = column_values(items, by_name[name]) if name in by_name else pd.Series(items, dtype=object)
     for column in columns:
         if not column.required and column.name not in table:
-            table[column.name] = _series([None] * rows, column)
+            table[column.name] = column_values([None] * rows, column)
     return table
 
 
-def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
+def column_values(items: Sequence[Any], column: Column) -> pd.Series[Any]:
+    """Return the values of one column of the model in the type that it gets.
+
+    Raises InputError for the first value that is not of that type.
+    """
     import numpy as np
     import pandas as pd
 
@@ -201,7 +205,8 @@ def _series(items: Sequence[Any], column: Column) -> pd.Series[Any]:
     if column.type in BITS:
         return pd.Series(cells, dtype=f"int{BITS[column.type]}" if column.required else "float64")
     dtypes = {"double": "float64", "float": "float32", "boolean": "bool" if column.required else "object"}
-    return pd.Series(cells, dtype=dtypes.get(column.type, "object"))
+    with np.errstate(over="ignore"):  # a number that only a double holds is infinite as a float
+        return pd.Series(cells, dtype=dtypes.get(column.type, "object"))
 
 
 def _number(item: Any) -> float | None:

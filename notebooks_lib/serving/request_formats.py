@@ -60,7 +60,7 @@ def read_request(body: bytes, columns: Sequence[Column], params: Sequence[Column
     key, value = _as_mlflow(keys[0], payload[keys[0]], columns)
     body_complexity.check_cells(key, value, columns)
     _check(keys[0], key, value, columns)
-    return PredictionRequest({key: value}, _params(params_sent, params))
+    return PredictionRequest({key: value}, check_params(params_sent, params))
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -239,7 +239,8 @@ def _check_types(values: Iterable[tuple[Any, list[Any]]], columns: Sequence[Colu
                 raise InputError(f"column {name!r}, row {number}: found {_shown(item)}; expected {expected}")
 
 
-def _params(sent: Any, params: Sequence[Column]) -> dict[str, Any]:
+def check_params(sent: Any, params: Sequence[Column]) -> dict[str, Any]:
+    """Return the parameters of a request. Raises InputError for those that the model does not take."""
     if sent is None:
         return {}
     if not isinstance(sent, dict):

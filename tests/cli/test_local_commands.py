@@ -42,6 +42,7 @@ LINES = {
     "history": ["history diabetes"],
     "gate": ["gate selftest"],
     "endpoint": ["endpoint status diabetes", "endpoint invoke diabetes"],
+    "batch": ["batch run diabetes --data diabetes -o scored.parquet"],
     "profile": ["profile diabetes --cpu 1 --memory 2 --concurrency 1 --batch 1 --seconds 0.5"],
     "data": ["data list", "data show diabetes"],
     "kernels": ["kernels status", "kernels bench --names json --repeats 1"],

@@ -1,0 +1,1 @@
+"""Score whole tables, in mini-batches of bounded size."""
