@@ -119,8 +119,18 @@ def change_endpoint(
     tags: Mapping[str, str] | None = None,
     wait_seconds: float = WAIT,
 ) -> OnlineEndpoint:
-    """Set traffic, mirrored traffic and tags in one request; None keeps what is there. Nothing else changes."""
-    document, own = endpoint.document, endpoint.document["properties"]
+    """Set traffic, mirrored traffic and tags in one request; None keeps what is there. Nothing else changes.
+
+    `endpoint` is what the caller has read. Raises AzureError, and sends nothing, when another has changed it since.
+    """
+    found = find_endpoint(client, workspace, endpoint.name)
+    if found is None or _changeable(found) != _changeable(endpoint):
+        raise errors.AzureError(
+            f"endpoint {endpoint.name} was changed by another command: {_shares(endpoint)} became "
+            f"{_shares(found) if found else 'nothing'}",
+            f"look at it and do it again: nbops endpoint status {endpoint.name}",
+        )
+    document, own = found.document, found.document["properties"]
     properties = {key: own[key] for key in _KEPT if own.get(key) is not None}
     properties["traffic"] = dict(endpoint.traffic if traffic is None else traffic)
     properties["mirrorTraffic"] = dict(endpoint.mirror if mirror is None else mirror)
@@ -154,6 +164,15 @@ def read_secret(client: RestClient, workspace: Workspace, endpoint: OnlineEndpoi
 def endpoint_path(workspace: Workspace, name: str) -> str:
     """Return the path of an endpoint at Azure Resource Manager."""
     return f"{workspace.path}/onlineEndpoints/{quote(name, safe='')}"
+
+
+def _changeable(endpoint: OnlineEndpoint) -> tuple[object, ...]:
+    return endpoint.traffic, endpoint.mirror, endpoint.tags
+
+
+def _shares(endpoint: OnlineEndpoint) -> str:
+    shares = [f"{slot}={share}" for slot, share in endpoint.traffic.items()]
+    return " ".join(shares + [f"mirror {slot}={share}" for slot, share in endpoint.mirror.items()]) or "no traffic"
 
 
 _KEPT = ("authMode", "description", "properties", "compute", "publicNetworkAccess")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 from notebooks_lib import safe_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from notebooks_lib.serving.endpoint import Endpoint, EndpointStatus
     from notebooks_lib.serving.request_counts import RequestCounts
@@ -53,10 +54,8 @@ def stop(name: str | None) -> None:
 
     On Azure its slots are deleted, so that they cost nothing; the next start deploys them again.
     """
-    from notebooks_lib.cli import output
-
-    output.show_endpoint_progress()
-    status = _endpoint(name).stop()
+    with _changed_by_hand(name) as endpoint:
+        status = endpoint.stop()
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
 
@@ -145,10 +144,7 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     The percentages add up to 100, or to 0; other slots get nothing. The server keeps running, and `nbops history` shows
     the change.
     """
-    from notebooks_lib.release import manual_endpoint_changes
-
-    endpoint = _endpoint(name)
-    with manual_endpoint_changes.recorded_traffic(_here(), endpoint.name):
+    with _changed_by_hand(name) as endpoint:
         status = endpoint.set_traffic(_shares(shares))
     _print_slots(status)
 
@@ -161,7 +157,9 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 
     Callers never get the slot's answers: they are compared with those of the serving slot. `status` shows the result.
     """
-    _print_slots(_endpoint(name).set_mirror(_shares(shares)))
+    with _changed_by_hand(name) as endpoint:
+        status = endpoint.set_mirror(_shares(shares))
+    _print_slots(status)
 
 
 @command.command("delete-slot")
@@ -169,7 +167,8 @@ def mirror(name: str, shares: tuple[str, ...]) -> None:
 @click.argument("slot")
 def delete_slot(name: str, slot: str) -> None:
     """Delete SLOT of NAME, unless it has traffic. When no slot is left, the server stops."""
-    status = _endpoint(name).delete_slot(slot)
+    with _changed_by_hand(name) as endpoint:
+        status = endpoint.delete_slot(slot)
     click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
     _print_slots(status)
 
@@ -217,6 +216,18 @@ def _endpoint(name: str | None) -> Endpoint:
     from notebooks_lib.serving import targets
 
     return targets.choose_endpoint(_here(), name)
+
+
+@contextmanager
+def _changed_by_hand(name: str | None) -> Iterator[Endpoint]:
+    """Lock the stage of the endpoint that a command names, within the block in which it is changed."""
+    from notebooks_lib.cli import output
+    from notebooks_lib.release import manual_endpoint_changes
+
+    output.show_endpoint_progress()
+    endpoint = _endpoint(name)
+    with manual_endpoint_changes.changed_by_hand(_here(), endpoint):
+        yield endpoint
 
 
 def _payload(data: str) -> Any:

@@ -129,7 +129,7 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
     record = decision_record.read_decision(connect(project), run_id)
     decision, release = record.decision, record.release
     last = release.passed[-1] if release.passed else "prod"
-    status = None if release.dry_run else _status(project, project.stages.endpoint(last, decision.model))
+    status = None if release.dry_run else _status(project, last, decision.model)
     _write_github_output(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
     if as_json:
         promoted = {
@@ -230,10 +230,11 @@ def _model(values: Mapping[str, Any]) -> str:
     return str(values.get("model_name") or values.get("experiment"))
 
 
-def _status(project: Settings, name: str) -> EndpointStatus | None:
+def _status(project: Settings, stage: str, model: str) -> EndpointStatus | None:
     from notebooks_lib.release import version_deployment
+    from notebooks_lib.serving import targets
 
-    return version_deployment.endpoint_status(project, name)
+    return version_deployment.endpoint_status(targets.stage_endpoint(project, stage, model))
 
 
 def _check_stages(stages: Any, project: Settings, model: str) -> None:

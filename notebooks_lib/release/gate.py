@@ -23,6 +23,7 @@ from notebooks_lib.promotion.policy import Policy
 from notebooks_lib.promotion.table_formatting import ReportTable
 from notebooks_lib.release import change_storage, decision_record, journal, recovery, version_deployment
 from notebooks_lib.release.promotion_pipeline import Release
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import check_name
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tracking.store import Store, connect
@@ -105,7 +106,7 @@ class Gate:
     def champion_table(self) -> ReportTable:
         """Return a table of the champion and its endpoint, to show in a notebook."""
         champion = self.champion()
-        status = version_deployment.endpoint_status(self.store.settings, self._endpoint)
+        status = version_deployment.endpoint_status(targets.stage_endpoint(self.store.settings, PROD, self.model))
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),

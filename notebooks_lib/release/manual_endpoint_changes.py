@@ -1,4 +1,4 @@
-"""Change a stage's endpoint by hand, while no promotion is running.
+"""Change a stage's endpoint by hand, while no promotion or rollback changes it.
 
 Moved traffic is recorded in the ledger. A deployed version is not, because it gets no requests yet.
 """
@@ -25,7 +25,7 @@ from notebooks_lib.release import journal, version_deployment
 from notebooks_lib.release.change_storage import changes_of
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.serving import targets
-from notebooks_lib.serving.endpoint import SLOTS, EndpointStatus, FetchedModel, ServedVersion
+from notebooks_lib.serving.endpoint import SLOTS, Endpoint, EndpointStatus, FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tracking import release_ledger
@@ -34,35 +34,40 @@ from notebooks_lib.tracking.store import Store, connect
 
 
 @contextmanager
-def recorded_traffic(settings: Settings, name: str) -> Iterator[None]:
+def changed_by_hand(settings: Settings, endpoint: Endpoint, lock: StageChanges | None = None) -> Iterator[None]:
     """Lock the stage of an endpoint, if its slots belong to one, and record in the ledger how traffic has moved.
 
-    It is recorded even if the block fails. Raises PromotionError while a promotion or rollback changes the stage,
-    TrackingError when traffic moved but the ledger cannot be reached. If no traffic moved, the store is not used.
+    Every command that changes an endpoint does so within. `lock` is that of an endpoint which has no slots yet. A move
+    is recorded even if the block fails. Raises StageBusyError while a promotion or rollback changes the stage,
+    TrackingError when traffic moved but the ledger cannot be reached. If no traffic moved and other machines do not
+    reach the endpoint, the store is not used.
     """
-    before = version_deployment.endpoint_status(settings, name)
-    lock = _stage_lock(settings, name, before)
+    before = version_deployment.endpoint_status(endpoint)
+    lock = _stage_lock(settings, endpoint.name, before) or lock
     if lock is not None:
         lock.take()
     try:
+        before = version_deployment.endpoint_status(endpoint)  # a promotion may have ended meanwhile
         try:
             yield
         except BaseException as error:  # an endpoint may have moved its traffic, and then fail to confirm it
             try:
-                _record_move(settings, name, before, lock)
+                _record_move(settings, endpoint, before, lock)
             except NbopsError as second:
                 raise TrackingError(f"{str(error) or type(error).__name__}; {second}") from error
             raise
-        _record_move(settings, name, before, lock)
+        _record_move(settings, endpoint, before, lock)
     finally:
         if lock is not None:
             lock.release()
 
 
-def _record_move(settings: Settings, name: str, before: EndpointStatus | None, lock: StageChanges | None) -> None:
+def _record_move(
+    settings: Settings, endpoint: Endpoint, before: EndpointStatus | None, lock: StageChanges | None
+) -> None:
     """Write to the ledger how an endpoint's traffic differs from `before`, if it does and belongs to a stage."""
-    now = version_deployment.endpoint_status(settings, name)
-    lock = lock or _stage_lock(settings, name, now)
+    now = version_deployment.endpoint_status(endpoint)
+    lock = lock or _stage_lock(settings, endpoint.name, now)
     old, new = version_deployment.traffic_by_version(before), version_deployment.traffic_by_version(now)
     if lock is None or old == new:
         return
@@ -71,7 +76,7 @@ def _record_move(settings: Settings, name: str, before: EndpointStatus | None, l
         release_ledger.write_entry(connect(settings), entry, f"by-hand-{uuid.uuid4().hex}")
     except NbopsError as error:
         raise TrackingError(
-            f"the traffic of {name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger has no "
+            f"the traffic of {endpoint.name!r} moved from {old or 'none'} to {new or 'none'}, but the ledger has no "
             f"entry of it: {error}"
         ) from error
 
@@ -84,10 +89,12 @@ def start_by_hand(settings: Settings, name: str) -> EndpointStatus:
     of a model are gone.
     """
     endpoint = targets.endpoint_for(settings, name)
-    with recorded_traffic(settings, endpoint.name):
-        status = version_deployment.endpoint_status(settings, endpoint.name)
-        bare = status is None or (status.state == "stopped" and not status.slots)
-        return endpoint.start(find_champion(settings, endpoint.name) if bare else None)
+    status = version_deployment.endpoint_status(endpoint)
+    bare = status is None or (status.state == "stopped" and not status.slots)
+    first = find_champion(settings, endpoint.name) if bare else None
+    models = {first.detail.model} if first else ()
+    with changed_by_hand(settings, endpoint, _of(settings, endpoint.name, models)):
+        return endpoint.start(first)
 
 
 def find_champion(settings: Settings, name: str) -> ServedVersion:
@@ -157,7 +164,7 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
             if champion is None:
                 raise UsageError(f"model {lock.model!r} has no champion in {lock.stage}; name one with --version")
             chosen = champion
-        return version_deployment.deploy_version(store, name, chosen, slot=slot), endpoint.status()
+        return version_deployment.deploy_version(store, endpoint, chosen, slot=slot), endpoint.status()
     finally:
         lock.release()
 

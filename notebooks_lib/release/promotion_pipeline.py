@@ -48,9 +48,7 @@ class StageRollout:
         self.rollout = rollout
         self.name = name
         self.policy: Stage = rollout.store.settings.stages.of(name)
-        self.endpoint = targets.endpoint_for(
-            rollout.store.settings, rollout.store.settings.stages.endpoint(name, rollout.model)
-        )
+        self.endpoint = targets.stage_endpoint(rollout.store.settings, name, rollout.model)
         self._change: CanaryDeployment | None = None
         self._over = ""
         """Why there is nothing to do in this stage, or nothing more; empty while there is."""
@@ -72,7 +70,7 @@ class StageRollout:
         if self._over:
             return self._done("deploy", self._over)
         assert version is not None
-        status = version_deployment.endpoint_status(rollout.store.settings, self.endpoint.name)
+        status = version_deployment.endpoint_status(self.endpoint)
         if rollout.promoting and not version_deployment.slot_holding(status, version):
             self.endpoint.idle_slot()  # raises if all slots have traffic, as after a split by hand
         kind: Kind = "promotion" if rollout.promoting else "repair"
@@ -139,7 +137,7 @@ class StageRollout:
             return f"not before {rollout.waiting} is approved"
         if version is None:
             return "nothing to deploy: there is no champion"
-        status = version_deployment.endpoint_status(rollout.store.settings, self.endpoint.name)
+        status = version_deployment.endpoint_status(self.endpoint)
         mine = champions.champion(rollout.store, rollout.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (

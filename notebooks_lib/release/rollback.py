@@ -22,6 +22,7 @@ from notebooks_lib.release import recovery, rollout, traffic_and_champion, versi
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import EndpointStatus
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import Store, connect
@@ -69,7 +70,7 @@ def rollback(
     before = champions.champion(store, model, stage)
     is_champion = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):
-        status = version_deployment.endpoint_status(store.settings, settings.stages.endpoint(stage, model))
+        status = version_deployment.endpoint_status(targets.stage_endpoint(settings, stage, model))
         return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
     if before is None:
         if model not in registry.models(store):

@@ -145,9 +145,13 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
 
 
 def check_endpoints(settings: Settings, stages: Sequence[str], model: str) -> None:
-    """Raise UsageError, naming the setting, when a stage asks for what its endpoint cannot do. Nothing is asked."""
+    """Raise UsageError, naming the setting, when a stage asks for what its endpoint cannot do. Nothing is asked.
+
+    So it is when commands would take the endpoint's name for that of another stage.
+    """
     for stage in check_stages(settings, stages):
-        endpoint = targets.endpoint_for(settings, settings.stages.endpoint(stage, model))
+        targets.check_stage_endpoint(settings, stage, model)
+        endpoint = targets.stage_endpoint(settings, stage, model)
         problem = unsupported_setting(stage, settings.stages.of(stage), endpoint.capabilities)
         if problem:
             raise UsageError(problem)

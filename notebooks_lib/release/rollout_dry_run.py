@@ -31,7 +31,7 @@ def predict_outcome(rollout: Rollout, stage: str) -> str:
         done = "has passed already" if passed else "is its champion already, and would be asked for known rows"
         return f"version {mine.version} {done}"
     run = query.get_run(rollout.store, rollout.candidate) if rollout.candidate else None
-    refused = admission_refusal(rollout, stage, run) or _unable(rollout, name)
+    refused = admission_refusal(rollout, stage, run) or _unable(rollout, stage)
     approval = rollout.store.settings.stages.of(stage).approval
     if refused:
         rollout.ends = f"{stage} would refuse it"
@@ -51,14 +51,15 @@ def _after(rollout: Rollout, stage: str, name: str) -> str:
     return f"version {rollout.version.version} stays: endpoint {name!r} would be started if it does not run, and asked"
 
 
-def _unable(rollout: Rollout, name: str) -> str:
+def _unable(rollout: Rollout, stage: str) -> str:
     """Return why there is no slot for the version; empty when there is one."""
-    status = version_deployment.endpoint_status(rollout.store.settings, name)
+    endpoint = targets.stage_endpoint(rollout.store.settings, stage, rollout.model)
+    status = version_deployment.endpoint_status(endpoint)
     versions = registry.versions(rollout.store, rollout.model)
     if any(v.run_id == rollout.candidate and version_deployment.slot_holding(status, v) for v in versions):
         return ""
     try:
-        targets.endpoint_for(rollout.store.settings, name).idle_slot()
+        endpoint.idle_slot()
     except EndpointError as error:
         return str(error)
     return ""

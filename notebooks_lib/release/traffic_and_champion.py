@@ -36,7 +36,7 @@ class StageMoves:
         self.reason = change.reason
         self.name = change.endpoint or store.settings.stages.endpoint(change.stage, change.model)
         """Name of the endpoint."""
-        self.endpoint = targets.endpoint_for(store.settings, self.name)
+        self.endpoint = targets.endpoint_for(store.settings, self.name, self.stage)
         versions = {version.version: version for version in registry.versions(store, self.model)}
         self.before = versions.get(change.before)
         """The champion when the change began."""
@@ -104,9 +104,9 @@ class StageMoves:
         traffic instead.
         """
         try:
-            return version_deployment.deploy_version(self.store, self.name, self.version, reason=self.reason)
+            return version_deployment.deploy_version(self.store, self.endpoint, self.version, reason=self.reason)
         except EndpointError:
-            status = version_deployment.endpoint_status(self.store.settings, self.name)
+            status = version_deployment.endpoint_status(self.endpoint)
             slot = version_deployment.slot_holding(status, self.version)
             if self.kind != "rollback" or not slot or status is None or status.state == "running":
                 raise
@@ -117,7 +117,7 @@ class StageMoves:
 
     def split(self, shares: dict[str, int], *, mirror: dict[str, int] | None = None, reason: str = "") -> None:
         """Set the traffic to these percentages by slot. Mirroring ends, unless `mirror` is given."""
-        status = version_deployment.endpoint_status(self.store.settings, self.name)
+        status = version_deployment.endpoint_status(self.endpoint)
         if status is None:
             return
         before = version_deployment.traffic_by_version(status)
@@ -136,7 +136,7 @@ class StageMoves:
 
     def empty(self) -> None:
         """Free the endpoint: remove traffic and slots."""
-        status = version_deployment.endpoint_status(self.store.settings, self.name)
+        status = version_deployment.endpoint_status(self.endpoint)
         self.split({}, reason="it has passed; the settings say empty_after")
         for slot in status.slots if status else ():
             self.endpoint.delete_slot(slot)
@@ -148,7 +148,7 @@ class StageMoves:
         """
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
-            version_deployment.endpoint_status(self.store.settings, self.name),
+            version_deployment.endpoint_status(self.endpoint),
         )
         if champion is None or (self.empties and champion.version != self.number):
             if status is not None and status.state != "stopped":
@@ -156,7 +156,7 @@ class StageMoves:
                 self.endpoint.stop()
             outcome = f"nothing serves at endpoint {self.name!r}, as before"
         else:
-            slot = version_deployment.deploy_version(self.store, self.name, champion)
+            slot = version_deployment.deploy_version(self.store, self.endpoint, champion)
             self.split({slot: 100}, reason=why)
             outcome = f"version {champion.version} serves as before and is champion"
         self.failed(why)
@@ -175,7 +175,7 @@ class StageMoves:
         if isinstance(move, LedgerNote):
             release_ledger.write_entry(self.store, move.entry, move.key)
         elif move is not None:
-            status = version_deployment.endpoint_status(self.store.settings, self.name)
+            status = version_deployment.endpoint_status(self.endpoint)
             if version_deployment.traffic_by_version(status) == move.after:
                 self._note("traffic", move.before, move.after, reason=move.reason)
 

@@ -10,22 +10,27 @@ from notebooks_lib import dataset_tag, datasets
 from notebooks_lib.errors import DatasetError, ModelError, PromotionError, UnknownNameError
 from notebooks_lib.models import model_files, registry, trusted_flavors
 from notebooks_lib.models.registry import Version
-from notebooks_lib.serving import targets
-from notebooks_lib.serving.endpoint import DeploymentDetail, EndpointStatus, FetchedModel, ServedVersion, SlotStatus
+from notebooks_lib.serving.endpoint import (
+    DeploymentDetail,
+    Endpoint,
+    EndpointStatus,
+    FetchedModel,
+    ServedVersion,
+    SlotStatus,
+)
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from notebooks_lib.settings import Settings
     from notebooks_lib.tracking.store import Store
 
 
-def endpoint_status(settings: Settings, name: str) -> EndpointStatus | None:
-    """Return the status of an endpoint; None when there is no endpoint of that name."""
+def endpoint_status(endpoint: Endpoint) -> EndpointStatus | None:
+    """Return the status of an endpoint; None when nothing was ever deployed under its name."""
     try:
-        return targets.endpoint_for(settings, name).status()
+        return endpoint.status()
     except UnknownNameError:
         return None
 
@@ -43,14 +48,14 @@ def serves_all(status: EndpointStatus | None, version: Version) -> bool:
     return status is not None and status.state == "running" and bool(slot) and status.slots[slot].traffic == 100
 
 
-def deploy_version(store: Store, name: str, version: Version, *, slot: str = "", reason: str = "") -> str:
-    """Load `version` into a slot of the endpoint `name`, unless a slot already holds it, and return the slot.
+def deploy_version(store: Store, endpoint: Endpoint, version: Version, *, slot: str = "", reason: str = "") -> str:
+    """Load `version` into a slot of an endpoint, unless a slot already holds it, and return the slot.
 
     `slot` is by default the one that holds the version, else the idle slot. No traffic moves. Raises EndpointError when
     the version cannot be loaded, UsageError when the named slot has traffic and holds another version. In both cases
     the current version keeps serving.
     """
-    endpoint, now = targets.endpoint_for(store.settings, name), endpoint_status(store.settings, name)
+    now = endpoint_status(endpoint)
     holding = slot_holding(now, version)
     if holding and slot in ("", holding) and endpoint.is_intact(holding):
         if now is not None and now.state != "running":

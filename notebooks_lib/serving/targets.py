@@ -18,8 +18,9 @@ from notebooks_lib.stages import STAGES
 class EndpointTarget:
     """A kind of place that can run endpoints, such as this machine."""
 
-    open: Callable[[Settings, str], Endpoint]
-    """Returns the endpoint of a name, whether or not anything was deployed there. It must do nothing else."""
+    open: Callable[[Settings, str, str], Endpoint]
+    """Returns the endpoint of a name and its stage, whether or not anything was deployed there. It must do nothing
+    else. The stage is empty for an endpoint of none."""
     names: Callable[[Settings], list[str]]
     """Returns the names of the project's endpoints of this kind."""
     shared: bool = False
@@ -28,10 +29,15 @@ class EndpointTarget:
     """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
 
 
-def _open_in_workspace(settings: Settings, name: str) -> Endpoint:
+def open_here(settings: Settings, name: str, stage: str) -> Endpoint:
+    """Return an endpoint of this machine."""
+    return local_endpoint.LocalEndpoint(settings, name)
+
+
+def _open_in_workspace(settings: Settings, name: str, stage: str) -> Endpoint:
     from notebooks_lib.serving import azure_endpoint  # it imports the Azure SDK
 
-    return azure_endpoint.AzureEndpoint(settings, name, stage_of(settings, name))
+    return azure_endpoint.AzureEndpoint(settings, name, stage)
 
 
 def _names_in_workspaces(settings: Settings) -> list[str]:
@@ -44,23 +50,46 @@ def _names_in_workspaces(settings: Settings) -> list[str]:
 
 
 TARGETS: dict[str, EndpointTarget] = {
-    "local": EndpointTarget(local_endpoint.LocalEndpoint, local_endpoint.names),
+    "local": EndpointTarget(open_here, local_endpoint.names),
     AZUREML: EndpointTarget(_open_in_workspace, _names_in_workspaces, shared=True),
 }
 """What a stage's `endpoint` names before the colon -> what runs it."""
 
 
-def endpoint_for(settings: Settings, name: str) -> Endpoint:
+def endpoint_for(settings: Settings, name: str, stage: str = "") -> Endpoint:
     """Return the endpoint `name`, run by the target of its stage; an endpoint without a stage is local.
 
-    Nothing is started or requested. On Azure, `-` stands for `_` in the name, so that a model's name finds its
-    endpoint. Raises UsageError for a name that no endpoint can have.
+    Without `stage`, the stage is the one whose pattern fits the name: only for a name that a person typed. Nothing is
+    started or requested. On Azure, `-` stands for `_` in the name, so that a model's name finds its endpoint. Raises
+    UsageError for a name that no endpoint can have.
     """
-    kind = _target_of(settings, name)
+    stage = stage or stage_of(settings, name)
+    kind = settings.stages.of(stage).target if stage else "local"
     if kind == AZUREML:
-        return TARGETS[kind].open(settings, azure_name(name))
+        return TARGETS[kind].open(settings, azure_name(name), stage)
     check_name("endpoint", name)
-    return TARGETS[kind].open(settings, name)
+    return TARGETS[kind].open(settings, name, stage)
+
+
+def stage_endpoint(settings: Settings, stage: str, model: str) -> Endpoint:
+    """Return the endpoint of a model in a stage, as `endpoint_for` does for a name."""
+    return endpoint_for(settings, settings.stages.endpoint(stage, model), stage)
+
+
+def check_stage_endpoint(settings: Settings, stage: str, model: str) -> None:
+    """Raise UsageError when commands would take the endpoint of a model in a stage for that of another stage.
+
+    By default prod's endpoint of a model called "houses-dev" has the name of dev's endpoint of "houses". On one machine
+    that is the same endpoint. Where a workspace has one of the two, a command would act on the other.
+    """
+    name = settings.stages.endpoint(stage, model)
+    other = stage_of(settings, name)
+    if other != stage and AZUREML in (settings.stages.of(stage).target, settings.stages.of(other).target):
+        prefix = f"{AZUREML}:" if settings.stages.of(stage).target == AZUREML else ""
+        raise UsageError(
+            f"endpoint {name!r} of model {model!r} in {stage} has the name of an endpoint of {other}; "
+            f'give {stage} another: endpoint = "{prefix}{{model}}-live" under [stages.{stage}]'
+        )
 
 
 def target_of(settings: Settings, stage: str) -> EndpointTarget:

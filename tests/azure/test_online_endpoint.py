@@ -11,6 +11,7 @@ import yaml
 
 from notebooks_lib import errors
 from notebooks_lib.azure import endpoint_file_kinds, file_loading, online_endpoint, workspace
+from notebooks_lib.azure.online_endpoint import OnlineEndpoint
 from notebooks_lib.azure.workspace import Workspace
 from tests.azure.emulator import Emulated
 from tests.azure.endpoint_parts import QuickEndpoint
@@ -54,6 +55,20 @@ def test_a_change_moves_traffic_and_mirror_at_once_and_nothing_else(
     assert after.document["identity"]["type"] == "SystemAssigned"
     assert quick.change(tags={"c": "d"}).traffic == {"blue": 100}
     assert quick.find().tags == {"c": "d"}
+
+
+class Renewed:
+    """A client behind whose back the endpoint gets other traffic; it sends nothing else than the question."""
+
+    def request(self, method: str, path: str, api_version: str, **more: Any) -> Any:
+        return {"name": "houses", "properties": {"traffic": {"blue": 0, "green": 100}}}
+
+
+def test_a_change_that_rests_on_an_older_look_is_not_sent() -> None:
+    before = OnlineEndpoint.of({"name": "houses", "properties": {"traffic": {"blue": 100}}})
+    client: Any = Renewed()
+    with pytest.raises(errors.AzureError, match="was changed by another command: blue=100 became green=100; look at"):
+        online_endpoint.change_endpoint(client, PLACE, before, mirror={"green": 20})
 
 
 def test_endpoints_are_found_and_listed(quick: QuickEndpoint) -> None:

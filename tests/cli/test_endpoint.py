@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.release.change_storage import changes_of
+from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings
 from notebooks_lib.tracking.store import connect
@@ -79,6 +82,44 @@ def test_traffic_and_mirror_are_set_by_slot(
     assert "0 %, mirror 10 %" in shown
     assert "3.0" in shown
     assert "slot green: version 2 is loaded" in shown
+
+
+@pytest.mark.parametrize(
+    "words", ["traffic houses green=100", "mirror houses green=10", "delete-slot houses green", "stop houses"]
+)
+def test_while_a_promotion_changes_the_stage_nobody_changes_its_endpoint_by_hand(
+    words: str,
+    empty_project: Settings,
+    light: dict[str, Path],  # noqa: F811 - the fixture
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    taken, free = threading.Event(), threading.Event()
+
+    def promote() -> None:
+        changes = changes_of(empty_project, "houses", "prod")
+        changes.take()
+        taken.set()
+        free.wait(60)
+        changes.release()
+
+    with in_memory(tmp_path), ThreadPoolExecutor() as pool:
+        endpoint = endpoint_for(empty_project, "houses")
+        for slot, model, traffic in (("blue", "double", True), ("green", "triple", False)):
+            detail = DeploymentDetail(model="houses")
+            version = ServedVersion.in_folder(light[model], version=model, detail=detail)
+            endpoint.deploy(slot, version, traffic=traffic)
+        before = endpoint.status()
+        promotion = pool.submit(promote)
+        try:
+            assert taken.wait(60)
+            assert program.run(["endpoint", *words.split()]) == 2
+            assert endpoint.status() == before
+        finally:
+            free.set()
+        promotion.result()
+        assert program.run(["endpoint", *words.split()]) == 0
+    assert "is being changed by" in capsys.readouterr().err
 
 
 def test_a_slot_that_has_no_log_of_its_own_is_said_to_share_one(

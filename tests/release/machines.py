@@ -42,7 +42,7 @@ def shared_endpoints(owner: Settings | None = None, *, heartbeat: float = 0.3) -
     """In the block, endpoints are reached from other machines too; with `owner`, all are those of that project."""
     local = TARGETS["local"]
     everywhere = EndpointTarget(
-        lambda settings, name: local.open(owner or settings, name),
+        lambda settings, name, stage: local.open(owner or settings, name, stage),
         lambda settings: local.names(owner or settings),
         shared=True,
         heartbeat=heartbeat,

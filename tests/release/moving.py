@@ -17,6 +17,7 @@ from notebooks_lib.release.local_stage_changes import FileJournal, LocalStageCha
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.shared_stage_changes import RunJournal, SharedStageChanges
 from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving import targets
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
@@ -87,11 +88,11 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
     settings = store.settings
     found = champions.champion(store, MODEL, stage)
     champion = found.version if found else ""
-    name = settings.stages.endpoint(stage, MODEL)
+    endpoint = targets.stage_endpoint(settings, stage, MODEL)
     entries = release_ledger.read_entries(store, MODEL, stage)
     for what, now in (
         ("mark", champion),
-        ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))),
+        ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(endpoint))),
     ):
         moves = [(entry.before, entry.after) for entry in reversed(entries) if entry.what == what]
         assert moves, what
@@ -99,10 +100,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
         for earlier, later in itertools.pairwise(moves):
             assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
     if not settings.stages.of(stage).empty_after:
-        assert (
-            version_deployment.traffic_by_version(version_deployment.endpoint_status(store.settings, name))
-            == f"{champion}=100"
-        )
+        assert version_deployment.traffic_by_version(version_deployment.endpoint_status(endpoint)) == f"{champion}=100"
     assert change_storage.unfinished_changes(settings, MODEL) == []
     return champion
 

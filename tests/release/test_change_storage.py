@@ -16,8 +16,7 @@ from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.local_stage_changes import LocalStageChanges
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.release.shared_stage_changes import SharedStageChanges
-from notebooks_lib.serving import local_endpoint
-from notebooks_lib.serving.local_endpoint import LocalEndpoint
+from notebooks_lib.serving import local_endpoint, targets
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking import release_ledger
@@ -61,7 +60,9 @@ def here(folders: tuple[Settings, Settings], monkeypatch: pytest.MonkeyPatch) ->
 def test_changes_are_kept_where_all_who_reach_the_endpoint_find_them(
     project: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, local_endpoint.names))  # whatever `folders` set
+    monkeypatch.setitem(
+        TARGETS, "local", EndpointTarget(targets.open_here, local_endpoint.names)
+    )  # whatever `folders` set
     here, elsewhere = (
         ChangeRecord("promotion", "m", "dev", "7", "ada"),
         ChangeRecord("rollback", "m", "prod", "6", "ada"),
@@ -82,7 +83,7 @@ def test_changes_are_kept_where_all_who_reach_the_endpoint_find_them(
 
 
 def test_a_local_project_asks_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TARGETS, "local", EndpointTarget(LocalEndpoint, local_endpoint.names))
+    monkeypatch.setitem(TARGETS, "local", EndpointTarget(targets.open_here, local_endpoint.names))
     assert change_storage.unfinished_changes(Settings(root=tmp_path)) == []
     assert not (tmp_path / ".nbops").exists()
 

@@ -324,7 +324,7 @@ def in_memory(folder: Path) -> Iterator[dict[tuple[Path, str], InMemoryEndpoint]
     """In the block the endpoints of all projects are in memory: releases and commands cannot tell."""
     endpoints: dict[tuple[Path, str], InMemoryEndpoint] = {}
 
-    def opened(settings: Settings, name: str) -> InMemoryEndpoint:
+    def opened(settings: Settings, name: str, stage: str) -> InMemoryEndpoint:
         key = settings.root, name
         return endpoints.setdefault(key, InMemoryEndpoint(name, folder / name))
 
