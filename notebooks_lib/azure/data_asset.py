@@ -96,6 +96,16 @@ def create_asset(client: RestClient, workspace: Workspace, asset: DataAsset) -> 
     return _place(kept) == _place(asset.uri)
 
 
+def archive_asset(client: RestClient, workspace: Workspace, name: str) -> None:
+    """Archive all versions of an asset, so that nobody lists them; its files stay where they are."""
+    for asset in list(list_versions(client, workspace, name)):
+        properties = {"dataType": FOLDER, "dataUri": asset.uri, "tags": dict(asset.tags), "isArchived": True}
+        path = f"{_path(workspace, name)}/{quote(asset.version, safe='')}"
+        client.request(
+            "PUT", path, API_VERSION, what=f"data asset {name}:{asset.version}", body={"properties": properties}
+        )
+
+
 def _workspace_is_there(error: errors.AzureError, workspace: Workspace) -> bool:
     """Return whether an error says that there is no asset, and not that there is no workspace."""
     if error.status != 404 or error.code in ("ResourceGroupNotFound", "SubscriptionNotFound"):

@@ -13,6 +13,7 @@ from notebooks_lib.cli import output
 from notebooks_lib.cli.azure_infrastructure import down, up
 from notebooks_lib.cli.azure_jobs import jobs
 from notebooks_lib.cli.azure_status import status
+from notebooks_lib.cli.azure_verify import verify
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
@@ -25,7 +26,7 @@ def command() -> None:
     """Make the workspace, check what describes Azure Machine Learning for this project, follow and stop its jobs."""
 
 
-for subcommand in (up, status, down, jobs):
+for subcommand in (up, status, down, jobs, verify):
     command.add_command(subcommand)
 
 

@@ -132,6 +132,13 @@ def models(store: Store) -> list[str]:
         return sorted({model.name for model in registered if IS_PROMPT_TAG_KEY not in model.tags})
 
 
+def delete_model(store: Store, model: str) -> None:
+    """Delete a model with all its versions; one that is not there stays so."""
+    if model in models(store):
+        with errors.as_model_error(f"model {model!r} cannot be deleted"):
+            store.client.delete_registered_model(model)
+
+
 def _as_served(loaded: Any, example: Any) -> Any:
     """Return the example as an endpoint would hand it on: an optional boolean may be missing in no row of it."""
     columns = input_schema.columns_of(loaded.metadata.get_input_schema())

@@ -1,0 +1,51 @@
+"""`nbops azure verify` tries everything against the emulated workspace, says what is not as promised, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from notebooks_lib import __main__ as program
+from notebooks_lib.azure import data_asset, jobs, online_endpoint, rest_client, workspace
+from notebooks_lib.cli import workspace_proofs
+from notebooks_lib.cli.throwaway_project import PREFIX
+from notebooks_lib.models import registry
+from notebooks_lib.tracking.store import connect
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import AzureProject
+
+pytestmark = [pytest.mark.tracking]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+def test_all_is_shown_and_nothing_is_left(
+    azure_workspace: AzureProject, capsys: pytest.CaptureFixture[str], azure_server: Emulated
+) -> None:
+    settings = azure_workspace.settings
+    code = program.run(["azure", "verify", "--with-endpoint", "--json"])
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert [outcome for outcome in answer["outcomes"] if outcome["state"] != "shown"] == [], err
+    assert (code, answer["left"]) == (0, [])
+    assert len(answer["outcomes"]) == sum(
+        len(group)
+        for groups in (workspace_proofs.FIRST, workspace_proofs.JOBS, workspace_proofs.ENDPOINT)
+        for group in groups
+    )
+    place, client = workspace.find_workspace(settings), rest_client.resource_manager()
+    assert not [name for name in data_asset.list_names(client, place) if name.startswith(PREFIX)]
+    assert not [each for each in online_endpoint.list_endpoints(client, place) if each.name.startswith(PREFIX)]
+    assert not [name for name in registry.models(connect(settings)) if name.startswith(PREFIX)]
+    assert not [job for job in jobs.list_jobs(client, place) if job.experiment.startswith(PREFIX) and not job.ended]
+    assert not list((settings.root / ".nbops" / "azure" / "verify").glob("*"))
+
+
+def test_another_place_is_refused_before_anything_is_made(
+    empty_project: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SUBSCRIPTION", "s"), ("RESOURCE_GROUP", "g"), ("WORKSPACE", "w")):
+        monkeypatch.setenv(f"NBOPS_AZURE_{name}", value)
+    assert program.run(["azure", "verify", "--on", "azure:cpu"]) == 2
+    assert "did you mean azureml:cpu?" in capsys.readouterr().err

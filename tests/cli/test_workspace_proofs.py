@@ -1,0 +1,62 @@
+"""Proofs in a workspace: each ends with what was seen, whatever happens, and one that fails does not end the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.cli.throwaway_project import ThrowawayProject
+from notebooks_lib.cli.workspace_proofs import NotShownError, Proof, Trial, show, show_all
+from notebooks_lib.errors import AzureError
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(ThrowawayProject("nbops-verify-1", tmp_path, Workspace("s", "g", "w")), "azureml:serverless")
+
+
+def _refuted(trial: Trial) -> str:
+    raise NotShownError("it ran twice")
+
+
+def _azure_fails(trial: Trial) -> str:
+    raise AzureError("the workspace is gone", "make one")
+
+
+def _unexpected_answer(trial: Trial) -> str:
+    return str({}["status"])
+
+
+def _needs_a_run(trial: Trial) -> str:
+    return str(trial.needed("a run"))
+
+
+@pytest.mark.parametrize(
+    ("prove", "state", "detail"),
+    [
+        (lambda trial: "seen", "shown", "seen"),
+        (_refuted, "not shown", "it ran twice"),
+        (_azure_fails, "not shown", "the workspace is gone; make one"),
+        (_unexpected_answer, "not shown", "'status'"),
+        (_needs_a_run, "not tried", "needs a run, which was not made"),
+    ],
+)
+def test_a_proof_ends_with_what_was_seen(prove: object, state: str, detail: str, trial: Trial) -> None:
+    outcome = show(trial, Proof("jobs", "it runs once", prove))  # type: ignore[arg-type]
+    assert (outcome.part, outcome.what, outcome.state, outcome.detail) == ("jobs", "it runs once", state, detail)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_one_that_fails_does_not_end_the_others(at_once: bool, trial: Trial) -> None:
+    groups = [
+        [Proof("a", "1", _refuted), Proof("a", "2", lambda trial: "well")],
+        [Proof("b", "3", lambda trial: "well")],
+    ]
+    outcomes = list(show_all(trial, groups, at_once=at_once))
+    assert [(outcome.what, outcome.state) for outcome in outcomes] == [
+        ("1", "not shown"),
+        ("2", "shown"),
+        ("3", "shown"),
+    ]
