@@ -56,14 +56,14 @@ def verify(on: str, with_endpoint: bool, as_json: bool) -> int:
 
 def _outcomes(project: ThrowawayProject, on: str, *, with_endpoint: bool, silent: bool) -> list[Outcome]:
     from notebooks_lib.cli import workspace_proofs
-    from notebooks_lib.cli.workspace_proofs import Trial, show_all
+    from notebooks_lib.cli.workspace_proofs import VerifiedWorkspace, show_all
 
-    trial, outcomes = Trial(project, on), []
+    verified, outcomes = VerifiedWorkspace(project, on), []
     later: tuple[tuple[Proof, ...], ...] = workspace_proofs.JOBS
     if with_endpoint:
         later = (*later, *workspace_proofs.ENDPOINT)
     for groups in (workspace_proofs.FIRST, later):
-        for outcome in show_all(trial, groups, at_once=groups is later):
+        for outcome in show_all(verified, groups, at_once=groups is later):
             outcomes.append(outcome)
             if not silent:
                 click.echo(f"{outcome.state}: {outcome.what} ({outcome.seconds:.0f} s)", err=True)

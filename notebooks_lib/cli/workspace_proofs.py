@@ -26,7 +26,7 @@ class NotTriedError(Exception):
 
 
 @dataclass
-class Trial:
+class VerifiedWorkspace:
     """What the proofs have found so far, and where they are tried."""
 
     project: ThrowawayProject
@@ -47,7 +47,7 @@ class Proof:
 
     part: str
     what: str
-    show: Callable[[Trial], str]
+    show: Callable[[VerifiedWorkspace], str]
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,19 @@ class Outcome:
     seconds: float
 
 
-def show_all(trial: Trial, groups: Sequence[Sequence[Proof]], *, at_once: bool) -> Iterator[Outcome]:
+def show_all(verified: VerifiedWorkspace, groups: Sequence[Sequence[Proof]], *, at_once: bool) -> Iterator[Outcome]:
     """Yield the outcome of each proof as it comes. The proofs of a group go one after another, groups also at once."""
     with ThreadPoolExecutor(len(groups) if at_once else 1) as pool:
-        results = [pool.submit(lambda proofs: [show(trial, proof) for proof in proofs], group) for group in groups]
+        results = [pool.submit(lambda proofs: [show(verified, proof) for proof in proofs], group) for group in groups]
         for result in results:
             yield from result.result()
 
 
-def show(trial: Trial, proof: Proof) -> Outcome:
+def show(verified: VerifiedWorkspace, proof: Proof) -> Outcome:
     """Try one proof. No error of it ends the others."""
     began = time.monotonic()
     try:
-        state, detail = "shown", proof.show(trial)
+        state, detail = "shown", proof.show(verified)
     except NotTriedError as error:
         state, detail = "not tried", str(error)
     except (NotShownError, NbopsError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -82,84 +82,84 @@ def show(trial: Trial, proof: Proof) -> Outcome:
     return Outcome(proof.part, proof.what, state, detail, round(time.monotonic() - began, 1))
 
 
-def may_do_the_rest(trial: Trial) -> str:
+def may_do_the_rest(verified: VerifiedWorkspace) -> str:
     """Show that the lines of `nbops doctor` about Azure are well."""
-    findings = _content(trial.project.nbops("doctor", "--json"), any_code=True)["findings"]
+    findings = _content(verified.project.nbops("doctor", "--json"), any_code=True)["findings"]
     ours = [finding for finding in findings if finding["what"].startswith("azure")]
     wrong = [f"{finding['what']}: {finding['detail']}" for finding in ours if not finding["ok"]]
     _expect(bool(ours) and not wrong, "; ".join(wrong) or "doctor says nothing of Azure")
     return f"{len(ours)} lines of nbops doctor"
 
 
-def pushed_once(trial: Trial) -> str:
+def pushed_once(verified: VerifiedWorkspace) -> str:
     """Show that a version is pushed once, and the same one again is nothing."""
-    dataset = f"{trial.project.dataset}@1"
-    _add_table(trial.project)
-    first, again = (_content(trial.project.nbops("data", "push", dataset, "--json")) for _ in range(2))
+    dataset = f"{verified.project.dataset}@1"
+    _add_table(verified.project)
+    first, again = (_content(verified.project.nbops("data", "push", dataset, "--json")) for _ in range(2))
     _expect(bool(first["moved"]) and not again["moved"], f"moved: {first['moved']}, then {again['moved']}")
-    trial.found["the dataset"] = dataset
-    return f"{dataset}, with its {trial.project.workspace.name}"
+    verified.found["the dataset"] = dataset
+    return f"{dataset}, with its {verified.project.workspace.name}"
 
 
-def other_rows_are_refused(trial: Trial) -> str:
+def other_rows_are_refused(verified: VerifiedWorkspace) -> str:
     """Show that other files under a version that is there are refused."""
-    dataset = trial.needed("the dataset")
-    with trial.project.with_other_rows() as colleague:
+    dataset = verified.needed("the dataset")
+    with verified.project.with_other_rows() as colleague:
         _add_table(colleague)
         pushed = colleague.nbops("data", "push", dataset)
     _expect(pushed.code != 0, "other files were taken under the same version")
     return pushed.error
 
 
-def tracks_a_run(trial: Trial) -> str:
+def tracks_a_run(verified: VerifiedWorkspace) -> str:
     """Show that a run on this machine is in the workspace, with metric, files and model."""
-    result = _content(trial.project.nbops("run", NOTEBOOK, "--json"))
+    result = _content(verified.project.nbops("run", NOTEBOOK, "--json"))
     _expect(result["status"] == "FINISHED", f"{result['status']}: {(result['failure'] or {}).get('message', '')}")
-    compared = _content(trial.project.nbops("compare", trial.project.name, "--metric", "rmse", "--json"))
+    compared = _content(verified.project.nbops("compare", verified.project.name, "--metric", "rmse", "--json"))
     ranked = [run["run_id"] for table in compared["tables"] for run in table["runs"]]
     _expect(result["run_id"] in ranked, "nbops compare does not find the run")
-    trial.found["a run on this machine"] = result
+    verified.found["a run on this machine"] = result
     return f"run {result['run_id']}, rmse {result['metrics']['rmse']:.6g}"
 
 
-def finds_runs_by_dataset(trial: Trial) -> str:
+def finds_runs_by_dataset(verified: VerifiedWorkspace) -> str:
     """Show that runs are found by the dataset that they used."""
-    run = trial.needed("a run on this machine")["run_id"]
-    used = _content(trial.project.nbops("data", "models", trial.needed("the dataset"), "--json"))
+    run = verified.needed("a run on this machine")["run_id"]
+    used = _content(verified.project.nbops("data", "models", verified.needed("the dataset"), "--json"))
     _expect(run in [each["run_id"] for each in used], "nbops data models does not name the run")
-    return f"{len(used)} run of {trial.found['the dataset']}"
+    return f"{len(used)} run of {verified.found['the dataset']}"
 
 
-def marks_a_champion(trial: Trial) -> str:
+def marks_a_champion(verified: VerifiedWorkspace) -> str:
     """Show that a version is registered from the run, marked as champion, and read back."""
     from notebooks_lib.models import champions, registry
     from notebooks_lib.tracking.store import connect
 
-    store, model = connect(trial.project.settings), trial.project.name
-    version = registry.register(store, model, trial.needed("a run on this machine")["run_id"])
+    store, model = connect(verified.project.settings), verified.project.name
+    version = registry.register(store, model, verified.needed("a run on this machine")["run_id"])
     champions.mark_champion(store, version, reason="nbops azure verify")
     champion = champions.champion(store, model)
     _expect(champion is not None and champion.version == version.version, f"the champion is {champion}")
-    trial.found["a registered version"] = version.version
+    verified.found["a registered version"] = version.version
     return f"{model} version {version.version}"
 
 
-def runs_as_a_job(trial: Trial) -> str:
+def runs_as_a_job(verified: VerifiedWorkspace) -> str:
     """Show that the same notebook as a job gives the same metric."""
-    here = trial.needed("a run on this machine")["metrics"]["rmse"]
-    result = _content(trial.project.nbops("run", NOTEBOOK, "--on", trial.on, "--json"), any_code=True)
+    here = verified.needed("a run on this machine")["metrics"]["rmse"]
+    result = _content(verified.project.nbops("run", NOTEBOOK, "--on", verified.on, "--json"), any_code=True)
     _expect(result.get("status") == "FINISHED", _failure(result))
-    trial.found["a job"] = result["run_id"]
+    verified.found["a job"] = result["run_id"]
     there = result["metrics"]["rmse"]
     _expect(abs(there - here) <= 1e-9 * abs(here), f"rmse {there!r} there, {here!r} here")
     return f"job {result['run_id']}, {result['seconds']:.0f} s of notebook"
 
 
-def runs_once(trial: Trial) -> str:
+def runs_once(verified: VerifiedWorkspace) -> str:
     """Show that a job that is submitted again under its name does not run again."""
     from notebooks_lib.azure import jobs, rest_client
 
-    name, workspace = trial.needed("a job"), trial.project.workspace
+    name, workspace = verified.needed("a job"), verified.project.workspace
     client = rest_client.resource_manager()
     before = jobs.find_document(client, workspace, name)
     kept = ("jobType", "command", "codeId", "environmentId", "computeId", "experimentName", "resources", "identity")
@@ -175,76 +175,80 @@ def runs_once(trial: Trial) -> str:
     return seen
 
 
-def stops_a_job(trial: Trial) -> str:
+def stops_a_job(verified: VerifiedWorkspace) -> str:
     """Show that a job is listed while it runs, is stopped, and its run ends as KILLED."""
-    trial.needed("the dataset")
+    verified.needed("the dataset")
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(trial.project.nbops, "run", NOTEBOOK, "--on", trial.on, "-p", "wait=900.0", "--json")
+        waiting = pool.submit(
+            verified.project.nbops, "run", NOTEBOOK, "--on", verified.on, "-p", "wait=900.0", "--json"
+        )
         mine: list[Mapping[str, Any]] = []
         while not mine and not waiting.done():
             time.sleep(LOOK_EVERY / 5)
-            listed = _content(trial.project.nbops("azure", "jobs", "list", "--json"))["jobs"]
-            candidates = [job for job in listed if job["experiment"] == trial.project.name]
+            listed = _content(verified.project.nbops("azure", "jobs", "list", "--json"))["jobs"]
+            candidates = [job for job in listed if job["experiment"] == verified.project.name]
             mine = [job for job in candidates if job["status"] == "Running" and job["timeout"] != SHORT_LIMIT]
-            mine = [job for job in mine if job["name"] != trial.found.get("a job")]
-            mine = [job for job in mine if _waits(trial, job["name"])]
+            mine = [job for job in mine if job["name"] != verified.found.get("a job")]
+            mine = [job for job in mine if _waits(verified, job["name"])]
         _expect(bool(mine), f"no job that runs was listed; {waiting.result().error if waiting.done() else ''}")
-        stopped = _content(trial.project.nbops("azure", "jobs", "stop", mine[0]["name"], "--json"))
+        stopped = _content(verified.project.nbops("azure", "jobs", "stop", mine[0]["name"], "--json"))
         result = waiting.result().content or {}
     _expect(stopped["status"] == "Canceled", f"Azure says {stopped['status']}")
     _expect(result.get("status") == "KILLED", f"its run is {result.get('status')}")
     return f"job {mine[0]['name']}: its run is KILLED"
 
 
-def keeps_a_limit(trial: Trial) -> str:
+def keeps_a_limit(verified: VerifiedWorkspace) -> str:
     """Show that a job that reaches limits.timeout ends, and is told apart from one that was stopped."""
-    trial.needed("the dataset")
-    if not (trial.project.root / SHORT_JOB).is_file():
+    verified.needed("the dataset")
+    if not (verified.project.root / SHORT_JOB).is_file():
         raise NotTriedError("job.yml has limits of its own")
-    ran = trial.project.nbops("run", NOTEBOOK, "--on", trial.on, "--job", SHORT_JOB, "-p", "wait=600.0", "--json")
+    ran = verified.project.nbops("run", NOTEBOOK, "--on", verified.on, "--job", SHORT_JOB, "-p", "wait=600.0", "--json")
     failure = (ran.content or {}).get("failure") or {}
     _expect(failure.get("kind") == "timeout", f"{failure or ran.error}")
     return str(failure.get("message", ""))
 
 
-def sweeps_by_the_service(trial: Trial) -> str:
+def sweeps_by_the_service(verified: VerifiedWorkspace) -> str:
     """Show that the service draws values for a sweep, and its trials are runs of ours."""
-    trial.needed("the dataset")
+    verified.needed("the dataset")
     space = ("--space", "shrink=uniform(0.9, 1.1)", "--trials", "2", "--jobs", "2", "--sampler", "random")
-    ran = trial.project.nbops("sweep", NOTEBOOK, *space, "--metric", "rmse", "--on", trial.on, "--service", "--json")
+    ran = verified.project.nbops(
+        "sweep", NOTEBOOK, *space, "--metric", "rmse", "--on", verified.on, "--service", "--json"
+    )
     states = [each["state"] for each in (ran.content or {}).get("trials", [])]
     _expect(states == ["finished"] * 2, f"trials: {', '.join(states) or 'none'}; {ran.error}")
     return f"sweep {ran.content['run_id']}" if "run_id" in ran.content else "two trials"
 
 
-def deploys(trial: Trial) -> str:
+def deploys(verified: VerifiedWorkspace) -> str:
     """Show that the champion is served from an online endpoint."""
-    trial.needed("a registered version")
+    verified.needed("a registered version")
     began = time.monotonic()
-    started = trial.project.nbops("endpoint", "start", trial.project.endpoint, wait_seconds=3000)
+    started = verified.project.nbops("endpoint", "start", verified.project.endpoint, wait_seconds=3000)
     _expect(started.code == 0, started.error)
-    trial.found["an endpoint"] = trial.project.endpoint
-    return f"endpoint {trial.project.endpoint}, {time.monotonic() - began:.0f} s"
+    verified.found["an endpoint"] = verified.project.endpoint
+    return f"endpoint {verified.project.endpoint}, {time.monotonic() - began:.0f} s"
 
 
-def answers(trial: Trial) -> str:
+def answers(verified: VerifiedWorkspace) -> str:
     """Show that the endpoint answers the model's example."""
-    endpoint = trial.needed("an endpoint")
-    trial.found["first request"] = time.time()
-    given = [_content(trial.project.nbops("endpoint", "invoke", endpoint, "--json")) for _ in range(5)]
+    endpoint = verified.needed("an endpoint")
+    verified.found["first request"] = time.time()
+    given = [_content(verified.project.nbops("endpoint", "invoke", endpoint, "--json")) for _ in range(5)]
     _expect(all(answer.get("predictions") for answer in given), f"the answer is {given[-1]}")
     return f"five requests, {len(given[-1]['predictions'])} predictions each"
 
 
-def counts_requests(trial: Trial) -> str:
+def counts_requests(verified: VerifiedWorkspace) -> str:
     """Show that Azure Monitor counts the requests by slot and status, within minutes."""
     from notebooks_lib.azure import endpoint_metrics, rest_client
 
-    began, endpoint = trial.needed("first request"), trial.needed("an endpoint")
+    began, endpoint = verified.needed("first request"), verified.needed("an endpoint")
     client, seen = rest_client.resource_manager(), 0
     while seen < 5 and time.time() - began < FIGURES_WAIT:
         time.sleep(LOOK_EVERY)
-        at = client, trial.project.workspace, endpoint, 60 * (began // 60), time.time()
+        at = client, verified.project.workspace, endpoint, 60 * (began // 60), time.time()
         figures = endpoint_metrics.requests_by_minute(*at)
         seen = sum(minute.answered for slot, minutes in figures.items() if slot for minute in minutes.values())
     _expect(seen >= 5, f"{seen} of 5 requests after {FIGURES_WAIT:.0f} s")
@@ -285,11 +289,11 @@ def _add_table(project: ThrowawayProject) -> None:
     _expect(added.code == 0, added.error)
 
 
-def _waits(trial: Trial, run_id: str) -> bool:
+def _waits(verified: VerifiedWorkspace, run_id: str) -> bool:
     """Return whether a run is that of the job that waits, by its parameter."""
     from notebooks_lib.tracking.store import connect
 
-    return connect(trial.project.settings).client.get_run(run_id).data.params.get("wait") == "900.0"
+    return connect(verified.project.settings).client.get_run(run_id).data.params.get("wait") == "900.0"
 
 
 def _content(result: CommandResult, *, any_code: bool = False) -> Any:

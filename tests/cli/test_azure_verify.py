@@ -26,6 +26,7 @@ def test_all_is_shown_and_nothing_is_left(
     settings = azure_workspace.settings
     code = program.run(["azure", "verify", "--with-endpoint", "--json"])
     out, err = capsys.readouterr()
+    assert out, err
     answer = json.loads(out)
     assert [outcome for outcome in answer["outcomes"] if outcome["state"] != "shown"] == [], err
     assert (code, answer["left"]) == (0, [])

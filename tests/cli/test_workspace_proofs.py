@@ -8,53 +8,55 @@ import pytest
 
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
-from notebooks_lib.cli.workspace_proofs import NotShownError, Proof, Trial, show, show_all
+from notebooks_lib.cli.workspace_proofs import NotShownError, Proof, VerifiedWorkspace, show, show_all
 from notebooks_lib.errors import AzureError
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Trial:
-    return Trial(ThrowawayProject("nbops-verify-1", tmp_path, Workspace("s", "g", "w")), "azureml:serverless")
+def verified(tmp_path: Path) -> VerifiedWorkspace:
+    return VerifiedWorkspace(
+        ThrowawayProject("nbops-verify-1", tmp_path, Workspace("s", "g", "w")), "azureml:serverless"
+    )
 
 
-def _refuted(trial: Trial) -> str:
+def _refuted(verified: VerifiedWorkspace) -> str:
     raise NotShownError("it ran twice")
 
 
-def _azure_fails(trial: Trial) -> str:
+def _azure_fails(verified: VerifiedWorkspace) -> str:
     raise AzureError("the workspace is gone", "make one")
 
 
-def _unexpected_answer(trial: Trial) -> str:
+def _unexpected_answer(verified: VerifiedWorkspace) -> str:
     return str({}["status"])
 
 
-def _needs_a_run(trial: Trial) -> str:
-    return str(trial.needed("a run"))
+def _needs_a_run(verified: VerifiedWorkspace) -> str:
+    return str(verified.needed("a run"))
 
 
 @pytest.mark.parametrize(
     ("prove", "state", "detail"),
     [
-        (lambda trial: "seen", "shown", "seen"),
+        (lambda verified: "seen", "shown", "seen"),
         (_refuted, "not shown", "it ran twice"),
         (_azure_fails, "not shown", "the workspace is gone; make one"),
         (_unexpected_answer, "not shown", "'status'"),
         (_needs_a_run, "not tried", "needs a run, which was not made"),
     ],
 )
-def test_a_proof_ends_with_what_was_seen(prove: object, state: str, detail: str, trial: Trial) -> None:
-    outcome = show(trial, Proof("jobs", "it runs once", prove))  # type: ignore[arg-type]
+def test_a_proof_ends_with_what_was_seen(prove: object, state: str, detail: str, verified: VerifiedWorkspace) -> None:
+    outcome = show(verified, Proof("jobs", "it runs once", prove))  # type: ignore[arg-type]
     assert (outcome.part, outcome.what, outcome.state, outcome.detail) == ("jobs", "it runs once", state, detail)
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_one_that_fails_does_not_end_the_others(at_once: bool, trial: Trial) -> None:
+def test_one_that_fails_does_not_end_the_others(at_once: bool, verified: VerifiedWorkspace) -> None:
     groups = [
-        [Proof("a", "1", _refuted), Proof("a", "2", lambda trial: "well")],
-        [Proof("b", "3", lambda trial: "well")],
+        [Proof("a", "1", _refuted), Proof("a", "2", lambda verified: "well")],
+        [Proof("b", "3", lambda verified: "well")],
     ]
-    outcomes = list(show_all(trial, groups, at_once=at_once))
+    outcomes = list(show_all(verified, groups, at_once=at_once))
     assert [(outcome.what, outcome.state) for outcome in outcomes] == [
         ("1", "not shown"),
         ("2", "shown"),
