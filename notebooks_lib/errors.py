@@ -145,7 +145,11 @@ class SweepNotStartedError(AzureError):
 
 
 class JobUncertainError(AzureError):
-    """The submission of a job was not answered, so that the job may run or not."""
+    """The submission of a job was not answered, so that the job may run or not; `job` is its name."""
+
+    def __init__(self, job: str, cause: str, step: str, *, status: int | None = None) -> None:
+        super().__init__(cause, step, status=status)
+        self.job = job
 
 
 class DatasetError(NbopsError, ValueError):

@@ -99,6 +99,9 @@ class Tag:
     TRIAL = "nbops.sweep.trial"  # on a trial's run: its number, from 0
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     JOB_OF_SWEEP_PREFIX = "nbops.job.of."  # + sweep's run, on a trial's job: Azure finds jobs by a tag's name alone
+    PIPELINE = "nbops.pipeline"  # on the job of a pipeline: its file, as a path from the project's root
+    PIPELINE_DIGEST = "nbops.pipeline.digest"  # of all that was sent: the same pipeline is not submitted twice at once
+    SKIPPED = "nbops.skipped"  # on the run of a job whose command had nothing to do (--only-if): why
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     ENDPOINT_MODEL = "nbops.endpoint.model"  # on an online endpoint of Azure: the model that it serves
     SLOT_PREFIX = "nbops.slot."  # + field, on a deployment of one; + slot, "." and field, on the endpoint when stopped

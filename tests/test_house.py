@@ -86,6 +86,7 @@ ACROSS = {
     "azure/test_emulator",
     "azure/test_emulator_endpoints",
     "azure/test_emulator_jobs",
+    "azure/test_emulator_pipelines",
     "azure/test_emulator_sweeps",
     "azure/test_infrastructure_files",
     "azure/test_jobs_loop",

@@ -18,6 +18,7 @@ from notebooks_lib.azure import (
     file_schema,
     file_secrets,
     parameter_files,
+    pipeline_file_kind,
     yaml_file,
 )
 from notebooks_lib.azure.file_faults import FileFault, KeyPath
@@ -30,6 +31,8 @@ STAGED = {"endpoint.yml": endpoint_file_kinds.ENDPOINT, "deployment.yml": endpoi
 FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB, **STAGED}
 COMPUTES = "compute"
 """The folder with a file for each compute."""
+FOLDERS = {COMPUTES: file_kinds.COMPUTE, pipeline_file_kind.FOLDER: pipeline_file_kind.PIPELINE}
+"""The folders whose files are all of one kind, under names that the user chooses."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class CheckedFile:
     @property
     def completed(self) -> dict[str, Any]:
         """The values and what nbops fills in: what `az ml … create --file` would take."""
-        return {**self.kind.filled_in(self.path), **self.kind.inherited(self.path), **self.values}
+        values = {**self.kind.filled_in(self.path), **self.kind.inherited(self.path), **self.values}
+        return self.kind.completed(values)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def check(root: Path, environ: Mapping[str, str], *, by_sdk: bool = True) -> Che
 def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
     """Yield the files that are read, whether they exist or not."""
     yield from ((place / name, kind) for name, kind in FILES.items())
-    yield from ((path, file_kinds.COMPUTE) for path in sorted((place / COMPUTES).glob("*.yml")))
+    for folder_name, kind in FOLDERS.items():
+        yield from ((path, kind) for path in sorted((place / folder_name).glob("*.yml")))
     for path, kind in ((place / stage / name, kind) for stage in STAGES for name, kind in STAGED.items()):
         if path.exists() or path.is_symlink():
             yield path, kind
@@ -93,15 +98,15 @@ def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
 def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[FileFault], list[Path]]:
     """Return faults of files whose names are nearly right, and the paths of other YAML files."""
     faults, unread = [], []
-    folders = (COMPUTES, *STAGES)
+    folders = (*FOLDERS, *STAGES)
     inside = [path for name in folders for path in (place / name).glob("*")]
     for path in [path for path in sorted((*place.glob("*"), *inside)) if path not in known]:
         if path.is_dir() and path.name not in folders and (nearest := errors.nearest(path.name, folders)):
             faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {nearest}"))
         elif path.is_file() and path.suffix.lower() in (".yml", ".yaml"):
             names = STAGED if path.parent.name in STAGES else FILES
-            computes = path.parent == place / COMPUTES
-            near = path.stem if computes else errors.nearest(path.stem, [Path(name).stem for name in names])
+            free = path.parent in [place / name for name in FOLDERS]
+            near = path.stem if free else errors.nearest(path.stem, [Path(name).stem for name in names])
             if path.parent.name in STAGES and path.name in FILES:
                 faults.append(FileFault(path, 1, "", f"a stage has no file of this kind: move it to {place.name}/"))
             elif near:
@@ -158,7 +163,7 @@ def _own_faults(
             yield file.fault((key,), f"nbops decides it: {reason}; take it out")
     free = {key: value for key, value in filled.items() if key not in kind.decided}
     inherited = {key: value for key, value in kind.inherited(file.path).items() if key not in free}
-    completed = {**kind.filled_in(file.path), **inherited, **free}
+    completed = kind.completed({**kind.filled_in(file.path), **inherited, **free})
     misfits = list(file_schema.faults(kind.name, completed, written=file.values, decided=kind.decided))
     misfit_paths = {path for path, _ in misfits}
     misfits = [(path, text) for path, text in misfits if not path or path[0] not in inherited]
@@ -195,7 +200,8 @@ def _of_file(path: KeyPath, file: YamlFile) -> KeyPath:
 def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     """Return what only the SDK finds. It raises errors of many classes, and what it does not foresee, too."""
     try:
-        file_loading.load(kind.name, path, {**kind.inherited(path), **filled}, kind.filled_in(path))
+        values = kind.completed({**kind.inherited(path), **filled})
+        file_loading.load(kind.name, path, values, kind.filled_in(path))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of this file
         return file_loading.refusals(error)
     return []

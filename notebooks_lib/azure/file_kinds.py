@@ -36,6 +36,10 @@ class FileKind:
     """Yields what is wrong with values that fit the schema."""
     inherited: Callable[[Path], dict[str, Any]] = lambda path: {}
     """What holds for the keys that a file of this path leaves out."""
+    completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values
+    """Returns values with what nbops fills in below the top level."""
+    misfit: Callable[[Mapping[str, Any]], tuple[KeyPath, str] | None] = lambda values: None
+    """Returns the fault of a file that describes something else altogether."""
 
 
 def wrong_content(kind: FileKind, values: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
@@ -43,7 +47,7 @@ def wrong_content(kind: FileKind, values: Mapping[str, Any]) -> tuple[KeyPath, s
     if kind.name == "environment" and "dependencies" in values:
         return ("dependencies",), "this is a conda file: keep it elsewhere, and write conda_file: with its path here"
     if kind.name != "job":
-        return None
+        return kind.misfit(values)
     name = values.get("type")
     if name is None:
         name = next((job for key, job in _KEYS_OF_OTHER_JOBS.items() if key in values), None)
@@ -155,7 +159,8 @@ def _subnet(network: object) -> Faults:
         yield path, "is a name without its network: write vnet_name, too, or the id of the subnet, /subscriptions/…"
 
 
-def _job_rules(_: Path, values: dict[str, Any]) -> Faults:
+def job_rules(values: dict[str, Any]) -> Faults:
+    """Yield what is wrong with what a job needs: a job of one notebook, or a step of a pipeline."""
     resources = values.get("resources") or {}
     if (count := whole_number(resources.get("instance_count"))) is not None and count < 1:
         yield ("resources", "instance_count"), f"{count} is too few: write 1 or more"
@@ -237,5 +242,5 @@ JOB = FileKind(
         "environment": "azureml:nbops:HASH",
     },
     {},
-    _job_rules,
+    lambda _, values: job_rules(values),
 )

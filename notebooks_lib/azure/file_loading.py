@@ -28,6 +28,7 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
             "environment": ml.load_environment,
             "compute": ml.load_compute,
             "job": ml.load_job,
+            "pipeline": ml.load_job,
             "endpoint": ml.load_online_endpoint,
             "deployment": ml.load_online_deployment,
         }

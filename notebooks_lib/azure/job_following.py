@@ -88,7 +88,7 @@ def follow(
     Raises JobWaitingError when it has not run for `wait_minutes`, and AzureError when Azure has failed to answer for
     `patience` seconds. Neither stops the job.
     """
-    progress = _Progress(listener)
+    progress = ProgressReport(listener)
     began = answered = ran = time.monotonic()
     state = "Running"
     while True:
@@ -100,7 +100,7 @@ def follow(
             elif not job.ended:
                 if job.status != "Running":
                     progress.report_state(job)
-                progress.report_run(_tracked(history, name), job.status)
+                progress.report_run(find_tracked(history, name), job.status)
             else:
                 end = read_end(history, job)
                 progress.report_run(end.run)
@@ -117,8 +117,8 @@ def follow(
         time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(LONGEST, shortest)))
 
 
-class _Progress:
-    """Reports what has changed since the last look: the state, and the cells that have started."""
+class ProgressReport:
+    """Reports what has changed since the last look at a job: the state, and the cells that have started."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -129,7 +129,8 @@ class _Progress:
         self._cell = -1
         self._started = False
 
-    def report_waiting(self, job: Job, reasons: Callable[[], str]) -> None:
+    def report_waiting(self, job: Job, reasons: Callable[[], str] = lambda: "") -> None:
+        """Report that a job waits, at first and then from time to time."""
         again = ""
         if job.status != self._status:
             again = "; its machine was taken away, and Azure starts it again" if self._started else ""
@@ -159,6 +160,7 @@ class _Progress:
         )
 
     def report_run(self, run: TrackedRun | None, status: str = "Running") -> None:
+        """Report what the run of a job says of its cells."""
         self._status = status
         self._started = self._started or status == "Running"
         if run is None or not (text := run.tags.get(Tag.PROGRESS)):
@@ -205,7 +207,7 @@ def compute_errors(client: RestClient, workspace: Workspace, job: Job) -> str:
     return f": {'; '.join(filter(None, texts))}" if any(texts) else ""
 
 
-def _tracked(history: RunHistory, name: str) -> TrackedRun | None:
+def find_tracked(history: RunHistory, name: str) -> TrackedRun | None:
     """Return the job's run; None while there is none."""
     try:
         return history.tracked(name)
@@ -226,10 +228,10 @@ def read_end(history: RunHistory, job: Job) -> JobEnd:
         status = "KILLED"
     elif status == "FINISHED" and recorded != "FINISHED":  # such as a script that goes on after `nbops run` failed
         status = "FAILED"
-    return JobEnd(status, None if status == "FINISHED" else _failure(history, job, run), run)
+    return JobEnd(status, None if status == "FINISHED" else read_failure(history, job, run), run)
 
 
-def _failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
+def read_failure(history: RunHistory, job: Job, run: TrackedRun) -> Failure:
     """Return why a job failed: the reason in the run, else Azure's, with the last line of the log.
 
     A job that reaches its limit of time is stopped in the same way as by a person; how long it has run tells which.

@@ -22,6 +22,8 @@ ENDED: Mapping[str, RunStatus] = {"Completed": "FINISHED", "Failed": "FAILED", "
 """The final states -> the status of MLflow."""
 STOP_WAIT = 120.0
 """Seconds to wait for the end of a job that is being stopped."""
+STEP = "Step"
+"""The kind of a pipeline's step, of which Azure tells as a job only that it is there."""
 LOOKS = 3
 """How often to look for a job whose submission got no answer."""
 
@@ -42,11 +44,15 @@ class Job:
     timeout: int | None = None
     """Seconds for which it may run, after which Azure stops it; None without a limit."""
     kind: str = "Command"
-    """Azure's own word: Command or Sweep."""
+    """Azure's own word: Command, Sweep or Pipeline; or STEP."""
     sweep: str = ""
     """The run of the sweep that it is a trial of; empty if it is none."""
     trial: str = ""
     """The trial's number."""
+    pipeline: str = ""
+    """The file of the pipeline; empty for other jobs."""
+    digest: str = ""
+    """Of all that was sent of the pipeline."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Job:
@@ -64,9 +70,11 @@ class Job:
             compute=str(own.get("computeId") or "").rpartition("/")[2],
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
             timeout=parse_duration((own.get("limits") or {}).get("timeout")),
-            kind=str(own.get("jobType") or "Command"),
+            kind=STEP if document.get("properties", {}) is None else str(own.get("jobType") or "Command"),
             sweep=sweep,
             trial=str(tags.get(Tag.TRIAL) or (number if sweep and number.isdecimal() else "")),
+            pipeline=str(tags.get(Tag.PIPELINE) or ""),
+            digest=str(tags.get(Tag.PIPELINE_DIGEST) or ""),
         )
 
     @property
@@ -112,7 +120,8 @@ def _look_for(client: RestClient, workspace: Workspace, name: str, failure: erro
     step = f"look whether it runs before you submit again: nbops azure jobs follow {name}"
     if failure.step:
         step += f"; if there is none, {failure.step}"
-    raise errors.JobUncertainError(f"job {name} may have been submitted: {failure.cause}", step, status=failure.status)
+    cause = f"job {name} may have been submitted: {failure.cause}"
+    raise errors.JobUncertainError(name, cause, step, status=failure.status)
 
 
 def find_job(client: RestClient, workspace: Workspace, name: str) -> Job:
@@ -129,10 +138,20 @@ def find_document(client: RestClient, workspace: Workspace, name: str) -> dict[s
 
 
 def list_jobs(client: RestClient, workspace: Workspace) -> Iterator[Job]:
-    """Yield the jobs that nbops has submitted, in the order in which Azure lists them."""
-    query = {"listViewType": "ActiveOnly", "tag": Tag.NOTEBOOK}
+    """Yield the jobs of notebooks that nbops has submitted, in the order in which Azure lists them."""
+    return list_with_tag(client, workspace, Tag.NOTEBOOK)
+
+
+def list_pipelines(client: RestClient, workspace: Workspace) -> Iterator[Job]:
+    """Yield the pipelines that nbops, or a schedule of it, has submitted, in the order in which Azure lists them."""
+    return list_with_tag(client, workspace, Tag.PIPELINE)
+
+
+def list_with_tag(client: RestClient, workspace: Workspace, tag: str) -> Iterator[Job]:
+    """Yield the jobs that have a tag of this name: Azure filters by nothing else."""
+    query = {"listViewType": "ActiveOnly", "tag": tag}
     for document in client.pages(f"{workspace.path}/jobs", API_VERSION, what=f"jobs of {workspace}", query=query):
-        if Tag.NOTEBOOK in (document["properties"].get("tags") or {}):
+        if tag in ((document.get("properties") or {}).get("tags") or {}):
             yield Job.of(document)
 
 

@@ -44,6 +44,22 @@ class TrackedRun:
     """Of its notebook; of the job, with its wait for a machine, if the notebook's are not known."""
 
 
+@dataclass(frozen=True)
+class ChildRun:
+    """The run of a pipeline's step that has started."""
+
+    run_id: str
+    name: str
+    """What it is shown as: the name of the step, unless the file gives it another."""
+    status: str
+    """In Azure's words, such as Queued."""
+    reused: str
+    """The run of an earlier pipeline whose results it took instead of running; empty if it runs itself."""
+    created: str
+    seconds: float
+    """For how long it has run; 0.0 if it did not, or has not ended."""
+
+
 class RunHistory:
     """The runs of one workspace, as its tracking URI names it."""
 
@@ -66,6 +82,17 @@ class RunHistory:
             logs=dict(answer.get("logFiles") or {}),
             seconds=_seconds_between(answer.get("startTimeUtc"), answer.get("endTimeUtc")),
         )
+
+    def children(self, run_id: str) -> list[ChildRun]:
+        """Return the runs of a pipeline's steps that have started, in that order."""
+        path, what = f"/history/v1.0{self._workspace}/runs/{run_id}/children", f"steps of pipeline {run_id}"
+        found = list(self._client.pages(path, "", what=what))
+        return sorted(map(_child, found), key=lambda child: child.created)
+
+    def parent(self, run_id: str) -> str:
+        """Return the run that a run is a child of, such as a step's pipeline; empty if there is none."""
+        answer = self._client.request("GET", f"/history/v1.0{self._workspace}/runs/{run_id}", "", what=f"run {run_id}")
+        return str(answer.get("parentRunId") or "")
 
     def tracked(self, run_id: str) -> TrackedRun:
         """Return tags, metrics and status of a run."""
@@ -105,6 +132,18 @@ class RunHistory:
             cause = f"{what} cannot be read: storage answers {answer.status_code}"
             raise errors.AzureError(cause, "do it again", status=answer.status_code)
         return bytes(answer.content)
+
+
+def _child(answer: Mapping[str, Any]) -> ChildRun:
+    properties = answer.get("properties") or {}
+    return ChildRun(
+        run_id=str(answer["runId"]),
+        name=str(answer.get("displayName") or ""),
+        status=str(answer.get("status") or "Unknown"),
+        reused=str(properties.get("azureml.reusedrunid") or ""),
+        created=str(answer.get("createdUtc") or ""),
+        seconds=_seconds_between(answer.get("startTimeUtc"), answer.get("endTimeUtc")),
+    )
 
 
 def _seconds_between(start: str | None, end: str | None) -> float:

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import shlex
 import subprocess
 import tempfile
 import zipfile
@@ -148,6 +149,12 @@ def _uncommitted(root: Path, sent: Collection[str], needed: Iterable[str]) -> by
 def wheel_path() -> str:
     """Return where the wheel of nbops lies in a snapshot."""
     return f"{FOLDER}/nbops-{notebooks_lib.__version__}-py3-none-any.whl"
+
+
+def unpack_command() -> str:
+    """Return the shell command by which a process in a snapshot finds nbops, in a folder of its own."""
+    unpack = f"NBOPS=$(mktemp -d) && python -m zipfile -e {shlex.quote(wheel_path())} $NBOPS"
+    return f"{unpack} && export PYTHONPATH=$NBOPS${{PYTHONPATH:+:$PYTHONPATH}}"
 
 
 def nbops_wheel() -> bytes:

@@ -24,11 +24,7 @@ def tags(sweep: str, number: int) -> dict[str, str]:
 
 def list_trials(client: RestClient, workspace: Workspace, sweep: str) -> Iterator[Job]:
     """Yield the jobs of a sweep's trials, those that have ended too."""
-    key = f"{Tag.JOB_OF_SWEEP_PREFIX}{sweep}"  # Azure filters by the name of a tag alone
-    query = {"listViewType": "ActiveOnly", "tag": key}
-    for document in client.pages(f"{workspace.path}/jobs", jobs.API_VERSION, what=f"jobs of {workspace}", query=query):
-        if key in (document["properties"].get("tags") or {}):
-            yield Job.of(document)
+    return jobs.list_with_tag(client, workspace, f"{Tag.JOB_OF_SWEEP_PREFIX}{sweep}")
 
 
 def stop_sweep(

@@ -12,6 +12,7 @@ from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 from notebooks_lib.cli.azure_infrastructure import down, up
 from notebooks_lib.cli.azure_jobs import jobs
+from notebooks_lib.cli.azure_pipeline import pipeline
 from notebooks_lib.cli.azure_status import status
 from notebooks_lib.cli.azure_verify import verify
 
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make the workspace, check what describes Azure Machine Learning for this project, follow and stop its jobs."""
+    """Make the workspace, check the files that describe it, run pipelines, follow and stop jobs."""
 
 
-for subcommand in (up, status, down, jobs, verify):
+for subcommand in (up, status, down, jobs, pipeline, verify):
     command.add_command(subcommand)
 
 

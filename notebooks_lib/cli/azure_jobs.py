@@ -22,18 +22,23 @@ _run = click.argument("run")
 
 @click.group("jobs")
 def jobs() -> None:
-    """List, follow and stop the jobs that `nbops run` and `nbops sweep` have submitted with --on azureml:NAME."""
+    """List, follow and stop the jobs of `nbops run` and `nbops sweep` with --on azureml:NAME, and pipelines."""
 
 
 @jobs.command("list")
 @click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
 @_as_json
 def list_(last: int, as_json: bool) -> int:
-    """List the jobs that nbops has submitted, newest first; a sweep's job is named as trial NUMBER of its run."""
+    """List the jobs that nbops has submitted, newest first; a sweep's job is named as trial NUMBER of its run.
+
+    A pipeline is one job, named by its file; `nbops azure jobs follow` shows its steps.
+    """
     from notebooks_lib.azure import jobs as submitted
 
     _, client, workspace = _connected()
-    found = sorted(submitted.list_jobs(client, workspace), key=lambda job: job.created, reverse=True)[:last]
+    both = (submitted.list_jobs, submitted.list_pipelines)
+    every = (job for listed in both for job in listed(client, workspace))
+    found = sorted(every, key=lambda job: job.created, reverse=True)[:last]
     if as_json:
         click.echo(json.dumps({"jobs": [vars(job) for job in found]}))
     elif found:
@@ -42,13 +47,13 @@ def list_(last: int, as_json: bool) -> int:
                 job.name,
                 job.status,
                 job.created[:19],
-                job.compute or "serverless",
-                job.notebook,
+                "" if job.pipeline else job.compute or "serverless",
+                job.pipeline or job.notebook,
                 f"{job.trial} of {job.sweep}" if job.sweep else "",
             )
             for job in found
         ]
-        output.table(("run", "status", "created", "compute", "notebook", "trial"), rows)
+        output.table(("run", "status", "created", "compute", "notebook or pipeline", "trial"), rows)
     else:
         click.echo("no jobs yet: nbops run NOTEBOOK --on azureml:serverless", err=True)
     return 0
@@ -66,7 +71,7 @@ def list_(last: int, as_json: bool) -> int:
 )
 @_as_json
 def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> int:
-    """Show a job until it ends: each cell as it starts, then how it ended.
+    """Show a job until it ends: each cell as it starts, then how it ended. Of a pipeline: each step, and its cells.
 
     Ctrl-C, and a job that still waits after --wait-minutes, end the command, not the job. Exit code: as of `nbops run`;
     1 if the job still waits.
@@ -75,7 +80,12 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
     from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
 
     settings, client, workspace = _connected()
-    if submitted.find_job(client, workspace, run).kind == "Sweep":
+    kind = submitted.find_job(client, workspace, run).kind
+    if kind == "Pipeline":
+        return _follow_pipeline(settings, run, file, wait_minutes, as_json=as_json)
+    if kind == submitted.STEP:
+        raise errors.UsageError(f"job {run} is a step: {_of_pipeline(settings, 'follow', run)}")
+    if kind == "Sweep":
         again = f"nbops sweep NOTEBOOK … --service --resume {run}, with the values that it was started with"
         raise errors.UsageError(f"job {run} is a sweep: {again}")
     try:
@@ -90,19 +100,46 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
     return result.exit_code
 
 
+def _follow_pipeline(settings: Settings, run: str, file: Path | None, wait_minutes: float, *, as_json: bool) -> int:
+    from notebooks_lib.cli import azure_pipeline
+    from notebooks_lib.cli.job_output import Detached
+
+    if file is not None:
+        raise errors.UsageError(f"--output: {run} is a pipeline, whose steps each may have a notebook: leave it out")
+    lines = azure_pipeline.StepLines(silent=as_json)
+    try:
+        end = azure_pipeline.follow(settings, run, lines, wait_minutes=wait_minutes)
+    except KeyboardInterrupt:
+        return Detached(run).show(as_json=as_json)
+    except Detached as detached:
+        return detached.show(as_json=as_json)
+    return azure_pipeline.show(settings, end, as_json=as_json)
+
+
+def _of_pipeline(settings: Settings, action: str, step: str) -> str:
+    """Return the command that does to a step's pipeline what was asked for of the step."""
+    from notebooks_lib.azure import workspace
+    from notebooks_lib.azure.run_history import RunHistory
+
+    return f"nbops azure jobs {action} {RunHistory(workspace.tracking_uri(settings)).parent(step) or 'PIPELINE'}"
+
+
 @jobs.command()
 @_run
 @_as_json
 def stop(run: str, as_json: bool) -> int:
     """Stop a job and wait for its end; its run ends as KILLED. One that has ended stays as it is.
 
-    The run of a sweep stops all its jobs, and the sweep itself, wherever it runs.
+    A pipeline stops with all its steps. The run of a sweep stops all its jobs, and the sweep itself, wherever it runs.
     """
     from notebooks_lib.azure import jobs as submitted
 
     settings, client, workspace = _connected()
     try:
-        is_job = submitted.find_job(client, workspace, run).kind in ("Command", "Sweep")
+        kind = submitted.find_job(client, workspace, run).kind
+        if kind == submitted.STEP:
+            raise errors.UsageError(f"job {run} is a step of a pipeline: {_of_pipeline(settings, 'stop', run)}")
+        is_job = kind in ("Command", "Sweep", "Pipeline")
     except errors.AzureError as error:
         if error.status != 404:
             raise
@@ -142,15 +179,25 @@ def _tell(line: str) -> None:
 @_run
 @_as_json
 def logs(run: str, as_json: bool) -> int:
-    """Print what a job has written so far: of each process what it printed, and what Azure logged."""
+    """Print what a job has written so far: of each process what it printed, and what Azure logged.
+
+    RUN may be a pipeline, whose steps all write logs, or one of its steps.
+    """
     from notebooks_lib.azure import jobs as submitted
+    from notebooks_lib.azure import pipeline_following
     from notebooks_lib.azure import workspace as workspaces
     from notebooks_lib.azure.run_history import RunHistory
 
     settings, client, workspace = _connected()
     history = RunHistory(workspaces.tracking_uri(settings))
     addresses = history.details(run).logs
-    if not addresses and submitted.find_job(client, workspace, run).kind == "Sweep":
+    document = {} if addresses else submitted.find_document(client, workspace, run)
+    kind = submitted.Job.of(document).kind if document else ""
+    if kind == "Pipeline":
+        steps = pipeline_following.step_runs(history, run, document)
+        logs = {name: history.details(child.run_id).logs for name, child in steps.items()}
+        addresses = {f"{name}/{log}": address for name, step in logs.items() for log, address in step.items()}
+    if kind == "Sweep":
         raise errors.UsageError(
             f"job {run} is a sweep, and its trials have the logs: nbops azure jobs logs {run}_0 for the first"
         )

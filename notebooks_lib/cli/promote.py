@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import safe_text
-from notebooks_lib.cli import github_output, output, promotion_text
+from notebooks_lib.cli import github_output, out_file, output, promotion_text
+from notebooks_lib.cli import only_if as condition
+from notebooks_lib.cli.only_if import Answer
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ NOTEBOOK = Path("production") / "promote.ipynb"
 )
 @click.option("--notebook", type=click.Path(path_type=Path), help=f"Default: {NOTEBOOK.as_posix()} of the project.")
 @click.option("--cold", is_flag=True, help="Start an ordinary kernel, not a warm one.")
+@condition.option
+@out_file.option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
     live: bool,
@@ -49,6 +51,8 @@ def command(
     files: tuple[Path, ...],
     notebook: Path | None,
     cold: bool,
+    only_if: Path | None,
+    out: Path | None,
     as_json: bool,
 ) -> int:
     """Compare the best run with the champion on rows that no experiment has used, and deploy the winner.
@@ -57,15 +61,27 @@ def command(
     interrupted. A CI job reads `promoted` and `waiting` from --json, or from the step's output on GitHub.
     """
     if model is not None:
-        if stages or pairs or files or notebook or cold:
-            raise click.UsageError("--continue takes --live and --json only: the rest was given when the release began")
-        return _approve(model, as_json=as_json)
+        if stages or pairs or files or notebook or cold or only_if:
+            raise click.UsageError(
+                "--continue takes --live, --out and --json only: the rest was given when the release began"
+            )
+        return _approve(model, Answer(as_json, out, {}))
     pairs = (*pairs, f"stages={stages}") if stages else pairs
-    return _promote(notebook, pairs, files, live=live, cold=cold, as_json=as_json)
+    if condition.nothing_to_do(only_if, out=out, as_json=as_json):
+        _write_github_output(promoted=False)
+        return 0
+    answer = Answer.of(only_if, out, as_json=as_json)
+    return _promote(notebook, pairs, files, answer, live=live, cold=cold)
 
 
 def _promote(
-    notebook: Path | None, pairs: tuple[str, ...], files: tuple[Path, ...], *, live: bool, cold: bool, as_json: bool
+    notebook: Path | None,
+    pairs: tuple[str, ...],
+    files: tuple[Path, ...],
+    answer: Answer,
+    *,
+    live: bool,
+    cold: bool,
 ) -> int:
     from notebooks_lib import settings
     from notebooks_lib.errors import UsageError
@@ -87,30 +103,28 @@ def _promote(
     subject = {**schema.defaults, **values}
     _check_subject(subject, project)
     _check_stages(subject.get("stages"), project, _model(subject))
-    if not as_json:
+    if not answer.as_json:
         for note in (*_unfinished_notes(project, _model(subject), live=live), _unlogged_note(subject, project)):
             if note:
                 click.echo(f"note: {note}", err=True)
     planned = plan.make_plan(path, project, {**values, "dry_run": not live})
-    with output.CellProgress(path.stem, silent=as_json) as progress:
+    with output.CellProgress(path.stem, silent=answer.as_json) as progress:
         result = run_notebook(planned, cold=cold, on_open=progress.opened, on_cell=progress.cell)
     if result.status != "FINISHED" or result.run_id is None:
-        return _report_failed(project, result, _model(subject), as_json=as_json)
-    return _report_finished(project, result, result.run_id, as_json=as_json)
+        return _report_failed(project, result, _model(subject), answer)
+    return _report_finished(project, result, result.run_id, answer)
 
 
-def _report_failed(project: Settings, result: RunResult, model: str, *, as_json: bool) -> int:
+def _report_failed(project: Settings, result: RunResult, model: str, answer: Answer) -> int:
     """Print how the notebook ended, and the decision if it was recorded before; return the exit code."""
     record = _record(project, result.run_id)
     _write_github_output(promoted=False, decision=record.decision.answer if record else "")
-    if as_json:
-        recorded = {
-            "decision": record.decision.content if record else None,
-            "card": record.card if record else None,
-            "release": record.release.as_json() if record else None,
-        }
-        _json({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()})
-    else:
+    recorded = {
+        "decision": record.decision.content if record else None,
+        "card": record.card if record else None,
+        "release": record.release.as_json() if record else None,
+    }
+    if not answer.give({"promoted": False, "waiting": "", **recorded, "endpoint": None, **result.as_json()}):
         click.echo(click.style(result.status, fg="red") + f"  {safe_text.printable_lines(str(result.failure))}")
         if record is not None:
             click.echo(f"  decision  {safe_text.printable(record.decision.summary)}")
@@ -121,7 +135,7 @@ def _report_failed(project: Settings, result: RunResult, model: str, *, as_json:
     return 130 if result.failure is not None and result.failure.kind == "interrupt" else 1
 
 
-def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_json: bool) -> int:
+def _report_finished(project: Settings, result: RunResult, run_id: str, answer: Answer) -> int:
     """Print the recorded decision, what the stages did and where it is served; return the exit code."""
     from notebooks_lib.release import decision_record
     from notebooks_lib.tracking.store import connect
@@ -131,17 +145,17 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, *, as_js
     last = release.passed[-1] if release.passed else "prod"
     status = None if release.dry_run else _status(project, last, decision.model)
     _write_github_output(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
-    if as_json:
-        promoted = {
-            "promoted": release.promoted,
-            "waiting": release.waiting,
-            "decision": decision.content,
-            "run_id": run_id,
-            "url": result.url,
-            "card": record.card,
-            "release": release.as_json(),
-        }
-        _json({**promoted, "endpoint": status.as_json() if status else None, "output": result.as_json()["output"]})
+    promoted = {
+        "promoted": release.promoted,
+        "waiting": release.waiting,
+        "decision": decision.content,
+        "run_id": run_id,
+        "url": result.url,
+        "card": record.card,
+        "release": release.as_json(),
+    }
+    endpoint = status.as_json() if status else None
+    if answer.give({**promoted, "endpoint": endpoint, "output": result.as_json()["output"]}):
         return 0
     promotion_text.print_decision(decision, release, status, project)
     click.echo(f"  card       {output.local_path(record.card)}")
@@ -245,7 +259,7 @@ def _check_stages(stages: Any, project: Settings, model: str) -> None:
         rollout.check_endpoints(project, [name.strip() for name in stages.split(",") if name.strip()], model)
 
 
-def _approve(model: str, *, as_json: bool) -> int:
+def _approve(model: str, answer: Answer) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approval
     from notebooks_lib.release.rollout import continue_command
@@ -260,10 +274,9 @@ def _approve(model: str, *, as_json: bool) -> int:
         raise
     _write_github_output(promoted=rollout.promoted, waiting=rollout.waiting)
     version = rollout.version.version if rollout.version else None
-    if as_json:
-        content = {"promoted": rollout.promoted, "waiting": rollout.waiting, "model": model, "version": version}
-        content |= {"passed": rollout.passed, "steps": [vars(step) for step in rollout.steps]}
-        _json({**content, "endpoint": rollout.status.as_json() if rollout.status else None})
+    content = {"promoted": rollout.promoted, "waiting": rollout.waiting, "model": model, "version": version}
+    content |= {"passed": rollout.passed, "steps": [vars(step) for step in rollout.steps]}
+    if answer.give({**content, "endpoint": rollout.status.as_json() if rollout.status else None}):
         return 0
     waits = f"waiting: needs an approval to enter {rollout.waiting}"
     state = waits if rollout.waiting else f"promoted{promotion_text.target_stages(rollout.passed)}"
@@ -287,7 +300,3 @@ def _write_github_output(*, promoted: bool, waiting: str = "", decision: str = "
     """Write values for the later steps of a workflow of GitHub."""
     values = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
     github_output.write({name: value for name, value in values.items() if value})
-
-
-def _json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

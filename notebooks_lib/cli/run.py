@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import errors
+from notebooks_lib.cli import only_if as condition
 from notebooks_lib.cli import out_file
 from notebooks_lib.cli import output as terminal
 from notebooks_lib.notebooks import document, parameter_schema, parameter_values
@@ -76,6 +77,7 @@ class _Command(click.Command):
     type=click.FloatRange(min=0, min_open=True),
     help="Minutes that a job may wait before it runs. Default: 120.",
 )
+@condition.option
 @out_file.option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(
@@ -96,6 +98,7 @@ def command(
     on: str | None,
     job_file: Path | None,
     wait_minutes: float | None,
+    only_if: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
@@ -125,6 +128,8 @@ def command(
     if any(math.isnan(seconds) for seconds in (timeout, cell_timeout, wait_minutes) if seconds is not None):
         raise click.UsageError("--timeout takes a number of seconds, --wait-minutes one of minutes")
     planned = _make_plan(notebook, pairs, files, experiment=experiment, name=name, tracked=not untracked)
+    if condition.nothing_to_do(only_if, out=out, as_json=as_json):
+        return 0
     output = output.absolute() if output else None
     result = _find_earlier(planned) if skip_seen else None
     if result is None and on is not None:
@@ -155,9 +160,10 @@ def command(
             kernel=kernel,
             cold=cold,
         )
-    out_file.write(out, result.as_json())
+    passed_on = condition.passed_on(only_if)
+    out_file.write(out, {**result.as_json(), **passed_on})
     if as_json:
-        _json(result)
+        _json(result, passed_on=passed_on)
     else:
         terminal.run_result(result)
     return result.exit_code
@@ -237,10 +243,12 @@ def _find_earlier(planned: Plan) -> RunResult | None:
     return RunResult(run.run_id, "FINISHED", output, run.metrics, url=url, seen=True)
 
 
-def _json(result: RunResult | None, error: BaseException | None = None) -> None:
+def _json(
+    result: RunResult | None, error: BaseException | None = None, *, passed_on: Mapping[str, object] | None = None
+) -> None:
     content = (
         result.as_json() if result else {"run_id": None, "status": None, "output": None, "metrics": {}, "failure": None}
     )
     if error is not None:
         content["error"] = {"error": type(error).__name__, "message": str(error)}
-    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.write(json.dumps({**content, **(passed_on or {})}) + "\n")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import errors
-from notebooks_lib.cli import sweep_output
+from notebooks_lib.cli import only_if, out_file, sweep_output
+from notebooks_lib.cli.only_if import Answer
 from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.sweeps import samplers_and_pruners
 
@@ -100,6 +101,8 @@ class _KeepsArguments(click.Command):
 @click.option("--name", help="Name of the parent run.")
 @click.option("--kernel", help="Use this kernel instead of the notebook's.")
 @click.option("--cold", is_flag=True, help="Start ordinary kernels, not warm ones.")
+@only_if.option
+@out_file.option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
@@ -148,14 +151,19 @@ def _sweep(options: dict[str, Any], arguments: Sequence[str], run_ids: list[str]
     if any(isinstance(limit, float) and math.isnan(limit) for limit in limits):
         raise click.UsageError("--timeout, --cell-timeout and --sweep-timeout take a number of seconds")
     domain = _search_space(options, file)
+    if only_if.nothing_to_do(options["only_if"], out=options["out"], as_json=options["as_json"]):
+        return 0
+    answer = Answer.of(options["only_if"], options["out"], as_json=options["as_json"])
     if options["service"]:
         from notebooks_lib.cli import sweep_on_service
 
-        return sweep_on_service.run(options, domain, arguments, run_ids)
+        return sweep_on_service.run(options, domain, arguments, run_ids, answer)
     if options["sweep_timeout"] is not None:
         raise click.UsageError("--sweep-timeout goes with --service")
     request, settings = _request(options, domain)
-    return _run(request, settings, arguments, run_ids, as_json=options["as_json"])
+    return _run(
+        request, settings, arguments, run_ids, Answer.of(options["only_if"], options["out"], as_json=options["as_json"])
+    )
 
 
 def _search_space(options: dict[str, Any], file: SweepFile) -> SearchSpace:
@@ -217,27 +225,22 @@ def _request(options: dict[str, Any], domain: SearchSpace) -> tuple[SweepRequest
     return request, project
 
 
-def _run(
-    request: SweepRequest, project: Settings, arguments: Sequence[str], run_ids: list[str], *, as_json: bool
-) -> int:
+def _run(request: SweepRequest, project: Settings, arguments: Sequence[str], run_ids: list[str], answer: Answer) -> int:
     from notebooks_lib.cli.live_table import table
     from notebooks_lib.sweeps import report, sweep
     from notebooks_lib.tracking import query, store
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs, silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs, silent=answer.as_json) as shown:
         result = sweep.run_sweep(
             request,
             connected,
-            on_open=lambda run_id, url: _note_run(run_id, run_ids, silent=as_json),
+            on_open=lambda run_id, url: _note_run(run_id, run_ids, silent=answer.as_json),
             on_change=shown.show,
             tell=lambda line: click.echo(f"nbops: {line}", err=True),
         )
-    if as_json:
-        sweep_output.print_json(
-            {**report.document(result), "resume": sweep_output.resume_command(arguments, result.run_id)}
-        )
-    else:
+    resume = sweep_output.resume_command(arguments, result.run_id)
+    if not answer.give({**report.document(result), "resume": resume}):
         sweep_output.print_result(
             result,
             query.get_run(connected, result.run_id).experiment,

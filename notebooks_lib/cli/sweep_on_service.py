@@ -11,6 +11,7 @@ import click
 
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import sweep_output
+from notebooks_lib.cli.only_if import Answer
 from notebooks_lib.sweeps import samplers_and_pruners
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 
 
-def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], run_ids: list[str]) -> int:
+def run(
+    options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], run_ids: list[str], answer: Answer
+) -> int:
     """Submit the sweep or come back to it, show it to its end, and return the exit code.
 
     The id of its run is added to `run_ids` as soon as it is submitted.
@@ -45,11 +48,19 @@ def run(options: dict[str, Any], domain: SearchSpace, arguments: Sequence[str], 
         )
         raise errors.UsageError(f"--service: {error}{other}") from error
     try:
-        return _show(request, project, arguments, run_ids, as_json=options["as_json"])
+        return _show(
+            request,
+            project,
+            arguments,
+            run_ids,
+            Answer.of(options["only_if"], options["out"], as_json=options["as_json"]),
+        )
     except KeyboardInterrupt:
         if not run_ids:
             raise
-        return _detached(run_ids[0], arguments, as_json=options["as_json"])
+        return _detached(
+            run_ids[0], arguments, Answer.of(options["only_if"], options["out"], as_json=options["as_json"])
+        )
 
 
 def _refuse_options(options: dict[str, Any]) -> None:
@@ -93,7 +104,11 @@ def _request(options: dict[str, Any], domain: SearchSpace, goal: Goal, source: N
 
 
 def _show(
-    request: ServiceSweepRequest, project: Settings, arguments: Sequence[str], run_ids: list[str], *, as_json: bool
+    request: ServiceSweepRequest,
+    project: Settings,
+    arguments: Sequence[str],
+    run_ids: list[str],
+    answer: Answer,
 ) -> int:
     from notebooks_lib.cli.live_table import table
     from notebooks_lib.sweeps import report, service_sweep
@@ -104,30 +119,27 @@ def _show(
         tell(f"sweep {run_id}")
 
     def tell(line: str) -> None:
-        if not as_json:
+        if not answer.as_json:
             click.echo(safe_text.printable(line), err=True)
 
     connected = store.connect(project)
-    with table(request.total, request.goal, jobs=request.jobs or request.total, silent=as_json) as shown:
+    with table(request.total, request.goal, jobs=request.jobs or request.total, silent=answer.as_json) as shown:
         result = service_sweep.run_service_sweep(
             request, connected, os.environ, on_open=submitted, on_change=shown.show, tell=tell
         )
-    if as_json:
-        sweep_output.print_json({**report.document(result), "resume": None})  # it has ended: nothing is left to do
-    else:
+    if not answer.give({**report.document(result), "resume": None}):  # it has ended: nothing is left to do
         experiment = query.get_run(connected, result.run_id).experiment
         sweep_output.print_result(result, experiment, arguments, resumable=False)
     return sweep_output.exit_code(result)
 
 
-def _detached(run_id: str, arguments: Sequence[str], *, as_json: bool) -> int:
+def _detached(run_id: str, arguments: Sequence[str], answer: Answer) -> int:
     command = sweep_output.resume_command(arguments, run_id)
     click.echo(
         f"detached: sweep {run_id} goes on; to come back: {command}; to stop it: nbops azure jobs stop {run_id}",
         err=True,
     )
-    if as_json:
-        sweep_output.print_json({"run_id": run_id, "status": None, "resume": command, "detached": True})
+    answer.give({"run_id": run_id, "status": None, "resume": command, "detached": True})
     return 130
 
 

@@ -6,11 +6,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import snapshot
 from notebooks_lib.notebooks import expressions
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.tags import Env
@@ -33,12 +31,18 @@ class JobRequest:
     @classmethod
     def of(cls, plan: Plan) -> JobRequest:
         """Return the request for a plan that was made on this machine."""
-        git = plan.start.git if plan.start else None
-        user = provenance.source_tags("", None, "")["mlflow.user"]
         tags = dict(plan.start.tags or {}) if plan.start else {}
+        return cls.by(plan.start.git if plan.start else None, plan.overrides, tags)
+
+    @classmethod
+    def by(
+        cls, git: provenance.Git | None, values: Mapping[str, object], tags: Mapping[str, str] | None = None
+    ) -> JobRequest:
+        """Return the request of the user of this process for code in this state."""
+        user = provenance.source_tags("", None, "")["mlflow.user"]
         if git is None:
-            return cls(dict(plan.overrides), user, tags=tags)
-        return cls(dict(plan.overrides), user, git.commit, git.branch, git.dirty, tags)
+            return cls(dict(values), user, tags=tags or {})
+        return cls(dict(values), user, git.commit, git.branch, git.dirty, tags or {})
 
     @classmethod
     def received(cls, environ: Mapping[str, str]) -> JobRequest | None:
@@ -70,15 +74,5 @@ def adopting(plan: Plan, environ: Mapping[str, str]) -> Plan:
         return plan
     changes: dict[str, Any] = {"run_id": run_id}
     if request := JobRequest.received(environ):
-        changes["tags"] = {**(plan.start.tags or {}), **request.tags, "mlflow.user": request.user}
-        if request.commit:
-            diff = _uncommitted(plan.settings.root) if request.dirty else ""
-            changes["git"] = provenance.Git(request.commit, request.branch, request.dirty, diff)
+        changes["tags"] = {**(plan.start.tags or {}), **request.tags}
     return dataclasses.replace(plan, start=dataclasses.replace(plan.start, **changes))
-
-
-def _uncommitted(root: Path) -> str:
-    try:
-        return (root / snapshot.UNCOMMITTED).read_text("utf-8")
-    except OSError:
-        return ""

@@ -94,7 +94,7 @@ def make_template(
     settings, start = plan.settings, plan.start
     assert start is not None, "an untracked run has no job"
     place = compute_names.compute_name(on)
-    chosen = _workspace(settings, on)
+    chosen = find_workspace(settings, f"--on {on}")
     file = _job_file(job_file, settings.root)
     values = file_check.valid_values(file, file_kinds.JOB, settings.root, environ)
     notebook = _notebook(plan)
@@ -112,7 +112,9 @@ def make_template(
     properties = _properties(file, values)
     properties["command"] = _command(notebook, options)
     variables = properties.get("environmentVariables") or {}
-    properties["environmentVariables"] = {**_forwarded(environ, settings), **variables}
+    latest = version_lookup.latest_versions(settings)
+    datasets = {Env.DATASETS: json.dumps(latest)} if latest else {}
+    properties["environmentVariables"] = {**forwarded(environ, settings), **datasets, **variables}
     return JobTemplate(chosen, place, environment.read_environment(settings.root, environ), files, properties)
 
 
@@ -125,12 +127,13 @@ def run_options(
     return words + [flag for flag, wanted in {"--cold": cold, "--no-html": not html}.items() if wanted]
 
 
-def _workspace(settings: Settings, on: str) -> Workspace:
+def find_workspace(settings: Settings, wanted_by: str) -> Workspace:
+    """Return the project's workspace. Raises UsageError, which names what needs one, where none is named."""
     try:
         return workspace.find_workspace(settings)
     except errors.SettingsError as error:
         raise errors.UsageError(
-            f"--on {on}: no workspace is named: fill subscription, resource_group and workspace under [azure] in"
+            f"{wanted_by}: no workspace is named: fill subscription, resource_group and workspace under [azure] in"
             f" {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into {settings.root}"
         ) from error
 
@@ -169,8 +172,8 @@ def _refuse_missing_secrets(plan: Plan, variables: Mapping[str, object], file: P
         )
 
 
-def _forwarded(environ: Mapping[str, str], own: Settings) -> dict[str, str]:
-    """Return the variables that go along: which cloud this is, settings, and the latest versions of datasets here.
+def forwarded(environ: Mapping[str, str], own: Settings) -> dict[str, str]:
+    """Return the variables that go along with each job: which cloud this is, and settings.
 
     Not the settings that say where runs are tracked, and no folder outside the project: the job has none of it.
     """
@@ -179,8 +182,6 @@ def _forwarded(environ: Mapping[str, str], own: Settings) -> dict[str, str]:
     settings = {name: value for name, value in environ.items() if name.startswith(prefixes)}
     if not (own.root / settings.get("NBOPS_DATA_FOLDER", "")).resolve().is_relative_to(own.root.resolve()):
         del settings["NBOPS_DATA_FOLDER"]
-    if versions := version_lookup.latest_versions(own):
-        settings[Env.DATASETS] = json.dumps(versions)
     return settings | {name: environ[name] for name in (clouds.CLOUD, clouds.METADATA_URL) if environ.get(name)}
 
 
@@ -199,8 +200,7 @@ def _notebook(plan: Plan) -> str:
 def _command(notebook: str, options: Sequence[str]) -> str:
     """Return the job's command: unpack nbops into a folder of this process, and run the notebook with it."""
     run = shlex.join(["python", "-m", "notebooks_lib", "run", notebook, *options])
-    unpack = f"NBOPS=$(mktemp -d) && python -m zipfile -e {shlex.quote(snapshot.wheel_path())} $NBOPS"
-    return f"{unpack} && export PYTHONPATH=$NBOPS${{PYTHONPATH:+:$PYTHONPATH}} && exec {run}"
+    return f"{snapshot.unpack_command()} && exec {run}"
 
 
 def _experiment(plan: Plan) -> str:

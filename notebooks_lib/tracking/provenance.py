@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
+import json
 import logging
 import os
 import socket
@@ -12,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from notebooks_lib import __version__, process_identity, regular_file
 from notebooks_lib.git_repository import git_environment
 from notebooks_lib.paths import Layout
 from notebooks_lib.pinned_versions import find_other_versions, find_unread_lines, parse_lock
-from notebooks_lib.tags import Tag
+from notebooks_lib.tags import Env, Tag
 
 DIFF_LIMIT = 1_000_000
 """Characters of an uncommitted diff that are kept at most."""
@@ -47,10 +50,13 @@ class Git:
 def git_state(root: Path) -> Git | None:
     """Return the commit and the uncommitted files of a working tree; None outside a git repository.
 
-    If git gives no commit inside a repository, the reason is logged once, and None is returned.
+    In a job, which has no repository, they are those that its submitter handed over. If git gives no commit inside a
+    repository, the reason is logged once, and None is returned.
     """
     commit, reason = _git(root, "rev-parse", "HEAD")
     if commit is None:
+        if (submitted := _submitter().get("commit")) and not _repository(root):
+            return _submitted_state(root, submitted)
         _say_why(root, reason)
         return None
     options = ("--porcelain", "--untracked-files=normal", _ALL_SUBMODULES)
@@ -64,8 +70,27 @@ def git_state(root: Path) -> Git | None:
     return Git(commit.strip(), branch.strip(), bool(status), diff)
 
 
+def _submitter() -> dict[str, Any]:
+    """Return what the submitter of this job handed over; empty outside a job of nbops."""
+    return dict(json.loads(os.environ.get(Env.JOB) or "{}"))
+
+
+def _submitted_state(root: Path, commit: str) -> Git:
+    from notebooks_lib.azure import snapshot  # only jobs need it
+
+    submitter, diff = _submitter(), ""
+    if submitter.get("dirty"):
+        with contextlib.suppress(OSError):
+            diff = (root / snapshot.UNCOMMITTED).read_text("utf-8")
+    return Git(commit, str(submitter.get("branch") or ""), bool(submitter.get("dirty")), diff)
+
+
+def _repository(root: Path) -> Path | None:
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+
+
 def _say_why(root: Path, reason: str) -> None:
-    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    repository = _repository(root)
     if repository is None or any(words in reason for words in NO_COMMIT_YET):
         return
     why = next((line for line in reason.splitlines() if line.strip()), "no answer").removeprefix("fatal: ")
@@ -165,6 +190,8 @@ def _git(root: Path, *arguments: str) -> tuple[str | None, str]:
 
 
 def _user() -> str:
+    if submitter := _submitter().get("user"):
+        return str(submitter)
     try:
         return getpass.getuser()
     except (KeyError, OSError):

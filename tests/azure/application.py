@@ -41,7 +41,7 @@ class Azure:
         self.manager.put_region(SUBSCRIPTION, REGIONS[0])
         tracking = TrackingFacade(backend, folder)
         self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
-        tracking.router.routes.append(self.jobs.history)
+        tracking.router.routes.extend(self.jobs.history)
         tracking.registered = self.manager.put
         self.endpoints = OnlineEndpoints(folder / "deployments", self.manager, self.sign_in, self.faults)
         scoring = ScoringHost(self.endpoints)

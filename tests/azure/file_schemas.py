@@ -15,7 +15,8 @@ from typing import Any
 from notebooks_lib import azure
 
 FILE = Path(azure.__file__).with_name("file_schemas.json")
-LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute", "model", "code_configuration", "data"}
+LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute", "model", "code_configuration"}
+LEFT_TO_THE_SDK |= {"data", "jobs", "component", "default_compute"}
 """Keys that nbops decides, so that no file has them, or that its own rules check."""
 
 
@@ -32,6 +33,8 @@ def derive() -> dict[str, Any]:
         from azure.ai.ml._schema.compute.kubernetes_compute import KubernetesComputeSchema
         from azure.ai.ml._schema.compute.virtual_machine_compute import VirtualMachineComputeSchema
         from azure.ai.ml._schema.job.command_job import CommandJobSchema
+        from azure.ai.ml._schema.pipeline.pipeline_command_job import PipelineCommandJobSchema
+        from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
 
         context = {"base_path": Path()}
         deployments = []
@@ -43,11 +46,16 @@ def derive() -> dict[str, Any]:
             _object(getattr(online_endpoint, f"{name}OnlineEndpointSchema")(context=context))
             for name in ("Managed", "Kubernetes")
         )
+        pipeline, step = (_object(each(context=context)) for each in (PipelineJobSchema, PipelineCommandJobSchema))
+        for form, name in ((pipeline, "pipeline"), (step, "command")):
+            form["properties"]["type"] = {"enum": [name]}
+        pipeline["properties"]["jobs"] = {"type": "object", "additionalProperties": step}
         computes = [AmlComputeSchema, KubernetesComputeSchema, VirtualMachineComputeSchema]
         return {
             "environment": _object(EnvironmentSchema(context=context)),
             "compute": _one_of([_object(schema(context=context)) for schema in computes]),
             "job": _object(CommandJobSchema(context=context)),
+            "pipeline": pipeline,
             "endpoint": endpoint | {"properties": endpoint["properties"] | kubernetes["properties"]},
             "deployment": _one_of(deployments),
         }

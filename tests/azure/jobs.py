@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route, Router
 from tests.azure import distributions
 from tests.azure.certificates import MANAGEMENT, REGIONS
 from tests.azure.faults import Fault, Faults
+from tests.azure.pipeline_jobs import PipelineJob, ids_of
 from tests.azure.resource_manager import RETRY, ResourceManager, failed, not_found
 from tests.azure.sign_in import SignIn
 from tests.azure.sweep_jobs import SweepJob
@@ -57,6 +58,8 @@ class Job:
         self.began = datetime.now(UTC).isoformat()
         self.times: dict[str, str] = {}
         self.timed_out = False
+        self.outputs: dict[str, str] = {}
+        """Of a pipeline's step: output -> where it lies."""
 
     @property
     def status(self) -> str:
@@ -157,18 +160,26 @@ class Jobs:
         """What a process of a job with an identity signs in with."""
         self.with_parent: Any = None
         self.loop: asyncio.AbstractEventLoop
-        self._jobs: dict[str, Job | SweepJob] = {}
+        self._jobs: dict[str, Job | SweepJob | PipelineJob] = {}
+        self.reusable: dict[str, Job] = {}
+        """Steps that succeeded, by all that makes them what they are."""
         self._busy: dict[str, threading.Semaphore] = {}
         """Id of a compute -> its free machines."""
         self.router = Router(
             [
                 Route(f"/{SCOPE}/jobs/{{name}}", self.submit, methods=["PUT"]),
+                Route(f"/{SCOPE}/jobs/{{name}}", self.show, methods=["GET"]),
                 Route(f"/{SCOPE}/jobs/{{name}}/cancel", self.cancel, methods=["POST"]),
                 Route(f"{RESULTS}/{{name}}", self.result),
                 Mount("/", self.manager.router),
             ]
         )
-        self.history = Route(f"/history/v1.0/{SCOPE}/runs/{{name}}/details", self.details)
+        runs = f"/history/v1.0/{SCOPE}/runs/{{name}}"
+        self.history = [
+            Route(f"{runs}/details", self.details),
+            Route(f"{runs}/children", self.children),
+            Route(runs, self.run),
+        ]
 
     async def submit(self, request: Request) -> Response:
         """Start a job; what it names must be there, its name must not."""
@@ -179,19 +190,39 @@ class Jobs:
         for key in ("computeId", "environmentId", "codeId"):
             if named.get(key) and not self.manager.find(named[key]):
                 return failed(400, "UserError", f"The {key.removesuffix('Id')} {named[key]} was not found.")
+        for each in ids_of(properties):
+            if not self.manager.find(each):
+                return failed(400, "UserError", f"{each} was not found.")
         fault = self.faults.take(request, "image_build_fails", "never_starts", "evicted")
         await self.start(path, properties, fault)
         return JSONResponse(self.manager.find(path), 201)
 
-    async def start(self, path: str, properties: dict[str, Any], fault: Fault | None = None) -> Job | SweepJob:
+    async def start(
+        self, path: str, properties: dict[str, Any], fault: Fault | None = None
+    ) -> Job | SweepJob | PipelineJob:
         """Keep the document of a job, make its run, and let it run."""
         self.loop = asyncio.get_running_loop()
         document = self.manager.put(path, {"properties": properties | {"status": "NotStarted"}})
-        kind = SweepJob if properties.get("jobType") == "Sweep" else Job
+        kinds: dict[str, Any] = {"Sweep": SweepJob, "Pipeline": PipelineJob}
+        kind = kinds.get(str(properties.get("jobType")), Job)
         job = self._jobs[path.rsplit("/", 1)[-1]] = kind(self, path, document["properties"], fault)
         await self.tracking.start_run(job.name, job.properties)
         threading.Thread(target=job.run, daemon=True).start()
         return job
+
+    async def start_child(self, path: str, properties: dict[str, Any]) -> Job:
+        """Start the job of a pipeline's step, which Azure Resource Manager does not list."""
+        job = self._jobs[path.rsplit("/", 1)[-1]] = Job(self, path, properties | {"status": "NotStarted"}, None)
+        await self.tracking.start_run(job.name, job.properties)
+        threading.Thread(target=job.run, daemon=True).start()
+        return job
+
+    async def show(self, request: Request) -> Response:
+        """The document of a job; of a pipeline's step, only that it is there."""
+        path, name = request.url.path, request.path_params["name"]
+        if name in self._jobs and not self.manager.find(path):
+            return JSONResponse({"id": path, "name": name, "properties": None})
+        return await self.manager.answer(request)
 
     @contextlib.contextmanager
     def machine_for(self, job: Job) -> Iterator[None]:
@@ -232,6 +263,19 @@ class Jobs:
         """The state of a run that is a job's, with the addresses of its logs."""
         job = self._jobs.get(request.path_params["name"])
         return JSONResponse(job.details()) if job else not_found(request.url.path)
+
+    async def children(self, request: Request) -> Response:
+        """The steps of a pipeline that have started."""
+        job = self._jobs.get(request.path_params["name"])
+        return JSONResponse({"value": job.listed_children() if isinstance(job, PipelineJob) else []})
+
+    async def run(self, request: Request) -> Response:
+        """The run of a job; of a pipeline's step, with its parent."""
+        name = request.path_params["name"]
+        if name not in self._jobs:
+            return not_found(request.url.path)
+        parent = (self._jobs[name].properties.get("tags") or {}).get("mlflow.parentRunId")
+        return JSONResponse({"runId": name, "status": self._jobs[name].status, "parentRunId": parent})
 
     def copy_code(self, code: str | None, folder: Path) -> None:
         """Lay the snapshot out as the job's working folder."""

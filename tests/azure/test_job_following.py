@@ -241,7 +241,7 @@ def test_azure_may_fail_for_a_while(follow: Callable[..., tuple[JobEnd, Heard]],
 @pytest.mark.parametrize("status", [*job_following.STANDING, "NewOfAzures"])
 def test_every_other_state_is_reported_once(status: str) -> None:
     heard = Heard()
-    reported = job_following._Progress(heard)
+    reported = job_following.ProgressReport(heard)
     job = jobs.Job("j1", status, "n.ipynb", "n", "e", "c", "")
     for _ in range(3):
         reported.report_state(job)

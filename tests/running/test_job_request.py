@@ -19,7 +19,7 @@ from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
-from notebooks_lib.tracking import query, store
+from notebooks_lib.tracking import provenance, query, store
 from notebooks_lib.tracking.owned_run import OwnedRun
 from notebooks_lib.tracking.provenance import Git
 from tests import building
@@ -94,18 +94,26 @@ def test_a_run_from_a_cell_of_a_job_neither_adopts_nor_takes_the_jobs_parameters
     assert of_job.overrides == {"alpha": 9.5}
 
 
-def test_in_a_job_the_plan_takes_what_the_submitter_knew(project: Settings) -> None:
+def test_in_a_job_the_plan_takes_what_the_submitter_knew(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     (project.root / UNCOMMITTED).parent.mkdir()
     (project.root / UNCOMMITTED).write_text("the diff")
-    request = JobRequest({}, "somebody", "c" * 40, "main", True, {Tag.TRIAL: "3"})
-    start = adopting(planned(project), in_job("r1", request)).start
-
-    assert start is not None
-    assert (start.run_id, start.git) == ("r1", Git("c" * 40, "main", True, "the diff"))
-    assert start.tags == {Tag.TRIAL: "3", "mlflow.user": "somebody"}
     by_hand = adopting(planned(project), in_job("r1")).start  # a job that somebody wrote by hand
     assert by_hand is not None
     assert (by_hand.run_id, by_hand.git) == ("r1", None)
+
+    request = JobRequest({}, "somebody", "c" * 40, "main", True, {Tag.TRIAL: "3"})
+    monkeypatch.setenv(Env.JOB, request.as_text())
+    start = adopting(planned(project), in_job("r1", request)).start
+    assert start is not None
+    assert (start.run_id, start.git) == ("r1", Git("c" * 40, "main", True, "the diff"))
+    assert start.tags == {Tag.TRIAL: "3"}
+    assert provenance.source_tags("n.ipynb", start.git, "")["mlflow.user"] == "somebody"
+
+
+def test_a_repository_in_a_job_is_asked_itself(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(Env.JOB, JobRequest({}, "somebody", "c" * 40, "main").as_text())
+    subprocess.run(["git", "init", "-q", str(project.root)], check=True)
+    assert provenance.git_state(project.root) is None  # it has no commit yet
 
 
 @pytest.mark.proof  # azure/test_jobs_loop.py has the half that is quick

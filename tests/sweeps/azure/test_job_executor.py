@@ -345,7 +345,7 @@ def test_a_job_that_stands_still_is_told_of_and_not_waited_for(trials: Trials, s
 
 def test_a_job_that_may_run_is_never_taken_for_refused() -> None:
     assert job_executor.is_refused(errors.AzureError("no", status=400))
-    assert not job_executor.is_refused(errors.JobUncertainError("perhaps", status=400))
+    assert not job_executor.is_refused(errors.JobUncertainError("a", "perhaps", "", status=400))
 
 
 def most_open(results: list[dict[int, str]]) -> int:
