@@ -80,7 +80,10 @@ def explain_failure(error: errors.AzureError, logs: Mapping[str, Sequence[str]])
     for pattern, cause in _TOLD:
         if pattern.search(error.cause):
             return _failure(cause, azure)
-    return _failure("probe" if _PROBE.search(error.cause) else "Azure", azure)
+    if _PROBE.search(error.cause):
+        return _failure("probe", azure)
+    refused = error.status is None or error.status >= 400  # else the operation failed, of which its error says little
+    return DeploymentFailure("Azure", azure, (refused and error.step) or _STEPS["Azure"])
 
 
 def _last_raised(lines: Sequence[str]) -> str:

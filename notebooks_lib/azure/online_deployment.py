@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
+from notebooks_lib import errors
 from notebooks_lib.azure.online_endpoint import endpoint_path
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
@@ -20,6 +21,8 @@ SCRIPT = "score.py"
 Container = Literal["StorageInitializer", "InferenceServer"]
 CONTAINERS: tuple[Container, ...] = ("StorageInitializer", "InferenceServer")
 """The containers of a deployment: the first fetches the model, the second serves it."""
+PATIENCE = 300.0
+"""Seconds for which no look at a deployment that is made may succeed: no network, a token that has expired."""
 DELETE_WAIT = 900.0
 """Seconds in which a deployment must be deleted."""
 
@@ -37,6 +40,8 @@ class OnlineDeployment:
     code: str
     tags: Mapping[str, str]
     created: str
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The answer of Azure."""
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> OnlineDeployment:
@@ -50,6 +55,7 @@ class OnlineDeployment:
             code=str((own.get("codeConfiguration") or {}).get("codeId") or ""),
             tags=dict(document.get("tags") or {}),
             created=str((document.get("systemData") or {}).get("createdAt") or ""),
+            document=document,
         )
 
 
@@ -72,6 +78,28 @@ def list_deployments(client: RestClient, workspace: Workspace, endpoint: str) ->
     path, what = f"{endpoint_path(workspace, endpoint)}/deployments", f"deployments of endpoint {endpoint}"
     for document in client.pages(path, API_VERSION, what=what):
         yield OnlineDeployment.of(document)
+
+
+def find_deployment(client: RestClient, workspace: Workspace, endpoint: str, name: str) -> OnlineDeployment | None:
+    """Return a deployment; None if there is none of that name."""
+    try:
+        path = _path(workspace, endpoint, name)
+        return OnlineDeployment.of(client.request("GET", path, API_VERSION, what=_what(endpoint, name)))
+    except errors.AzureError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def differing_keys(deployment: OnlineDeployment, body: Mapping[str, Any]) -> list[str]:
+    """Return the keys of deployment.yml for which a body, of `deployment_body`, says other than a deployment.
+
+    Azure fills in what a body leaves out: that is no difference.
+    """
+    now, wanted = deployment.document["properties"], body["properties"]
+    keys = [key for key in wanted if key not in _PARTS and not _within(wanted[key], now.get(key))]
+    more = [] if _within(body["sku"], deployment.document.get("sku")) else ["instanceCount"]
+    return sorted(re.sub(r"([A-Z])", r"_\1", key).lower() for key in keys + more)
 
 
 def deployment_body(location: str, values: Mapping[str, Any], parts: DeployedParts) -> dict[str, Any]:
@@ -120,10 +148,13 @@ def create_deployment(
     wait_seconds: float,
     on_poll: Callable[[str], None] = lambda status: None,
 ) -> OnlineDeployment:
-    """Create a deployment and wait until it serves. Raises AzureError when it fails, or soon after `wait_seconds`."""
+    """Create a deployment and wait until it serves. Raises AzureError when it fails, or soon after `wait_seconds`.
+
+    It goes on waiting while Azure cannot be asked, for PATIENCE seconds.
+    """
     options: dict[str, Any] = {"wait_seconds": wait_seconds, "on_poll": on_poll, "what": _what(endpoint, name)}
     path = _path(workspace, endpoint, name)
-    return OnlineDeployment.of(client.operation("PUT", path, API_VERSION, body=body, **options))
+    return OnlineDeployment.of(client.operation("PUT", path, API_VERSION, body=body, patience=PATIENCE, **options))
 
 
 def delete_deployment(
@@ -146,6 +177,17 @@ def container_log(
 
 def _path(workspace: Workspace, endpoint: str, name: str) -> str:
     return f"{endpoint_path(workspace, endpoint)}/deployments/{quote(name, safe='')}"
+
+
+_PARTS = ("model", "environmentId", "codeConfiguration", "endpointComputeType")
+"""What of a deployment is not from deployment.yml."""
+
+
+def _within(wanted: object, now: object) -> bool:
+    """Return True if all that is wanted is there, at any depth."""
+    if isinstance(wanted, Mapping):
+        return isinstance(now, Mapping) and all(_within(value, now.get(key)) for key, value in wanted.items())
+    return str(wanted).casefold() == str(now).casefold()
 
 
 def _what(endpoint: str, name: str) -> str:

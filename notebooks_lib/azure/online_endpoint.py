@@ -94,7 +94,7 @@ def endpoint_body(
     return {
         "location": location,
         "tags": {**(values.get("tags") or {}), **tags},
-        "identity": _identity(values.get("identity") or {"type": "system_assigned"}),
+        "identity": identity_body(values.get("identity") or {"type": "system_assigned"}),
         "properties": properties,
     }
 
@@ -117,11 +117,13 @@ def change_endpoint(
     traffic: Mapping[str, int] | None = None,
     mirror: Mapping[str, int] | None = None,
     tags: Mapping[str, str] | None = None,
+    own: Mapping[str, str] | None = None,
     wait_seconds: float = WAIT,
 ) -> OnlineEndpoint:
     """Set traffic, mirrored traffic and tags in one request; None keeps what is there. Nothing else changes.
 
-    `endpoint` is what the caller has read. Raises AzureError, and sends nothing, when another has changed it since.
+    `own` are properties of the endpoint to set, too. `endpoint` is what the caller has read. Raises AzureError, and
+    sends nothing, when another has changed it since.
     """
     found = find_endpoint(client, workspace, endpoint.name)
     if found is None or _changeable(found) != _changeable(endpoint):
@@ -130,8 +132,8 @@ def change_endpoint(
             f"{_shares(found) if found else 'nothing'}",
             f"look at it and do it again: nbops endpoint status {endpoint.name}",
         )
-    document, own = found.document, found.document["properties"]
-    properties = {key: own[key] for key in _KEPT if own.get(key) is not None}
+    document, there = found.document, found.document["properties"]
+    properties = {key: there[key] for key in _KEPT if there.get(key) is not None} | dict(own or {})
     properties["traffic"] = dict(endpoint.traffic if traffic is None else traffic)
     properties["mirrorTraffic"] = dict(endpoint.mirror if mirror is None else mirror)
     body = {"location": document["location"], "tags": dict(endpoint.tags if tags is None else tags)}
@@ -183,7 +185,8 @@ def spelled(mode: object) -> str:
     return re.sub(r"[_-]", "", str(mode or "key")).lower()
 
 
-def _identity(values: Mapping[str, Any]) -> dict[str, Any]:
+def identity_body(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of an endpoint as Azure takes it, for `identity` of its file."""
     kind = "".join(map(str.title, re.sub(r"([a-z])([A-Z])", r"\1_\2", str(values["type"])).split("_")))
     users = {str(user["resource_id"]): dict[str, Any]() for user in values.get("user_assigned_identities") or ()}
     return {"type": kind, **({"userAssignedIdentities": users} if users else {})}

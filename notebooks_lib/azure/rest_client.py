@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from azure.core import PipelineClient
+from azure.core import PipelineClient, exceptions
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.polling.base_polling import BadResponse, BadStatus
 from azure.core.rest import HttpRequest
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 
@@ -26,16 +27,25 @@ POLL_INTERVAL = 5
 class _BoundedPolling(ARMPolling):
     """Looks at a long operation until it ends, or raises TimeoutError."""
 
-    def __init__(self, wait_seconds: float, on_poll: Callable[[str], None]) -> None:
+    def __init__(self, wait_seconds: float, on_poll: Callable[[str], None], patience: float) -> None:
         super().__init__(POLL_INTERVAL)
         self.deadline = time.monotonic() + wait_seconds
         self._on_poll = on_poll
+        self._patience = patience
+        self._seen = time.monotonic()
 
     def update_status(self) -> None:
         """Ask for the operation's status."""
         if time.monotonic() > self.deadline:
             raise TimeoutError
-        super().update_status()
+        try:
+            super().update_status()
+        except (exceptions.AzureError, BadStatus, BadResponse):
+            if time.monotonic() - self._seen > self._patience:
+                raise
+            self._on_poll(f"{self.status()} when last seen")
+            return
+        self._seen = time.monotonic()
         self._on_poll(str(self.status()))
 
 
@@ -87,15 +97,16 @@ class RestClient:
         body: object = None,
         wait_seconds: float,
         on_poll: Callable[[str], None] = lambda status: None,
+        patience: float = 0.0,
     ) -> Any:
         """Start a long operation and wait for its end; return the JSON of the resource, or None if it is gone.
 
-        `on_poll` is called with the operation's status after each look at it.
+        `on_poll` is called with the operation's status after each look at it. For `patience` seconds, looks may fail.
         Raises AzureError when it fails, and soon after `wait_seconds`: it then goes on in Azure.
         """
         with error_messages.translated(what, if_missing):
             started = self._run(method, path, api_version, None, body)
-            polling = _BoundedPolling(wait_seconds, on_poll)
+            polling = _BoundedPolling(wait_seconds, on_poll, patience)
             polling.initialize(
                 PipelineClient(self.base_url, pipeline=self._pipeline), started, lambda end: _json(end, what)
             )

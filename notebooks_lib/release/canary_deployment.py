@@ -91,7 +91,7 @@ class CanaryDeployment(StageMoves):
     def deploy(self) -> str:
         """Load the version into a slot without traffic and return the slot; no other slot is touched."""
         with self._step("deploy"):
-            return self.load()
+            return self.load(todays_settings=self.kind == "promotion")
 
     def test(self) -> list[SlotCheck]:
         """Test the slot of the version and return the results. Raises PromotionError when a test fails."""

@@ -164,7 +164,8 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
             if champion is None:
                 raise UsageError(f"model {lock.model!r} has no champion in {lock.stage}; name one with --version")
             chosen = champion
-        return version_deployment.deploy_version(store, endpoint, chosen, slot=slot), endpoint.status()
+        deployed = version_deployment.deploy_version(store, endpoint, chosen, slot=slot, todays_settings=True)
+        return deployed, endpoint.status()
     finally:
         lock.release()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebooks_lib.errors import EndpointError, ModelError, PromotionError
+from notebooks_lib.errors import EndpointError, ModelError, PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import golden, version_deployment
@@ -97,14 +97,16 @@ class StageMoves:
         mine = {self.number, self.before.version if self.before else ""}
         return now if now is not None and now.version not in mine else None
 
-    def load(self) -> str:
+    def load(self, *, todays_settings: bool = False) -> str:
         """Load the version into a slot without traffic and return the slot.
 
-        In a rollback of an endpoint that does not start any more, the slot that already holds the version gets all
-        traffic instead.
+        With `todays_settings`, a slot that was deployed by other settings does not count. In a rollback of an endpoint
+        that does not start any more, the slot that already holds the version gets all traffic instead.
         """
         try:
-            return version_deployment.deploy_version(self.store, self.endpoint, self.version, reason=self.reason)
+            return version_deployment.deploy_version(
+                self.store, self.endpoint, self.version, reason=self.reason, todays_settings=todays_settings
+            )
         except EndpointError:
             status = version_deployment.endpoint_status(self.endpoint)
             slot = version_deployment.slot_holding(status, self.version)
@@ -144,7 +146,7 @@ class StageMoves:
     def take_back(self, why: str) -> str:
         """Give all traffic back to the current champion; if none served before, stop the endpoint.
 
-        The version of this change stays in its slot, without traffic.
+        The version of this change stays in its slot, without traffic, where that costs nothing.
         """
         champion, status = (
             champions.champion(self.store, self.model, self.stage),
@@ -158,10 +160,25 @@ class StageMoves:
         else:
             slot = version_deployment.deploy_version(self.store, self.endpoint, champion)
             self.split({slot: 100}, reason=why)
-            outcome = f"version {champion.version} serves as before and is champion"
+            outcome = f"version {champion.version} serves as before and is champion" + self._clear_slot(champion)
         self.failed(why)
         self.journal.write(END, outcome="undone")
         return outcome
+
+    def _clear_slot(self, champion: Version) -> str:
+        """Delete the slot of a version that was not promoted, where it costs money; return a text about it."""
+        costs = self.kind == "promotion" and self.endpoint.capabilities.idle_slots_cost
+        if not costs or self._version is None or champion.version == self.number:
+            return ""
+        slot = version_deployment.slot_holding(self.status, self.version)
+        if not slot:
+            return ""
+        try:
+            self.endpoint.delete_slot(slot)
+        except (EndpointError, UsageError) as error:
+            command = f"nbops endpoint delete-slot {self.name} {slot}"
+            return f"; slot {slot!r} still costs money, delete it: {command} ({str(error).partition(chr(10))[0]})"
+        return f"; slot {slot!r} of version {self.number} is deleted"
 
     def failed(self, why: str) -> None:
         """Record in the ledger that the version did not enter the stage, with the reason `why`."""

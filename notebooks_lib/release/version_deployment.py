@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from notebooks_lib.serving.endpoint import (
 )
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
+
+log = logging.getLogger("nbops.endpoint")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,19 +51,33 @@ def serves_all(status: EndpointStatus | None, version: Version) -> bool:
     return status is not None and status.state == "running" and bool(slot) and status.slots[slot].traffic == 100
 
 
-def deploy_version(store: Store, endpoint: Endpoint, version: Version, *, slot: str = "", reason: str = "") -> str:
+def deploy_version(
+    store: Store,
+    endpoint: Endpoint,
+    version: Version,
+    *,
+    slot: str = "",
+    reason: str = "",
+    todays_settings: bool = False,
+) -> str:
     """Load `version` into a slot of an endpoint, unless a slot already holds it, and return the slot.
 
-    `slot` is by default the one that holds the version, else the idle slot. No traffic moves. Raises EndpointError when
-    the version cannot be loaded, UsageError when the named slot has traffic and holds another version. In both cases
-    the current version keeps serving.
+    `slot` is by default the one that holds the version, else the idle slot. With `todays_settings`, a slot that was
+    deployed by other settings does not count. No traffic moves. Raises EndpointError when the version cannot be loaded,
+    UsageError when the named slot has traffic and holds another version. In both cases the current version keeps
+    serving.
     """
-    now = endpoint_status(endpoint)
-    holding = slot_holding(now, version)
-    if holding and slot in ("", holding) and endpoint.is_intact(holding):
-        if now is not None and now.state != "running":
-            endpoint.start()
-        return holding
+    status = endpoint_status(endpoint)
+    holding = slot_holding(status, version)
+    if status is not None and holding and slot in ("", holding) and endpoint.is_intact(holding):
+        if status.state != "running" or status.slots[holding].state == "stopped":
+            status = endpoint.start()
+        changed = endpoint.changed_settings(holding) if todays_settings else []
+        if status.slots[holding].state != "stopped" and not changed:
+            return holding
+        if changed:
+            log.info("slot %s of endpoint %s has other settings: %s", holding, endpoint.name, ", ".join(changed))
+        slot = slot or ("" if status.slots[holding].traffic else holding)
     slot = slot or endpoint.idle_slot()
 
     def fetch(scratch: Path) -> FetchedModel:

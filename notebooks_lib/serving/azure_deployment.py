@@ -1,4 +1,4 @@
-"""Fill a slot of an online endpoint of Azure, step by step; a slot that fails is removed, and says why in one line.
+"""Fill a slot of an online endpoint of Azure, step by step; a slot that fails is deleted, and says why in one line.
 
 check    the model was loaded here in a child process and predicted its example; nothing is in Azure yet
 parts    model version, environment and code are in the workspace, where each is found again by its content
@@ -24,6 +24,7 @@ from notebooks_lib import errors
 from notebooks_lib.azure import (
     code_asset,
     data_asset,
+    datastore,
     deployment_failure,
     endpoint_file_kinds,
     environment,
@@ -37,7 +38,14 @@ from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.errors import AzureError, EndpointError
 from notebooks_lib.models import model_files
-from notebooks_lib.serving import load_check, scoring_code, scoring_environment, scoring_script, server_launch
+from notebooks_lib.serving import (
+    azure_slots,
+    load_check,
+    scoring_code,
+    scoring_environment,
+    scoring_script,
+    server_launch,
+)
 from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
@@ -128,7 +136,22 @@ class StageDeployment:
             environment_id=environment.find_or_create_environment(self.client, self.workspace, wanted, tell=log.info),
             code_id=code_asset.find_or_upload_snapshot(self.client, self.workspace, code, tell=log.info),
         )
+        return self.with_todays_settings(slot)
+
+    def with_todays_settings(self, slot: AzureSlot) -> AzureSlot:
+        """Return a slot as it would be deployed by the files and settings as they are now."""
         return replace(slot, settings=self._digest(slot))
+
+    def differing_keys(self, name: str, slot: AzureSlot) -> list[str]:
+        """Return the keys of deployment.yml in which a deployment differs from the files and settings as they are now.
+
+        Empty if nothing differs, or there is no deployment.
+        """
+        if self.with_todays_settings(slot).settings == slot.settings:
+            return []
+        found = online_deployment.find_deployment(self.client, self.workspace, self.endpoint, name)
+        body = online_deployment.deployment_body("", self.slot_values(), self._parts("", slot, {}))
+        return (online_deployment.differing_keys(found, body) or ["deployment.yml"]) if found else []
 
     def _tracks_here(self) -> bool:
         from notebooks_lib.azure import workspace as workspaces
@@ -138,7 +161,8 @@ class StageDeployment:
 
     def _digest(self, slot: AzureSlot) -> str:
         body = online_deployment.deployment_body("", self.slot_values(), self._parts("", slot, {}))
-        content = {key: value for key, value in body.items() if key != "tags"} | {"detail": vars(slot.detail)}
+        about = {name: value for name, value in slot.tags().items() if not name.endswith((".since", ".settings"))}
+        content = {key: value for key, value in body.items() if key != "tags"} | {"about": about}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _parts(self, name: str, slot: AzureSlot, collections: Mapping[str, str]) -> DeployedParts:
@@ -147,11 +171,11 @@ class StageDeployment:
         tags = slot.tags() if name else {}
         return DeployedParts(slot.model_id, slot.environment_id, slot.code_id, variables, tags, collections)
 
-    def fill(self, name: str, slot: AzureSlot, location: str, *, keep: bool = False) -> None:
+    def fill(self, name: str, slot: AzureSlot, location: str, *, delete_failed: bool = True) -> None:
         """Make the deployment of a slot and wait until it serves.
 
-        Raises EndpointError, with the line that matters and the ends of the logs, when it does not; it is then removed,
-        unless it must be kept because it has traffic.
+        Raises EndpointError, with the line that matters and the ends of the logs, when it does not. A deployment that
+        failed is deleted, with `delete_failed`; one of which nothing is known is not.
         """
         values = self.slot_values()
         parts = self._parts(name, slot, self._collections(name, values))
@@ -169,10 +193,31 @@ class StageDeployment:
         try:
             online_deployment.create_deployment(*at, body, wait_seconds=self.wait_seconds, on_poll=progress)
         except AzureError as error:
-            raise self.failure(name, slot.version, error, keep=keep) from error
+            remark = self._settle(name, slot, error, delete_failed=delete_failed)
+            if remark is not None:
+                raise EndpointError(remark) from error
 
-    def failure(self, name: str, version: str, error: AzureError, *, keep: bool = False) -> EndpointError:
-        """Return why a slot does not serve, with the ends of its logs, and remove it unless it is to be kept."""
+    def _settle(self, name: str, slot: AzureSlot, error: AzureError, *, delete_failed: bool) -> str | None:
+        """Return why a slot does not serve, once its deployment is deleted if it failed; None if it serves after all.
+
+        It does where only the last look at it failed.
+        """
+        at = self.client, self.workspace, self.endpoint, name
+        late, seen = isinstance(error.__cause__, TimeoutError), None
+        try:
+            seen = online_deployment.find_deployment(*at)
+        except AzureError:
+            log.info("slot %s of endpoint %s: whether it was made cannot be asked", name, self.endpoint)
+        if seen is not None and azure_slots.holds(seen, slot):
+            return None
+        if seen is not None and (late or azure_slots.has_failed(seen)):
+            return self.explain(name, slot.version, error, delete=delete_failed)
+        going_on = seen is not None and not azure_slots.has_ended(seen)
+        remark = f"; slot {name!r} may still be made: nbops endpoint status {self.endpoint}" if going_on else ""
+        return self.explain(name, slot.version, error, delete=False) + remark
+
+    def explain(self, name: str, version: str, error: AzureError, *, delete: bool) -> str:
+        """Return why a slot does not serve, with the ends of its logs, and delete it if it is to be deleted."""
         logs: dict[str, list[str]] = {}
         at = self.client, self.workspace, self.endpoint, name
         for container in CONTAINERS:
@@ -180,24 +225,24 @@ class StageDeployment:
                 logs[container] = online_deployment.container_log(*at, container, LOG_LINES)
         found = deployment_failure.explain_failure(error, logs)
         remark = ""
-        if not keep:
+        if delete:
             try:
                 online_deployment.delete_deployment(*at)
             except AzureError as second:
                 remark = f"; slot {name!r} is still there: {second.cause}"
         shown = "".join(f"\n  {container} | {line}" for container, lines in logs.items() for line in lines)
-        return EndpointError(
+        return (
             f"endpoint {self.endpoint!r} cannot serve version {version} ({found.cause}): {found.line}; "
             f"{found.step}{remark}{shown}"
         )
 
     def _collections(self, name: str, values: Mapping[str, Any]) -> dict[str, str]:
         """Make the data assets that the collector of a slot fills; return their ids by collection."""
-        ids = {}
+        ids, store = {}, None
         for collection in (values.get("data_collector") or {}).get("collections") or ():
             place = f"modelDataCollector/{self.endpoint}/{name}/{collection}"
-            uri = f"azureml://datastores/workspaceblobstore/paths/{place}"
-            asset = DataAsset(f"{self.endpoint}-{name}-{collection}", "1", uri, {})
+            store = store or datastore.default_datastore(self.client, self.workspace)
+            asset = DataAsset(f"{self.endpoint}-{name}-{collection}", "1", store.uri(place), {})
             data_asset.create_asset(self.client, self.workspace, asset)
             ids[collection] = f"{self.workspace.path}/data/{asset.name}/versions/{asset.version}"
         return ids

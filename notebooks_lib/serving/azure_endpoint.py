@@ -89,8 +89,8 @@ class AzureEndpoint(Endpoint):
     def _counts(self) -> AzureCounts:
         return AzureCounts(self._at.client, self._at.workspace, self.name)
 
-    @property
-    def _changes(self) -> AzureChanges:
+    def _begin_change(self) -> AzureChanges:
+        """Return the changes of this endpoint; whether it runs is asked again afterwards."""
         self._running_since = -_REMEMBERED
         return AzureChanges(self._at)
 
@@ -102,6 +102,7 @@ class AzureEndpoint(Endpoint):
             runs_on=f"a {'Kubernetes' if kubernetes else 'managed'} online endpoint of Azure",
             most_mirrored=0 if kubernetes else MOST_MIRRORED,
             compares_mirrored=False,
+            idle_slots_cost=True,
             counts_late=endpoint_metrics.LATE,
             logs_by_slot=True,
         )
@@ -126,12 +127,12 @@ class AzureEndpoint(Endpoint):
             model = version.fetch(Path(scratch))
             if not (model.folder / "MLmodel").is_file():
                 raise UsageError(f"{model.folder}: holds no MLmodel file; expected the folder of an MLflow model")
-            self._changes.deploy(slot, version, model, Path(scratch), traffic=traffic, ask=ask)
+            self._begin_change().deploy(slot, version, model, Path(scratch), traffic=traffic, ask=ask)
         return self.status()
 
     @_translated
     def delete_slot(self, slot: str) -> AzureStatus:
-        """Delete the deployment; of a stopped endpoint, what it keeps of it."""
+        """Delete the deployment, and what a stopped endpoint notes of it."""
         endpoint = self._require()
         slots = self._slots(endpoint)
         require_slot(slot, slots)
@@ -140,28 +141,25 @@ class AzureEndpoint(Endpoint):
                 f"slot {slot!r} of endpoint {self.name!r} has {slots[slot].traffic} % of the traffic; give it "
                 f"to another slot first: nbops endpoint traffic {self.name} OTHER=100"
             )
-        if slots[slot].state == "stopped":
-            self._changes.keep(endpoint, {name: held for name, held in slots.items() if name != slot})
-        else:
-            self._changes.delete(endpoint, slot)
+        self._begin_change().delete_slot(endpoint, slot)
         return self.status()
 
     @_translated
     def set_traffic(self, shares: Mapping[str, int], *, mirror: Mapping[str, int] | None = None) -> AzureStatus:
         """Change traffic and mirrored traffic in one request."""
-        self._changes.share(self._require(), shares, mirror, self.capabilities)
+        self._begin_change().share(self._require(), shares, mirror, self.capabilities)
         return self.status()
 
     @_translated
     def set_mirror(self, shares: Mapping[str, int]) -> AzureStatus:
         """Change the mirrored traffic; the traffic stays."""
-        self._changes.share(self._require(), None, shares, self.capabilities)
+        self._begin_change().share(self._require(), None, shares, self.capabilities)
         return self.status()
 
     @_translated
     def start(self, first: ServedVersion | None = None) -> AzureStatus:
-        """Deploy again what the endpoint kept when it was stopped."""
-        endpoint = self._changes.find()
+        """Deploy again what the endpoint noted when it was stopped."""
+        endpoint = self._begin_change().find()
         slots = self._slots(endpoint) if endpoint else {}
         if endpoint is None or not slots:
             if first is not None:
@@ -171,19 +169,19 @@ class AzureEndpoint(Endpoint):
             )
         if not any(slot.state == "stopped" for slot in slots.values()):
             return replace(azure_status(endpoint, slots, self._at.workspace), changed=False)
-        self._changes.restore(endpoint, slots)
+        self._begin_change().restore(endpoint, slots)
         return self.status()
 
     @_translated
     def stop(self) -> AzureStatus:
         """Delete the deployments; endpoint, address, key and what the slots held are kept."""
-        changed = self._changes.stop(self._require())
+        changed = self._begin_change().stop(self._require())
         return replace(self.status(), changed=changed)
 
     @_translated
     def idle_slot(self) -> str:
         """Return the first slot without traffic."""
-        taken = {name for name, slot in self._slots(self._changes.find()).items() if slot.traffic}
+        taken = {name for name, slot in self._slots(self._begin_change().find()).items() if slot.traffic}
         for slot in SLOTS:
             if slot not in taken:
                 return slot
@@ -204,6 +202,13 @@ class AzureEndpoint(Endpoint):
         return held.state in ("ready", "stopped") and model_asset.has_digest(
             self._at.client, held.model_id, held.sha256
         )
+
+    @_translated
+    def changed_settings(self, slot: str) -> list[str]:
+        """Return the keys of deployment.yml."""
+        slots = self._slots(self._require())
+        require_slot(slot, slots)
+        return self._at.differing_keys(slot, slots[slot]) if slots[slot].state == "ready" else []
 
     @_translated
     def example(self, *, slot: str | None = None) -> dict[str, Any]:

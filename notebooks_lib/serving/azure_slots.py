@@ -1,7 +1,7 @@
 """The slots of an online endpoint of Azure: what each holds is kept as tags, and read from them again.
 
 A slot that serves is a deployment, and has the tags itself. When the endpoint is stopped its deployments are deleted;
-the endpoint keeps their tags, with what is needed to deploy them again.
+the endpoint's own tags note what they held, with what is needed to deploy them again.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class AzureSlot:
         values = {name: str(getattr(self, name)) for name in _OWN} | asdict(self.detail)
         return {f"{Tag.SLOT_PREFIX}{name}": _short(value) for name, value in values.items() if value}
 
-    def kept_tags(self, slot: str) -> dict[str, str]:
-        """Return the tags that a stopped endpoint keeps of it."""
+    def notes(self, slot: str) -> dict[str, str]:
+        """Return the tags by which a stopped endpoint notes it."""
         ids = {name: getattr(self, name).rpartition("/workspaces/")[2].partition("/")[2] for name in _IDS}
         shares = {"traffic": str(self.traffic), "mirror": str(self.mirror)}
         begin = f"{Tag.SLOT_PREFIX}{slot}."
@@ -65,20 +65,41 @@ class AzureSlot:
 def read_slots(
     endpoint: OnlineEndpoint, deployments: Iterable[OnlineDeployment], workspace_path: str
 ) -> dict[str, AzureSlot]:
-    """Return the slots of an endpoint by name: its deployments, and what it keeps of others while it is stopped."""
-    slots = _kept(endpoint.tags, workspace_path)
+    """Return the slots of an endpoint by name: its deployments, and those that it notes.
+
+    A stop notes all slots and takes their traffic before it deletes the first. So while no deployment has traffic, a
+    noted slot is stopped, with the noted share, whether or not its deployment is still there. While one has traffic,
+    only a slot without a deployment is stopped: it could not be started, and has no share.
+    """
+    slots = _noted(endpoint.tags, workspace_path)
+    if endpoint.traffic:
+        slots = {name: replace(slot, traffic=0, mirror=0) for name, slot in slots.items()}
     for deployment in deployments:
-        slots[deployment.name] = replace(
-            _read(deployment.tags, Tag.SLOT_PREFIX),
-            since=deployment.tags.get(f"{Tag.SLOT_PREFIX}since") or deployment.created,
-            model_id=deployment.model,
-            environment_id=deployment.environment,
-            code_id=deployment.code,
-            state=_STATES.get(deployment.state, "loading"),
-            traffic=endpoint.traffic.get(deployment.name, 0),
-            mirror=endpoint.mirror.get(deployment.name, 0),
-        )
+        if endpoint.traffic or deployment.name not in slots:
+            slots[deployment.name] = _deployed(endpoint, deployment)
     return dict(sorted(slots.items()))
+
+
+def is_stopped(slots: Mapping[str, AzureSlot]) -> bool:
+    """Return True if none of the slots serves, and what the endpoint notes is to be deployed again."""
+    serves = any(slot.traffic and slot.state != "stopped" for slot in slots.values())
+    return not serves and any(slot.state == "stopped" for slot in slots.values())
+
+
+def holds(deployment: OnlineDeployment, slot: AzureSlot) -> bool:
+    """Return True if a deployment is ready and is the one that was made for a slot."""
+    own = {name: value for name, value in deployment.tags.items() if name.startswith(Tag.SLOT_PREFIX)}
+    return _STATES.get(deployment.state) == "ready" and own == slot.tags()
+
+
+def has_failed(deployment: OnlineDeployment) -> bool:
+    """Return True if Azure says that a deployment has failed."""
+    return _STATES.get(deployment.state) == "failed"
+
+
+def has_ended(deployment: OnlineDeployment) -> bool:
+    """Return True if Azure says that a deployment is made, or has failed."""
+    return deployment.state in _STATES
 
 
 def main_slot(slots: Mapping[str, AzureSlot]) -> str:
@@ -86,15 +107,29 @@ def main_slot(slots: Mapping[str, AzureSlot]) -> str:
     return min(slots, key=lambda name: -slots[name].traffic, default="")
 
 
-def without_kept(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of an endpoint without those of slots that it keeps."""
-    return {name: value for name, value in tags.items() if not name.startswith(Tag.SLOT_PREFIX)}
+def without_notes(tags: Mapping[str, str], slots: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the tags of an endpoint without those that note these slots; None: without all such."""
+    begins = (Tag.SLOT_PREFIX,) if slots is None else tuple(f"{Tag.SLOT_PREFIX}{slot}." for slot in slots)
+    return {name: value for name, value in tags.items() if not name.startswith(begins)}
 
 
 _STATES: Mapping[str, SlotState] = {"Succeeded": "ready", "Failed": "failed", "Canceled": "failed"}
 
 
-def _kept(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]:
+def _deployed(endpoint: OnlineEndpoint, deployment: OnlineDeployment) -> AzureSlot:
+    return replace(
+        _read(deployment.tags, Tag.SLOT_PREFIX),
+        since=deployment.tags.get(f"{Tag.SLOT_PREFIX}since") or deployment.created,
+        model_id=deployment.model,
+        environment_id=deployment.environment,
+        code_id=deployment.code,
+        state=_STATES.get(deployment.state, "loading"),
+        traffic=endpoint.traffic.get(deployment.name, 0),
+        mirror=endpoint.mirror.get(deployment.name, 0),
+    )
+
+
+def _noted(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]:
     names = {name.removeprefix(Tag.SLOT_PREFIX).partition(".")[0] for name in tags if name.startswith(Tag.SLOT_PREFIX)}
     slots = {}
     for slot in names:

@@ -33,7 +33,7 @@ def azure_status(endpoint: OnlineEndpoint, slots: Mapping[str, AzureSlot], works
     """Return whether an endpoint runs, is stopped or has failed, with its address and slots."""
     main = azure_slots.main_slot(slots)
     serving = slots[main] if main and slots[main].traffic else None
-    stopped = not slots or any(slot.state == "stopped" for slot in slots.values())
+    stopped = not slots or azure_slots.is_stopped(slots)
     fault = "Azure says that it has failed" if endpoint.state == "Failed" else ""
     if serving is not None and serving.state == "failed":
         fault = f"Azure says that slot {main} has failed"

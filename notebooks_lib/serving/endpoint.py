@@ -276,6 +276,12 @@ class Endpoint(Protocol):
     def is_intact(self, slot: str) -> bool:
         """Return True if a slot still holds exactly the files that were deployed to it."""
 
+    def changed_settings(self, slot: str) -> list[str]:
+        """Return the keys of the settings that have changed since a slot was deployed, and that only a new deployment
+        takes over. Empty where there are no such settings.
+        """
+        return []
+
     def example(self, *, slot: str | None = None) -> dict[str, Any]:
         """Return a request that the model of `slot` answers; the default is the slot with most traffic.
 

@@ -21,6 +21,8 @@ class EndpointCapabilities:
     """Whether the answers to mirrored requests are compared with those of the slot that served."""
     counts_late: float = 0.0
     """Seconds after which a request is surely counted; 0: at once."""
+    idle_slots_cost: bool = False
+    """Whether a slot costs money while it has no traffic."""
     logs_by_slot: bool = False
     """Whether each slot has a log of its own."""
 

@@ -28,10 +28,12 @@ from notebooks_lib.release import (
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import ChangeRecord
 from notebooks_lib.release.local_stage_changes import LocalStageChanges
+from notebooks_lib.release.manual_endpoint_changes import deploy_by_hand
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.serving.endpoint import ServedVersion
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
@@ -369,6 +371,41 @@ def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store
     rollout.version, rollout.compared = registry.get(store, "doors", 2), "1"
     rollout.wait("prod")
     assert pending_approval.read_waiting_tag(registry.get(store, "doors", 2)).reason == "again"
+
+
+def test_a_version_that_fails_leaves_no_slot_that_costs_money(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint, two = memory(store.settings), registry.get(store, MODEL, 2)
+    slot = version_deployment.deploy_version(store, endpoint, two)
+    monkeypatch.setattr(endpoint, "can", EndpointCapabilities(idle_slots_cost=True))
+    monkeypatch.setattr(endpoint, "refuse", lambda asked: asked == slot)
+    with pytest.raises(PromotionError, match=f"version 1 serves as before .*; slot '{slot}' of version 2 is deleted"):
+        promote(store, two)
+    assert slot not in endpoint.status().slots
+    assert agreed(store) == "1"
+    version_deployment.deploy_version(store, endpoint, two)
+    refused = UsageError("Azure is busy\nwith much else")
+    monkeypatch.setattr(endpoint, "delete_slot", lambda slot: (_ for _ in ()).throw(refused))
+    with pytest.raises(PromotionError, match=rf"delete it: nbops endpoint delete-slot houses {slot} \(Azure is busy\)"):
+        promote(store, two)
+
+
+def test_a_slot_of_other_settings_is_deployed_anew_by_hand_and_kept_by_a_rollback(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="nbops.endpoint")
+    endpoint, one, two = memory(store.settings), registry.get(store, MODEL, 1), registry.get(store, MODEL, 2)
+    slot, serves = (version_deployment.deploy_version(store, endpoint, each) for each in (two, one))
+    deployed: list[str] = []
+    monkeypatch.setattr(endpoint, "deploy", lambda slot, version, **more: deployed.append(f"{slot} {version.version}"))
+    deploy_by_hand(store.settings, MODEL, version="2")
+    assert deployed == []
+    monkeypatch.setattr(endpoint, "changed_settings", lambda slot: ["instance_count"])
+    deploy_by_hand(store.settings, MODEL, version="2")
+    deploy_by_hand(store.settings, MODEL, version="1")  # it serves: into the other slot
+    assert deployed == [f"{slot} 2", f"{slot} 1"]
+    assert f"slot {serves} of endpoint houses has other settings: instance_count" in caplog.text
+    version_deployment.deploy_version(store, endpoint, two)
+    assert len(deployed) == 2, "a rollback does not wait for machines"
 
 
 def test_an_endpoint_of_no_stage_has_nothing_to_deploy(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

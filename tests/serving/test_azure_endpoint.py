@@ -145,6 +145,23 @@ def test_a_deployment_that_fails_says_why_in_one_line_and_leaves_no_slot(
 
 
 @pytest.mark.proof
+def test_a_look_that_fails_and_a_gateway_that_fails_once_cost_no_deployment(
+    project: Settings, version: Version, azure_server: Emulated
+) -> None:
+    endpoint = endpoint_of(project)
+    with (
+        azure_server.fault("forbidden", method="GET", path=r"[oO]perationsStatus", skip=1),
+        azure_server.fault("server_error", method="POST", host="inference"),
+    ):
+        status = endpoint.deploy("blue", version("double"), traffic=True)
+    assert [(slot.state, slot.traffic) for slot in status.slots.values()] == [("ready", 100)]
+    began = azure_server.record.position()
+    endpoint.deploy("blue", version("double"), traffic=True)
+    asked = [seen.path for seen in azure_server.record.since(began) if "inference" in seen.host]
+    assert asked == ["/score"], "also of a slot that is there the example is asked"
+
+
+@pytest.mark.proof
 def test_a_deployment_that_never_ends_is_given_up_after_wait_minutes(
     project: Settings, version: Version, azure_server: Emulated
 ) -> None:

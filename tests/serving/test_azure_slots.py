@@ -51,20 +51,20 @@ def test_azures_state_of_a_deployment_is_told_in_ours(state: str, shown: str) ->
     assert bool(found.error) == (shown == "failed")
 
 
-def test_what_a_stopped_endpoint_keeps_is_what_it_served() -> None:
-    kept = replace(SLOT, traffic=75).kept_tags("blue") | replace(SLOT, version="4", mirror=20).kept_tags("green")
+def test_what_a_stopped_endpoint_notes_is_what_it_served() -> None:
+    kept = replace(SLOT, traffic=75).notes("blue") | replace(SLOT, version="4", mirror=20).notes("green")
     stopped = endpoint(tags={"team": "sales", **kept})
     assert azure_slots.read_slots(stopped, [], PLACE) == {
         "blue": replace(SLOT, traffic=75, state="stopped"),
         "green": replace(SLOT, version="4", mirror=20, state="stopped"),
     }
-    assert azure_slots.without_kept(stopped.tags) == {"team": "sales"}
+    assert azure_slots.without_notes(stopped.tags) == {"team": "sales"}
     assert len(stopped.tags) <= 50, "Azure takes no more"
 
 
 def test_long_texts_are_cut_to_what_a_tag_holds() -> None:
     long = replace(SLOT, detail=replace(DETAIL, reason="why " * 200))
-    tags = long.tags() | long.kept_tags("blue")
+    tags = long.tags() | long.notes("blue")
     assert max(map(len, tags.values())) == LONGEST_TAG
     read = azure_slots.read_slots(endpoint(), [deployment("blue", long)], PLACE)["blue"]
     assert read.detail.reason.endswith("…")
