@@ -210,8 +210,6 @@ TESTED_IN = {
     "secret_forms": "notebooks/test_secret_rules",
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
-    "serving/azure_changes": "serving/test_azure_endpoint",
-    "serving/azure_deployment": "serving/test_azure_endpoint",
     "serving/azure_session": "serving/test_azure_counts",
     "serving/batch/batch_request": "serving/batch/test_local_batch",
     "serving/body_complexity": "serving/test_attacks",
