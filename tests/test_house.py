@@ -132,6 +132,7 @@ TESTED_IN = {
     "azure/stage_files": "azure/test_file_check",
     "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",
+    "cli/data_collected": "serving/collected/test_collected_data",
     "cli/data_newer": "models/test_unseen_data",
     "cli/git_setup": "cli/test_clean",
     "cli/job_output": "azure/test_jobs_loop",

@@ -11,6 +11,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.data_collected import collected
 from notebooks_lib.cli.data_newer import newer
 from notebooks_lib.errors import UsageError
 
@@ -34,7 +35,8 @@ def command() -> None:
     """
 
 
-command.add_command(newer)
+for subcommand in (collected, newer):
+    command.add_command(subcommand)
 
 
 @command.command("list")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
+from notebooks_lib.serving.collected import collected_files
+from notebooks_lib.serving.collected.collected_files import Opened
 from notebooks_lib.serving.endpoint import Endpoint, check_name
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.endpoint_names import AZUREML, azure_name
@@ -27,6 +30,8 @@ class EndpointTarget:
     """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
     heartbeat: float = 5.0
     """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
+    collected: Callable[[Settings, str, datetime], Opened] | None = None
+    """Returns the files that the endpoint of a name collected since a time, also when it is deleted."""
 
 
 def open_here(settings: Settings, name: str, stage: str) -> Endpoint:
@@ -49,9 +54,15 @@ def _names_in_workspaces(settings: Settings) -> list[str]:
     return azure_endpoint.names(settings, stages)
 
 
+def _collected_in_workspace(settings: Settings, name: str, since: datetime) -> Opened:
+    from notebooks_lib.azure.workspace import stage_workspace
+
+    return collected_files.workspace_files(stage_workspace(settings, stage_of(settings, name)), azure_name(name), since)
+
+
 TARGETS: dict[str, EndpointTarget] = {
-    "local": EndpointTarget(open_here, local_endpoint.names),
-    AZUREML: EndpointTarget(_open_in_workspace, _names_in_workspaces, shared=True),
+    "local": EndpointTarget(open_here, local_endpoint.names, collected=collected_files.local_files),
+    AZUREML: EndpointTarget(_open_in_workspace, _names_in_workspaces, shared=True, collected=_collected_in_workspace),
 }
 """What a stage's `endpoint` names before the colon -> what runs it."""
 
@@ -124,6 +135,28 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     if len(by_name) > 1:
         raise UsageError(f"there are {len(by_name)} endpoints, say which: {', '.join(by_name)}")
     return next(iter(by_name.values()))
+
+
+def open_collected(settings: Settings, name: str, since: datetime) -> Opened:
+    """Yield the files that an endpoint collected since a time; of one that was deleted, too, if there are any.
+
+    Raises UnknownNameError when there is neither a file nor an endpoint of this name, UsageError for a name that no
+    endpoint can have, AzureError.
+    """
+    kind = _target_of(settings, name)
+    spelled = azure_name(name) if kind == AZUREML else check_name("endpoint", name)
+    read = TARGETS[kind].collected
+    if read is None:
+        raise UsageError(f"endpoint {name!r}: what endpoints of kind {kind!r} collect cannot be read")
+    opened = read(settings, name, since)
+    first = next(opened, None)
+    if first is None and spelled not in _names(settings, kind, TARGETS[kind]):
+        raise UnknownNameError(
+            "endpoint", name, endpoints(settings), "nothing was collected under this name since then"
+        )
+    if first is not None:
+        yield first
+        yield from opened
 
 
 def _names(settings: Settings, kind: str, target: EndpointTarget) -> list[str]:

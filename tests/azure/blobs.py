@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ AUDIENCES = ("https://storage.azure.com",)
 ACCOUNT = "account.blob.core.windows.net"
 SIGNED = "sv=2025-01-05&sig=signed"
 """The query of a signed address."""
+PAGE = 3
+"""Blobs of one page of a list. The service has 5,000: a test needs few to have several pages."""
 _STAMP = {"ETag": '"1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "x-ms-blob-type": "BlockBlob"}
 
 
@@ -24,13 +27,37 @@ class Blobs:
     def __init__(self, root: Path, sign_in: SignIn) -> None:
         self.root, self._sign_in = root, sign_in
         self._blocks: dict[str, bytes] = {}
-        route = Route("/{container}/{path:path}", self.blob, methods=["GET", "PUT", "HEAD"])
-        self.router = Router([route])
+        one = Route("/{container}/{path:path}", self.blob, methods=["GET", "PUT", "HEAD"])
+        self.router = Router([Route("/{container}", self.list_blobs), one])
+
+    def _refuse(self, request: Request) -> Response | None:
+        if request.query_params.get("sig") == "signed" or not self._sign_in.refuse(request, AUDIENCES):
+            return None
+        return Response(status_code=403, headers={"x-ms-error-code": "AuthenticationFailed"})
+
+    async def list_blobs(self, request: Request) -> Response:
+        """The blobs of a container by name, `PAGE` at a time: the marker is the first name of the next page."""
+        if refused := self._refuse(request):
+            return refused
+        if (request.query_params.get("restype"), request.query_params.get("comp")) != ("container", "list"):
+            return Response(status_code=400, headers={"x-ms-error-code": "InvalidQueryParameterValue"})
+        root = self.root / request.path_params["container"]
+        files = {file.relative_to(root).as_posix(): file.stat().st_size for file in root.rglob("*") if file.is_file()}
+        prefix, marker = (request.query_params.get(name, "") for name in ("prefix", "marker"))
+        names = sorted(name for name in files if name.startswith(prefix) and name >= marker)
+        blobs = "".join(
+            f"<Blob><Name>{escape(name)}</Name><Properties><Content-Length>{files[name]}</Content-Length>"
+            "<BlobType>AppendBlob</BlobType></Properties></Blob>"
+            for name in names[:PAGE]
+        )
+        after = f"<NextMarker>{escape(names[PAGE])}</NextMarker>" if len(names) > PAGE else "<NextMarker />"
+        text = f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Blobs>{blobs}</Blobs>{after}'
+        return Response(f"{text}</EnumerationResults>", media_type="application/xml")
 
     async def blob(self, request: Request) -> Response:
         """Put at once or in blocks, never over an existing blob when told so; get in ranges."""
-        if request.query_params.get("sig") != "signed" and self._sign_in.refuse(request, AUDIENCES):
-            return Response(status_code=403, headers={"x-ms-error-code": "AuthenticationFailed"})
+        if refused := self._refuse(request):
+            return refused
         file = self.root / request.path_params["container"] / request.path_params["path"]
         if request.method == "PUT":
             return self._put(file, request, await request.body())

@@ -1,0 +1,1 @@
+"""What endpoints collected: read back, joined, and written as one table."""
