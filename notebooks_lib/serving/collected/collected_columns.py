@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass
-class Column:
+class CollectedColumn:
     """What was found in one column."""
 
     found: set[str] = field(default_factory=set)
@@ -97,11 +97,11 @@ def _kind(value: object) -> str:
 
 
 @dataclass
-class Columns:
+class CollectedColumns:
     """The columns of inputs and predictions, in the order in which they came up."""
 
-    inputs: dict[str, Column] = field(default_factory=dict)
-    predictions: dict[str, Column] = field(default_factory=dict)
+    inputs: dict[str, CollectedColumn] = field(default_factory=dict)
+    predictions: dict[str, CollectedColumn] = field(default_factory=dict)
     versions: set[str] = field(default_factory=set)
 
     def see(self, inputs: Iterable[Row], predictions: Iterable[Row], version: str) -> None:
@@ -110,7 +110,7 @@ class Columns:
         for columns, rows in ((self.inputs, inputs), (self.predictions, predictions)):
             for row in rows:
                 for name, value in row.items():
-                    columns.setdefault(name, Column()).see(value, version)
+                    columns.setdefault(name, CollectedColumn()).see(value, version)
 
     def own_name(self, name: str) -> str:
         """Return what a column of ours is called beside these inputs."""

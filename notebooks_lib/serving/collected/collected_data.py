@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
 from notebooks_lib.serving.collected import collected_records, collected_requests, collected_table
-from notebooks_lib.serving.collected.collected_columns import OWN, Columns, Row, input_row, prediction_row
+from notebooks_lib.serving.collected.collected_columns import OWN, CollectedColumns, Row, input_row, prediction_row
 from notebooks_lib.serving.collected.collected_labels import LabelIndex, LabelTable, key_text
 from notebooks_lib.serving.collected.collected_records import Damages
 
@@ -48,7 +48,7 @@ class CollectedData:
     earlier: int = 0
     """For training: labelled rows that were left out because a later row has the same key."""
     labels: LabelIndex | None = None
-    columns: Columns = field(default_factory=Columns)
+    columns: CollectedColumns = field(default_factory=CollectedColumns)
     damages: Damages = field(default_factory=Damages)
 
     def as_json(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _choose(written: CollectedData, index: LabelIndex, requests: JoinedRequests)
         )
 
 
-def _key(index: LabelIndex, columns: Columns, request: JoinedRequest, row: Row) -> object:
+def _key(index: LabelIndex, columns: CollectedColumns, request: JoinedRequest, row: Row) -> object:
     """Return the value of the key in a row. A request's id names its row only if there is one."""
     key = index.labels.key
     if key in columns.inputs:

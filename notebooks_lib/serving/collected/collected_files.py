@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebooks_lib import errors
-from notebooks_lib.serving.collected.collected_records import CollectedFile, Fault
+from notebooks_lib.serving.collected.collected_records import CollectedFile, RecordFault
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.blob_reading import BlobFile
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from notebooks_lib.azure.workspace import Workspace
     from notebooks_lib.settings import Settings
 
-Documents = Iterator[tuple[str, object] | Fault]
+Documents = Iterator[tuple[str, object] | RecordFault]
 """Of one file: each with its place, or what is wrong there."""
 Opened = Iterator[tuple[CollectedFile, Documents]]
 PARQUET, JSON_LINES = ".parquet", ".jsonl"
@@ -77,7 +77,7 @@ def line_documents(parts: Iterable[bytes | None]) -> Documents:
     number, rest = 0, b""
     for part in parts:
         if part is None:
-            yield Fault("", "was deleted meanwhile")
+            yield RecordFault("", "was deleted meanwhile")
             return
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
@@ -93,7 +93,7 @@ def _line_document(number: int, line: bytes) -> Documents:
         yield f"line {number}", json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else errors.reason(error)
-        yield Fault(f"line {number}", f"is no JSON: {reason}")
+        yield RecordFault(f"line {number}", f"is no JSON: {reason}")
 
 
 def _parquet_documents(path: Path) -> Documents:
@@ -104,15 +104,17 @@ def _parquet_documents(path: Path) -> Documents:
     try:
         with parquet.ParquetFile(path) as file:
             if missing := [name for name in _FIELDS if name not in file.schema_arrow.names]:
-                yield Fault("", f"has no column {missing[0]}")
+                yield RecordFault("", f"has no column {missing[0]}")
                 return
             for batch in file.iter_batches(batch_size=_BATCH, columns=_FIELDS):
                 for document in batch.to_pylist():
                     number += 1
                     yield f"record {number}", document
     except (pa.ArrowException, OSError, ValueError) as error:
-        yield Fault(f"after record {number}" if number else "", f"cannot be read as Parquet: {errors.reason(error)}")
+        yield RecordFault(
+            f"after record {number}" if number else "", f"cannot be read as Parquet: {errors.reason(error)}"
+        )
 
 
-def _other_kind(suffix: str) -> Fault:
-    return Fault("", f"is no {suffix} file, and was not read")
+def _other_kind(suffix: str) -> RecordFault:
+    return RecordFault("", f"is no {suffix} file, and was not read")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from notebooks_lib.datasets import canonical_types, readers
 from notebooks_lib.datasets.column_kinds import NUMBERS, as_texts
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.serving.collected.collected_columns import OWN, Columns
+from notebooks_lib.serving.collected.collected_columns import OWN, CollectedColumns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class LabelTable:
             keys["text"] = [key_text(text) for text in texts.to_pylist()]
         return cls(file, key, table, keys)
 
-    def index(self, columns: Columns, database: sqlite3.Connection, *, training: bool) -> LabelIndex:
+    def index(self, columns: CollectedColumns, database: sqlite3.Connection, *, training: bool) -> LabelIndex:
         """Put the keys into `database`, in the kind that the inputs have.
 
         Raises UsageError when the inputs lack the key, have it in another kind, or have a column of a label.
@@ -76,7 +76,7 @@ class LabelTable:
             repeated += 1
         return LabelIndex(self, database, repeated, keys.count(None), sum(empty))
 
-    def _keys_like(self, columns: Columns, *, training: bool) -> list[str | None]:
+    def _keys_like(self, columns: CollectedColumns, *, training: bool) -> list[str | None]:
         if self.key not in columns.inputs and self.key != REQUEST:
             raise UnknownNameError("key", self.key, [*columns.inputs, REQUEST], "the requests have no such input")
         ours = set() if training else {columns.own_name(name) for name in (*OWN, *columns.predictions)}

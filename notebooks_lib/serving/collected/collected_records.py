@@ -53,7 +53,7 @@ class CollectedFile:
 
 
 @dataclass(frozen=True)
-class Fault:
+class RecordFault:
     """A part of a file that cannot be used."""
 
     where: str
@@ -91,7 +91,7 @@ class Damages:
 
     files: dict[str, DamagedFile] = field(default_factory=dict)
 
-    def add(self, file: CollectedFile, fault: Fault) -> None:
+    def add(self, file: CollectedFile, fault: RecordFault) -> None:
         """Count a fault."""
         first = ": ".join(filter(None, (fault.where, fault.reason)))
         self.files.setdefault(file.name, DamagedFile(file.name, 0, first)).count += 1
@@ -107,19 +107,19 @@ class Damages:
 
 
 def read_records(
-    opened: Iterable[tuple[CollectedFile, Iterator[tuple[str, object] | Fault]]], damages: Damages
+    opened: Iterable[tuple[CollectedFile, Iterator[tuple[str, object] | RecordFault]]], damages: Damages
 ) -> Iterator[CollectedRecord]:
     """Yield the records of files; what cannot be used is counted in `damages`. A file yields places and documents."""
     for file, documents in opened:
         for document in documents:
-            if isinstance(document, Fault):
+            if isinstance(document, RecordFault):
                 damages.add(file, document)
                 continue
             where, content = document
             try:
                 yield parse_record(content, file)
             except (ValueError, RecursionError) as error:
-                damages.add(file, Fault(where, str(error) or "nested too deeply"))
+                damages.add(file, RecordFault(where, str(error) or "nested too deeply"))
 
 
 def parse_record(content: object, file: CollectedFile) -> CollectedRecord:

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.collected.collected_columns import Column, Columns, input_row, prediction_row
+from notebooks_lib.serving.collected.collected_columns import (
+    CollectedColumn,
+    CollectedColumns,
+    input_row,
+    prediction_row,
+)
 
 NAN = math.nan
 
 
-def column(*values: object) -> Column:
-    made = Column()
+def column(*values: object) -> CollectedColumn:
+    made = CollectedColumn()
     for value in values:
         made.see(value, "1")
     return made
@@ -44,7 +49,7 @@ def test_no_value_loses_anything(values: list[Any], type_: str, converted: list[
 
 
 def test_a_reader_is_told_of_mixed_nested_and_changed_columns_and_of_taken_names() -> None:
-    columns = Columns()
+    columns = CollectedColumns()
     columns.see([{"a": 1, "n": [1], "c": "1", "time": 1}], [{"prediction": 1}], "1")
     columns.see([{"a": "x", "c": "2", "new": 1, "prediction": 2, "nbops_time": 3}], [{"prediction": 1}], "2")
     assert columns.remarks() == [

@@ -11,7 +11,7 @@ import pytest
 
 from notebooks_lib.azure.workspace import find_workspace
 from notebooks_lib.serving.collected.collected_files import Opened, line_documents, local_files, workspace_files
-from notebooks_lib.serving.collected.collected_records import Fault
+from notebooks_lib.serving.collected.collected_records import RecordFault
 from notebooks_lib.settings import Settings
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import AzureProject
@@ -25,7 +25,7 @@ def shown(opened: Opened) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for file, documents in opened:
         for each in documents:
-            text = f"{each.where}: {each.reason}" if isinstance(each, Fault) else each[0]
+            text = f"{each.where}: {each.reason}" if isinstance(each, RecordFault) else each[0]
             found.setdefault(f"{file.slot}/{file.collection}", []).append(text)
     return found
 
@@ -36,19 +36,19 @@ def test_lines_are_put_together_from_parts_of_any_size(size: int) -> None:
     parts: Iterable[bytes] = (text[start : start + size] for start in range(0, len(text), size))
     found = list(line_documents(parts))
     assert found[:2] == [("line 1", {"a": "ä"}), ("line 4", {"b": 1})]
-    assert [each.where for each in found if isinstance(each, Fault)] == ["line 5", "line 7"]
+    assert [each.where for each in found if isinstance(each, RecordFault)] == ["line 5", "line 7"]
     assert len(found) == 5
 
 
 def test_lines_of_bytes_that_are_no_text_and_nested_ones_are_faults() -> None:
     deep = b"[" * 100_000
     faults = list(line_documents([b'\xff\xfe\n"\xc3"\n' + deep + b"\n"]))
-    assert [isinstance(each, Fault) and each.where for each in faults] == ["line 1", "line 2", "line 3"]
+    assert [isinstance(each, RecordFault) and each.where for each in faults] == ["line 1", "line 2", "line 3"]
 
 
 def test_a_file_that_is_deleted_meanwhile_gives_what_was_read_of_it() -> None:
     found = list(line_documents([b'{"a": 1}\n{"b"', None]))
-    assert found == [("line 1", {"a": 1}), Fault("", "was deleted meanwhile")]
+    assert found == [("line 1", {"a": 1}), RecordFault("", "was deleted meanwhile")]
 
 
 def test_local_files_are_those_of_the_endpoint_and_the_time(empty_project: Settings) -> None:

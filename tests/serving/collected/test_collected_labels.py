@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
-from notebooks_lib.serving.collected.collected_columns import Columns
+from notebooks_lib.serving.collected.collected_columns import CollectedColumns
 from notebooks_lib.serving.collected.collected_labels import LabelIndex, LabelTable, key_text
 from notebooks_lib.serving.collected.collected_requests import joining
 from tests.serving.collected.collectors import SINCE
@@ -28,7 +28,7 @@ def index(
         file.write_text(labels)
     else:
         labels.to_parquet(file, index=False)
-    columns = Columns()
+    columns = CollectedColumns()
     columns.see([{"id": value, "x": 1} for value in inputs], [{"prediction": 1}], "1")
     table = LabelTable.read(file, key)
     with joining(SINCE) as requests:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.serving.collected.collected_records import CollectedFile, Damages, Fault, parse_record, read_records
+from notebooks_lib.serving.collected.collected_records import (
+    CollectedFile,
+    Damages,
+    RecordFault,
+    parse_record,
+    read_records,
+)
 
 FILE = CollectedFile("blue.jsonl", "blue", "model_inputs")
 EVENT: dict[str, Any] = {
@@ -99,8 +105,8 @@ def test_rows_that_lie_elsewhere_are_said_to() -> None:
 
 def test_damaged_records_are_counted_by_file_and_the_others_read() -> None:
     damages, other = Damages(), CollectedFile("green.jsonl", "green", "model_inputs")
-    documents = iter([("line 1", EVENT), ("line 2", [7]), Fault("line 3", "is no JSON"), ("line 4", {})])
-    records = list(read_records([(FILE, documents), (other, iter([Fault("", "was deleted")]))], damages))
+    documents = iter([("line 1", EVENT), ("line 2", [7]), RecordFault("line 3", "is no JSON"), ("line 4", {})])
+    records = list(read_records([(FILE, documents), (other, iter([RecordFault("", "was deleted")]))], damages))
     assert [record.request for record in records] == ["r1"]
     assert damages.count == 4
     assert damages.as_json() == [
