@@ -67,7 +67,7 @@ def status(name: str | None, as_json: bool) -> int:
     """Show what NAME serves, where, since when, and a curl command. Exit code 1 when it is broken."""
     from contextlib import suppress
 
-    from notebooks_lib.errors import AzureError, EndpointError, TrackingError
+    from notebooks_lib.errors import AzureError, EndpointError, PromotionError, TrackingError
     from notebooks_lib.release import change_storage, journal
 
     endpoint = _endpoint(name)
@@ -86,7 +86,7 @@ def status(name: str | None, as_json: bool) -> int:
             for change in change_storage.unfinished_changes(_here()):
                 if change.change.endpoint == content.name:
                     click.echo(f"unfinished: {journal.describe(change)}; {journal.recovery_hint(change)}")
-        except (TrackingError, AzureError) as error:
+        except (TrackingError, AzureError, PromotionError) as error:
             click.echo(f"whether a change of its stage is unfinished is not known: {error}")
     return 1 if content.state == "broken" else 0
 

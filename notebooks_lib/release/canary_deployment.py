@@ -23,12 +23,13 @@ from notebooks_lib.models import champions, registry
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import slot_checks
 from notebooks_lib.release.canary_analysis import CanaryResult, CanaryWatch
-from notebooks_lib.release.change_storage import changes_of
+from notebooks_lib.release.change_storage import bind_endpoint, changes_of
 from notebooks_lib.release.journal import END, ChangeRecord, Journal, Kind
 from notebooks_lib.release.recovery import NO_RETURN, recover_locked
 from notebooks_lib.release.slot_checks import Probing, SlotCheck
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.release.traffic_and_champion import StageMoves
+from notebooks_lib.serving import targets
 from notebooks_lib.settings.sections import CanaryStep
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import release_ledger
@@ -70,6 +71,8 @@ class CanaryDeployment(StageMoves):
         changes = changes_of(store.settings, version.model, stage, store=store)
         changes.take()
         try:
+            endpoint = targets.stage_endpoint(store.settings, stage, version.model)
+            bind_endpoint(store.settings, stage, endpoint, store=store)
             recover_locked(store, changes, giving_up=kind == "rollback")
             champion = champions.champion(store, version.model, stage)
             change = ChangeRecord(
@@ -91,7 +94,9 @@ class CanaryDeployment(StageMoves):
     def deploy(self) -> str:
         """Load the version into a slot without traffic and return the slot; no other slot is touched."""
         with self._step("deploy"):
-            return self.load(todays_settings=self.kind == "promotion")
+            slot = self.load(todays_settings=self.kind == "promotion")
+            bind_endpoint(self.store.settings, self.stage, self.endpoint, store=self.store)  # it may be new
+            return slot
 
     def test(self) -> list[SlotCheck]:
         """Test the slot of the version and return the results. Raises PromotionError when a test fails."""

@@ -9,9 +9,11 @@ from notebooks_lib.release.local_stage_changes import LocalStageChanges, stages_
 from notebooks_lib.release.shared_stage_changes import SharedStageChanges, unfinished_shared_changes
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.serving import targets
+from notebooks_lib.serving.endpoint import Endpoint
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 from notebooks_lib.tracking.store import connect
+from notebooks_lib.tracking.store_identity import store_identity
 
 if TYPE_CHECKING:
     from notebooks_lib.tracking.store import Store
@@ -23,6 +25,15 @@ def changes_of(settings: Settings, model: str, stage: str, *, store: Store | Non
     if target.shared:
         return SharedStageChanges(store or connect(settings), model, stage, heartbeat=target.heartbeat)
     return LocalStageChanges(settings, model, stage)
+
+
+def bind_endpoint(settings: Settings, stage: str, endpoint: Endpoint, *, store: Store | None = None) -> None:
+    """Bind a stage's endpoint to the tracking store, if other machines reach it. The caller holds the stage's lock.
+
+    Raises UsageError when another store releases to it, which does not see this lock.
+    """
+    if targets.target_of(settings, stage).shared:
+        endpoint.bind_store(store_identity(store or connect(settings)))
 
 
 def unfinished_changes(settings: Settings, model: str | None = None, *, store: Store | None = None) -> list[Journal]:

@@ -22,7 +22,7 @@ from notebooks_lib.errors import (
 from notebooks_lib.models import champions, model_files, registry, trusted_flavors
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.release import journal, version_deployment
-from notebooks_lib.release.change_storage import changes_of
+from notebooks_lib.release.change_storage import bind_endpoint, changes_of
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.endpoint import SLOTS, Endpoint, EndpointStatus, FetchedModel, ServedVersion
@@ -47,6 +47,8 @@ def changed_by_hand(settings: Settings, endpoint: Endpoint, lock: StageChanges |
     if lock is not None:
         lock.take()
     try:
+        if lock is not None:
+            bind_endpoint(settings, lock.stage, endpoint)
         before = version_deployment.endpoint_status(endpoint)  # a promotion may have ended meanwhile
         try:
             yield
@@ -152,6 +154,7 @@ def deploy_by_hand(settings: Settings, name: str, *, version: str = "", slot: st
     lock = _stage_lock(settings, name, status) or _registered(store, name)
     lock.take()
     try:
+        bind_endpoint(settings, lock.stage, endpoint, store=store)
         unfinished = lock.pending()
         if unfinished is not None:  # the unfinished change may need this slot
             raise PromotionError(

@@ -204,6 +204,22 @@ class AzureEndpoint(Endpoint):
         )
 
     @_translated
+    def bind_store(self, identity: str) -> None:
+        """Write it to a tag of the endpoint."""
+        endpoint = AzureChanges(self._at).find()
+        if endpoint is None or Tag.ENDPOINT_MODEL not in endpoint.tags:
+            return
+        bound = endpoint.tags.get(Tag.ENDPOINT_STORE, "")
+        if bound and bound != identity:
+            raise UsageError(
+                f"endpoint {self.name!r} is released by another tracking store ({bound}), not by this one ({identity}):"
+                " neither would see what the other does; set uri under [tracking] to a store that all share; if the "
+                f"other one is given up, delete the tag {Tag.ENDPOINT_STORE} of the endpoint in the portal"
+            )
+        if not bound:
+            self._begin_change().change(endpoint, tags={**endpoint.tags, Tag.ENDPOINT_STORE: identity})
+
+    @_translated
     def changed_settings(self, slot: str) -> list[str]:
         """Return the keys of deployment.yml."""
         slots = self._slots(self._require())

@@ -276,6 +276,14 @@ class Endpoint(Protocol):
     def is_intact(self, slot: str) -> bool:
         """Return True if a slot still holds exactly the files that were deployed to it."""
 
+    def bind_store(self, identity: str) -> None:
+        """Let only the tracking store of this identity release to the endpoint, where other machines reach it.
+
+        Locks and journals are in that store: another store would not see them. Nothing happens while nothing was
+        deployed. Raises UsageError when the endpoint is bound to another store.
+        """
+        return
+
     def changed_settings(self, slot: str) -> list[str]:
         """Return the keys of the settings that have changed since a slot was deployed, and that only a new deployment
         takes over. Empty where there are no such settings.

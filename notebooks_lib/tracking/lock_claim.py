@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from notebooks_lib import process_identity
-from notebooks_lib.errors import TrackingError
+from notebooks_lib.errors import PromotionError, TrackingError
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, release_ledger
 from notebooks_lib.tracking.store import translate_store_errors
@@ -71,18 +71,25 @@ class Claim:
 
     @classmethod
     def of_run(cls, run: Any) -> Self:
-        """Read the claim that a run is."""
+        """Read the claim that a run is. Raises PromotionError for a run that this nbops has not written."""
         tags = run.data.tags
-        return cls(
-            run.info.run_id,
-            tags[Tag.CHANGE_MODEL],
-            tags[Tag.CHANGE_STAGE],
-            LockOwner(**json.loads(tags[Tag.CHANGE_OWNER])),
-            tags[Tag.CHANGE_LOCK],
-            int(tags.get(Tag.CHANGE_TURN, "0")),
-            tags.get(Tag.CHANGE_HEARTBEAT, ""),
-            tags.get(Tag.CHANGE_ID, ""),
-        )
+        try:
+            return cls(
+                run.info.run_id,
+                tags[Tag.CHANGE_MODEL],
+                tags[Tag.CHANGE_STAGE],
+                LockOwner(**json.loads(tags[Tag.CHANGE_OWNER])),
+                tags[Tag.CHANGE_LOCK],
+                int(tags.get(Tag.CHANGE_TURN, "0")),
+                tags.get(Tag.CHANGE_HEARTBEAT, ""),
+                tags.get(Tag.CHANGE_ID, ""),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PromotionError(
+                f"run {run.info.run_id} of the experiment {EXPERIMENT} is no claim of this nbops on a stage's lock "
+                f"({type(error).__name__}: {error}); another version of nbops may be changing the stage; if none is, "
+                "delete that run"
+            ) from error
 
 
 def make_claim(store: Store, model: str, stage: str) -> Claim:

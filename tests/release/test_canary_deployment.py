@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ from notebooks_lib.release.rollback import rollback
 from notebooks_lib.release.rollout import Rollout
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
-from notebooks_lib.serving.targets import endpoint_for
+from notebooks_lib.serving.targets import TARGETS, endpoint_for
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.settings.sections import CanaryStep, Stage, Stages
 from notebooks_lib.tags import Tag
@@ -371,6 +372,18 @@ def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store
     rollout.version, rollout.compared = registry.get(store, "doors", 2), "1"
     rollout.wait("prod")
     assert pending_approval.read_waiting_tag(registry.get(store, "doors", 2)).reason == "again"
+
+
+def test_another_store_releases_nothing_to_a_bound_endpoint(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint, refused = memory(store.settings), UsageError("it is released by another tracking store")
+    before = endpoint.status()
+    monkeypatch.setitem(TARGETS, "local", replace(TARGETS["local"], shared=True))
+    monkeypatch.setattr(endpoint, "bind_store", lambda identity: (_ for _ in ()).throw(refused))
+    with pytest.raises(UsageError, match="by another tracking store"):
+        promote(store, registry.get(store, MODEL, 2))
+    assert nbops(["endpoint", "stop", MODEL]) == 2
+    assert endpoint.status() == before
+    assert change_storage.unfinished_changes(store.settings, MODEL, store=store) == []
 
 
 def test_a_version_that_fails_leaves_no_slot_that_costs_money(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

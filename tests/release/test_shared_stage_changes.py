@@ -7,18 +7,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from notebooks_lib.errors import PromotionError, StageBusyError, TrackingError
-from notebooks_lib.release.change_storage import changes_of, unfinished_changes
+from notebooks_lib.release.change_storage import bind_endpoint, changes_of, unfinished_changes
 from notebooks_lib.release.journal import END, ChangeRecord
 from notebooks_lib.release.shared_stage_changes import SharedStageChanges
 from notebooks_lib.release.stage_changes import StageChanges
 from notebooks_lib.settings import Settings
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import lock_claim
 from notebooks_lib.tracking.store import Store, connect
+from notebooks_lib.tracking.store_identity import store_identity
 from tests.release.machines import Machine, shared_endpoints
 
 pytestmark = pytest.mark.tracking
@@ -31,6 +34,27 @@ def shared(project: Settings) -> Iterator[Settings]:
     """A project with a local store, whose endpoints are reached from other machines."""
     with shared_endpoints():
         yield project
+
+
+@pytest.mark.parametrize("owner", ["{}", "[]", "{", None])
+def test_a_claim_that_this_nbops_did_not_write_is_named_with_the_way_out(owner: str | None) -> None:
+    tags = {Tag.CHANGE_MODEL: "m", Tag.CHANGE_STAGE: "prod", Tag.CHANGE_LOCK: "held"}
+    tags |= {Tag.CHANGE_OWNER: owner} if owner is not None else {}
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r7"), data=SimpleNamespace(tags=tags))
+    with pytest.raises(
+        PromotionError, match=r"^run r7 of the experiment nbops-changes is no claim .*, delete that run"
+    ):
+        lock_claim.Claim.of_run(run)
+
+
+def test_a_stage_is_changed_by_hand_only_from_the_store_that_releases_to_its_endpoint(
+    shared: Settings,
+) -> None:
+    bound: list[str] = []
+    endpoint: Any = SimpleNamespace(bind_store=bound.append)
+    bind_endpoint(shared, "prod", endpoint)
+    bind_endpoint(shared, "prod", endpoint, store=connect(shared))
+    assert bound == 2 * [store_identity(connect(shared))]
 
 
 def changes(settings: Settings) -> StageChanges:

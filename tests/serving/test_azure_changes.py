@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from notebooks_lib.azure.online_endpoint import OnlineEndpoint
-from notebooks_lib.errors import AzureError, EndpointError
+from notebooks_lib.errors import AzureError, EndpointError, UsageError
 from notebooks_lib.serving import azure_changes
 from notebooks_lib.serving.azure_changes import AzureChanges
+from notebooks_lib.serving.azure_endpoint import AzureEndpoint
 from notebooks_lib.serving.azure_status import azure_status
 from notebooks_lib.serving.endpoint import EndpointAnswer
 from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.sections import Azure
+from notebooks_lib.tags import Tag
 from tests.serving.azure_documents import PLACE, Documents, Killed, changes, held, serving
 
 QUOTA = AzureError("slot green failed: OutOfQuota: not enough", status=200, code="OutOfQuota")
@@ -181,6 +183,23 @@ def test_a_start_deploys_by_the_files_as_they_are(settings: Settings) -> None:
     start(change)
     assert change.at.differing_keys("blue", change.slots(found(change))["blue"]) == []
     assert [documents.there[path]["sku"]["capacity"] for path in documents.there if "deployments" in path] == [2, 2]
+
+
+def test_an_endpoint_is_bound_to_the_first_store_that_releases_to_it(settings: Settings) -> None:
+    documents = serving(settings, blue=100)
+    change = changes(documents, settings)
+    endpoint = AzureEndpoint(settings, "houses", "prod")
+    endpoint.__dict__["_at"] = change.at  # its client
+    endpoint.bind_store("a")
+    assert Tag.ENDPOINT_STORE not in found(change).tags, "an endpoint that nbops did not make"
+    change.change(found(change), tags={Tag.ENDPOINT_MODEL: "houses"})
+    endpoint.bind_store("a")
+    documents.writes.clear()
+    endpoint.bind_store("a")
+    assert documents.writes == []
+    with pytest.raises(UsageError, match=r"is released by another tracking store \(a\), not by this one \(b\)"):
+        endpoint.bind_store("b")
+    assert found(change).traffic == {"blue": 100}
 
 
 class Clock:
