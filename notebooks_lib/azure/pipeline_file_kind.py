@@ -27,6 +27,7 @@ _ENVIRONMENT = re.compile(r"azureml:[^:@\s]+:[^:@\s]+|azureml://registries/\S+")
 _DECIDED_OF_STEP = {
     "code": "each step gets the snapshot of the project",
     "name": "it is the key of the step",
+    "display_name": "it is the key of the step, by which its run is found",
     "experiment_name": "it is the pipeline's",
     "parent_job_name": "it is the pipeline",
     "tags": "write tags of the pipeline",
@@ -54,7 +55,7 @@ def with_filled_steps(values: Mapping[str, Any], code: str, environment: str) ->
         return dict(values)
     own = {"type": "command", "environment": environment, "code": code}
     filled = {
-        name: {**own, "display_name": name, **step} if isinstance(step, dict) else step for name, step in steps.items()
+        name: {**own, **step, "display_name": name} if isinstance(step, dict) else step for name, step in steps.items()
     }
     return {**values, "jobs": filled}
 

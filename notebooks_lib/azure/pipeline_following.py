@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 from notebooks_lib import errors
 from notebooks_lib.azure import job_following, jobs
@@ -36,7 +36,7 @@ class StepEnd:
 
     name: str
     status: RunStatus | str
-    """NOT_STARTED for a step that waited for one that failed."""
+    """NOT_STARTED for a step that waited for one that failed; Azure's word for one that it says has not ended."""
     run_id: str = ""
     reused: str = ""
     """The run of an earlier pipeline whose results it took: nothing of the step had changed."""
@@ -91,7 +91,9 @@ def follow_pipeline(
             for child in children:
                 steps.look(child)
             if job.ended:
-                return PipelineEnd(name, job.pipeline, jobs.ENDED[job.status], steps.ends(_step_names(document)))
+                return PipelineEnd(
+                    name, job.pipeline, jobs.ENDED[job.status], steps.ends(document["properties"].get("jobs") or {})
+                )
             answered = time.monotonic()
             if any(child.status == "Running" for child in children):
                 ran = answered
@@ -102,17 +104,6 @@ def follow_pipeline(
         if time.monotonic() - ran > wait_minutes * 60:
             raise errors.JobWaitingError(name, steps.state(), wait_minutes)
         time.sleep(min(shortest * (1 + (time.monotonic() - began) / 30), max(job_following.LONGEST, shortest)))
-
-
-def step_runs(history: RunHistory, name: str, document: Mapping[str, Any]) -> dict[str, ChildRun]:
-    """Return the runs of the steps that have started, by the names that the file gives them."""
-    return {_step_names(document).get(child.name, child.name): child for child in history.children(name)}
-
-
-def _step_names(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return what each step is shown as -> its name, in the order of the file."""
-    steps = (document.get("properties") or {}).get("jobs") or {}
-    return {str(step.get("display_name") or name): name for name, step in steps.items()}
 
 
 class _Steps:
@@ -147,12 +138,9 @@ class _Steps:
         """Return the state of a step that waits, else that of the pipeline as a whole."""
         return next((state for state in self._status.values() if state in job_following.WAITING), "Running")
 
-    def ends(self, names: Mapping[str, str]) -> tuple[StepEnd, ...]:
-        """Return how each step ended; `names` are those of the file by what the steps are shown as."""
-        missing = [StepEnd(name, NOT_STARTED) for shown, name in names.items() if shown not in self._ends]
-        ended = [replace(end, name=names.get(shown, shown)) for shown, end in self._ends.items()]
-        order = list(names.values())
-        return tuple(sorted([*ended, *missing], key=lambda end: order.index(end.name) if end.name in order else 0))
+    def ends(self, names: Iterable[str]) -> tuple[StepEnd, ...]:
+        """Return how each step of these names ended, in their order."""
+        return tuple(self._ends.get(name) or StepEnd(name, self._status.get(name, NOT_STARTED)) for name in names)
 
     def _end(self, child: ChildRun) -> StepEnd:
         status: RunStatus = jobs.ENDED[child.status]

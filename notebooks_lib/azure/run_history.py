@@ -50,7 +50,7 @@ class ChildRun:
 
     run_id: str
     name: str
-    """What it is shown as: the name of the step, unless the file gives it another."""
+    """The name of the step."""
     status: str
     """In Azure's words, such as Queued."""
     reused: str

@@ -116,10 +116,12 @@ def _schedules(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
 
 
 def _jobs(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
-    for job in itertools.islice(jobs.list_jobs(client, place), RECENT_JOBS):
-        if not job.ended:
-            where = job.compute or "serverless"
-            yield InventoryItem("job", job.name, f"{job.status} on {where}: {job.notebook}", by_nbops=True)
+    for listed in (jobs.list_jobs, jobs.list_pipelines):
+        for job in itertools.islice(listed(client, place), RECENT_JOBS):
+            if not job.ended:
+                where = "" if job.pipeline else f" on {job.compute or 'serverless'}"
+                state = f"{job.status}{where}: {job.pipeline or job.notebook}"
+                yield InventoryItem("job", job.name, state, by_nbops=True)
 
 
 def _each(function: Callable[[Any], list[Any]], values: list[Any]) -> list[list[Any]]:

@@ -184,7 +184,6 @@ def logs(run: str, as_json: bool) -> int:
     RUN may be a pipeline, whose steps all write logs, or one of its steps.
     """
     from notebooks_lib.azure import jobs as submitted
-    from notebooks_lib.azure import pipeline_following
     from notebooks_lib.azure import workspace as workspaces
     from notebooks_lib.azure.run_history import RunHistory
 
@@ -194,8 +193,7 @@ def logs(run: str, as_json: bool) -> int:
     document = {} if addresses else submitted.find_document(client, workspace, run)
     kind = submitted.Job.of(document).kind if document else ""
     if kind == "Pipeline":
-        steps = pipeline_following.step_runs(history, run, document)
-        logs = {name: history.details(child.run_id).logs for name, child in steps.items()}
+        logs = {step.name: history.details(step.run_id).logs for step in history.children(run)}
         addresses = {f"{name}/{log}": address for name, step in logs.items() for log, address in step.items()}
     if kind == "Sweep":
         raise errors.UsageError(

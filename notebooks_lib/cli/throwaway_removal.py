@@ -9,6 +9,7 @@ from pathlib import Path
 
 from notebooks_lib import process_identity
 from notebooks_lib.azure import data_asset, jobs, online_endpoint, rest_client
+from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
 from notebooks_lib.errors import NbopsError
@@ -46,11 +47,7 @@ def remove(project: ThrowawayProject) -> list[str]:
     client, workspace, name = rest_client.resource_manager(), project.workspace, project.name
     steps: dict[str, Callable[[], object]] = {
         f"endpoint {project.endpoint}": lambda: online_endpoint.delete_endpoint(client, workspace, project.endpoint),
-        f"jobs of {name}": lambda: [
-            jobs.cancel(client, workspace, job.name)
-            for job in jobs.list_jobs(client, workspace)
-            if job.experiment == name and not job.ended
-        ],
+        f"jobs of {name}": lambda: _cancel_jobs(client, workspace, name),
         f"model {name}": lambda: _remove_model(project.settings, name),
         f"data asset {project.dataset}": lambda: data_asset.archive_asset(client, workspace, project.dataset),
         f"runs of experiment {name}": lambda: _remove_runs(project.settings, name),
@@ -62,6 +59,12 @@ def remove(project: ThrowawayProject) -> list[str]:
         except NbopsError as error:
             left.append(f"{what}: {error}")
     return left
+
+
+def _cancel_jobs(client: RestClient, workspace: Workspace, experiment: str) -> None:
+    for job in jobs.list_jobs(client, workspace):
+        if job.experiment == experiment and not job.ended:
+            jobs.cancel(client, workspace, job.name)
 
 
 def _remove_model(settings: Settings, name: str) -> None:

@@ -293,7 +293,7 @@ def _waits(verified: VerifiedWorkspace, run_id: str) -> bool:
     """Return whether a run is that of the job that waits, by its parameter."""
     from notebooks_lib.tracking.store import connect
 
-    return connect(verified.project.settings).client.get_run(run_id).data.params.get("wait") == "900.0"
+    return bool(connect(verified.project.settings).client.get_run(run_id).data.params.get("wait") == "900.0")
 
 
 def _content(result: CommandResult, *, any_code: bool = False) -> Any:

@@ -66,6 +66,7 @@ FAULTY = [
     ("azureml:sklearn:3", "azureml:sklearn@latest", "8: environment: is no version of an environment"),
     ("compute: azureml:gpu", "compute: azure:gpu", "12: compute: 'azure:gpu' is no compute"),
     ("compute: azureml:gpu", "code: src", "12: code: nbops decides it: each step gets the snapshot of the project"),
+    ("compute: azureml:gpu", "display_name: x", "12: display_name: nbops decides it: it is the key of the step, by"),
     ("compute: azureml:gpu", "compte: x", "12: compte: unknown key, did you mean compute?"),
     ("compute: azureml:gpu", "type: sweep", "12: type: nbops runs steps of type command, not sweep: write `command:"),
     ("compute: azureml:gpu", "component: file:a.yml", "12: component: nbops makes the component of each step"),

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure.pipeline_following import NOT_STARTED, StepEnd, follow_pipeline, step_runs
+from notebooks_lib.azure.pipeline_following import NOT_STARTED, StepEnd, follow_pipeline
 from notebooks_lib.azure.run_history import ChildRun, RunDetails, TrackedRun
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.tags import Tag
 
 LOOK = ChildRun("r1", "look", "Queued", "", "1", 0.0)
-TRAIN = ChildRun("r2", "The training", "Running", "", "2", 0.0)
-STEPS = {"look": {}, "train": {"display_name": "The training"}, "last": {}}
+TRAIN = ChildRun("r2", "train", "Running", "", "2", 0.0)
+STEPS = {"look": {}, "train": {}, "last": {}}
 
 
 def at(child: ChildRun, status: str, seconds: float = 0.0) -> ChildRun:
@@ -72,9 +72,9 @@ def test_steps_are_told_of_as_they_wait_start_run_their_cells_and_end() -> None:
     assert waits.endswith("to stop it: nbops azure jobs stop p1")
     assert others == [
         "look: FINISHED, nothing done: nothing new",
-        "The training: started, run r2",
-        "The training: cell 0 of 2 fit()",
-        "The training: FINISHED in 5 s",
+        "train: started, run r2",
+        "train: cell 0 of 2 fit()",
+        "train: FINISHED in 5 s",
     ]
     assert (end.status, end.file) == ("FINISHED", "p.yml")
     assert [(step.name, step.status) for step in end.steps] == [
@@ -97,12 +97,3 @@ def test_a_pipeline_of_which_no_step_runs_is_left_after_the_wait() -> None:
     with pytest.raises(errors.JobWaitingError) as raised:
         Service(("Running", [LOOK])).follow(wait_minutes=0.0001)
     assert raised.value.state == "Queued"
-
-
-def test_the_runs_of_steps_are_known_by_the_names_in_the_file() -> None:
-    service: Any = Service(("Running", [LOOK, TRAIN]))
-    document = service.request()
-    assert {name: child.run_id for name, child in step_runs(service, "p1", document).items()} == {
-        "look": "r1",
-        "train": "r2",
-    }
