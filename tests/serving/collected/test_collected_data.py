@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,6 @@ from notebooks_lib.serving import targets
 from notebooks_lib.serving.collected.collected_data import CollectedData, write_collected
 from notebooks_lib.serving.collected.collected_labels import LabelTable
 from notebooks_lib.serving.endpoint import ServedVersion
-from notebooks_lib.serving.http_client import Address
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings, load
 from tests.azure.collector_sidecar import CollectorSidecar
@@ -38,6 +38,8 @@ HOUSES = [
 ]
 OWN = ["request_id", "row", "time", "slot", "version"]
 
+Answers = dict[str, list[float]]
+"""Request id -> predictions."""
 Collect = Callable[[Sequence[Asked]], tuple[Settings, str]]
 
 
@@ -328,9 +330,9 @@ def test_what_is_typed_wrongly_is_refused(
     assert not (empty_project.root / "x.csv").exists()
 
 
-def sent(random: np.random.Generator) -> dict[str, tuple[str, bytes, list[dict[str, float]]]]:
+def sent() -> dict[str, tuple[str, bytes, list[dict[str, float]]]]:
     """Request id -> media type, body and rows, in the forms that an endpoint takes."""
-    found = {}
+    found, random = {}, np.random.default_rng(7)
     for number in range(90):
         rows = [
             dict(zip(("age", "bmi", "bp"), map(float, random.normal(size=3)), strict=True))
@@ -346,63 +348,76 @@ def sent(random: np.random.Generator) -> dict[str, tuple[str, bytes, list[dict[s
     return found
 
 
+@pytest.fixture(params=["local", "azure"])
+def served(request: pytest.FixtureRequest, models: dict[str, Path], tmp_path: Path) -> tuple[Settings, str, Answers]:
+    """A project and an endpoint that was asked `sent` by a server that collects; and what it answered."""
+    if request.param == "local":
+        here: Settings = request.getfixturevalue("endpoints")
+        changed = {"collect": ("sample",), "collect_rotate": 1.0}
+        here = here.model_copy(update={"endpoint": here.endpoint.model_copy(update=changed)})
+        LocalEndpoint(here, "sample").deploy(
+            "blue", ServedVersion.in_folder(models["table"], version="7"), traffic=True
+        )
+        connection = http.client.HTTPConnection("127.0.0.1", LocalEndpoint(here, "sample").status().port, timeout=60)
+
+        def ask(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+            connection.request("POST", "/invocations", body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+        answers = all_answers(ask)
+        connection.close()
+        LocalEndpoint(here, "sample").stop()
+        return here, "sample", answers
+    settings = on_workspace(request.getfixturevalue("azure_workspace"))
+    root, name = storage(request.getfixturevalue("azure_server")), settings.project.name
+    with CollectorSidecar(root, name, "blue") as sidecar:
+        variables = collecting(sidecar, tmp_path, model_inputs=100, model_outputs=100)
+        scoring = serving(request.getfixturevalue("python"), models["table"], tmp_path / "log", **variables)
+        with scoring as server:
+            answers = all_answers(lambda body, headers: server.request("POST", "/score", body, headers))
+            settled(sidecar, 2 * len(answers))
+    return settings, name, answers
+
+
+def all_answers(ask: Callable[[bytes, dict[str, str]], tuple[int, bytes]]) -> Answers:
+    answers = {}
+    for request, (kind, body, _) in sent().items():
+        status, answer = ask(body, {"Content-Type": kind, "x-request-id": request})
+        assert status == 200, answer
+        answers[request] = json.loads(answer)["predictions"]
+    return answers
+
+
 @pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.timeout(900)
-def test_what_both_servers_were_asked_and_answered_is_collected_and_trained_on(
-    python: str,
-    models: dict[str, Path],
-    endpoints: Settings,
-    azure_workspace: AzureProject,
-    azure_server: Emulated,
-    tmp_path: Path,
+def test_what_a_server_was_asked_and_answered_is_collected_and_trained_on(
+    served: tuple[Settings, str, Answers],
 ) -> None:
-    """Over the local server process, and over score.py on Azure's inference server with the collector's library."""
-    requests = sent(np.random.default_rng(7))
-    changed = {"collect": ("sample",), "collect_rotate": 1.0}
-    here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update=changed)})
-    LocalEndpoint(here, "sample").deploy("blue", ServedVersion.in_folder(models["table"], version="7"), traffic=True)
-    address = Address("127.0.0.1", LocalEndpoint(here, "sample").status().port)
-    answers: dict[str, list[float]] = {}
-    for request, (kind, body, _) in requests.items():
-        status, answer = address.request("POST", "/invocations", body, {"Content-Type": kind, "x-request-id": request})
-        assert status == 200, answer
-        answers[request] = json.loads(answer)["predictions"]
-    LocalEndpoint(here, "sample").stop()
+    """The local server process, and score.py on Azure's inference server with the library of the data collector."""
+    settings, name, answers = served
     since = datetime.now(UTC) - timedelta(hours=1)
-    tables = {"local": table_of(here, "sample", since=since)}
-
-    azure = on_workspace(azure_workspace)
-    name = azure.project.name
-    with CollectorSidecar(storage(azure_server), name, "blue") as sidecar:
-        variables = collecting(sidecar, tmp_path, model_inputs=100, model_outputs=100)
-        with serving(python, models["table"], tmp_path / "log", **variables) as server:
-            for request, (kind, body, _) in requests.items():
-                status, _ = server.request("POST", "/score", body, {"Content-Type": kind, "x-request-id": request})
-                assert status == 200
-            settled(sidecar, 2 * len(requests))
-    tables["azure"] = table_of(azure, name, since=since)
-
+    frame, written = table_of(settings, name, since=since)
     expected = pd.DataFrame(
         [
             {"request_id": request, "row": row, **values, "prediction": answers[request][row]}
-            for request, (_, _, rows) in requests.items()
+            for request, (_, _, rows) in sent().items()
             for row, values in enumerate(rows)
         ]
     ).sort_values(["request_id", "row"], ignore_index=True)
-    for place, (frame, written) in tables.items():
-        assert (written.requests, written.without_prediction, written.damages.count) == (90, 0, 0), place
-        assert written.columns.remarks() == []
-        assert (set(frame["slot"]), set(frame["version"])) == ({"blue"}, {"7"})
-        assert (frame["time"].max() - pd.Timestamp.now("UTC")).total_seconds() < 5
-        found = frame.sort_values(["request_id", "row"], ignore_index=True)
-        pd.testing.assert_frame_equal(found[list(expected.columns)], expected, check_exact=True)
+    assert (written.requests, written.without_prediction, written.damages.count) == (90, 0, 0)
+    assert written.columns.remarks() == []
+    assert (set(frame["slot"]), set(frame["version"])) == ({"blue"}, {"7"})
+    assert (frame["time"].max() - pd.Timestamp.now("UTC")).total_seconds() < 5
+    found = frame.sort_values(["request_id", "row"], ignore_index=True)
+    pd.testing.assert_frame_equal(found[list(expected.columns)], expected, check_exact=True)
 
-    lines = [f"{request},{rows[0]['age'] * 3}" for request, (_, _, rows) in requests.items()]
-    labels = labels_of(azure, "\n".join(["request_id,y", *lines]) + "\n", "request_id")
-    frame, written = table_of(azure, name, since=since, labels=labels, training=True)
+    lines = [f"{request},{rows[0]['age'] * 3}" for request, (_, _, rows) in sent().items()]
+    labels = labels_of(settings, "\n".join(["request_id,y", *lines]) + "\n", "request_id")
+    frame, written = table_of(settings, name, since=since, labels=labels, training=True)
     assert (len(frame), written.unlabelled) == (45, 90)
-    added = datasets.add(azure.root / "table.parquet", "sample-rows", azure, target="y")
+    added = datasets.add(settings.root / "table.parquet", "sample-rows", settings, target="y")
     assert np.linalg.lstsq(added.train.X.to_numpy(), added.train.y.to_numpy(), rcond=None)[0] == pytest.approx(
         [3, 0, 0]
     )
