@@ -107,6 +107,10 @@ class Tag:
     ENDPOINT_STORE = "nbops.endpoint.store"  # on an online endpoint of Azure: the tracking store that releases to it
     STORE_NAME = "nbops.store.name"  # on an experiment of a store that is a file: what tells it from other files
     SLOT_PREFIX = "nbops.slot."  # + field, on a deployment of one; + slot, "." and field, on the endpoint when stopped
+    REFERENCE = "nbops.reference"  # on the data asset that a monitor compares with: "name@version#fingerprint"
+    SCHEDULE_PROJECT = "nbops.schedule.project"  # on a schedule in a workspace: the project that made it
+    SCHEDULE_CONTENT = "nbops.schedule.content"  # digest of what it starts
+    SCHEDULE_COMMIT = "nbops.schedule.commit"  # of the code that it starts
     STOP = "nbops.stop"  # "pruned" or "stopped": asks the runner of a run to stop it
     STOP_STEP = "nbops.stop.step"  # the step whose value was not good enough
     STOP_VALUE = "nbops.stop.value"  # the value of that step

@@ -1,4 +1,7 @@
-"""Data assets of a workspace, by plain requests: folders with a name, a version and tags, which never change."""
+"""Data assets of a workspace, by plain requests: folders with a name, a version and tags, which never change.
+
+A folder with a file `MLTable` in it, which says how its files are read, can be an asset of type `TABLE`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from notebooks_lib.azure.workspace import Workspace
 
 API_VERSION = "2023-04-01-preview"
 FOLDER = "uri_folder"
+TABLE = "mltable"
 _TAKEN = 409
 
 
@@ -27,6 +31,7 @@ class DataAsset:
     tags: Mapping[str, str]
     description: str = ""
     archived: bool = False
+    type: str = FOLDER
 
     @classmethod
     def of(cls, name: str, document: Mapping[str, Any]) -> DataAsset:
@@ -39,6 +44,7 @@ class DataAsset:
             tags=dict(own.get("tags") or {}),
             description=str(own.get("description") or ""),
             archived=bool(own.get("isArchived")),
+            type=str(own.get("dataType") or FOLDER),
         )
 
 
@@ -77,7 +83,7 @@ def list_names(client: RestClient, workspace: Workspace) -> Iterator[str]:
 def create_asset(client: RestClient, workspace: Workspace, asset: DataAsset) -> bool:
     """Create a version whose files are there; return False if the version exists with other files."""
     properties = {
-        "dataType": FOLDER,
+        "dataType": asset.type,
         "dataUri": asset.uri,
         "tags": dict(asset.tags),
         "description": asset.description,
@@ -99,11 +105,16 @@ def create_asset(client: RestClient, workspace: Workspace, asset: DataAsset) -> 
 def archive_asset(client: RestClient, workspace: Workspace, name: str) -> None:
     """Archive all versions of an asset, so that nobody lists them; its files stay where they are."""
     for asset in list(list_versions(client, workspace, name)):
-        properties = {"dataType": FOLDER, "dataUri": asset.uri, "tags": dict(asset.tags), "isArchived": True}
+        properties = {"dataType": asset.type, "dataUri": asset.uri, "tags": dict(asset.tags), "isArchived": True}
         path = f"{_path(workspace, name)}/{quote(asset.version, safe='')}"
         client.request(
             "PUT", path, API_VERSION, what=f"data asset {name}:{asset.version}", body={"properties": properties}
         )
+
+
+def asset_id(workspace: Workspace, name: str, version: str) -> str:
+    """Return the id of one version of an asset."""
+    return f"{_path(workspace, name)}/{quote(version, safe='')}"
 
 
 def _workspace_is_there(error: errors.AzureError, workspace: Workspace) -> bool:

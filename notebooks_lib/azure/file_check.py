@@ -19,6 +19,7 @@ from notebooks_lib.azure import (
     file_secrets,
     parameter_files,
     pipeline_file_kind,
+    schedule_file_kinds,
     yaml_file,
 )
 from notebooks_lib.azure.file_faults import FileFault, KeyPath
@@ -29,9 +30,17 @@ from notebooks_lib.stages import STAGES
 STAGED = {"endpoint.yml": endpoint_file_kinds.ENDPOINT, "deployment.yml": endpoint_file_kinds.DEPLOYMENT}
 """The files that a stage may have of its own, in a folder of its name."""
 FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB, **STAGED}
+OPTIONAL = {"monitor.yml": schedule_file_kinds.MONITOR}
+"""The files without which there is no such thing: no default stands for them."""
 COMPUTES = "compute"
 """The folder with a file for each compute."""
-FOLDERS = {COMPUTES: file_kinds.COMPUTE, pipeline_file_kind.FOLDER: pipeline_file_kind.PIPELINE}
+SCHEDULES = "schedules"
+"""The folder with a file for each schedule."""
+FOLDERS = {
+    COMPUTES: file_kinds.COMPUTE,
+    pipeline_file_kind.FOLDER: pipeline_file_kind.PIPELINE,
+    SCHEDULES: schedule_file_kinds.SCHEDULE,
+}
 """The folders whose files are all of one kind, under names that the user chooses."""
 
 
@@ -79,7 +88,9 @@ def check(root: Path, environ: Mapping[str, str], *, by_sdk: bool = True) -> Che
     files = tuple(check_file(path, kind, environ, by_sdk=by_sdk) for path, kind in known.items())
     template = root / "production" / "infra" / "main.bicep"
     parameters = tuple(sorted(template.parent.glob("parameters.*.json"))) if template.exists() else ()
-    of_parameters = (fault for path in parameters for fault in parameter_files.faults(path, template))
+    schedules = [path.stem for path in known if path.parent.name == SCHEDULES]
+    of_parameters = [fault for path in parameters for fault in parameter_files.faults(path, template)]
+    of_parameters += [fault for path in parameters for fault in parameter_files.wake_faults(path, schedules)]
     faults = sorted([*misnamed, *(fault for file in files for fault in file.faults), *of_parameters])
     conda_files = [file.path.parent / str(file.values.get("conda_file")) for file in files]
     return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files), parameters)
@@ -90,7 +101,8 @@ def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
     yield from ((place / name, kind) for name, kind in FILES.items())
     for folder_name, kind in FOLDERS.items():
         yield from ((path, kind) for path in sorted((place / folder_name).glob("*.yml")))
-    for path, kind in ((place / stage / name, kind) for stage in STAGES for name, kind in STAGED.items()):
+    staged = [(place / stage / name, kind) for stage in STAGES for name, kind in STAGED.items()]
+    for path, kind in (*((place / name, kind) for name, kind in OPTIONAL.items()), *staged):
         if path.exists() or path.is_symlink():
             yield path, kind
 
@@ -104,10 +116,10 @@ def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[File
         if path.is_dir() and path.name not in folders and (nearest := errors.nearest(path.name, folders)):
             faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {nearest}"))
         elif path.is_file() and path.suffix.lower() in (".yml", ".yaml"):
-            names = STAGED if path.parent.name in STAGES else FILES
+            names = STAGED if path.parent.name in STAGES else FILES | OPTIONAL
             free = path.parent in [place / name for name in FOLDERS]
             near = path.stem if free else errors.nearest(path.stem, [Path(name).stem for name in names])
-            if path.parent.name in STAGES and path.name in FILES:
+            if path.parent.name in STAGES and path.name in FILES | OPTIONAL:
                 faults.append(FileFault(path, 1, "", f"a stage has no file of this kind: move it to {place.name}/"))
             elif near:
                 faults.append(FileFault(path, 1, "", f"this file is not read: rename it to {near}.yml"))
@@ -201,7 +213,7 @@ def _refused_by_sdk(path: Path, kind: FileKind, filled: dict[str, Any]) -> list[
     """Return what only the SDK finds. It raises errors of many classes, and what it does not foresee, too."""
     try:
         values = kind.completed({**kind.inherited(path), **filled})
-        file_loading.load(kind.name, path, values, kind.filled_in(path))
+        file_loading.load(kind.name, path, {**values, **kind.stand_in}, kind.filled_in(path))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of this file
         return file_loading.refusals(error)
     return []

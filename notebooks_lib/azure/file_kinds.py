@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class FileKind:
     """Returns values with what nbops fills in below the top level."""
     misfit: Callable[[Mapping[str, Any]], tuple[KeyPath, str] | None] = lambda values: None
     """Returns the fault of a file that describes something else altogether."""
+    stand_in: Mapping[str, Any] = field(default_factory=dict)
+    """Values in place of those that the SDK could judge only once they are completed; their own file is checked."""
 
 
 def wrong_content(kind: FileKind, values: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
@@ -93,7 +95,7 @@ def _environment_rules(path: Path, values: dict[str, Any]) -> Faults:
 
 def _conda_file(path: Path, conda: str) -> Faults:
     file = path.parent / conda
-    if not _exists(file, "file"):
+    if not exists(file, "file"):
         yield ("conda_file",), f"no file {conda} beside this one: write a path relative to {path.name}"
         return
     content, faults = yaml_file.read(file)
@@ -109,13 +111,13 @@ def _build_folder(path: Path, build: dict[str, Any]) -> Faults:
     folder = build.get("path")
     if not folder:
         yield ("build", "path"), "is missing: write the path of the folder with the Dockerfile"
-    elif not _exists(path.parent / folder, "folder"):
+    elif not exists(path.parent / folder, "folder"):
         yield ("build", "path"), f"no folder {folder} beside this file: write a path relative to {path.name}"
-    elif not _exists(path.parent / folder / (name := build.get("dockerfile_path") or "Dockerfile"), "file"):
+    elif not exists(path.parent / folder / (name := build.get("dockerfile_path") or "Dockerfile"), "file"):
         yield ("build", "path"), f"no file {name} in {folder}: write it, or name it by dockerfile_path"
 
 
-def _exists(path: Path, kind: str) -> bool:
+def exists(path: Path, kind: str) -> bool:
     """Return whether there is such a file or folder; also for a path that no disk takes."""
     try:
         return path.is_file() if kind == "file" else path.is_dir()

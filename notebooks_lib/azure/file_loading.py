@@ -23,6 +23,7 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
     """Return the SDK's object for the values of a file, with what nbops fills in. Raises what the SDK raises."""
     with _silent():
         from azure.ai import ml
+        from azure.ai.ml.entities._load_functions import load_schedule  # nowhere else
     with _silent():  # again, for the import sets the level of the SDK's logger
         loaders = {
             "environment": ml.load_environment,
@@ -31,6 +32,8 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
             "pipeline": ml.load_job,
             "endpoint": ml.load_online_endpoint,
             "deployment": ml.load_online_deployment,
+            "schedule": load_schedule,
+            "monitor": load_schedule,
         }
         source = io.StringIO(yaml.safe_dump(values))
         override = [{key: value} for key, value in filled_in.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,19 @@ def faults(path: Path, template: Path) -> Iterator[FileFault]:
             yield file.fault(where, f'write {{"value": {_EXAMPLES.get(declared[name].type, "…")}}}')
         elif "value" in entry and (problem := _problem(name, entry["value"], declared[name], stage_of(path))):
             yield file.fault(where, problem)
+
+
+def wake_faults(path: Path, schedules: Collection[str]) -> Iterator[FileFault]:
+    """Yield a fault if a parameters file lets new data wake a schedule that no file describes."""
+    file, _ = yaml_file.read(path)
+    where = ("parameters", "wakeSchedule", "value")
+    name: Any = file.values if file else None
+    for key in where:
+        name = name.get(key) if isinstance(name, dict) else None
+    if file is not None and isinstance(name, str) and name and name not in schedules:
+        near = errors.nearest(name, schedules)
+        hint = f"did you mean {near}?" if near else f"write production/azure/schedules/{name}.yml"
+        yield file.fault(where[:2], f"no schedule {name!r} to wake: {hint}")
 
 
 def _problem(name: str, value: Any, parameter: TemplateParameter, stage: str) -> str:

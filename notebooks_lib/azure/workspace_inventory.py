@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.azure import compute, jobs, workspace
+from notebooks_lib.azure import compute, jobs, schedule, workspace
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 
@@ -16,7 +16,6 @@ RECENT_JOBS = 200
 """How many of nbops' jobs are looked at: Azure lists the newest first, and cannot list those alone that are running."""
 ONLINE = "2023-04-01-preview"
 BATCH = "2023-10-01"
-SCHEDULES = "2023-06-01-preview"
 _PARALLEL = 8
 _OURS = "nbops."
 """How the tags begin that nbops gives."""
@@ -109,10 +108,9 @@ def _batch(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
 
 
 def _schedules(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
-    for each in client.pages(f"{place.path}/schedules", SCHEDULES, what=f"schedules of {place}"):
-        own = each.get("properties") or {}
-        on = "on" if own.get("isEnabled", True) else "off"
-        yield InventoryItem("schedule", each["name"], on, by_nbops=_by_nbops(each))
+    for each in schedule.list_schedules(client, place):
+        by_nbops = any(key.startswith(_OURS) for key in each.tags)
+        yield InventoryItem("schedule", each.name, "on" if each.enabled else "off", by_nbops=by_nbops)
 
 
 def _jobs(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:

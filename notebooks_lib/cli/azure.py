@@ -13,6 +13,7 @@ from notebooks_lib.cli import output
 from notebooks_lib.cli.azure_infrastructure import down, up
 from notebooks_lib.cli.azure_jobs import jobs
 from notebooks_lib.cli.azure_pipeline import pipeline
+from notebooks_lib.cli.azure_schedule import schedule
 from notebooks_lib.cli.azure_status import status
 from notebooks_lib.cli.azure_verify import verify
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make the workspace, check the files that describe it, run pipelines, follow and stop jobs."""
+    """Make the workspace, check the files that describe it, run pipelines and schedules, follow and stop jobs."""
 
 
-for subcommand in (up, status, down, jobs, pipeline, verify):
+for subcommand in (up, status, down, jobs, pipeline, schedule, verify):
     command.add_command(subcommand)
 
 

@@ -54,7 +54,7 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
 
     here = settings.here()
     if not (yes or what_if):
-        _need_terminal()
+        need_terminal()
     cli = AzureCli()
     deployment = infrastructure.choose_deployment(here, cli.account(), stage=stage, resource_group=resource_group)
     infra = infrastructure.Infrastructure(cli, deployment)
@@ -62,13 +62,13 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     changes: list[ResourceChange] = []
     deployed = None
     if not what_if and infra.is_running():
-        _tell(f"{deployment} was started before, and is still running")
+        tell(f"{deployment} was started before, and is still running")
         deployed = _wait(infra)
     else:
-        _tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
+        tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
         changes = infra.changes(only_look=what_if)
-        for line in _lines(changes):
-            click.echo(_coloured(line), err=as_json)
+        for line in change_lines(changes):
+            click.echo(coloured(line), err=as_json)
         if markdown:
             _write_markdown(markdown, deployment, changes)
         if changes and not what_if and (yes or click.confirm("Deploy this?", err=True)):
@@ -90,16 +90,16 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
 def _deploy(infra: Infrastructure, changes: list[ResourceChange]) -> Deployed:
     vault = infra.deleted_vault(changes)
     if vault:
-        _tell(f"key vault {vault} was deleted before: it is restored, with its secrets")
+        tell(f"key vault {vault} was deleted before: it is restored, with its secrets")
     infra.start(recover_vault=bool(vault))
     return _wait(infra)
 
 
 def _wait(infra: Infrastructure) -> Deployed:
     try:
-        return infra.wait(tell=_tell)
+        return infra.wait(tell=tell)
     except KeyboardInterrupt:
-        _tell(f"Azure goes on with {infra.deployment}: `nbops azure up` waits for it again")
+        tell(f"Azure goes on with {infra.deployment}: `nbops azure up` waits for it again")
         raise
 
 
@@ -108,13 +108,13 @@ def _keep(here: Settings, deployed: Deployed) -> None:
     from notebooks_lib.azure import infrastructure, workspace
 
     for path in infrastructure.write_missing_files(here.root):
-        _tell(f"wrote {path}: yours to change and commit")
+        tell(f"wrote {path}: yours to change and commit")
     workspace.forget_tracking_uri(here, deployed.workspace)
     named = infrastructure.named_workspace(here)
     if named is None:
-        _tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
+        tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
     elif named != deployed.workspace:
-        _tell(f"the project still names workspace {named}")
+        tell(f"the project still names workspace {named}")
 
 
 @click.command()
@@ -132,7 +132,7 @@ def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
     from notebooks_lib.azure import infrastructure, managed_resources, rest_client
 
     if not yes:
-        _need_terminal()
+        need_terminal()
     named = infrastructure.named_workspace(settings.here())
     if named is None:
         raise errors.UsageError("no workspace is named: fill [azure] in production/settings.toml, or bring config.json")
@@ -150,11 +150,11 @@ def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
         _name_all(found, where, stage, silent=as_json)
         removed = yes or click.confirm("Remove all of this, for good?", err=True)
     else:
-        _tell(f"nothing to remove: {where} holds nothing that `nbops azure up` made for stage {stage}")
+        tell(f"nothing to remove: {where} holds nothing that `nbops azure up` made for stage {stage}")
     if removed:
-        managed_resources.remove(client, found.ours, tell=_tell)
+        managed_resources.remove(client, found.ours, tell=tell)
         for vault in (each for each in found.ours if each.stays_deleted):
-            _tell(f"Azure keeps the deleted {vault} for some days (purge protection); `nbops azure up` restores it")
+            tell(f"Azure keeps the deleted {vault} for some days (purge protection); `nbops azure up` restores it")
     if as_json:
         click.echo(json.dumps({"removed": [vars(each) for each in found.ours] if removed else []}))
     return 0
@@ -168,7 +168,7 @@ def _name_all(found: ResourceGroup, where: str, stage: str, *, silent: bool) -> 
         click.echo(f"      with {safe_text.printable(str(each))}", err=silent)
 
 
-def _lines(changes: Sequence[ResourceChange]) -> Iterator[str]:
+def change_lines(changes: Sequence[ResourceChange]) -> Iterator[str]:
     """Yield a line for each change, equal ones once, below it a line for each property, and at the end the counts."""
     for (kind, resource, properties), count in Counter((it.kind, it.resource, it.properties) for it in changes).items():
         yield f"{_SIGNS[kind][0]} {safe_text.printable(resource)}" + (f" ({count})" if count > 1 else "")
@@ -178,7 +178,8 @@ def _lines(changes: Sequence[ResourceChange]) -> Iterator[str]:
     yield ", ".join(shown) or "nothing to change"
 
 
-def _coloured(line: str) -> str:
+def coloured(line: str) -> str:
+    """Return a line of `change_lines` as a terminal shows it."""
     colour = dict(_SIGNS.values()).get(line[:1])
     return f"  {click.style(line[0], fg=colour)}{line[1:]}" if colour else line
 
@@ -188,7 +189,7 @@ def _write_markdown(file: Path, deployment: Deployment, changes: Sequence[Resour
     from notebooks_lib import errors
     from notebooks_lib.review import markdown_text
 
-    *lines, counts = _lines(changes)
+    *lines, counts = change_lines(changes)
     title = f"### Azure, stage {deployment.stage}: {counts}"
     blocks = [title, *([markdown_text.fence(markdown_text.lines(lines), "diff")] if lines else [])]
     try:
@@ -198,7 +199,8 @@ def _write_markdown(file: Path, deployment: Deployment, changes: Sequence[Resour
         raise errors.UsageError(f"--markdown {file} cannot be written: {error.strerror}") from error
 
 
-def _need_terminal() -> None:
+def need_terminal() -> None:
+    """Raise UsageError if nobody can be asked."""
     if not sys.stdin.isatty():
         from notebooks_lib import errors
 
@@ -214,5 +216,6 @@ def _up_as_json(changes: Sequence[ResourceChange], deployed: Deployed | None) ->
     }
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Print a line beside the answer of a command."""
     click.echo(safe_text.printable(line), err=True)

@@ -40,6 +40,7 @@ def command(model: str, stage: str, version: str | None, reason: str, as_json: b
             "before": done.before.version if done.before else None,
             "mended": done.mended.text if done.mended else "",
             "further": done.further,
+            "monitor": done.monitor,
             "endpoint": done.status.as_json() if done.status else None,
         }
         sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
@@ -72,6 +73,8 @@ def _print(done: Restored, model: str, stage: str) -> None:
         facts.append(("endpoint", f"{status.address} ({status.state}{serving})"))
         if status.curl:
             facts.append(("try it", status.curl))
+    if done.monitor:
+        facts.append(("monitor", done.monitor))
     if done.further:
         facts.append(("further", f"{done.further} goes back one more"))
     if done.before is not None:

@@ -19,7 +19,7 @@ from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.promotion.decision import Decision
 from notebooks_lib.release import canary_deployment as changes
-from notebooks_lib.release import recovery, slot_checks, traffic_and_champion, version_deployment
+from notebooks_lib.release import monitor_update, recovery, slot_checks, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.journal import Kind
 from notebooks_lib.release.rollout import Rollout, RolloutStep, StepName, continue_command
@@ -129,7 +129,9 @@ class StageRollout:
         freed = "; its endpoint was freed" if change.empties else ""
         if rollout.version is not None and rollout.version.waiting and self.name == rollout.names[-1]:
             registry.set_tags(rollout.store, rollout.version, {Tag.WAITING: ""})
-        return self._done("switch", f"version {change.number} is champion of {self.name}{instead}{freed}", changed=True)
+        monitored = monitor_update.update_monitor(rollout.store, rollout.model, self.name)
+        text = f"version {change.number} is champion of {self.name}{instead}{freed}"
+        return self._done("switch", f"{text}{f'; {monitored}' if monitored else ''}", changed=True)
 
     def _nothing_to_do(self) -> str:
         rollout, version = self.rollout, self.rollout.version

@@ -18,7 +18,7 @@ from notebooks_lib.models import champions, model_files, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.release import recovery, rollout, traffic_and_champion, version_deployment
+from notebooks_lib.release import monitor_update, recovery, rollout, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.recovery import Recovered
 from notebooks_lib.release.slot_checks import Probing
@@ -44,6 +44,8 @@ class Restored:
     """A change that an earlier command left unfinished, and its outcome."""
     further: str = ""
     """The command that goes back one more version; empty when there is none."""
+    monitor: str = ""
+    """What became of the endpoint's monitor; empty where there is none."""
 
 
 def rollback(
@@ -71,7 +73,8 @@ def rollback(
     is_champion = before is not None and before.version == to
     if mended is not None and (mended.back if to is None else is_champion and mended.outcome != "given up"):
         status = version_deployment.endpoint_status(targets.stage_endpoint(settings, stage, model))
-        return Restored(before, None, status, mended=mended, further=_further(store, model, stage))
+        further, watched = _further(store, model, stage), monitor_update.update_monitor(store, model, stage)
+        return Restored(before, None, status, mended=mended, further=further, monitor=watched)
     if before is None:
         if model not in registry.models(store):
             registry.get(store, model, to or "1")  # raises, naming the models there are
@@ -85,7 +88,8 @@ def rollback(
     change.switch()
     change.end()
     restored = registry.get(store, model, target.version)
-    return Restored(restored, before, change.status, rows, mended, _further(store, model, stage))
+    watched = monitor_update.update_monitor(store, model, stage)
+    return Restored(restored, before, change.status, rows, mended, _further(store, model, stage), watched)
 
 
 def _further(store: Store, model: str, stage: str) -> str:

@@ -19,6 +19,7 @@ from tests.azure.online_endpoints import OnlineEndpoints
 from tests.azure.proxy import Proxy
 from tests.azure.record import NO_ANSWER, Record, Seen
 from tests.azure.resource_manager import ResourceManager
+from tests.azure.schedules import Schedules
 from tests.azure.scoring_host import ScoringHost
 from tests.azure.sign_in import SignIn
 from tests.azure.tracking_facade import TrackingFacade
@@ -45,7 +46,8 @@ class Azure:
         tracking.registered = self.manager.put
         self.endpoints = OnlineEndpoints(folder / "deployments", self.manager, self.sign_in, self.faults)
         scoring = ScoringHost(self.endpoints)
-        self.jobs.router.routes[:0] = [*scoring.monitor, *self.endpoints.routes]
+        schedules = Schedules(self.jobs)
+        self.jobs.router.routes[:0] = [*scoring.monitor, *self.endpoints.routes, *schedules.routes]
         here = [Route("/control/{what}", self.control, methods=["POST"]), self.sign_in.managed_identity]
         self.hosts = Router(
             [

@@ -17,6 +17,7 @@ from notebooks_lib import azure
 FILE = Path(azure.__file__).with_name("file_schemas.json")
 LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute", "model", "code_configuration"}
 LEFT_TO_THE_SDK |= {"data", "jobs", "component", "default_compute"}
+LEFT_TO_THE_SDK |= {"create_job", "features", "input_data"}
 """Keys that nbops decides, so that no file has them, or that its own rules check."""
 
 
@@ -33,8 +34,10 @@ def derive() -> dict[str, Any]:
         from azure.ai.ml._schema.compute.kubernetes_compute import KubernetesComputeSchema
         from azure.ai.ml._schema.compute.virtual_machine_compute import VirtualMachineComputeSchema
         from azure.ai.ml._schema.job.command_job import CommandJobSchema
+        from azure.ai.ml._schema.monitoring.schedule import MonitorScheduleSchema
         from azure.ai.ml._schema.pipeline.pipeline_command_job import PipelineCommandJobSchema
         from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
+        from azure.ai.ml._schema.schedule.schedule import JobScheduleSchema
 
         context = {"base_path": Path()}
         deployments = []
@@ -58,6 +61,8 @@ def derive() -> dict[str, Any]:
             "pipeline": pipeline,
             "endpoint": endpoint | {"properties": endpoint["properties"] | kubernetes["properties"]},
             "deployment": _one_of(deployments),
+            "schedule": _object(JobScheduleSchema(context=context)),
+            "monitor": _object(MonitorScheduleSchema(context=context)),
         }
 
 
@@ -106,7 +111,7 @@ def _form(field: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _value(field.value_field) if field.value_field else {}}
     if isinstance(field, fields.List):
         return {"type": "array", "items": _value(field.inner)}
-    kinds = {fields.Integer: "integer", fields.Float: "number", fields.Boolean: "boolean", fields.Raw: None}
+    kinds = {fields.Integer: "integer", fields.Number: "number", fields.Boolean: "boolean", fields.Raw: None}
     name = next((kinds[kind] for kind in kinds if isinstance(field, kind)), "string")
     return {"type": name} if name else {}
 
@@ -119,6 +124,13 @@ def _union(forms: list[dict[str, Any]]) -> dict[str, Any]:
         return distinct[0]
     if all("type" in form.get("properties", {}) for form in distinct):
         return _one_of(distinct)
+    for items in (form["items"] for form in distinct if form.get("type") == "array"):
+        if items.get("type") != "string":  # one, or several of them
+            return {"type": ["string" if "enum" in items else items["type"], "array"], "items": items}
+    if any("enum" in form for form in distinct) and any(form.get("properties") for form in distinct):
+        return next(
+            form for form in distinct if form.get("properties")
+        )  # instead of one word that Azure no longer takes
     # Text beside an enumeration is a reference to an input of a pipeline, and an object beside a dictionary likewise.
     for kept in ("enum", "integer"):
         if any(kept in (*form, form.get("type")) for form in distinct):

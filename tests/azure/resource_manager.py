@@ -146,7 +146,7 @@ class ResourceManager:
         for operation in self._operations.values():
             if operation.path.lower() == path.lower():
                 self._step(operation)
-        versions = self._below(f"{path}/versions")
+        versions = self.below(f"{path}/versions")
         if versions and path.lower() not in self._documents:  # an asset is there when a version of it is
             latest = {"latestVersion": versions[-1]["name"], "isArchived": False}
             return JSONResponse({"id": path, "name": path.rsplit("/", 1)[-1], "properties": latest})
@@ -155,7 +155,7 @@ class ResourceManager:
     def _list(self, path: str, request: Request) -> Response:
         if path.lower() in self._documents:
             return JSONResponse(self._documents[path.lower()]["list"])
-        asked, found = dict(request.query_params), self._below(path) or self._assets(path)
+        asked, found = dict(request.query_params), self.below(path) or self._assets(path)
         if asked.get("listViewType", "ActiveOnly") == "ActiveOnly":
             found = [each for each in found if not each["properties"].get("isArchived")]
         if "hash" in asked:
@@ -278,7 +278,7 @@ class ResourceManager:
         elif operation.status != "InProgress" and operation.path.lower() in self._documents:
             self._documents[operation.path.lower()]["properties"]["provisioningState"] = operation.status
 
-    def _below(self, path: str) -> list[Document]:
+    def below(self, path: str) -> list[Document]:
         """The documents right below a path, in the order in which they were made."""
         return [one for key, one in self._documents.items() if key.rpartition("/")[0] == path.lower()]
 

@@ -103,6 +103,49 @@ scale_settings:
   polling_interval: 10
   target_utilization_percentage: 70
 """,
+    "pipelines/retrain.yml": "inputs: {dataset: sales}\njobs:\n  train: {command: nbops run a.ipynb}\n",
+    "schedules/retrain.yml": """\
+display_name: Retrain when there is something new
+trigger:
+  type: cron
+  expression: "0 2 * * 1-5"
+  time_zone: W. Europe Standard Time
+  start_time: "2026-12-01T00:00:00"
+create_job:
+  type: pipeline
+  job: ../pipelines/retrain.yml
+  inputs: {dataset: sales}
+tags: {team: sales}
+""",
+    "schedules/monthly.yml": """\
+trigger:
+  type: recurrence
+  frequency: month
+  interval: 1
+  schedule: {hours: [6], minutes: 30, month_days: [1, 15]}
+create_job: ../pipelines/retrain.yml
+""",
+    "monitor.yml": """\
+trigger:
+  type: recurrence
+  frequency: day
+  interval: 1
+  schedule: {hours: 3, minutes: 15}
+create_monitor:
+  compute: {instance_type: standard_e8s_v3}
+  monitoring_signals:
+    drift:
+      type: data_drift
+      features: [rooms, area]
+      metric_thresholds:
+        numerical: {normalized_wasserstein_distance: 0.2}
+      production_data:
+        data_window: {lookback_window_size: P3D, lookback_window_offset: P0D}
+    quality: {type: data_quality, alert_enabled: false}
+  alert_notification:
+    emails: [someone@example.com]
+tags: {team: sales}
+""",
     "compute/k8s.yml": f"type: kubernetes\nresource_id: {MACHINE}\nnamespace: default\n",
     "compute/vm.yml": f"""\
 type: VirtualMachine
@@ -120,7 +163,7 @@ ENVIRON = {"DB_PASSWORD": "s3cret"}
 def place(tmp_path: Path) -> Path:
     """A folder production/azure with a conda file beside."""
     place = file_check.folder(tmp_path)
-    for name in ("compute", "test"):
+    for name in ("compute", "test", "schedules", "pipelines"):
         (place / name).mkdir(parents=True)
     (place / "conda.yaml").write_text("dependencies: [python=3.11]\n")
     return place
@@ -169,6 +212,7 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
             file.kind.name, file.path, file.completed, {}
         )
         for file in file_check.check(place.parent.parent, ENVIRON).files
+        if file.kind.name != "schedule"  # which needs its pipeline completed
     }
     assert {name: type(entity).__name__ for name, entity in made.items()} == {
         "environment": "Environment",
@@ -180,6 +224,8 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
         "deployment": "ManagedOnlineDeployment",
         "test/endpoint": "KubernetesOnlineEndpoint",
         "test/deployment": "KubernetesOnlineDeployment",
+        "monitor": "MonitorSchedule",
+        "pipelines/retrain": "PipelineJob",
     }
     assert (made["cpu"].tier, made["job"].limits.timeout, made["job"].resources.instance_count) == (
         "low_priority",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import managed_resources
+from notebooks_lib.azure import managed_resources, schedule
+from notebooks_lib.azure.rest_client import RestClient
+from notebooks_lib.azure.workspace import Workspace
 from tests.azure.bicep import Declared, Place, Template, symbols_in
 from tests.azure.request_shapes import misfits
 
@@ -251,6 +254,25 @@ def test_a_new_version_of_a_dataset_wakes_the_schedule() -> None:
         f"https://management.azure.com{workspace}/schedules/retrain/trigger?api-version=2024-01-01-preview"
     )
     assert request["authentication"]["type"] == "ManagedServiceIdentity"
+
+
+def test_new_data_wakes_a_schedule_by_the_request_of_schedule_now() -> None:
+    """What `nbops azure schedule now` sends, held against the workflow: the same schedule, version and body."""
+    found = declared(**ALL)
+    woken = found["app"].body["properties"]["definition"]["actions"]["wake"]["inputs"]
+    place = Workspace(*(found["workspace"].id.split("/")[index] for index in (2, 4, 8)))
+    sent: dict[str, Any] = {}
+
+    class Client(RestClient):
+        def __init__(self) -> None:
+            """Without a connection."""
+
+        def request(self, method: str, path: str, api_version: str, **options: Any) -> Any:
+            sent.update(method=method, uri=f"https://management.azure.com{path}?api-version={api_version}", **options)
+            return {"submissionId": "job"}
+
+    assert schedule.start_now(Client(), place, str(ALL["wakeSchedule"]), datetime.now(UTC)) == "job"
+    assert (woken["method"], woken["uri"], woken["body"].keys()) == (sent["method"], sent["uri"], sent["body"].keys())
 
 
 @pytest.mark.proof

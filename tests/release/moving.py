@@ -14,7 +14,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import change_storage, traffic_and_champion, version_deployment
 from notebooks_lib.release.canary_deployment import CanaryDeployment
 from notebooks_lib.release.local_stage_changes import FileJournal, LocalStageChanges
-from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.rollback import Restored, rollback
 from notebooks_lib.release.shared_stage_changes import RunJournal, SharedStageChanges
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving import targets
@@ -139,5 +139,5 @@ def forgive(store: Store, number: int, *, model: str = MODEL) -> None:
     registry.set_tags(store, found, {Tag.WITHDRAWN_PREFIX + stage: "" for stage in found.withdrawn})
 
 
-def back(settings: Settings) -> None:
-    rollback(settings, MODEL, probing=FAST)
+def back(settings: Settings) -> Restored:
+    return rollback(settings, MODEL, probing=FAST)

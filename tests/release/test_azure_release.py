@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from notebooks_lib import datasets
+from notebooks_lib.azure import rest_client, schedule, workspace
+from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions
+from notebooks_lib.release import monitor_update
 from notebooks_lib.release.rollout import Rollout, check_endpoints
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.release_ledger import read_entries
 from notebooks_lib.tracking.store import connect
 from tests.azure.emulator import Emulated
+from tests.azure.monitored_endpoint import DEPLOYMENT, FILE
 from tests.release.moving import MODEL, agreed, back, promote, version
 from tests.serving.azure_project import azure_project
 
@@ -68,6 +74,33 @@ def test_a_canary_on_azure_ends_with_the_new_version_and_the_rollback_with_the_o
     reasons = [entry.reason for entry in read_entries(store, MODEL)]
     assert any("cannot serve version 3" in reason for reason in reasons)
     assert not any("\n" in reason for reason in reasons), "logs of containers are not kept"
+
+
+@pytest.mark.proof
+@pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
+def test_the_monitor_goes_back_with_the_version(project: Settings) -> None:
+    folder = project.root / "production" / "azure"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "monitor.yml").write_text(FILE)
+    (folder / "deployment.yml").write_text(DEPLOYMENT)
+    file = project.layout.settings_file
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("canary")))
+    settings = load(project.root, {})
+    store = connect(settings)
+    used = datasets.read("diabetes@1", settings)
+    tag = str(DatasetTag.of(used.name, used.version, used.fingerprint))
+    for value in (1.0, 2.0):
+        new = version(store, value)
+        store.client.set_tag(new.run_id, f"{Tag.DATASET_PREFIX}diabetes", tag)
+        promote(store, new, probing=FEW)
+    assert monitor_update.update_monitor(store, MODEL, "prod") == "monitor houses-live-monitor watches slot green"
+    assert monitor_update.update_monitor(store, MODEL, "prod") == ""
+    restored = back(settings)
+    assert restored.monitor == "monitor houses-live-monitor watches slot blue"
+    place = workspace.find_workspace(settings)
+    there = schedule.require_schedule(rest_client.resource_manager(), place, "houses-live-monitor")
+    target = there.properties["action"]["monitorDefinition"]["monitoringTarget"]
+    assert target["deploymentId"].endswith("/onlineEndpoints/houses-live/deployments/blue")
 
 
 @pytest.mark.proof

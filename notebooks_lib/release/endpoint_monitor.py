@@ -1,0 +1,132 @@
+"""The monitor of a model's endpoint on Azure: it watches the slot that serves, and compares with its training data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebooks_lib import dataset_tag, datasets
+from notebooks_lib.azure import file_check, monitor, schedule, schedule_body, schedule_changes, workspace
+from notebooks_lib.azure.monitor import Comparison, ServingSlot
+from notebooks_lib.azure.schedule import Schedule
+from notebooks_lib.azure.schedule_body import WantedSchedule
+from notebooks_lib.azure.schedule_file_kinds import MONITOR
+from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.datasets.dataset import Dataset
+from notebooks_lib.errors import UsageError
+from notebooks_lib.models import registry
+from notebooks_lib.release import reference_data
+from notebooks_lib.release.monitored_stage import monitor_file, monitored_stage
+from notebooks_lib.settings import Settings
+from notebooks_lib.settings.endpoint_names import azure_name
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
+
+if TYPE_CHECKING:
+    from notebooks_lib.azure.rest_client import RestClient
+    from notebooks_lib.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class EndpointMonitor:
+    """The monitor of one endpoint, as it should be now."""
+
+    comparison: Comparison
+    dataset: Dataset
+    """What the model was trained on."""
+    completed: Mapping[str, Any]
+    """The values of its file, completed."""
+    wanted: WantedSchedule
+
+    def make(self, client: RestClient, place: Workspace, file: Path, there: Schedule | None) -> None:
+        """Upload the rows of the training if they are not there, then make or change the monitor.
+
+        The SDK makes what is sent, and takes seconds to import.
+        """
+        reference_data.upload_reference(client, place, self.dataset)
+        action = monitor.monitor_action(file, self.completed, self.comparison.task)
+        schedule_changes.make(client, place, self.wanted, action, there)
+
+
+def read_monitor_file(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of the file. Raises UsageError with its faults."""
+    return file_check.valid_values(monitor_file(settings), MONITOR, settings.root, environ)
+
+
+def find_monitor(
+    store: Store, client: RestClient, place: Workspace, model: str, values: Mapping[str, Any]
+) -> EndpointMonitor | str:
+    """Return the monitor of a model's endpoint as it should be now, or why there is none: nothing serves there.
+
+    Nothing is changed. Raises UsageError for a slot that does not collect, or a version whose dataset is not known.
+    """
+    settings = store.settings
+    name = _endpoint_name(settings, model)
+    endpoint = monitor.find_endpoint(client, place, name)
+    slot = monitor.serving_slot(client, place, endpoint) if endpoint else None
+    if slot is None:
+        return f"endpoint {name} does not serve: the next promotion makes its monitor"
+    monitor.check_collects(slot, monitor_file(settings))
+    comparison, dataset = _comparison(store, place, model, slot)
+    completed = monitor.monitor_values(values, comparison)
+    content = monitor.monitor_content(completed)
+    wanted = schedule_body.wanted_schedule(
+        monitor.monitor_name(name), values, project=settings.project_name, content=content
+    )
+    return EndpointMonitor(comparison, dataset, completed, wanted)
+
+
+def _comparison(store: Store, place: Workspace, model: str, slot: ServingSlot) -> tuple[Comparison, Dataset]:
+    number = slot.tags.get(f"{Tag.SLOT_PREFIX}version", "")
+    run = query.find_run(store, registry.get(store, model, number).run_id)
+    tags = dataset_tag.of_run(run.tags) if run else ()
+    if run is None or len(tags) != 1:
+        found = ", ".join(tag.ref for tag in tags) or "none"
+        raise UsageError(
+            f"monitor.yml: version {number} of {model!r} was trained on {found}, and a monitor compares with one "
+            "dataset: load one by datasets.load in the notebook, and promote a version of that"
+        )
+    dataset = datasets.read(tags[0].ref, store.settings)
+    reference_data.reference_rows(dataset)  # refuses a dataset without a target, before anything is sent
+    reference, task = reference_data.reference_id(place, dataset), reference_data.task_of(run.metrics, dataset)
+    return Comparison(slot, reference, dataset.target or "", task), dataset
+
+
+def find_monitors(
+    store: Store, client: RestClient, place: Workspace, values: Mapping[str, Any]
+) -> tuple[list[EndpointMonitor], dict[str, str]]:
+    """Return the monitors of all models that serve at the monitored stage; of the others their names, and why not."""
+    found, idle = list[EndpointMonitor](), dict[str, str]()
+    for model in registry.models(store):
+        each = find_monitor(store, client, place, model, values)
+        if isinstance(each, EndpointMonitor):
+            found.append(each)
+        else:
+            idle[monitor.monitor_name(_endpoint_name(store.settings, model))] = each
+    return found, idle
+
+
+def _endpoint_name(settings: Settings, model: str) -> str:
+    return azure_name(settings.stages.endpoint(monitored_stage(settings), model))
+
+
+def move_monitor(store: Store, model: str) -> str:
+    """Let the monitor of a model watch the slot that serves now; return what changed, empty if nothing did."""
+    from notebooks_lib.azure import rest_client
+
+    settings = store.settings
+    values = read_monitor_file(settings, os.environ)
+    place = workspace.stage_workspace(settings, monitored_stage(settings))
+    client = rest_client.resource_manager()
+    found = find_monitor(store, client, place, model, values)
+    if isinstance(found, str):
+        return ""
+    there = schedule.find_schedule(client, place, found.wanted.name)
+    present = [there] if there else []
+    if not schedule_changes.plan_changes([found.wanted], present, settings.project_name):
+        return ""
+    found.make(client, place, monitor_file(settings), there)
+    return f"monitor {found.wanted.name} watches slot {found.comparison.slot.name}"
