@@ -82,6 +82,27 @@ def test_each_step_runs_in_the_order_of_its_data_and_the_step_of_a_notebook_adop
 
 @pytest.mark.proof
 @pytest.mark.filterwarnings("ignore")
+def test_a_sweep_in_a_step_is_tracked_as_on_a_laptop_and_reused_if_nothing_of_it_changes(
+    azure_git_project: Settings, nbops_json: NbopsJson
+) -> None:
+    sweep = "nbops sweep experimentation/n.ipynb --grid alpha=1,2 --metric rmse:min"
+    write(azure_git_project, TWO.replace("nbops run experimentation/n.ipynb -p alpha=2.0", sweep))
+    code, result, _ = nbops_json("azure", "pipeline", FILE)
+    assert (code, [step["status"] for step in result["steps"]]) == (0, ["FINISHED", "FINISHED"])
+
+    connected = store.connect(azure_git_project)
+    experiment = connected.experiment_id(azure_git_project.experiment)
+    runs = [run for run in connected.client.search_runs([experiment]) if Tag.END in run.data.tags]
+    assert sorted(run.data.tags.get(Tag.TRIAL, "parent") for run in runs) == ["0", "1", "parent"]
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=azure_git_project.root, text=True).strip()
+    assert {run.data.tags["mlflow.source.git.commit"] for run in runs} == {commit}
+
+    code, again, _ = nbops_json("azure", "pipeline", FILE)
+    assert (code, [step["reused"] for step in again["steps"]]) == (0, [step["run_id"] for step in result["steps"]])
+
+
+@pytest.mark.proof
+@pytest.mark.filterwarnings("ignore")
 def test_a_step_that_fails_fails_the_pipeline_and_later_ones_do_not_start(
     azure_git_project: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
