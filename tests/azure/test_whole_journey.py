@@ -1,0 +1,243 @@
+"""The whole way, from `nbops azure up` to `nbops azure down`, by the commands that a user types, each in a process.
+
+A workspace is made, a model is trained on its computes, promoted from this machine to a managed endpoint and one on
+Kubernetes, asked, retrained on what it collected, used for a batch, and rolled back; afterwards nothing is left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notebooks_lib.azure import managed_resources, rest_client
+from tests import building
+from tests.azure import emulator
+from tests.azure.emulator import Emulated
+from tests.azure.fixtures import AzureProject
+
+pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(2400)]
+
+REPOSITORY = Path(__file__).parents[2]
+NOTEBOOK = "experimentation/sales.ipynb"
+MODEL = "sales"
+PARAMETERS = 'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty'
+CELLS = (
+    "from notebooks_lib import datasets, tracking\nrun = tracking.run()\ndata = datasets.load(dataset)",
+    "from sklearn.linear_model import Ridge\nmodel = Ridge(alpha=alpha).fit(data.train.X, data.train.y)",
+    "missed = data.validation.y - model.predict(data.validation.X)\nrmse = float((missed**2).mean() ** 0.5)",
+    "run.log_dataset(data)\nrun.log({'rmse': rmse})\nrun.log_model(model, example=data.validation.X.head(2))",
+)
+SETTINGS = """\
+[project]
+name = "sales"
+
+[tracking]
+uri = "azureml"
+
+[promotion]
+trusted_flavors = ["sklearn", "python_function"]
+
+[stages]
+default = ["dev", "test", "prod"]
+
+[stages.test]
+endpoint = "azureml:"
+
+[stages.prod]
+endpoint = "azureml:{model}-live"
+canary = [{traffic = 50, requests = 6}]
+max_latency_ratio = 1000
+wait_minutes = 6
+"""
+COLLECTS = """\
+data_collector:
+  collections:
+    model_inputs: {enabled: "true"}
+    model_outputs: {enabled: "true"}
+"""
+PIPELINE = """\
+type: pipeline
+jobs:
+  newer:
+    type: command
+    command: nbops data newer sales --than-champion sales --stage test --out ${{outputs.answer}}
+    identity: {type: managed}
+    outputs:
+      answer: {type: uri_file}
+  train:
+    type: command
+    command: nbops run experimentation/sales.ipynb --only-if ${{inputs.newer}} --out ${{outputs.answer}}
+    identity: {type: managed}
+    inputs:
+      newer: ${{parent.jobs.newer.outputs.answer}}
+    outputs:
+      answer: {type: uri_file}
+"""
+SCHEDULE = """\
+trigger: {type: cron, expression: "0 2 * * *"}
+create_job: ../pipelines/retrain.yml
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A project with a table of sales and a notebook about it."""
+
+    root: Path
+    cluster: str
+    environment: Mapping[str, str]
+
+    def nbops(self, *arguments: str, code: int = 0) -> Any:
+        """Run a command in a process of its own; return the object that it prints, or its text."""
+        done = subprocess.run(
+            [sys.executable, "-m", "notebooks_lib", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout) if "--json" in arguments else done.stdout + done.stderr
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file of the project."""
+        path = self.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def table(first: int, rows: int) -> str:
+    """Sales by day: what is sold depends on price and promotion."""
+    lines = (
+        f"{day},{10 + day % 17},{day % 3},{900 - 30 * (day % 17) + 50 * (day % 3) + day % 7}"
+        for day in range(first, first + rows)
+    )
+    return "day,price,promotion,turnover\n" + "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
+    root = azure_workspace.settings.root
+    shop = Shop(root, f"cpu-{uuid.uuid4().hex[:8]}", {**os.environ, **azure_workspace.environment})
+    shop.write("sales.csv", table(0, 900))
+    building.write(root / NOTEBOOK, *CELLS, parameters=PARAMETERS, title="What will the shop sell?")
+    shutil.copyfile(REPOSITORY / "production" / "promote.ipynb", root / "production" / "promote.ipynb")
+    shop.write("requirements.lock", "click==8.5.1\n")
+    shop.write(".gitignore", ".nbops\n*.csv\n*.parquet\n")
+    shop.write(
+        f"production/azure/compute/{shop.cluster}.yml", "type: amlcompute\nsize: Standard_DS3_v2\nmax_instances: 2\n"
+    )
+    shop.write("production/azure/job.yml", "identity: {type: managed}\n")
+    shop.write("production/azure/deployment.yml", COLLECTS)
+    shop.write("production/azure/prod/endpoint.yml", "compute: azureml:k8s\n")
+    shop.write("production/azure/pipelines/retrain.yml", PIPELINE)
+    shop.write("production/azure/schedules/retrain.yml", SCHEDULE)
+    shop.write("production/azure/batch/deployment.yml", f"compute: azureml:{shop.cluster}\n")
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return shop
+
+
+def promote(shop: Shop, stages: str = "dev,test,prod") -> Any:
+    subject = ("-p", f"experiment={MODEL}", "-p", "metric=rmse")
+    promoted = shop.nbops("promote", "--live", "--stages", stages, *subject, "--json")
+    assert promoted["promoted"], promoted["decision"]
+    return promoted
+
+
+def test_from_up_to_down(shop: Shop, azure_group: str, azure_server: Emulated) -> None:
+    nbops, on = shop.nbops, ("--on", f"azureml:{shop.cluster}")
+    nbops("azure", "up", "--resource-group", azure_group, "--yes")
+    config = json.loads((shop.root / "config.json").read_text())
+    shop.write("production/settings.toml", SETTINGS)
+    workspace = (
+        f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{config['workspace_name']}"
+    )
+    azure_server.put(
+        f"{workspace}/computes/k8s", {"properties": {"computeType": "Kubernetes", "provisioningState": "Succeeded"}}
+    )
+    findings = {finding["what"]: finding for finding in nbops("doctor", "--json")["findings"]}
+    assert all(finding["ok"] for what, finding in findings.items() if what.startswith("azure")), findings
+
+    nbops("data", "add", "sales.csv", "--name", "sales", "--target", "turnover", "--key", "day")
+    nbops("data", "push", "sales@1")
+    first = nbops("run", NOTEBOOK, "-p", "alpha=1e6", *on, "--json")
+    assert first["status"] == "FINISHED", first
+    ours = nbops("sweep", NOTEBOOK, "--grid", "alpha=3e4,1e5", "--metric", "rmse", *on, "--json")
+    assert ours["status"] == "FINISHED"
+    theirs = nbops(
+        *("sweep", NOTEBOOK, "--space", "alpha=uniform(3e5, 5e5)", "--trials", "2", "--jobs", "2"),
+        *("--sampler", "random", "--metric", "rmse", *on, "--service", "--json"),
+    )
+    assert theirs["status"] == "FINISHED"
+    (ranking,) = nbops("compare", MODEL, "--metric", "rmse", "--json")["tables"]
+    assert len(ranking["runs"]) == 5
+
+    promote(shop)
+    nbops("run", NOTEBOOK, "-p", "alpha=1.0", *on, "--json")
+    promote(shop)  # with a canary: version 1 serves
+    live = nbops("endpoint", "status", f"{MODEL}-live", "--json")
+    assert {slot["version"]: slot["traffic"] for slot in live["slots"].values()}["2"] == 100
+
+    rows = [line.split(",") for line in table(900, 400).splitlines()]
+    body = {
+        "dataframe_split": {"columns": rows[0][1:3], "data": [[float(cell) for cell in row[1:3]] for row in rows[1:]]}
+    }
+    shop.write("new.json", json.dumps(body))
+    asked = nbops("endpoint", "invoke", f"{MODEL}-test", "--data", "@new.json", "--json")
+    assert len(asked["predictions"]) == 400
+    time.sleep(5)  # the collector hands over now and then
+    collected = nbops("data", "collected", f"{MODEL}-test", "-o", "answered.csv", "--json")
+    assert collected["rows"] == 400, collected
+    shop.write("new.csv", table(900, 400))
+    nbops("data", "add", "new.csv", "--name", "sales")
+    nbops("data", "push", "sales@2")
+    assert nbops("data", "newer", "sales", "--than-champion", MODEL, "--json")["newer"]
+
+    nbops("azure", "schedule", "apply", "--yes")
+    started = nbops("azure", "schedule", "now", "retrain", "--json")
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        listed = {job["name"]: job["status"] for job in nbops("azure", "jobs", "list", "--json")["jobs"]}
+        if listed.get(started["job"]) in ("Completed", "Failed", "Canceled"):
+            break
+        time.sleep(3)
+    assert listed[started["job"]] == "Completed", listed
+    used = nbops("data", "models", "sales@2", "--json")
+    assert used, "the pipeline trained on the new version"
+
+    nbops("batch", "deploy", MODEL)
+    scored = nbops("batch", "run", MODEL, "--data", "new.csv", "-o", "scored.csv", "--json")
+    assert scored["rows"] == 400, scored
+    predictions = [float(line.split(",")[-1]) for line in (shop.root / "scored.csv").read_text().splitlines()[1:]]
+    assert predictions[:3] == pytest.approx(asked["predictions"][:3]), "the same version, the same answers"
+
+    back = nbops("rollback", MODEL, "--json")
+    assert back["version"] == "1"
+    nbops("batch", "delete", MODEL)
+    nbops("azure", "schedule", "delete", "retrain", "--yes")
+    for stage in ("live", "test"):
+        nbops("endpoint", "stop", f"{MODEL}-{stage}")
+    nbops("endpoint", "stop", f"{MODEL}-dev")
+    nbops("azure", "down", "--yes")
+    client = rest_client.resource_manager()
+    left = managed_resources.read_group(client, emulator.SUBSCRIPTION, azure_group, "dev")
+    assert (left.ours, left.others) == ([], [])
