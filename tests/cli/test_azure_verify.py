@@ -24,11 +24,15 @@ def test_all_is_shown_and_nothing_is_left(
     azure_workspace: AzureProject, capsys: pytest.CaptureFixture[str], azure_server: Emulated
 ) -> None:
     settings = azure_workspace.settings
+    job = settings.root / "production" / "azure" / "job.yml"
+    job.parent.mkdir(parents=True)
+    job.write_text("identity: {type: managed}\n")  # by which jobs read the dataset
     code = program.run(["azure", "verify", "--with-endpoint", "--json"])
     out, err = capsys.readouterr()
     assert out, err
     answer = json.loads(out)
-    assert [outcome for outcome in answer["outcomes"] if outcome["state"] != "shown"] == [], err
+    seen = "\n".join(str(outcome) for outcome in answer["outcomes"] if outcome["state"] != "shown")
+    assert not seen, seen
     assert (code, answer["left"]) == (0, [])
     assert len(answer["outcomes"]) == sum(
         len(group)
