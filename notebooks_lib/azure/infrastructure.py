@@ -15,7 +15,7 @@ from typing import Any
 from notebooks_lib import errors, regular_file
 from notebooks_lib.azure import error_messages, managed_resources, parameter_files, workspace
 from notebooks_lib.azure.azure_cli import Account, AzureCli
-from notebooks_lib.azure.deployment_changes import ResourceChange, foreign_resources, read_changes
+from notebooks_lib.azure.what_if import ResourceChange, foreign_resources, read_changes
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES

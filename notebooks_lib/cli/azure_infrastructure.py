@@ -15,9 +15,9 @@ from notebooks_lib import safe_text
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.deployment_changes import Kind, ResourceChange
     from notebooks_lib.azure.infrastructure import Deployed, Deployment, Infrastructure
     from notebooks_lib.azure.managed_resources import ResourceGroup
+    from notebooks_lib.azure.what_if import Kind, ResourceChange
     from notebooks_lib.settings import Settings
 
 _SIGNS: Mapping[Kind, tuple[str, str]] = {

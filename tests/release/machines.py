@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,7 @@ class _Process:
             process_identity.pid_space = lambda: name
             socket.gethostname = lambda: name
         self.settings = load(Path(root), dict(environment))
+        TARGETS["azureml"] = replace(TARGETS["azureml"], heartbeat=heartbeat)
         if shared:
             self._endpoints = shared_endpoints(load(Path(owner), {}) if owner else None, heartbeat=heartbeat)
             self._endpoints.__enter__()

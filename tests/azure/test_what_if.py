@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure.deployment_changes import ResourceChange, foreign_resources, read_changes
+from notebooks_lib.azure.what_if import ResourceChange, foreign_resources, read_changes
 
 GROUP = "/subscriptions/S/resourceGroups/G/providers"
 STORAGE = f"{GROUP}/Microsoft.Storage/storageAccounts/st"
