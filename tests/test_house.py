@@ -126,6 +126,7 @@ ACROSS = {
 
 
 TESTED_IN = {
+    "azure/batch_file_kinds": "azure/test_batch_endpoint",
     "azure/endpoint_file_kinds": "azure/test_file_check",
     "azure/file_faults": "azure/test_file_check",
     "azure/file_kinds": "azure/test_file_check",
@@ -212,6 +213,8 @@ TESTED_IN = {
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
     "serving/azure_session": "serving/test_azure_counts",
+    "serving/batch/batch_deployments": "serving/batch/test_azure_batch",
+    "serving/batch/batch_parts": "serving/batch/test_azure_batch",
     "serving/batch/batch_request": "serving/batch/test_local_batch",
     "serving/body_complexity": "serving/test_attacks",
     "serving/connection_limits": "serving/test_attacks",

@@ -12,6 +12,7 @@ from typing import Any
 
 from notebooks_lib import errors
 from notebooks_lib.azure import (
+    batch_file_kinds,
     endpoint_file_kinds,
     file_kinds,
     file_loading,
@@ -29,6 +30,8 @@ from notebooks_lib.stages import STAGES
 
 STAGED = {"endpoint.yml": endpoint_file_kinds.ENDPOINT, "deployment.yml": endpoint_file_kinds.DEPLOYMENT}
 """The files that a stage may have of its own, in a folder of its name."""
+BATCH = {"endpoint.yml": batch_file_kinds.BATCH_ENDPOINT, "deployment.yml": batch_file_kinds.BATCH_DEPLOYMENT}
+"""The files of batch endpoints, in a folder of their own."""
 FILES = {"environment.yml": file_kinds.ENVIRONMENT, "job.yml": file_kinds.JOB, **STAGED}
 OPTIONAL = {"monitor.yml": schedule_file_kinds.MONITOR}
 """The files without which there is no such thing: no default stands for them."""
@@ -102,7 +105,8 @@ def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
     for folder_name, kind in FOLDERS.items():
         yield from ((path, kind) for path in sorted((place / folder_name).glob("*.yml")))
     staged = [(place / stage / name, kind) for stage in STAGES for name, kind in STAGED.items()]
-    for path, kind in (*((place / name, kind) for name, kind in OPTIONAL.items()), *staged):
+    batch = [(place / batch_file_kinds.FOLDER / name, kind) for name, kind in BATCH.items()]
+    for path, kind in (*((place / name, kind) for name, kind in OPTIONAL.items()), *staged, *batch):
         if path.exists() or path.is_symlink():
             yield path, kind
 
@@ -110,13 +114,13 @@ def _known_files(place: Path) -> Iterator[tuple[Path, FileKind]]:
 def _other_files(place: Path, known: Mapping[Path, FileKind]) -> tuple[list[FileFault], list[Path]]:
     """Return faults of files whose names are nearly right, and the paths of other YAML files."""
     faults, unread = [], []
-    folders = (*FOLDERS, *STAGES)
+    folders = (*FOLDERS, batch_file_kinds.FOLDER, *STAGES)
     inside = [path for name in folders for path in (place / name).glob("*")]
     for path in [path for path in sorted((*place.glob("*"), *inside)) if path not in known]:
         if path.is_dir() and path.name not in folders and (nearest := errors.nearest(path.name, folders)):
             faults.append(FileFault(path, 1, "", f"this folder is not read: rename it to {nearest}"))
         elif path.is_file() and path.suffix.lower() in (".yml", ".yaml"):
-            names = STAGED if path.parent.name in STAGES else FILES | OPTIONAL
+            names = STAGED if path.parent.name in (batch_file_kinds.FOLDER, *STAGES) else FILES | OPTIONAL
             free = path.parent in [place / name for name in FOLDERS]
             near = path.stem if free else errors.nearest(path.stem, [Path(name).stem for name in names])
             if path.parent.name in STAGES and path.name in FILES | OPTIONAL:

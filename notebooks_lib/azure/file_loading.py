@@ -23,7 +23,7 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
     """Return the SDK's object for the values of a file, with what nbops fills in. Raises what the SDK raises."""
     with _silent():
         from azure.ai import ml
-        from azure.ai.ml.entities._load_functions import load_schedule  # nowhere else
+        from azure.ai.ml.entities._load_functions import load_model_batch_deployment, load_schedule  # nowhere else
     with _silent():  # again, for the import sets the level of the SDK's logger
         loaders = {
             "environment": ml.load_environment,
@@ -34,6 +34,8 @@ def load(kind: Kind, path: Path, values: dict[str, Any], filled_in: dict[str, An
             "deployment": ml.load_online_deployment,
             "schedule": load_schedule,
             "monitor": load_schedule,
+            "batch_endpoint": ml.load_batch_endpoint,
+            "batch_deployment": load_model_batch_deployment,
         }
         source = io.StringIO(yaml.safe_dump(values))
         override = [{key: value} for key, value in filled_in.items()]

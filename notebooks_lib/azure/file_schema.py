@@ -15,7 +15,18 @@ from typing import Any, Literal
 from notebooks_lib import errors
 from notebooks_lib.azure.file_faults import KeyPath, unknown_key
 
-Kind = Literal["environment", "compute", "job", "pipeline", "endpoint", "deployment", "schedule", "monitor"]
+Kind = Literal[
+    "environment",
+    "compute",
+    "job",
+    "pipeline",
+    "endpoint",
+    "deployment",
+    "batch_endpoint",
+    "batch_deployment",
+    "schedule",
+    "monitor",
+]
 _KINDS = {
     "integer": ("a whole number", "write {begin}{number}, for example"),
     "number": ("a number", "write {begin}0.5, for example"),

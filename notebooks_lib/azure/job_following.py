@@ -82,8 +82,9 @@ def follow(
     wait_minutes: float = WAIT_MINUTES,
     shortest: float = SHORTEST,
     patience: float = PATIENCE,
+    end_of: Callable[[RunHistory, Job], JobEnd] | None = None,
 ) -> JobEnd:
-    """Return when the job has ended.
+    """Return when the job has ended. `end_of` says how a job has ended that runs no notebook.
 
     Raises JobWaitingError when it has not run for `wait_minutes`, and AzureError when Azure has failed to answer for
     `patience` seconds. Neither stops the job.
@@ -102,7 +103,7 @@ def follow(
                     progress.report_state(job)
                 progress.report_run(find_tracked(history, name), job.status)
             else:
-                end = read_end(history, job)
+                end = (end_of or read_end)(history, job)
                 progress.report_run(end.run)
                 return end
             answered = time.monotonic()  # last: the host of the region has to answer, too
@@ -228,6 +229,13 @@ def read_end(history: RunHistory, job: Job) -> JobEnd:
         status = "KILLED"
     elif status == "FINISHED" and recorded != "FINISHED":  # such as a script that goes on after `nbops run` failed
         status = "FAILED"
+    return JobEnd(status, None if status == "FINISHED" else read_failure(history, job, run), run)
+
+
+def end_of_batch(history: RunHistory, job: Job) -> JobEnd:
+    """Return how a batch ended, which has no run of a notebook. Raises AzureError if Azure does not answer."""
+    status: RunStatus = jobs.ENDED[job.status]
+    run = TrackedRun(job.name, "", status, {}, {}, 0.0)
     return JobEnd(status, None if status == "FINISHED" else read_failure(history, job, run), run)
 
 

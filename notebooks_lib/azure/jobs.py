@@ -96,10 +96,10 @@ def submit(
     try:
         return Job.of(client.request("PUT", path, api_version, what=what, body={"properties": properties}))
     except errors.AzureError as error:
-        return _look_for(client, workspace, name, error)
+        return look_for(client, workspace, name, error)
 
 
-def _look_for(client: RestClient, workspace: Workspace, name: str, failure: errors.AzureError) -> Job:
+def look_for(client: RestClient, workspace: Workspace, name: str, failure: errors.AzureError) -> Job:
     """Return the job whose submission failed, if it has arrived all the same.
 
     A lost answer is repeated by the client, and Azure then refuses the name as taken, with 400 or 409: nobody else has

@@ -71,10 +71,11 @@ class RestClient:
         if_missing: str = "",
         query: Mapping[str, str] | None = None,
         body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request to a path, or to a whole URL; return the JSON of the answer, or None if it is empty."""
         with error_messages.translated(what, if_missing):
-            return _json(self._run(method, path, api_version, query, body), what)
+            return _json(self._run(method, path, api_version, query, body, headers), what)
 
     def pages(
         self, path: str, api_version: str, *, what: str, if_missing: str = "", query: Mapping[str, str] | None = None
@@ -118,10 +119,18 @@ class RestClient:
                 raise errors.AzureError(cause, step) from error
             return None if method == "DELETE" else polling.resource()
 
-    def _run(self, method: str, path: str, api_version: str, query: Mapping[str, str] | None, body: object) -> Any:
+    def _run(
+        self,
+        method: str,
+        path: str,
+        api_version: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         url = path if path.startswith("https://") else self.base_url + path
         parameters = dict(query or {}) | ({"api-version": api_version} if api_version else {})
-        answer = self._pipeline.run(HttpRequest(method, url, params=parameters, json=body))
+        answer = self._pipeline.run(HttpRequest(method, url, params=parameters, json=body, headers=dict(headers or {})))
         answer.http_response.raise_for_status()
         return answer
 

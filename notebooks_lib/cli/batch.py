@@ -1,4 +1,4 @@
-"""`nbops batch`: score whole tables."""
+"""`nbops batch`: score whole tables, here or by a batch endpoint of Azure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from notebooks_lib import safe_text
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.serving.batch.batch_request import BatchSummary
+    from notebooks_lib.serving.batch.batch_request import BatchRequest, BatchSummary
+    from notebooks_lib.settings import Settings
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _stage = click.option(
@@ -20,7 +21,7 @@ _stage = click.option(
     type=click.Choice(STAGES),
     default=STAGES[-1],
     show_default=True,
-    help="Whose champion.",
+    help="Whose champion, and whose workspace on Azure.",
 )
 
 
@@ -28,7 +29,8 @@ _stage = click.option(
 def command() -> None:
     """Score a whole table with a registered model, and write the predictions to one file.
 
-    It is done in mini-batches, so that the table may be larger than the memory.
+    It is done in mini-batches, so that the table may be larger than the memory: on this machine, or by a batch endpoint
+    of Azure where the endpoint of the stage is Azure's, too.
     """
 
 
@@ -59,19 +61,111 @@ def command() -> None:
     show_default=True,
     help="Rows that may be refused: they get an error instead of a prediction. -1: any number.",
 )
+@click.option(
+    "--on",
+    type=click.Choice(["local", "azureml"]),
+    help="Where. Default: azureml if the endpoint of the stage is azureml:NAME, else local.",
+)
+@click.option("--fresh", is_flag=True, help="On Azure: score again what a job has scored.")
+@click.option(
+    "--wait-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120,
+    show_default=True,
+    help="On Azure: minutes that the job may wait before it runs.",
+)
 @_as_json
-def run(model: str, data: str, output: Path, params: str, as_json: bool, **options: Any) -> int:
+def run(
+    model: str,
+    data: str,
+    output: Path,
+    params: str,
+    on: str | None,
+    fresh: bool,
+    wait_minutes: float,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Score the rows of a table with MODEL, in their order.
 
     The result has the number of each row (from 0), the columns to keep and the prediction. A refused row ends the
     command with its number and the cause, and nothing is written, unless --error-threshold allows it.
+
+    On Azure, Ctrl-C ends the command, not the job: the same command again goes on with it.
     """
     from notebooks_lib import settings
     from notebooks_lib.serving.batch import local_batch
     from notebooks_lib.serving.batch.batch_request import BatchRequest
 
+    here = settings.here()
     request = BatchRequest(model, data, output, params=_params(params), **options)
-    summary = local_batch.score_here(request, settings.here(), tell=_tell)
+    if (on or here.stages.of(options["stage"]).target) == "azureml":
+        return _run_on_azure(request, here, fresh=fresh, wait_minutes=wait_minutes, as_json=as_json)
+    summary = local_batch.score_here(request, here, tell=_tell)
+    if as_json:
+        click.echo(json.dumps(summary.as_json()))
+    else:
+        _print(summary)
+    return 0
+
+
+@command.command()
+@click.argument("model")
+@click.option("--version", default="", help="The version. Default: the champion.")
+@_stage
+@_as_json
+def deploy(model: str, version: str, stage: str, as_json: bool) -> int:
+    """Make a batch endpoint on Azure that scores with MODEL, or let it score with another version.
+
+    production/azure/batch/deployment.yml says on which cluster, with how many machines. What is there already stays as
+    it is.
+    """
+    from notebooks_lib import settings
+    from notebooks_lib.serving.batch.batch_deployments import BatchDeployments
+
+    done = BatchDeployments(settings.here(), model, stage).deploy(version, tell=_tell)
+    if as_json:
+        click.echo(json.dumps(vars(done)))
+    else:
+        what = "scores with" if done.changed else "scored already with"
+        click.echo(f"batch endpoint {done.endpoint} in workspace {done.workspace} {what} version {done.version}")
+        click.echo(f"  score      nbops batch run {model} --on azureml --data NAME@VERSION -o FILE")
+        click.echo(f"  delete     nbops batch delete {model}")
+    return 0
+
+
+@command.command()
+@click.argument("model")
+@_stage
+@_as_json
+def delete(model: str, stage: str, as_json: bool) -> int:
+    """Delete the batch endpoint of MODEL with its deployments. The model and the results of its jobs stay."""
+    from notebooks_lib import settings
+    from notebooks_lib.serving.batch.batch_deployments import BatchDeployments
+
+    place = BatchDeployments(settings.here(), model, stage)
+    deleted = place.delete()
+    if as_json:
+        click.echo(json.dumps({"model": model, "endpoint": place.endpoint, "deleted": deleted}))
+    else:
+        click.echo(f"batch endpoint {place.endpoint} {'is deleted' if deleted else 'was not there'}")
+    return 0
+
+
+def _run_on_azure(request: BatchRequest, here: Settings, *, as_json: bool, fresh: bool, wait_minutes: float) -> int:
+    from notebooks_lib.cli.job_output import JobLines
+    from notebooks_lib.serving.batch import azure_batch
+    from notebooks_lib.serving.batch.azure_batch import BatchDetached
+
+    try:
+        summary = azure_batch.score_on_azure(
+            request, here, JobLines(), fresh=fresh, wait_minutes=wait_minutes, tell=_tell
+        )
+    except BatchDetached as detached:
+        _tell(str(detached))
+        if as_json:
+            click.echo(json.dumps({"job": detached.job, "detached": True}))
+        return 1 if detached.error else 130
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:

@@ -20,7 +20,7 @@ COMMANDS = {
     "history": "Show each change of a model's champion and traffic: when, by whom and why.",
     "gate": "Let the gate of promotion test itself.",
     "endpoint": "Start, stop and call the endpoint that serves a model.",
-    "batch": "Score a whole table with a registered model.",
+    "batch": "Score a whole table with a registered model, here or by a batch endpoint of Azure.",
     "profile": "Measure a model under CPU and memory limits, and recommend a size.",
     "data": "List, show and add versioned datasets.",
     "kernels": "Show, stop and measure the processes that warm kernels are forked from.",

@@ -24,6 +24,9 @@ SERVER = "azureml-inference-server-http"
 SERVER_VERSION = "1.5.1"
 _ADDED = {SERVER: SERVER_VERSION, "azureml-ai-monitoring": "1.0.0", "gunicorn": "26.2.0"}
 """What score.py needs besides the model's requirements. The server leaves gunicorn's version open."""
+_BATCH = {"azureml-core": "1.61.0.post4"}
+"""What Azure's driver of batches imports. Its examples have azureml-dataset-runtime, too, which goes neither with the
+pyarrow nor with the cloudpickle of our models; it is for inputs of SDK v1."""
 SERVER_NEEDS = {
     "certifi": ">=2024.7.4",
     "flask": "~=3.1.0",
@@ -66,8 +69,10 @@ class ScoringRequirements:
         return Environment(properties, {}, NAME)
 
 
-def scoring_requirements(folder: Path) -> ScoringRequirements:
+def scoring_requirements(folder: Path, *, batch: bool = False) -> ScoringRequirements:
     """Return what a model needs to be served on Azure, by the files in its folder: requirements.txt or conda.yaml.
+
+    With `batch`, add what Azure runs a batch deployment with.
 
     Raises ModelError, naming both, when a requirement of the model does not go together with the inference server.
     """
@@ -76,7 +81,7 @@ def scoring_requirements(folder: Path) -> ScoringRequirements:
     lines = file.read_text("utf-8").splitlines() if file.is_file() else conda.pip
     packages = set(_packages(lines, folder))
     named, pins = {name for name, _ in packages}, pinned_versions.pins()
-    added = {**_ADDED, **{name: pins[name] for name in _MODEL_NEEDS}}
+    added = {**_ADDED, **{name: pins[name] for name in _MODEL_NEEDS}, **(_BATCH if batch else {})}
     packages |= {(name, f"{name}=={version}") for name, version in added.items() if name not in named}
     lines = tuple(line for _, line in sorted(packages))
     return ScoringRequirements(_python(folder), lines, conda.others, conda.channels)

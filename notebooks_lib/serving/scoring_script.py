@@ -53,7 +53,7 @@ class ScoringScript:
         body_limit: int = invocation.BODY_LIMIT,
         collector: AzureDataCollector | None = None,
     ) -> None:
-        self._model = model
+        self.model = model
         self._body_limit = body_limit
         self._collector = collector
 
@@ -85,7 +85,7 @@ class ScoringScript:
         except RefusedRequest as refusal:
             given = invocation.refused(refusal)
         else:
-            given = invocation.answer(self._model, kind, content)
+            given = invocation.answer(self.model, kind, content)
             if self._collector is not None and given.status == 200 and headers.get("x-nbops-probe") != "1":
                 about = (_request_id(headers), _trace(headers))
                 self._collector.offer(*about, kind, content, given.body)

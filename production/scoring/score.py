@@ -1,4 +1,6 @@
-"""What Azure's inference server runs. It answers `POST /score` as the local endpoint does, by the same code.
+"""What Azure runs: its inference server for requests, its driver of batch deployments for files of rows.
+
+It answers `POST /score` as the local endpoint does, and scores files as `nbops batch run` does here, by the same code.
 
 It cannot be run by hand: `nbops azure check --scoring MODEL` runs it as Azure would.
 """
@@ -25,6 +27,10 @@ def init():
 
 @rawhttp  # so that a refusal has a status and a message of its own
 def run(request):
-    """Answer one request."""
+    """Answer one request; or score the files of a mini-batch, whose paths a batch deployment gives as a list."""
+    if isinstance(request, list):
+        from notebooks_lib.serving.batch import batch_parts
+
+        return batch_parts.score_parts(script.model, request, os.environ)
     answer = script.answer(request.method, request.headers, request.stream)
     return AMLResponse(answer.body, answer.status, {"Content-Type": "application/json"})

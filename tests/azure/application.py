@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Host, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.azure.batch_endpoints import BatchEndpoints
 from tests.azure.blobs import ACCOUNT, Blobs
 from tests.azure.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT, REGIONS
 from tests.azure.emulator import RECORD, RESOURCE_GROUP, SCOPE, SUBSCRIPTION
@@ -47,7 +48,10 @@ class Azure:
         self.endpoints = OnlineEndpoints(folder / "deployments", self.manager, self.sign_in, self.faults)
         scoring = ScoringHost(self.endpoints)
         schedules = Schedules(self.jobs)
-        self.jobs.router.routes[:0] = [*scoring.monitor, *self.endpoints.routes, *schedules.routes]
+        batches = BatchEndpoints(self.jobs)
+        scoring.router.routes.append(batches.invocations)
+        own = [*self.endpoints.routes, *schedules.routes, *batches.routes]
+        self.jobs.router.routes[:0] = [*scoring.monitor, *own]
         here = [Route("/control/{what}", self.control, methods=["POST"]), self.sign_in.managed_identity]
         self.hosts = Router(
             [

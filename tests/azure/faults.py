@@ -20,7 +20,18 @@ JOB_FAULTS = ("image_build_fails", "never_starts", "evicted")
 """What befalls a job whose submission is struck; `retry_after` are the seconds until it is evicted."""
 ENDPOINT_FAULTS = ("container_crashes", "figures_never_come")
 """What befalls a deployment, beside `image_build_fails`, and what Azure Monitor knows of one."""
-KINDS = (*ANSWERS, "cut", "lost_answer", "operation_fails", "operation_never_ends", *JOB_FAULTS, *ENDPOINT_FAULTS)
+BATCH_FAULTS = ("mini_batch_fails", "output_is_lost")
+"""What befalls the job of a batch whose invocation is struck."""
+KINDS = (
+    *ANSWERS,
+    "cut",
+    "lost_answer",
+    "operation_fails",
+    "operation_never_ends",
+    *JOB_FAULTS,
+    *ENDPOINT_FAULTS,
+    *BATCH_FAULTS,
+)
 
 
 @dataclass

@@ -27,7 +27,9 @@ def derive() -> dict[str, Any]:
         warnings.simplefilter("ignore")
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
         import azure.ai.ml  # noqa: F401
+        from azure.ai.ml._schema._deployment.batch.model_batch_deployment import ModelBatchDeploymentSchema
         from azure.ai.ml._schema._deployment.online import online_deployment
+        from azure.ai.ml._schema._endpoint.batch.batch_endpoint import BatchEndpointSchema
         from azure.ai.ml._schema._endpoint.online import online_endpoint
         from azure.ai.ml._schema.assets.environment import EnvironmentSchema
         from azure.ai.ml._schema.compute.aml_compute import AmlComputeSchema
@@ -61,6 +63,8 @@ def derive() -> dict[str, Any]:
             "pipeline": pipeline,
             "endpoint": endpoint | {"properties": endpoint["properties"] | kubernetes["properties"]},
             "deployment": _one_of(deployments),
+            "batch_endpoint": _object(BatchEndpointSchema(context=context)),
+            "batch_deployment": _object(ModelBatchDeploymentSchema(context=context)),
             "schedule": _object(JobScheduleSchema(context=context)),
             "monitor": _object(MonitorScheduleSchema(context=context)),
         }

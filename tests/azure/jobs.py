@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 
-from tests.azure import distributions
+from tests.azure import batch_endpoints, distributions
 from tests.azure.certificates import MANAGEMENT, REGIONS
 from tests.azure.faults import Fault, Faults
 from tests.azure.pipeline_jobs import PipelineJob, ids_of
@@ -60,6 +60,8 @@ class Job:
         self.timed_out = False
         self.outputs: dict[str, str] = {}
         """Of a pipeline's step: output -> where it lies."""
+        self.batch: tuple[dict[str, Any], dict[str, Any], dict[str, str]] | None = None
+        """Endpoint, deployment and places of the files of a batch."""
 
     @property
     def status(self) -> str:
@@ -85,6 +87,9 @@ class Job:
             self._execute(self.fault.retry_after)
             self.properties["status"] = "Queued"  # a machine of low priority went away; the job begins anew
             self.cancelled.wait(1)
+        if self.batch is not None:
+            self._score()
+            return
         codes = self._execute(LONGEST)
         if self.cancelled.is_set() or self.timed_out:
             self._end("Canceled")
@@ -94,6 +99,16 @@ class Job:
             message = f"Execution failed. User process '{self.properties['command'][:20]}' exited with status code {bad[0][1]}{where}."
             self.error = {"code": "UserError", "message": message}
         self._end("Failed" if bad else "Completed")
+
+    def _score(self) -> None:
+        """Run the job of a batch endpoint."""
+        self.properties["status"] = "Running"
+        self.times["startTimeUtc"] = datetime.now(UTC).isoformat()
+        _, deployment, places = self.batch or ({}, {}, {})
+        message = batch_endpoints.score_files(self, deployment, places)
+        if message:
+            self.error = {"code": "UserError", "message": message}
+        self._end("Canceled" if self.cancelled.is_set() else "Failed" if message else "Completed")
 
     def _execute(self, seconds: float) -> list[int]:
         if self.cancelled.is_set():
@@ -198,14 +213,16 @@ class Jobs:
         return JSONResponse(self.manager.find(path), 201)
 
     async def start(
-        self, path: str, properties: dict[str, Any], fault: Fault | None = None
+        self, path: str, properties: dict[str, Any], fault: Fault | None = None, batch: Any = None
     ) -> Job | SweepJob | PipelineJob:
         """Keep the document of a job, make its run, and let it run."""
         self.loop = asyncio.get_running_loop()
         document = self.manager.put(path, {"properties": properties | {"status": "NotStarted"}})
         kinds: dict[str, Any] = {"Sweep": SweepJob, "Pipeline": PipelineJob}
-        kind = kinds.get(str(properties.get("jobType")), Job)
+        kind = Job if batch else kinds.get(str(properties.get("jobType")), Job)
         job = self._jobs[path.rsplit("/", 1)[-1]] = kind(self, path, document["properties"], fault)
+        if isinstance(job, Job):
+            job.batch = batch
         await self.tracking.start_run(job.name, job.properties)
         threading.Thread(target=job.run, daemon=True).start()
         return job

@@ -146,6 +146,19 @@ create_monitor:
     emails: [someone@example.com]
 tags: {team: sales}
 """,
+    "batch/endpoint.yml": "description: scores of each night\ntags: {team: sales}\n",
+    "batch/deployment.yml": """\
+description: on the small cluster
+compute: azureml:cpu
+resources: {instance_count: 2}
+settings:
+  mini_batch_size: 4
+  max_concurrency_per_instance: 2
+  retry_settings: {max_retries: 3, timeout: 300}
+  logging_level: info
+  environment_variables: {OMP_NUM_THREADS: 1}
+tags: {team: sales}
+""",
     "compute/k8s.yml": f"type: kubernetes\nresource_id: {MACHINE}\nnamespace: default\n",
     "compute/vm.yml": f"""\
 type: VirtualMachine
@@ -163,7 +176,7 @@ ENVIRON = {"DB_PASSWORD": "s3cret"}
 def place(tmp_path: Path) -> Path:
     """A folder production/azure with a conda file beside."""
     place = file_check.folder(tmp_path)
-    for name in ("compute", "test", "schedules", "pipelines"):
+    for name in ("compute", "test", "schedules", "pipelines", "batch"):
         (place / name).mkdir(parents=True)
     (place / "conda.yaml").write_text("dependencies: [python=3.11]\n")
     return place
@@ -224,6 +237,8 @@ def test_the_sdk_makes_its_own_objects_of_completed_files(place: Path) -> None:
         "deployment": "ManagedOnlineDeployment",
         "test/endpoint": "KubernetesOnlineEndpoint",
         "test/deployment": "KubernetesOnlineDeployment",
+        "batch/endpoint": "BatchEndpoint",
+        "batch/deployment": "ModelBatchDeployment",
         "monitor": "MonitorSchedule",
         "pipelines/retrain": "PipelineJob",
     }
@@ -262,11 +277,11 @@ def test_all_faults_of_all_files_are_named_at_once(place: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [file_kinds.COMPUTE, *file_check.FILES.values()],
+    [file_kinds.COMPUTE, *file_check.FILES.values(), *file_check.BATCH.values()],
     ids=lambda kind: kind.name,
 )
 def test_what_nbops_decides_is_refused_with_the_reason(place: Path, kind: file_kinds.FileKind) -> None:
-    name = "compute/cpu.yml" if kind.name == "compute" else f"{kind.name}.yml"
+    name = "compute/cpu.yml" if kind.name == "compute" else f"{kind.name}.yml".replace("batch_", "batch/")
     decided = [*kind.decided]
     content = "".join(f"{key}: x\n" for key in decided) + VALID[name].replace("tags: {", "tags: {nbops.x: a, ")
     _write(place, {name: content})

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_DECIMAL = r"^[+-]?\d{1,15}(\.\d{1,15})?$"
-"""Texts that Arrow and Python read as the same number."""
+_DECIMAL = r"^[+-]?\d{1,25}(\.\d{1,25})?([eE][+-]?\d{1,2})?$"
+"""Texts that Arrow and Python read as the same number: both round correctly."""
 _WHOLE = r"^-?\d{1,18}$"
 _EXACT = 2**53
 """Up to here every whole number is a double of its own."""
@@ -38,7 +38,7 @@ def read_column(values: pa.ChunkedArray, column: Column) -> tuple[pd.Series[Any]
     elif (quick := _quick(values, column)) is not None:
         return quick, {}
     else:
-        items = [_plain(item) for item in values.to_pylist()]
+        items = values.to_pylist() if _is_text(values) else [_plain(item) for item in values.to_pylist()]
     try:
         return input_schema.column_values(items, column), {}
     except InputError:

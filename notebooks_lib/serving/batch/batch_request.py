@@ -79,16 +79,16 @@ class BatchModel:
 
     @classmethod
     @contextmanager
-    def fetch(cls, request: BatchRequest, settings: Settings) -> Iterator[BatchModel]:
+    def fetch(cls, model: str, version: str, stage: str, settings: Settings) -> Iterator[BatchModel]:
         """Download the files of a version; they are removed at the end of the block.
 
         Raises UnknownNameError for an unknown model or version, UsageError for a model without a champion, ModelError
         when the files are not those that were scored.
         """
-        version = find_version(settings, request.model, request.version, request.stage)
+        chosen = find_version(settings, model, version, stage)
         with tempfile.TemporaryDirectory(prefix="nbops-batch-") as scratch:
-            folder = model_files.download(version.source, Path(scratch))
-            yield cls(version, folder, check_files(version, folder, settings))
+            folder = model_files.download(chosen.source, Path(scratch))
+            yield cls(chosen, folder, check_files(chosen, folder, settings))
 
 
 def find_version(settings: Settings, model: str, version: str = "", stage: str = champions.PROD) -> Version:
@@ -207,19 +207,23 @@ class ResultRows:
         table = pa.table(columns)
         return table.take(order) if batch.faults else table
 
+    def check_refused(self, count: int, row: int, cause: str) -> None:
+        """Raise BatchError when more rows were refused than the request allows; `row` is the first."""
+        allowed = self._request.error_threshold
+        if 0 <= allowed < count:
+            many = "" if not allowed else f"{count} rows were refused, and {allowed} may be; the first: "
+            raise BatchError(
+                f"{many}{self._data.name}, row {row}: {cause}; nothing was written: correct the row, or allow refused "
+                "rows, which get an error column: --error-threshold -1"
+            )
+
     def _count(self, rows: int, refused: Mapping[int, str]) -> None:
         self._rows += rows
         self._refused += len(refused)
         room = SHOWN - len(self._first)
         self._first += [{"row": row, "cause": cause} for row, cause in list(refused.items())[:room]]
-        allowed = self._request.error_threshold
-        if 0 <= allowed < self._refused:
-            row, cause = self._first[0]["row"], self._first[0]["cause"]
-            count = "" if not allowed else f"{self._refused} rows were refused, and {allowed} may be; the first: "
-            raise BatchError(
-                f"{count}{self._data.name}, row {row}: {cause}; nothing was written: correct the row, or allow refused "
-                "rows, which get an error column: --error-threshold -1"
-            )
+        if self._first:
+            self.check_refused(self._refused, self._first[0]["row"], self._first[0]["cause"])
         if time.monotonic() - self._told > self._progress_seconds:
             self._told = time.monotonic()
             speed = self._rows / (self._told - self._began)

@@ -36,7 +36,7 @@ def score_here(
     registered or does not load, BatchError when more rows are refused than the request allows. Then nothing is written.
     """
     data = request.open_input(settings)
-    with BatchModel.fetch(request, settings) as model, _as_served():
+    with BatchModel.fetch(request.model, request.version, request.stage, settings) as model, _as_served():
         scorer = BatchScorer(ServedModel.load(model.folder), request.params)
         rows = ResultRows(request, data, scorer.columns_used, tell, progress_seconds=progress_seconds)
         with ResultFile(request.output) as file:

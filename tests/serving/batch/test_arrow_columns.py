@@ -20,7 +20,27 @@ from notebooks_lib.serving.batch import arrow_columns
 from notebooks_lib.serving.batch.arrow_columns import read_column
 
 KINDS = ("double", "float", "long", "integer", "boolean", "string", "datetime")
-TEXTS = ("", "1", "-7", "+3", "+-1", "1.5", "1e3", " 2 ", "NaN", "inf", "NA", "1_000", "true", "ä", "007", "9" * 19)
+TEXTS = (
+    "",
+    "1",
+    "-7",
+    "+3",
+    "+-1",
+    "1.5",
+    "1e3",
+    "-0.10000000000000000555",
+    "123456789012345678901.5e-22",
+    "1e400",
+    " 2 ",
+    "NaN",
+    "inf",
+    "NA",
+    "1_000",
+    "true",
+    "ä",
+    "007",
+    "9" * 19,
+)
 NUMBERS = (0, 1, -7, 2**31, 2**53 + 1, 2**63 - 1)
 FLOATS = (0.0, -0.0, 1.0, 1.5, math.nan, math.inf, 2.0**31, 2.0**63, 1e300)
 COLUMNS = st.one_of(
