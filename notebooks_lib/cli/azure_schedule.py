@@ -42,7 +42,7 @@ def apply(what_if: bool, yes: bool, as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.azure import rest_client
-    from notebooks_lib.azure.deployment_changes import ResourceChange
+    from notebooks_lib.azure.what_if import ResourceChange
     from notebooks_lib.release.schedule_plan import plan_schedules
 
     if not (yes or what_if):
