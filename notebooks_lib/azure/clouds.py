@@ -18,7 +18,7 @@ _PATIENCE = 10
 
 @dataclass(frozen=True)
 class Cloud:
-    """The hosts of one Azure cloud. All but the last are URLs without a slash at the end."""
+    """The hosts of one Azure cloud. All but the storage suffix are URLs without a slash at the end."""
 
     name: str
     resource_manager: str
@@ -29,6 +29,8 @@ class Cloud:
     """Azure ML Studio, and the audience of tokens for online endpoints."""
     storage_suffix: str
     """What follows `ACCOUNT.blob.` in the address of a storage account."""
+    discovery: str
+    """Where an organisation registry is looked up by its name."""
 
     @property
     def scope(self) -> str:
@@ -45,6 +47,7 @@ CLOUDS = {
             "https://login.microsoftonline.com",
             "https://ml.azure.com",
             "core.windows.net",
+            "https://eastus.api.azureml.ms",
         ),
         Cloud(
             "AzureUSGovernment",
@@ -52,6 +55,7 @@ CLOUDS = {
             "https://login.microsoftonline.us",
             "https://ml.azure.us",
             "core.usgovcloudapi.net",
+            "https://usgovarizona.api.ml.azure.us",
         ),
         Cloud(
             "AzureChinaCloud",
@@ -59,6 +63,7 @@ CLOUDS = {
             "https://login.chinacloudapi.cn",
             "https://ml.azure.cn",
             "core.chinacloudapi.cn",
+            "https://chinaeast2.api.ml.azure.cn",
         ),
     )
 }
@@ -115,11 +120,13 @@ def _described(url: str, name: str) -> Cloud:
 
 
 def _cloud(description: dict[str, Any]) -> Cloud:
-    portal = str(description["portal"]).rstrip("/")
+    portal, name = str(description["portal"]).rstrip("/"), str(description["name"])
+    studio = "ml.azure." + ".".join(portal.split(".")[2:])  # as the SDK derives it: no description names it
     return Cloud(
-        str(description["name"]),
+        name,
         str(description["resourceManager"]).rstrip("/"),
         str(description["authentication"]["loginEndpoint"]).rstrip("/"),
-        "https://ml.azure." + ".".join(portal.split(".")[2:]),  # as the SDK derives it: no description names it
+        f"https://{studio}",
         str(description["suffixes"]["storage"]),
+        f"https://{name.lower()}west.api.{studio}",  # as the SDK derives it, too
     )

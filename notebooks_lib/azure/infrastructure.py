@@ -108,7 +108,7 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
         raise errors.UsageError("; ".join(wrong))
     if not re.search(rf"^output {OUTPUT} ", regular_file.read_text(folder / TEMPLATE), re.MULTILINE):
         raise errors.UsageError(f"{FOLDER}/{TEMPLATE} has no output {OUTPUT}: add it, with the name of the workspace")
-    named = named_workspace(settings)
+    named = workspace.project_workspace(settings)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():
         raise errors.UsageError(
@@ -121,14 +121,6 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
     ours = named is not None and group == named.resource_group and stage == STAGES[0]
     name = named.name if named and ours else ""
     return Deployment(account.subscription, group, stage, folder / TEMPLATE, parameters, name)
-
-
-def named_workspace(settings: Settings) -> Workspace | None:
-    """Return the workspace that the settings or config.json name; None if none is named."""
-    try:
-        return workspace.find_workspace(settings)
-    except errors.SettingsError:
-        return None
 
 
 class Infrastructure:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from notebooks_lib import errors
-from notebooks_lib.azure import file_download, file_upload
+from notebooks_lib.azure import asset_registry, file_download, file_upload
 from notebooks_lib.azure.datastore import default_datastore
 from notebooks_lib.azure.file_upload import Content
 from notebooks_lib.azure.rest_client import RestClient
@@ -34,7 +34,13 @@ def find_model(client: RestClient, workspace: Workspace, name: str, version: str
 
 
 def has_digest(client: RestClient, model_id: str, sha256: str) -> bool:
-    """Return True if a version is there and no other digest is known of its files than this one."""
+    """Return True if a version is there and no other digest is known of its files than this one.
+
+    The version is one of a workspace, or of a registry.
+    """
+    if asset_registry.registry_of(model_id):
+        shared = asset_registry.find_by_id(model_id)
+        return shared is not None and shared.labels.get(Tag.MODEL_SHA256, sha256) == sha256
     try:
         document = client.request("GET", model_id, API_VERSION, what=model_id.rpartition("/workspaces/")[2])
     except errors.AzureError as error:

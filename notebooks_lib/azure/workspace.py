@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from notebooks_lib import atomic_private_files, errors, regular_file
 from notebooks_lib.azure import clouds
 from notebooks_lib.settings import Settings
+from notebooks_lib.settings.endpoint_names import MODEL
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.rest_client import RestClient
@@ -77,14 +78,52 @@ def stage_workspace(settings: Settings, stage: str) -> Workspace:
     """Return the workspace in which a stage has its endpoint: the project's, or another that the stage names.
 
     What the stage leaves out, its group and subscription, is the project's. Raises SettingsError when that is needed
-    and nothing names it.
+    and nothing names it, and when another stage has an endpoint of the same name there.
     """
+    found = _stage_workspace(settings, stage)
+    for other in settings.stages.stages_of(settings.stages.plain_endpoint(stage, MODEL)):
+        if other != stage and _stage_workspace(settings, other).path.casefold() == found.path.casefold():
+            raise errors.SettingsError(
+                f"{other} and {stage} have one endpoint in workspace {found.name!r}: give one of them another endpoint"
+                f" under [stages] in {settings.layout.settings_file}"
+            )
+    return found
+
+
+def _stage_workspace(settings: Settings, stage: str) -> Workspace:
     named = settings.stages.of(stage).workspace.split("/") if settings.stages.of(stage).workspace else []
     if len(named) == 3:
         return Workspace(*named)
     project = find_workspace(settings, f"[stages.{stage}] has its endpoint in a workspace")
     own = [project.subscription, project.resource_group, project.name]
     return Workspace(*own[: 3 - len(named)], *named)
+
+
+def stage_registry(settings: Settings, stage: str) -> str:
+    """Return the organisation registry through which a stage gets its versions; empty for the project's own workspace.
+
+    A stage is in another workspace only where the project names one. Raises SettingsError, with the key to write, when
+    it is, and no registry is named.
+    """
+    target = stage_workspace(settings, stage)
+    home = project_workspace(settings)
+    if home is None or home.path.casefold() == target.path.casefold():
+        return ""
+    if not settings.azure.registry:
+        raise errors.SettingsError(
+            f"[stages.{stage}] has its endpoint in workspace {target.name!r}, and the project's versions are in"
+            f' {home.name!r}: they get there through an organisation registry; write registry = "NAME" under [azure]'
+            f" in {settings.layout.settings_file}"
+        )
+    return settings.azure.registry
+
+
+def project_workspace(settings: Settings) -> Workspace | None:
+    """Return the workspace that the settings or config.json name; None if none is named."""
+    try:
+        return find_workspace(settings)
+    except errors.SettingsError:
+        return None
 
 
 def find_config(root: Path) -> Path | None:

@@ -110,7 +110,7 @@ def _keep(here: Settings, deployed: Deployed) -> None:
     for path in infrastructure.write_missing_files(here.root):
         tell(f"wrote {path}: yours to change and commit")
     workspace.forget_tracking_uri(here, deployed.workspace)
-    named = infrastructure.named_workspace(here)
+    named = workspace.project_workspace(here)
     if named is None:
         tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
     elif named != deployed.workspace:
@@ -129,11 +129,11 @@ def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
     or not wanted; 1 it failed; repeat the command to go on.
     """
     from notebooks_lib import errors, settings
-    from notebooks_lib.azure import infrastructure, managed_resources, rest_client
+    from notebooks_lib.azure import managed_resources, rest_client, workspace
 
     if not yes:
         need_terminal()
-    named = infrastructure.named_workspace(settings.here())
+    named = workspace.project_workspace(settings.here())
     if named is None:
         raise errors.UsageError("no workspace is named: fill [azure] in production/settings.toml, or bring config.json")
     group, client = resource_group or named.resource_group, rest_client.resource_manager()

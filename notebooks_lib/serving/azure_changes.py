@@ -76,10 +76,10 @@ class AzureChanges:
                 "or give its traffic to another first"
             )
         digest, example = self.at.check_here(version, model, scratch)
+        new = self.at.new_slot(version, model, digest, example)
         endpoint = azure_endpoint_file.create_or_change(self.at, found, version)
         if any(slot.state == "stopped" for slot in slots.values()):
             endpoint = self.restore(endpoint, {other: slot for other, slot in slots.items() if other != name})
-        new = self.at.new_slot(version, model, digest, example)
         try:
             endpoint = self._fill(endpoint, name, new)
             if example:

@@ -1,7 +1,7 @@
 """Fill a slot of an online endpoint of Azure, step by step; a slot that fails is deleted, and says why in one line.
 
 check    the model was loaded here in a child process and predicted its example; nothing is in Azure yet
-parts    model version, environment and code are in the workspace, where each is found again by its content
+parts    model version, environment and code are where the endpoint finds them (`azure_asset_source.py`)
 slot     what the slot held is deleted, the new deployment is made and waited for
 ask      the new slot answers the model's example
 """
@@ -27,11 +27,11 @@ from notebooks_lib.azure import (
     datastore,
     deployment_failure,
     endpoint_file_kinds,
-    environment,
     model_asset,
     online_deployment,
     stage_files,
 )
+from notebooks_lib.azure import workspace as workspaces
 from notebooks_lib.azure.data_asset import DataAsset
 from notebooks_lib.azure.online_deployment import CONTAINERS, DeployedParts
 from notebooks_lib.azure.rest_client import RestClient
@@ -46,6 +46,7 @@ from notebooks_lib.serving import (
     scoring_script,
     server_launch,
 )
+from notebooks_lib.serving.azure_asset_source import AssetSource
 from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.endpoint import FetchedModel, ServedVersion
 from notebooks_lib.settings import Settings
@@ -85,6 +86,16 @@ class StageDeployment:
         """Raise UsageError with the faults of the files, before anything is fetched or sent."""
         self.endpoint_values()
         self.slot_values()
+        if lacks := self.lacks():
+            raise errors.UsageError(lacks)
+
+    def lacks(self) -> str:
+        """Return which setting is missing without which nothing can be deployed; empty if none is."""
+        try:
+            workspaces.stage_registry(self.settings, self.stage)
+        except errors.SettingsError as error:
+            return str(error)
+        return ""
 
     def check_here(self, version: ServedVersion, model: FetchedModel, scratch: Path) -> tuple[str, dict[str, Any]]:
         """Load the model in a child process on this machine; return the digest of its files, and its example.
@@ -116,13 +127,7 @@ class StageDeployment:
         """Bring model, environment and code of a slot into the workspace, and return what the slot will hold."""
         detail = replace(version.detail, files=model.note)
         name = detail.model or self.endpoint
-        model_id = ""
-        if self._tracks_here():  # what is registered there is an asset of this name and number already
-            model_id = model_asset.find_model(self.client, self.workspace, name, version.version)
-        if not model_id:
-            files = model_asset.folder_files(model.folder)
-            at = self.client, self.workspace
-            model_id = model_asset.find_or_upload_model(*at, name, version.version, files, digest)
+        source = AssetSource.of(self.settings, self.stage, self.client, self.workspace)
         if example:
             model_asset.keep_example(self.client, self.workspace, digest, example)
         code = scoring_code.scoring_code(self.settings.root)
@@ -132,8 +137,8 @@ class StageDeployment:
             digest,
             datetime.now(UTC).isoformat(timespec="seconds"),
             detail,
-            model_id=model_id,
-            environment_id=environment.find_or_create_environment(self.client, self.workspace, wanted, tell=log.info),
+            model_id=source.model(name, version.version, model.folder, digest),
+            environment_id=source.environment(wanted),
             code_id=code_asset.find_or_upload_snapshot(self.client, self.workspace, code, tell=log.info),
         )
         return self.with_todays_settings(slot)
@@ -152,12 +157,6 @@ class StageDeployment:
         found = online_deployment.find_deployment(self.client, self.workspace, self.endpoint, name)
         body = online_deployment.deployment_body("", self.slot_values(), self._parts("", slot, {}))
         return (online_deployment.differing_keys(found, body) or ["deployment.yml"]) if found else []
-
-    def _tracks_here(self) -> bool:
-        from notebooks_lib.azure import workspace as workspaces
-
-        tracks = self.settings.tracking.uri == "azureml"
-        return tracks and workspaces.find_workspace(self.settings) == self.workspace
 
     def _digest(self, slot: AzureSlot) -> str:
         body = online_deployment.deployment_body("", self.slot_values(), self._parts("", slot, {}))

@@ -26,6 +26,7 @@ from notebooks_lib.azure import (
 )
 from notebooks_lib.azure.online_endpoint import OnlineEndpoint
 from notebooks_lib.azure.scoring_client import ScoringClient
+from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import azure_slots
 from notebooks_lib.serving.azure_changes import AzureChanges
@@ -50,13 +51,21 @@ Answer = TypeVar("Answer")
 
 def names(settings: Settings, stages: Sequence[str]) -> list[str]:
     """Return the names of the endpoints that nbops made in the workspaces of these stages. Raises EndpointError."""
+    return sorted({name for _, name in names_by_stages(settings, stages)})
+
+
+def names_by_stages(settings: Settings, stages: Sequence[str]) -> list[tuple[Sequence[str], str]]:
+    """Return the same names, each with the stages whose endpoints are in its workspace. Raises EndpointError."""
     client = rest_client.resource_manager()
-    found: set[str] = set()
+    places: dict[Workspace, list[str]] = {}
+    for stage in stages:
+        places.setdefault(workspace.stage_workspace(settings, stage), []).append(stage)
+    found: list[tuple[Sequence[str], str]] = []
     with as_endpoint_error("the endpoints of the workspace cannot be listed"):
-        for place in dict.fromkeys(workspace.stage_workspace(settings, stage) for stage in stages):
+        for place, of_place in places.items():
             endpoints = online_endpoint.list_endpoints(client, place)
-            found |= {endpoint.name for endpoint in endpoints if Tag.ENDPOINT_MODEL in endpoint.tags}
-    return sorted(found)
+            found += [(of_place, endpoint.name) for endpoint in endpoints if Tag.ENDPOINT_MODEL in endpoint.tags]
+    return found
 
 
 def _translated(method: Callable[Given, Answer]) -> Callable[Given, Answer]:
@@ -74,7 +83,8 @@ class AzureEndpoint(Endpoint):
     """An endpoint in a workspace; `Endpoint` says what each method promises."""
 
     def __init__(self, settings: Settings, name: str, stage: str) -> None:
-        self.name = endpoint_names.check_azure_name("endpoint", name, stage)
+        self.name = name
+        self._plain = endpoint_names.check_azure_name("endpoint", name.rpartition(":")[2], stage)
         self._settings = settings
         self._stage = stage
         self._running_since = -_REMEMBERED
@@ -83,11 +93,11 @@ class AzureEndpoint(Endpoint):
     @functools.cached_property
     def _at(self) -> StageDeployment:
         place = workspace.stage_workspace(self._settings, self._stage)
-        return StageDeployment(self._settings, self._stage, rest_client.resource_manager(), place, self.name)
+        return StageDeployment(self._settings, self._stage, rest_client.resource_manager(), place, self._plain)
 
     @functools.cached_property
     def _counts(self) -> AzureCounts:
-        return AzureCounts(self._at.client, self._at.workspace, self.name)
+        return AzureCounts(self._at.client, self._at.workspace, self._plain)
 
     def _begin_change(self) -> AzureChanges:
         """Return the changes of this endpoint; whether it runs is asked again afterwards."""
@@ -105,13 +115,14 @@ class AzureEndpoint(Endpoint):
             idle_slots_cost=True,
             counts_late=endpoint_metrics.LATE,
             logs_by_slot=True,
+            lacks=self._at.lacks(),
         )
 
     @_translated
     def status(self) -> AzureStatus:
         """Ask for the endpoint and its deployments."""
         endpoint = self._require()
-        return azure_status(endpoint, self._slots(endpoint), self._at.workspace)
+        return azure_status(self.name, endpoint, self._slots(endpoint), self._at.workspace)
 
     @_translated
     def deploy(self, slot: str, version: ServedVersion, *, traffic: bool = False) -> AzureStatus:
@@ -168,7 +179,7 @@ class AzureEndpoint(Endpoint):
                 f"endpoint {self.name!r} has no slot left to serve; promote or deploy a model to it first"
             )
         if not any(slot.state == "stopped" for slot in slots.values()):
-            return replace(azure_status(endpoint, slots, self._at.workspace), changed=False)
+            return replace(azure_status(self.name, endpoint, slots, self._at.workspace), changed=False)
         self._begin_change().restore(endpoint, slots)
         return self.status()
 
@@ -272,7 +283,7 @@ class AzureEndpoint(Endpoint):
             require_slot(slot, slots)
         if not chosen or slots[chosen].state == "stopped":
             return []
-        at = self._at.client, self._at.workspace, self.name, chosen
+        at = self._at.client, self._at.workspace, self._plain, chosen
         for container in reversed(online_deployment.CONTAINERS):
             if log := online_deployment.container_log(*at, container, lines):
                 return [safe_text.printable(line) for line in log]
@@ -291,7 +302,7 @@ class AzureEndpoint(Endpoint):
         """Return the slots of an endpoint that runs, and be ready to send requests to it."""
         endpoint = self._require()
         slots = self._slots(endpoint)
-        now = azure_status(endpoint, slots, self._at.workspace)
+        now = azure_status(self.name, endpoint, slots, self._at.workspace)
         if now.state != "running":
             reason = f" ({now.last_error})" if now.last_error else ""
             raise EndpointError(

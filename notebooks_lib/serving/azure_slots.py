@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from notebooks_lib.azure.asset_registry import registry_of
 from notebooks_lib.azure.online_deployment import OnlineDeployment
 from notebooks_lib.azure.online_endpoint import OnlineEndpoint
 from notebooks_lib.serving.endpoint import DeploymentDetail, SlotStatus
@@ -55,7 +56,7 @@ class AzureSlot:
 
     def notes(self, slot: str) -> dict[str, str]:
         """Return the tags by which a stopped endpoint notes it."""
-        ids = {name: getattr(self, name).rpartition("/workspaces/")[2].partition("/")[2] for name in _IDS}
+        ids = {name: _without_workspace(getattr(self, name)) for name in _IDS}
         shares = {"traffic": str(self.traffic), "mirror": str(self.mirror)}
         begin = f"{Tag.SLOT_PREFIX}{slot}."
         own = {name.replace(Tag.SLOT_PREFIX, begin): value for name, value in self.tags().items()}
@@ -134,7 +135,8 @@ def _noted(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]
     slots = {}
     for slot in names:
         begin = f"{Tag.SLOT_PREFIX}{slot}."
-        ids = {name: f"{workspace_path}/{tags.get(begin + name, '')}" for name in _IDS}
+        kept = {name: tags.get(begin + name, "") for name in _IDS}
+        ids = {name: own if registry_of(own) else f"{workspace_path}/{own}" for name, own in kept.items()}
         shares = {name: int(tags.get(begin + name, "0")) for name in ("traffic", "mirror")}
         slots[slot] = replace(_read(tags, begin), state="stopped", **ids, **shares)  # type: ignore[arg-type]
     return slots
@@ -143,6 +145,11 @@ def _noted(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]
 def _read(tags: Mapping[str, str], begin: str) -> AzureSlot:
     own = {name: tags.get(begin + name, "") for name in _OWN}
     return AzureSlot(**own, detail=DeploymentDetail(**{name: tags.get(begin + name, "") for name in _DETAIL}))  # type: ignore[arg-type]
+
+
+def _without_workspace(asset_id: str) -> str:
+    """Return what a tag keeps of an id: a registry's id is whole, another is below the endpoint's workspace."""
+    return asset_id if registry_of(asset_id) else asset_id.rpartition("/workspaces/")[2].partition("/")[2]
 
 
 def _short(value: str) -> str:

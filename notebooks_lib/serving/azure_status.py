@@ -29,8 +29,10 @@ class AzureStatus(EndpointStatus):
         return {"workspace": self.workspace, "compute": runs_on, "signs in by": self.auth_mode}
 
 
-def azure_status(endpoint: OnlineEndpoint, slots: Mapping[str, AzureSlot], workspace: Workspace) -> AzureStatus:
-    """Return whether an endpoint runs, is stopped or has failed, with its address and slots."""
+def azure_status(
+    name: str, endpoint: OnlineEndpoint, slots: Mapping[str, AzureSlot], workspace: Workspace
+) -> AzureStatus:
+    """Return whether an endpoint runs, is stopped or has failed, with its address and slots, as commands name it."""
     main = azure_slots.main_slot(slots)
     serving = slots[main] if main and slots[main].traffic else None
     stopped = not slots or azure_slots.is_stopped(slots)
@@ -38,7 +40,7 @@ def azure_status(endpoint: OnlineEndpoint, slots: Mapping[str, AzureSlot], works
     if serving is not None and serving.state == "failed":
         fault = f"Azure says that slot {main} has failed"
     return AzureStatus(
-        name=endpoint.name,
+        name=name,
         state="broken" if fault else "stopped" if stopped else "running",
         address=endpoint.scoring_uri,
         version=serving.version if serving else "",

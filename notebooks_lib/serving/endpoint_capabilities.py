@@ -25,10 +25,14 @@ class EndpointCapabilities:
     """Whether a slot costs money while it has no traffic."""
     logs_by_slot: bool = False
     """Whether each slot has a log of its own."""
+    lacks: str = ""
+    """Which setting it cannot be deployed without, and what to write; empty: none."""
 
 
 def unsupported_setting(stage: str, policy: Stage, can: EndpointCapabilities) -> str:
-    """Return which setting of a stage asks for what its endpoint cannot do, and what to do; empty if none does."""
+    """Return which setting of a stage its endpoint lacks or cannot do, and what to do; empty if none."""
+    if can.lacks:
+        return can.lacks
     where = f"[stages.{stage}]"
     for step in policy.canary:
         if step.mirror > can.most_mirrored:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,7 +51,15 @@ def _names_in_workspaces(settings: Settings) -> list[str]:
         return []
     from notebooks_lib.serving import azure_endpoint
 
-    return azure_endpoint.names(settings, stages)
+    found = azure_endpoint.names_by_stages(settings, stages)
+    return sorted({_as_commands_name(settings, name, of_place) for of_place, name in found})
+
+
+def _as_commands_name(settings: Settings, name: str, stages: Sequence[str]) -> str:
+    """Return STAGE:NAME for a name that several stages have; `stages` are those of its workspace."""
+    fitting = _stages_fitting(settings, name)
+    of_place = [stage for stage in fitting if stage in stages]
+    return f"{of_place[0]}:{name}" if len(fitting) > 1 and of_place else name
 
 
 def _collected_in_workspace(settings: Settings, name: str, since: datetime) -> Opened:
@@ -172,11 +180,27 @@ def _target_of(settings: Settings, name: str) -> str:
 def stage_of(settings: Settings, name: str) -> str:
     """Return the stage whose pattern fits a name; of several the one with the longest fixed part, empty if none fits.
 
-    By default "houses-dev" fits both {model}-dev and {model}, and belongs to dev.
+    By default "houses-dev" fits both {model}-dev and {model}, and belongs to dev. STAGE:NAME says the stage itself.
+    Raises UsageError for a name that endpoints of several stages have, in workspaces of their own.
     """
+    named, colon, plain = name.rpartition(":")
+    if colon:
+        if named not in STAGES:
+            raise UnknownNameError("stage", named, STAGES)
+        return named
+    stages = _stages_fitting(settings, plain)
+    if len(stages) > 1:
+        ways = " or ".join(f"{stage}:{plain}" for stage in stages)
+        raise UsageError(f"{len(stages)} stages have an endpoint {plain!r}, in workspaces of their own: say {ways}")
+    return stages[0] if stages else ""
+
+
+def _stages_fitting(settings: Settings, name: str) -> list[str]:
+    """Return the stages whose pattern fits a name best."""
     fitting: Mapping[str, int] = {
-        stage: len(pattern.replace("{model}", ""))
-        for stage, pattern in ((stage, settings.stages.endpoint(stage, "{model}")) for stage in STAGES)
+        pattern: len(pattern.replace("{model}", ""))
+        for pattern in (settings.stages.plain_endpoint(stage, "{model}") for stage in STAGES)
         if re.fullmatch(re.escape(pattern).replace(re.escape("{model}"), ".+"), name)
     }
-    return max(fitting, key=lambda stage: fitting[stage], default="")
+    best = max(fitting, key=lambda pattern: fitting[pattern], default="")
+    return settings.stages.stages_of(best) if best else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -47,6 +48,10 @@ class Azure(Section):
     subscription: str = ""
     resource_group: str = ""
     workspace: str = ""
+    location: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]*$")] = ""
+    """Region in which `nbops azure up` makes a workspace, such as westeurope. Empty: that of the resource group."""
+    registry: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9-]{2,32})?$")] = ""
+    """The organisation registry through which a stage in another workspace gets its versions."""
     snapshot_mb: float = Field(default=100, gt=0)
     """Megabytes of the project's files that a job is sent at most."""
 
@@ -256,18 +261,31 @@ class Stages(Section):
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Stages:
-        stages: dict[str, str] = {}
-        for stage in STAGES:
-            pattern = self.endpoint(stage, endpoint_names.MODEL)
-            if pattern in stages:  # also in two workspaces: a command names an endpoint by its name alone
+        for stage, other in itertools.combinations(STAGES, 2):
+            pattern = self.plain_endpoint(stage, endpoint_names.MODEL)
+            one, two = self.of(stage), self.of(other)
+            apart = one.target == two.target == endpoint_names.AZUREML and one.workspace != two.workspace
+            if other in self.stages_of(pattern) and not apart:
                 raise ValueError(
-                    f"{stages[pattern]} and {stage} have one endpoint, {pattern!r}; give {stage} another:"
-                    f' endpoint = "{self.of(stage).endpoint or pattern}-{stage}"'
+                    f"{stage} and {other} have one endpoint, {pattern!r}; give {other} another:"
+                    f' endpoint = "{self.of(other).endpoint or pattern}-{other}"'
                 )
-            stages[pattern] = stage
         return self
 
     def endpoint(self, name: str, model: str) -> str:
+        """Return a model's endpoint in the stage `name`, as commands name it.
+
+        It is STAGE:NAME where another stage has an endpoint of this name, in another workspace.
+        """
+        plain = self.plain_endpoint(name, model)
+        alone = self.stages_of(self.plain_endpoint(name, endpoint_names.MODEL)) == [name]
+        return plain if alone else f"{name}:{plain}"
+
+    def stages_of(self, pattern: str) -> list[str]:
+        """Return the stages whose endpoints have this pattern for a name."""
+        return [stage for stage in STAGES if self.plain_endpoint(stage, endpoint_names.MODEL) == pattern]
+
+    def plain_endpoint(self, name: str, model: str) -> str:
         """Return the name of a model's endpoint in the stage `name`. For Azure, `-` stands for `_` and `.` in it."""
         stage = self.of(name)
         pattern = stage.endpoint.removeprefix("azureml:") if stage.target == "azureml" else stage.endpoint

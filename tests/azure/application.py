@@ -19,6 +19,7 @@ from tests.azure.online_endpoints import HOST as SCORING_HOST
 from tests.azure.online_endpoints import OnlineEndpoints
 from tests.azure.proxy import Proxy
 from tests.azure.record import NO_ANSWER, Record, Seen
+from tests.azure.registries import Registries
 from tests.azure.resource_manager import ResourceManager
 from tests.azure.schedules import Schedules
 from tests.azure.scoring_host import ScoringHost
@@ -44,7 +45,10 @@ class Azure:
         tracking = TrackingFacade(backend, folder)
         self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
         tracking.router.routes.extend(self.jobs.history)
+        registries = Registries(tracking.blobs, self.manager, self.sign_in, self.faults)
+        tracking.router.routes.extend(registries.routes)
         tracking.registered = self.manager.put
+        tracking.asset = self.manager.find
         self.endpoints = OnlineEndpoints(folder / "deployments", self.manager, self.sign_in, self.faults)
         scoring = ScoringHost(self.endpoints)
         schedules = Schedules(self.jobs)

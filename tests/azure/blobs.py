@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from starlette.requests import Request
@@ -19,6 +20,16 @@ SIGNED = "sv=2025-01-05&sig=signed"
 PAGE = 3
 """Blobs of one page of a list. The service has 5,000: a test needs few to have several pages."""
 _STAMP = {"ETag": '"1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "x-ms-blob-type": "BlockBlob"}
+
+
+_DATASTORE = re.compile(r"datastores/([^/]+)/paths/(.+?)/?$")
+_CONTAINERS = {"workspaceblobstore": "blobstore", "workspaceartifactstore": "azureml"}
+
+
+def folder_of(uri: str) -> str:
+    """Return container and path of the files that an asset names, by a datastore or by their address."""
+    place = _DATASTORE.search(uri)
+    return f"{_CONTAINERS[place[1]]}/{place[2]}" if place else urlsplit(uri).path.lstrip("/")
 
 
 class Blobs:

@@ -7,12 +7,12 @@ import secrets
 import time
 import uuid
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.azure.blobs import folder_of
 from tests.azure.certificates import REGIONS
 from tests.azure.faults import Fault, Faults
 from tests.azure.resource_manager import CORES, Document, ResourceManager, failed, not_found
@@ -23,7 +23,6 @@ from tests.azure.tracking_facade import SCOPE
 HOST = "{endpoint}.{region}.inference.ml.azure.com"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 MOST_MIRRORED = 50
-DATASTORE = re.compile(r"datastores/([^/]+)/paths/(.+?)/?$")
 CRASHED = "User container has crashed or terminated. See https://aka.ms/oe-tsg#error-resourcenotready"
 
 
@@ -148,13 +147,7 @@ class OnlineEndpoints:
             self.processes[path.lower()] = process
 
     def _lay_out(self, uri: str, folder: Path) -> None:
-        place = DATASTORE.search(uri)
-        if place is None:
-            path = urlsplit(uri).path.lstrip("/")
-        else:
-            store = {"workspaceblobstore": "blobstore", "workspaceartifactstore": "azureml"}[place[1]]
-            path = f"{store}/{place[2]}"
-        source = self._folder.parent / "blobs" / path
+        source = self._folder.parent / "blobs" / folder_of(uri)
         for file in (each for each in source.rglob("*") if each.is_file()):
             target = folder / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,15 +68,17 @@ class ResourceManager:
         methods = ["GET", "PUT", "PATCH", "POST", "DELETE"]
         self.router = Router([Route("/{path:path}", self.answer, methods=methods)])
 
-    def put(self, path: str, document: Document) -> Document:
-        """Keep a document, with what the service adds to each."""
+    def put(self, path: str, document: Document, *, asset_id: str = "") -> Document:
+        """Keep a document, with what the service adds to each; by `asset_id` too, if it is known by another id."""
         now = datetime.now(UTC).isoformat()
         before = self._documents.get(path.lower(), {"systemData": {"createdAt": now}})
         provider, *names = path.split("/providers/")[-1].split("/")
-        stamp = {"id": path, "name": path.rsplit("/", 1)[-1], "type": "/".join((provider, *names[::2]))}
+        stamp = {"id": asset_id or path, "name": path.rsplit("/", 1)[-1], "type": "/".join((provider, *names[::2]))}
         stamp["systemData"] = before["systemData"] | {"lastModifiedAt": now}
-        self._documents[path.lower()] = {"properties": {}, **document, **stamp}
-        return self._documents[path.lower()]
+        kept: Document = {"properties": {}, **document, **stamp}
+        for key in filter(None, (path, asset_id.removeprefix("azureml:"))):
+            self._documents[key.lower()] = kept
+        return kept
 
     def find(self, path: str) -> Document | None:
         """Return the document at a path."""
@@ -240,6 +242,10 @@ class ResourceManager:
         """Return the path of the resource of a name that is unique among all workspaces; empty if there is none."""
         end = f"/{kind}/{name}".lower()
         return next((one["id"] for key, one in self._documents.items() if key.endswith(end)), "")
+
+    def workspace_of(self, guid: str) -> Document | None:
+        """Return the workspace with this id."""
+        return next((one for one in self._documents.values() if one["properties"].get("workspaceId") == guid), None)
 
     def newest_operation(self, path: str) -> Operation:
         """Return the operation that was begun last on a path."""

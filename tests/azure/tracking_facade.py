@@ -47,6 +47,8 @@ class TrackingFacade:
         self._experiments: dict[str, str] = {}
         self.registered: Callable[[str, dict[str, Any]], object] = lambda path, document: None
         """Told of each version of a model that is registered: the workspace has it as an asset."""
+        self.asset: Callable[[str], dict[str, Any] | None] = lambda path: None
+        """Returns that asset, whose tags are those of the version."""
         scope = "/" + SCOPE
         artifacts = f"/history/v1.0{scope}/experiments/{{experiment}}/runs/{{run}}/artifacts"
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -88,8 +90,12 @@ class TrackingFacade:
             _, _, path = made["source"].partition("/artifacts/")
             store = "azureml://datastores/workspaceartifactstore/paths"
             place = f"{store}/ExperimentRun/dcid.{made['run_id']}/{path}"
-            scope = f"/{SCOPE.format(**request.path_params)}/models/{made['name']}/versions/{made['version']}"
-            self.registered(scope, {"properties": {"modelType": "mlflow_model", "modelUri": place, "flavors": {}}})
+            own = {"modelType": "mlflow_model", "modelUri": place, "flavors": {}, "tags": _tags(made.get("tags", []))}
+            self.registered(_asset_path(request, made), {"properties": own})
+        if short == "mlflow/model-versions/set-tag" and answered.is_success:
+            asset = self.asset(_asset_path(request, given))
+            if asset is not None:
+                asset["properties"].setdefault("tags", {}).update(_tags([given]))
         return _passed(answered, self._relocated(answered, request))
 
     def _relocated(self, answered: httpx.Response, request: Request) -> bytes:
@@ -266,6 +272,14 @@ def _unsupported_search(call: str, given: dict[str, Any]) -> Response | None:
     if call == "mlflow/runs/search" and any(re.match(r"(metric|param|tag)s?\.", each) for each in order):
         return refused("UserError", f"Order by is supported for attributes only: {order}")
     return None
+
+
+def _asset_path(request: Request, version: dict[str, Any]) -> str:
+    return f"/{SCOPE.format(**request.path_params)}/models/{version['name']}/versions/{version['version']}"
+
+
+def _tags(tags: list[dict[str, Any]]) -> dict[str, str]:
+    return {each["key"]: str(each["value"]) for each in tags}
 
 
 def _passed(answered: httpx.Response, content: bytes) -> Response:

@@ -26,13 +26,13 @@ SERVING = replace(SLOT, traffic=100)
     ],
 )
 def test_the_slot_with_the_traffic_decides(slots: dict[str, AzureSlot], state: str, error: str) -> None:
-    status = azure_status(endpoint(), slots, PLACE)
+    status = azure_status("houses", endpoint(), slots, PLACE)
     assert (status.state, status.last_error) == (state, error)
     assert status.version == ("3" if any(slot.traffic for slot in slots.values()) else "")
 
 
 def test_a_failed_endpoint_says_so_and_facts_name_place_and_sign_in() -> None:
-    status = azure_status(endpoint(state="Failed", compute="k8s"), {"blue": SERVING}, PLACE)
+    status = azure_status("houses", endpoint(state="Failed", compute="k8s"), {"blue": SERVING}, PLACE)
     assert (status.state, status.last_error) == ("broken", "Azure says that it has failed")
     assert status.facts == {"workspace": "w", "compute": "Kubernetes, k8s", "signs in by": "key"}
-    assert azure_status(endpoint(), {}, PLACE).facts["compute"] == "managed by Azure"
+    assert azure_status("houses", endpoint(), {}, PLACE).facts["compute"] == "managed by Azure"

@@ -6,14 +6,16 @@ from typing import Any, get_args
 
 import pytest
 
-from notebooks_lib.errors import UnknownNameError, UsageError
+from notebooks_lib.azure.workspace import stage_workspace
+from notebooks_lib.errors import SettingsError, UnknownNameError, UsageError
 from notebooks_lib.release.rollout import check_endpoints
-from notebooks_lib.serving import targets
+from notebooks_lib.serving import azure_endpoint, targets
+from notebooks_lib.serving.azure_endpoint import AzureEndpoint
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.targets import TARGETS, EndpointTarget, endpoint_for
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.endpoint_names import TargetName
-from notebooks_lib.settings.sections import Stage, Stages
+from notebooks_lib.settings.sections import Azure, Stage, Stages
 from notebooks_lib.stages import STAGES
 
 
@@ -96,6 +98,30 @@ def test_endpoints_of_other_kinds_are_not_asked_for_one_that_is_named(
     assert targets.choose_endpoint(settings, "houses-dev").name == "houses-dev"
     monkeypatch.setitem(TARGETS, "azureml", EndpointTarget(targets.open_here, lambda _: []))
     assert list(targets.endpoints(settings)) == ["houses-dev"], "houses is a stage's in the workspace"
+
+
+def test_one_name_in_two_workspaces_is_told_apart_by_its_stage(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = Stages(test=Stage(endpoint="azureml:{model}"), prod=Stage(endpoint="azureml:", workspace="other"))
+    own = Azure(subscription="s", resource_group="g", workspace="w", registry="shared")
+    settings = empty_project.model_copy(update={"stages": stages, "azure": own})
+    assert stages.endpoint("prod", "my_houses") == "prod:my-houses"
+    opened = endpoint_for(settings, "prod:my_houses")
+    assert isinstance(opened, AzureEndpoint)
+    assert (opened.name, opened._at.endpoint, opened._at.workspace.name) == ("prod:my-houses", "my-houses", "other")
+    with pytest.raises(
+        UsageError, match="2 stages have an endpoint 'houses', in workspaces of their own: say test:houses or prod:hou"
+    ):
+        endpoint_for(settings, "houses")
+    with pytest.raises(UnknownNameError, match="did you mean 'prod'"):
+        endpoint_for(settings, "prd:houses")
+    listed = [(["test"], "houses"), (["prod"], "houses"), (["prod"], "flats")]
+    monkeypatch.setattr(azure_endpoint, "names_by_stages", lambda *_: listed)
+    assert list(targets.endpoints(settings)) == ["prod:flats", "prod:houses", "test:houses"]
+    same = settings.model_copy(update={"azure": own.model_copy(update={"workspace": "OTHER"})})
+    with pytest.raises(SettingsError, match=r"^test and prod have one endpoint in workspace 'other': give one"):
+        stage_workspace(same, "prod")
 
 
 def test_the_name_of_a_model_finds_its_endpoint_on_azure(

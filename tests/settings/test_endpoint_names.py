@@ -51,6 +51,10 @@ def test_without_a_name_azures_stages_have_those_of_this_machine() -> None:
             'endpoint = "azureml:{model}-test"',
             """test and prod have one endpoint, '{model}-test'; give prod another: endpoint = "azureml:{model}-test-prod\"""",
         ),
+        (
+            'endpoint = "azureml:{model}-test"\nworkspace = "w"\n[stages.test]\nendpoint = "azureml:"\nworkspace = "w"',
+            "test and prod have one endpoint, '{model}-test'",
+        ),
     ],
 )
 def test_what_no_endpoint_can_be_is_refused_with_what_is_near(keys: str, problem: str, empty_project: Settings) -> None:
