@@ -22,8 +22,9 @@ from notebooks_lib.azure.workspace import Workspace
 API_VERSION = "2021-10-01-dataplanepreview"
 ROLE = "AzureML Registry User"
 """What who shares a version, or deploys one, needs on the registry."""
-POLL = 2.0
-"""Seconds between two looks for a version that another process shares."""
+FIRST_POLL = 0.1
+POLL = 5.0
+"""Seconds between two looks for a version that another process shares: they grow from the first to the second."""
 ID_PREFIX = "azureml://registries/"
 _TAKEN = 409
 Kind = Literal["models", "environments"]
@@ -132,13 +133,14 @@ def share_asset(
         "destinationVersion": version,
         "sourceAssetId": f"{origin}/{kind}/{name}/versions/{version}",
     }
-    deadline = time.monotonic() + wait_seconds
+    deadline, pause = time.monotonic() + wait_seconds, FIRST_POLL
     refusal = _import(registry, own, wait_seconds)
     while (asset := find_asset(registry, kind, name, version)) is None:
         if time.monotonic() > deadline:
             cause = f"{name}:{version} has not come to {registry} within {wait_seconds / 60:.3g} min"
             raise refusal or errors.AzureError(cause, "do it again to wait longer")
-        time.sleep(POLL)
+        time.sleep(pause)
+        pause = min(2 * pause, POLL)
     return asset
 
 

@@ -5,6 +5,7 @@ Repeat any step safely: a deployment that is still running is waited for, and on
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ FIRST_POLL = 1.0
 POLL = 10.0
 """Seconds between two looks at a deployment: it grows from the first to the second."""
 _RUNNING = ("Accepted", "Running", "Creating", "Updating", "Waiting", "Ready")
+_NEVER_RUN = ("DeploymentNotFound", "ResourceNotFound")
 _VAULT = "Microsoft.KeyVault/vaults/"
 
 
@@ -47,6 +49,8 @@ class Deployment:
     parameters: Path
     workspace_name: str = ""
     """Empty: the parameters file or the template gives the name."""
+    location: str = ""
+    """Empty: likewise."""
 
     @property
     def name(self) -> str:
@@ -91,7 +95,7 @@ def write_missing_files(root: Path) -> list[str]:
 
 
 def choose_deployment(settings: Settings, account: Account, *, stage: str, resource_group: str = "") -> Deployment:
-    """Return what to deploy for a stage: where the settings or config.json say, or in `resource_group`.
+    """Return what to deploy for a stage: where it, the settings or config.json say, or in `resource_group`.
 
     Raises UsageError when a file is missing or wrong, when nothing names a resource group, and when the CLI is signed
     in to another subscription than they name.
@@ -108,7 +112,7 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
         raise errors.UsageError("; ".join(wrong))
     if not re.search(rf"^output {OUTPUT} ", regular_file.read_text(folder / TEMPLATE), re.MULTILINE):
         raise errors.UsageError(f"{FOLDER}/{TEMPLATE} has no output {OUTPUT}: add it, with the name of the workspace")
-    named = workspace.project_workspace(settings)
+    named = planned_workspace(settings, stage)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():
         raise errors.UsageError(
@@ -118,9 +122,21 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
     group = resource_group or (named.resource_group if named else "")
     if not group:
         raise errors.UsageError("no resource group is named: --resource-group NAME, or resource_group under [azure]")
-    ours = named is not None and group == named.resource_group and stage == STAGES[0]
+    of_stage = bool(settings.stages.of(stage).workspace) or stage == STAGES[0]
+    ours = named is not None and group.casefold() == named.resource_group.casefold() and of_stage
     name = named.name if named and ours else ""
-    return Deployment(account.subscription, group, stage, folder / TEMPLATE, parameters, name)
+    taken = "location" in parameter_files.template_parameters(regular_file.read_text(folder / TEMPLATE))
+    given = "location" in json.loads(regular_file.read_text(parameters))["parameters"]
+    location = settings.azure.location if taken and not given else ""
+    return Deployment(account.subscription, group, stage, folder / TEMPLATE, parameters, name, location)
+
+
+def planned_workspace(settings: Settings, stage: str) -> Workspace | None:
+    """Return the workspace that a stage names, else the project's, made or not; None if none is named."""
+    try:
+        return workspace.stage_workspace(settings, stage)
+    except errors.SettingsError:
+        return None
 
 
 class Infrastructure:
@@ -151,7 +167,7 @@ class Infrastructure:
         try:
             return self._show()["properties"]["provisioningState"] in _RUNNING
         except errors.AzureError as error:
-            if error.code in ("DeploymentNotFound", "ResourceNotFound"):
+            if error.code in _NEVER_RUN:
                 return False
             raise
 
@@ -217,6 +233,19 @@ class Infrastructure:
             pause = min(2 * pause, poll)
         if state != "Succeeded":
             raise self._failure(state)
+        return self._deployed(shown)
+
+    def finished(self) -> Deployed | None:
+        """Return what this deployment made when it was last run; None if it was never run, or did not succeed."""
+        try:
+            shown = self._show()
+        except errors.AzureError as error:
+            if error.code in _NEVER_RUN:
+                return None
+            raise
+        return self._deployed(shown) if shown["properties"]["provisioningState"] == "Succeeded" else None
+
+    def _deployed(self, shown: Any) -> Deployed:
         outputs = {name: str(each["value"]) for name, each in (shown["properties"].get("outputs") or {}).items()}
         own = self.deployment
         return Deployed(Workspace(own.subscription, own.resource_group, outputs[OUTPUT]), outputs)
@@ -233,6 +262,8 @@ class Infrastructure:
         yield from ("--parameters", f"@{self.deployment.parameters}")
         if self.deployment.workspace_name:
             yield from ("--parameters", f"workspaceName={self.deployment.workspace_name}")
+        if self.deployment.location:
+            yield from ("--parameters", f"location={self.deployment.location}")
 
     def _show(self) -> Any:
         return self._cli.run("deployment", "group", "show", *self._named, what=str(self.deployment))

@@ -45,11 +45,13 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     """Make the workspace of a stage from production/infra, or bring it up to date: show, ask, deploy.
 
     It runs the Azure CLI, with your sign-in there. Without production/infra it deploys, and then writes, the files that
-    nbops brings. If the project names no workspace yet, it writes config.json. Exit code: 0 done, nothing to do, or
-    not wanted; 1 it failed.
+    nbops brings. If the project names no workspace yet, it writes config.json. It prints what to write where, and
+    changes none of your files. A stage that names its own workspace in the settings gets that one.
+
+    Exit code: 0 done, nothing to do, or not wanted; 1 it failed.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import infrastructure
+    from notebooks_lib.azure import infrastructure, infrastructure_advice
     from notebooks_lib.azure.azure_cli import AzureCli
 
     here = settings.here()
@@ -60,7 +62,7 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     infra = infrastructure.Infrastructure(cli, deployment)
     infra.check_resource_group()
     changes: list[ResourceChange] = []
-    deployed = None
+    deployed = known = None
     if not what_if and infra.is_running():
         tell(f"{deployment} was started before, and is still running")
         deployed = _wait(infra)
@@ -73,17 +75,16 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
             _write_markdown(markdown, deployment, changes)
         if changes and not what_if and (yes or click.confirm("Deploy this?", err=True)):
             deployed = _deploy(infra, changes)
-    if deployed:
-        _keep(here, deployed)
+        elif not changes and not what_if:  # Azure may have ended it after an interrupted `up`
+            known = infra.finished()
+    there = deployed or known
+    if there:
+        _keep(here, stage, there, new=deployed is not None)
     if as_json:
-        click.echo(json.dumps(_up_as_json(changes, deployed)))
-    elif deployed:
-        click.echo(f"workspace {deployed.workspace} is there")
-        if "jobsIdentityId" in deployed.outputs:
-            client = deployed.outputs.get("jobsIdentityClientId")
-            click.echo(f"identity for jobs and endpoints: {deployed.outputs['jobsIdentityId']} (client id {client})")
-        first = "" if here.tracking.uri == "azureml" else 'tracking.uri = "azureml" in production/settings.toml, then '
-        click.echo(f"next: {first}nbops doctor")
+        click.echo(json.dumps(_up_as_json(changes, deployed, known)))
+    elif there:
+        for line in infrastructure_advice.lines(here, stage, there):
+            click.echo(line)
     return 0
 
 
@@ -103,18 +104,16 @@ def _wait(infra: Infrastructure) -> Deployed:
         raise
 
 
-def _keep(here: Settings, deployed: Deployed) -> None:
-    """Write what the project lacks: the files that were deployed, and config.json if no workspace is named."""
+def _keep(here: Settings, stage: str, deployed: Deployed, *, new: bool) -> None:
+    """Write what the project lacks: the files that were deployed, and config.json if nothing names a workspace."""
     from notebooks_lib.azure import infrastructure, workspace
 
     for path in infrastructure.write_missing_files(here.root):
         tell(f"wrote {path}: yours to change and commit")
-    workspace.forget_tracking_uri(here, deployed.workspace)
-    named = workspace.project_workspace(here)
-    if named is None:
+    if new:
+        workspace.forget_tracking_uri(here, deployed.workspace)
+    if infrastructure.planned_workspace(here, stage) is None:
         tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
-    elif named != deployed.workspace:
-        tell(f"the project still names workspace {named}")
 
 
 @click.command()
@@ -129,11 +128,11 @@ def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
     or not wanted; 1 it failed; repeat the command to go on.
     """
     from notebooks_lib import errors, settings
-    from notebooks_lib.azure import managed_resources, rest_client, workspace
+    from notebooks_lib.azure import infrastructure, managed_resources, rest_client
 
     if not yes:
         need_terminal()
-    named = workspace.project_workspace(settings.here())
+    named = infrastructure.planned_workspace(settings.here(), stage)
     if named is None:
         raise errors.UsageError("no workspace is named: fill [azure] in production/settings.toml, or bring config.json")
     group, client = resource_group or named.resource_group, rest_client.resource_manager()
@@ -207,12 +206,13 @@ def need_terminal() -> None:
         raise errors.UsageError("there is no terminal to ask at: add --yes; nothing was changed")
 
 
-def _up_as_json(changes: Sequence[ResourceChange], deployed: Deployed | None) -> dict[str, Any]:
+def _up_as_json(changes: Sequence[ResourceChange], deployed: Deployed | None, known: Deployed | None) -> dict[str, Any]:
+    there = deployed or known
     return {
         "changes": [{"resource": each.resource, **vars(each)} for each in changes],
         "deployed": deployed is not None,
-        "workspace": vars(deployed.workspace) if deployed else None,
-        "outputs": dict(deployed.outputs) if deployed else {},
+        "workspace": vars(there.workspace) if there else None,
+        "outputs": dict(there.outputs) if there else {},
     }
 
 

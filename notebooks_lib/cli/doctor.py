@@ -83,13 +83,22 @@ def examine(settings: Settings) -> Iterator[HealthCheck]:
     yield _disk(settings)
     yield _kernel(settings)
     workspace = _workspace(settings)
+    checks: list[HealthCheck] = []
     if workspace is not None:
-        from notebooks_lib.azure import project_checks, workspace_checks
+        from notebooks_lib.azure import workspace_checks
 
         checks = list(workspace_checks.examine(workspace))
         yield from checks
-        if not all(check.ok for check in checks):
-            return  # MLflow would only fail in more words
+    signed_in = not checks or checks[0].ok
+    if signed_in and any(settings.stages.of(stage).target == "azureml" for stage in STAGES):
+        from notebooks_lib.azure import stage_checks
+
+        yield from stage_checks.examine(settings, workspace)
+    if not all(check.ok for check in checks):
+        return  # MLflow would only fail in more words
+    if workspace is not None:
+        from notebooks_lib.azure import project_checks
+
         yield from project_checks.examine(workspace, settings.root, os.environ)
     tracking = _tracking(settings)
     yield tracking

@@ -45,7 +45,7 @@ class Azure:
         tracking = TrackingFacade(backend, folder)
         self.jobs = Jobs(folder / "jobs", self.manager, tracking, self.sign_in, self.faults)
         tracking.router.routes.extend(self.jobs.history)
-        registries = Registries(tracking.blobs, self.manager, self.sign_in, self.faults)
+        registries = Registries(tracking.blobs, self.manager, self.faults)
         tracking.router.routes.extend(registries.routes)
         tracking.registered = self.manager.put
         tracking.asset = self.manager.find

@@ -21,10 +21,7 @@ from tests.azure.certificates import REGIONS
 from tests.azure.emulator import TENANT
 from tests.azure.faults import Fault, Faults
 from tests.azure.resource_manager import POLLS, RETRY, Document, ResourceManager, failed, not_found
-from tests.azure.sign_in import SignIn
 
-STUDIO = ("https://ml.azure.com",)
-"""The audience that discovery wants."""
 PLANE = "mferp/managementfrontend"
 REGISTRY = (
     "subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/registries/{registry}"
@@ -50,8 +47,8 @@ class Import:
 class Registries:
     """The registries, which the resource manager makes, and their plane of data."""
 
-    def __init__(self, root: Path, manager: ResourceManager, sign_in: SignIn, faults: Faults) -> None:
-        self._root, self._manager, self._sign_in, self._faults = root, manager, sign_in, faults
+    def __init__(self, root: Path, manager: ResourceManager, faults: Faults) -> None:
+        self._root, self._manager, self._faults = root, manager, faults
         self._imports: dict[str, Import] = {}
         self.routes = [
             Route("/registrymanagement/v1.0/registries/{registry}/discovery", self.discovery),
@@ -63,8 +60,6 @@ class Registries:
     async def discovery(self, request: Request) -> Response:
         """Say in which group a registry is, and who answers for it."""
         name = request.path_params["registry"]
-        if refusal := self._sign_in.refuse(request, STUDIO):
-            return refusal
         path = self._manager.path_of(KIND.strip("/"), name)
         if not path:
             return failed(404, "RegistryNotFound", f"Registry {name} was not found.")

@@ -39,8 +39,7 @@ class Sharing:
 
 
 @pytest.fixture
-def sharing(with_workspace: WithWorkspace, empty_project: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> Sharing:
-    monkeypatch.setattr(asset_registry, "POLL", 0.05)
+def sharing(with_workspace: WithWorkspace, empty_project: Any, ask: Ask) -> Sharing:
     name = f"shared-{uuid.uuid4().hex[:8]}"
     place = f"{MANAGEMENT}{GROUP}/providers/Microsoft.MachineLearningServices/registries/{name}?{VERSION}"
     assert ask("PUT", place, {"location": "westeurope", "properties": {"regionDetails": []}}).ok

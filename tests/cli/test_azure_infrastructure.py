@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import managed_resources, rest_client, workspace
+from notebooks_lib.azure import infrastructure, managed_resources, rest_client, workspace
+from notebooks_lib.azure.azure_cli import AzureCli
+from notebooks_lib.azure.infrastructure import Infrastructure
 from notebooks_lib.settings import Settings, here
 from tests.azure import emulator, stand_in_az
 from tests.azure.emulator import Emulated
-from tests.azure.fixtures import NbopsJson
+from tests.azure.fixtures import MANAGEMENT, VERSION, Ask, NbopsJson
 
 pytestmark = pytest.mark.tracking
 
@@ -153,6 +155,52 @@ def test_up_asks_makes_and_names_the_workspace_and_down_refuses_what_is_not_its_
     refusal = capsys.readouterr().err
     assert "also holds what `nbops azure up` did not make: Microsoft.Storage/storageAccounts/st" in refusal
     assert len(made_in(small)) == 2
+
+
+def test_an_up_that_was_interrupted_names_the_workspace_when_azure_has_ended_it(
+    small: str, root: Path, nbops_json: NbopsJson
+) -> None:
+    """Azure ended the deployment between two calls: nothing is left to deploy, and the outputs are known."""
+    cli = AzureCli()
+    deployment = infrastructure.choose_deployment(here(), cli.account(), stage="dev", resource_group=small)
+    infra = Infrastructure(cli, deployment)
+    assert infra.finished() is None
+    infra.start()
+    infra.wait(poll=0.01)
+    assert not (root / "config.json").exists()
+    code, content, told = nbops_json(*UP, small, "--yes")
+    assert (code, content["changes"], content["deployed"]) == (0, [], False)
+    named = json.loads((root / "config.json").read_text())
+    assert named["workspace_name"] == content["workspace"]["name"]
+    assert content["outputs"]["jobsIdentityId"]
+    assert "wrote config.json" in told
+    assert "wrote config.json" not in nbops_json(*UP, small, "--yes")[2]
+
+
+def test_a_stage_with_a_workspace_of_its_own_gets_that_one(
+    small: str, root: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = f"live-{small}"
+    group = f"{MANAGEMENT}/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{live}?{VERSION}"
+    assert ask("PUT", group, {"location": "westeurope"}).ok
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, small, "w"))
+    folder = root / "production" / "infra"
+    (folder / "parameters.prod.json").write_text('{"parameters": {"stage": {"value": "prod"}}}')
+    template = (folder / "main.bicep").read_text().replace("resourceGroup().location", "location")
+    (folder / "main.bicep").write_text(f"param location string = resourceGroup().location\n{template}")
+    (root / "production" / "settings.toml").write_text(
+        f'[azure]\nlocation = "northeurope"\n\n[stages.prod]\nendpoint = "azureml:"\nworkspace = "{live}/w-live"\n'
+    )
+    assert program.run(["azure", "up", "--stage", "prod", "--yes"]) == 0
+    shown = capsys.readouterr()
+    assert f"workspace 'w-live' (resource group '{live}', subscription {emulator.SUBSCRIPTION}) is there" in shown.out
+    assert "config.json" not in shown.err
+    made = workspace.stage_workspace(here(), "prod")
+    assert workspace.read(rest_client.resource_manager(), made)["location"] == "northeurope"
+    assert made_in(small) == []
+    assert json.loads((root / "config.json").read_text())["workspace_name"] == "w"
+    assert program.run(["azure", "down", "--stage", "prod", "--yes"]) == 2, "the storage account is not tagged"
+    assert f"resource group '{live}'" in capsys.readouterr().err
 
 
 def test_down_removes_what_up_made_and_can_be_said_twice(

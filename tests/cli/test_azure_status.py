@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 
 import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib.settings import Settings
 from tests.azure import emulator
-from tests.azure.fixtures import AzureProject, NbopsJson
+from tests.azure.fixtures import MANAGEMENT, VERSION, Ask, AzureProject, NbopsJson
 
 
 def test_without_a_workspace_one_reads_how_to_get_one(
@@ -39,6 +40,25 @@ def test_a_table_for_people_and_an_object_for_programs(
         "idle_cost": "",
         "by_nbops": False,
     }
+
+
+@pytest.mark.tracking
+def test_a_stage_shows_its_own_workspace(azure_workspace: AzureProject, ask: Ask, nbops_json: NbopsJson) -> None:
+    other = f"w-{uuid.uuid4().hex[:8]}"
+    address = f"{MANAGEMENT}{emulator.SCOPE.rpartition('/')[0]}/{other}?{VERSION}"
+    assert ask("PUT", address, {"location": "northeurope", "properties": {}}).ok
+    file = azure_workspace.settings.layout.settings_file
+    file.write_text(f'{file.read_text()}\n[stages.prod]\nendpoint = "azureml:"\nworkspace = "{other}"\n')
+    code, content, _ = nbops_json("azure", "status", "--stage", "prod")
+    assert (code, content["workspace"]["name"], content["items"][0]["name"]) == (0, other, other)
+    assert nbops_json("azure", "status")[1]["workspace"]["name"] == emulator.WORKSPACE
+
+
+def test_a_stage_on_this_machine_has_no_workspace_to_show(
+    empty_project: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run(["azure", "status", "--stage", "test"]) == 2
+    assert "the endpoints of stage test are on this machine: nbops endpoint list, or" in capsys.readouterr().err
 
 
 @pytest.mark.tracking

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.azure import rest_client, schedule, workspace
+from notebooks_lib.azure import asset_registry, model_asset, online_endpoint, rest_client, schedule, workspace
+from notebooks_lib.azure.workspace import Workspace, stage_workspace
 from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.errors import PromotionError, UsageError
-from notebooks_lib.models import champions
-from notebooks_lib.release import monitor_update
+from notebooks_lib.models import champions, registry
+from notebooks_lib.release import monitor_update, recovery
 from notebooks_lib.release.rollout import Rollout, check_endpoints
 from notebooks_lib.release.slot_checks import Probing
+from notebooks_lib.serving import targets
+from notebooks_lib.serving.azure_endpoint import AzureEndpoint
+from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import Settings, load
+from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking.release_ledger import read_entries
 from notebooks_lib.tracking.store import connect
-from tests.azure.emulator import Emulated
+from tests.azure.emulator import ROOT, Emulated
+from tests.azure.fixtures import AzureProject
 from tests.azure.monitored_endpoint import DEPLOYMENT, FILE
 from tests.release.moving import MODEL, agreed, back, promote, version
-from tests.serving.azure_project import azure_project
+from tests.serving.azure_project import azure_project, make_registry, make_workspace
 
 pytestmark = [pytest.mark.tracking]
 STAGE = """\
@@ -128,6 +140,140 @@ def test_a_step_whose_figures_never_come_fails_and_the_champion_gets_all_back(
     assert agreed(store) == "1"
 
 
+@dataclass(frozen=True)
+class ThreeStages:
+    """A project that tracks to a workspace: dev on this machine, test in the workspace, prod in another one."""
+
+    settings: Settings
+    server: Emulated
+    model: str = field(default_factory=lambda: f"m-{uuid.uuid4().hex[:8]}")
+
+    @property
+    def other(self) -> Workspace:
+        return stage_workspace(self.settings, "prod")
+
+    def shared_since(self, began: int) -> list[int]:
+        """What the registry answered to requests to share something."""
+        return [seen.status for seen in self.server.record.since(began) if seen.path.endswith("/import")]
+
+    def serves(self, value: float) -> None:
+        """Every stage's endpoint answers with a value."""
+        for stage in STAGES:
+            endpoint = endpoint_for(self.settings, self.settings.stages.endpoint(stage, self.model))
+            assert endpoint.invoke(endpoint.example())["predictions"] == [value], stage
+
+    def champions(self) -> list[str]:
+        store = connect(self.settings)
+        found = (champions.champion(store, self.model, stage) for stage in STAGES)
+        return [champion.version if champion else "" for champion in found]
+
+
+@pytest.fixture
+def three_stages(azure_workspace: AzureProject, azure_server: Emulated) -> Iterator[ThreeStages]:
+    client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
+    name, other = make_registry(client, f"shared-{own}"), make_workspace(client, f"o-{own}")
+    settings, file = azure_workspace.settings, azure_workspace.settings.layout.settings_file
+    text = file.read_text().replace("[azure]\n", f'[azure]\nregistry = "{name}"\n')
+    stages = (
+        '[stages.test]\nendpoint = "azureml:{model}-test"\n'
+        f'[stages.prod]\nendpoint = "azureml:"\nworkspace = "{other.name}"\n'
+    )
+    file.write_text(f'{text}\n[promotion]\ntrusted_flavors = ["sklearn", "python_function"]\n{stages}')
+    three = ThreeStages(load(settings.root, {}), azure_server)
+    yield three
+    targets.endpoint_for(three.settings, f"{three.model}-dev").stop()
+    for place, name in ((workspace.find_workspace(three.settings), f"{three.model}-test"), (other, three.model)):
+        online_endpoint.delete_endpoint(client, place, name)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1200)
+def test_a_version_goes_from_this_machine_to_a_workspace_and_through_the_registry_to_another(
+    three_stages: ThreeStages, azure_server: Emulated
+) -> None:
+    three, store, began = three_stages, connect(three_stages.settings), azure_server.record.position()
+    check_endpoints(three.settings, STAGES, three.model)
+    for value, shared in ((1.0, [202, 202]), (2.0, [202])):  # the second has the environment of the first
+        began = azure_server.record.position()
+        found = version(store, value, model=three.model)
+        for stage in STAGES:
+            promote(store, found, stage, probing=FEW)
+        three.serves(value)
+        assert three.shared_since(began) == shared
+    assert three.champions() == ["2", "2", "2"]
+    slots = {slot.traffic: slot for slot in _slots(three, "prod")}
+    assert (
+        slots[100].model_id == f"azureml://registries/{three.settings.azure.registry}/models/{three.model}/versions/2"
+    )
+    assert slots[100].environment_id.startswith(f"azureml://registries/{three.settings.azure.registry}/environments/")
+    assert all("/workspaces/" in slot.model_id for slot in _slots(three, "test"))
+    began = azure_server.record.position()
+    promote(store, registry.get(store, three.model, 2), "prod", probing=FEW)
+    assert three.shared_since(began) == [], "what is there is found again"
+    elsewhere = [
+        seen.path for seen in azure_server.record.since(0) if f"{three.other.path}/api/2.0/mlflow" in seen.path
+    ]
+    assert elsewhere == [], "marks, ledger and journal are in the workspace that the project tracks to"
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1200)
+def test_a_promotion_that_is_killed_while_it_shares_goes_on_and_others_are_refused_with_the_champion_in_place(
+    three_stages: ThreeStages, azure_server: Emulated
+) -> None:
+    three, store = three_stages, connect(three_stages.settings)
+    first, second = (version(store, value, model=three.model) for value in (1.0, 2.0))
+    for stage in STAGES:
+        promote(store, first, stage, probing=FEW)
+    began = azure_server.record.position()
+    with azure_server.fault("cut", path="managementfrontend/operations/", times=0):
+        process = _promoting(three, second.version)
+        while not three.shared_since(began):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    three.serves(1.0)
+    recovery.recover(store, three.model, "prod")
+    promote(store, second, "prod", probing=FEW)
+    assert three.shared_since(began) in ([202], [202, 409]), "it is shared once, and waited for"
+    assert three.champions() == ["1", "1", "2"]
+
+    third = version(store, 3.0, model=three.model)
+    unreachable = azure_server.fault("cut", path="/registrymanagement/", times=0)
+    with unreachable, pytest.raises(PromotionError, match="Azure does not answer"):
+        promote(store, third, "prod", probing=FEW)
+    client = rest_client.resource_manager()
+    stranger = make_workspace(client, f"x-{three.model}")
+    model_asset.find_or_upload_model(client, stranger, three.model, "3", {"MLmodel": b"other"}, "f" * 64)
+    shared = asset_registry.open_registry(three.settings.azure.registry)
+    asset_registry.share_asset(shared, client, stranger, "models", three.model, "3", wait_seconds=20)
+    with pytest.raises(PromotionError, match=rf"has other files as {three.model}:3 \(digest ffffffffffff, ours"):
+        promote(store, third, "prod", probing=FEW)
+    assert three.champions() == ["1", "1", "2"]
+    endpoint = endpoint_for(three.settings, three.model)
+    assert endpoint.invoke(endpoint.example())["predictions"] == [2.0]
+
+
+def _promoting(three: ThreeStages, number: str) -> subprocess.Popen[bytes]:
+    """Another process that promotes a version to prod."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom notebooks_lib.models import registry\n"
+        "from notebooks_lib.settings import load\nfrom notebooks_lib.tracking.store import connect\n"
+        "from tests.release.moving import promote\nstore = connect(load(Path(sys.argv[1]), {}))\n"
+        "promote(store, registry.get(store, sys.argv[2], sys.argv[3]), 'prod')\n"
+    )
+    arguments = [str(three.settings.root), three.model, number]
+    environment = {**os.environ, **three.server.environment}
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment)
+
+
+def _slots(three: ThreeStages, stage: str) -> list[AzureSlot]:
+    opened = endpoint_for(three.settings, three.settings.stages.endpoint(stage, three.model))
+    assert isinstance(opened, AzureEndpoint)
+    return list(opened._slots(opened._require()).values())
+
+
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
@@ -135,6 +281,7 @@ def test_a_step_whose_figures_never_come_fails_and_the_champion_gets_all_back(
             "canary = [{mirror = 60, requests = 4}]",
             "canary: mirror = 60: a managed online endpoint of Azure mirrors at",
         ),
+        ('workspace = "x"', "in workspace 'x', and the project's versions are in 'w': they get there through an organ"),
         ("max_different = 0.1", "max_different: a managed online endpoint of Azure throws mirrored answers away"),
         (
             "canary = [{traffic = 5, minutes = 1}]",

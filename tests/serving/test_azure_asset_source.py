@@ -26,8 +26,7 @@ ROW = {"dataframe_records": [{"x": 2.0}]}
 
 
 @pytest.fixture
-def project(azure_server: Emulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    monkeypatch.setattr(asset_registry, "POLL", 0.05)
+def project(azure_server: Emulated, tmp_path: Path) -> Iterator[Settings]:
     with azure_project(azure_server, tmp_path / "azure", stage=ELSEWHERE) as project, azure_server.only_azure():
         yield project
 
