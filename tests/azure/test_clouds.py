@@ -44,6 +44,16 @@ def test_the_three_clouds_have_the_hosts_that_the_sdk_knows() -> None:
         assert cloud.login == f"https://{login}"
 
 
+@pytest.mark.proof  # the SDK takes ten seconds to import
+def test_registries_are_looked_up_where_the_sdk_looks() -> None:
+    from azure.ai.ml import _azure_environments as sdk
+
+    hosts = {name: cloud["registry_discovery_endpoint"].rstrip("/") for name, cloud in sdk._environments.items()}
+    assert hosts == {name: cloud.discovery for name, cloud in clouds.CLOUDS.items()}
+    described = sdk._get_registry_discovery_url({"name": "Stack"}, "stack.example").rstrip("/")
+    assert described == "https://stackwest.api.ml.azure.stack.example"
+
+
 @pytest.mark.parametrize("name", clouds.CLOUDS)
 def test_the_variable_names_the_cloud(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZUREML_CURRENT_CLOUD", name)
@@ -75,6 +85,7 @@ def test_a_described_cloud_is_read_once(
         "https://login.stack.example",
         "https://ml.azure.stack.example",
         "stack.example",
+        "https://stackwest.api.ml.azure.stack.example",
     )
     assert clouds.current().scope == "https://management.stack.example/.default"
     assert description.seen == ["GET /metadata"]

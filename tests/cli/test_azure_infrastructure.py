@@ -157,6 +157,7 @@ def test_up_asks_makes_and_names_the_workspace_and_down_refuses_what_is_not_its_
     assert len(made_in(small)) == 2
 
 
+@pytest.mark.proof
 def test_an_up_that_was_interrupted_names_the_workspace_when_azure_has_ended_it(
     small: str, root: Path, nbops_json: NbopsJson
 ) -> None:
@@ -177,6 +178,7 @@ def test_an_up_that_was_interrupted_names_the_workspace_when_azure_has_ended_it(
     assert "wrote config.json" not in nbops_json(*UP, small, "--yes")[2]
 
 
+@pytest.mark.proof
 def test_a_stage_with_a_workspace_of_its_own_gets_that_one(
     small: str, root: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
