@@ -45,6 +45,7 @@ def test_the_three_clouds_have_the_hosts_that_the_sdk_knows() -> None:
 
 
 @pytest.mark.proof  # the SDK takes ten seconds to import
+@pytest.mark.filterwarnings("ignore")  # it warns about itself
 def test_registries_are_looked_up_where_the_sdk_looks() -> None:
     from azure.ai.ml import _azure_environments as sdk
 
