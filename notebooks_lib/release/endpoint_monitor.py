@@ -110,7 +110,7 @@ def find_monitors(
 
 
 def _endpoint_name(settings: Settings, model: str) -> str:
-    return azure_name(settings.stages.endpoint(monitored_stage(settings), model))
+    return azure_name(settings.stages.plain_endpoint(monitored_stage(settings), model))
 
 
 def move_monitor(store: Store, model: str) -> str:
