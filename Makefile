@@ -1,11 +1,14 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebooks pages stop review propose infra verify learn test check proof audit bench api lock clean
+.PHONY: help setup run notebooks pages stop review propose infra train promote verify learn test check proof audit bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export BASE
 export GROUP
+export COMPUTE
+export EXPERIMENT
+export APPROVED
 # A machine may be set never to write bytecode; then every start of Python here takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -64,6 +67,13 @@ propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/
 infra: setup  ## what production/infra would change in Azure: .nbops/infra/report.md; STAGE=dev, GROUP=; DEPLOY=--yes does it
 	nbops azure up --stage $(or $(STAGE),dev) $(if $(GROUP),--resource-group "$$GROUP") $(or $(DEPLOY),--what-if) \
 		--markdown .nbops/infra/report.md
+
+train: setup  ## sweep on the workspace, each trial a job: COMPUTE=serverless
+	nbops sweep experimentation/diabetes_ridge.ipynb --grid alpha=0.01,0.1,1 --metric rmse --on "azureml:$${COMPUTE:-serverless}"
+
+promote: setup  ## take the best run through dev, test, prod: EXPERIMENT=; STAGE=test APPROVED=MODEL@VERSION approves it for test
+	$(if $(filter-out dev,$(STAGE)),nbops promote --continue "$$APPROVED" --stage $(STAGE),nbops promote --live \
+		--stages dev,test,prod $(if $(EXPERIMENT),-p "experiment=$$EXPERIMENT"))
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
 	pytest -n auto --dist worksteal

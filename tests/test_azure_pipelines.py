@@ -375,11 +375,14 @@ def test_who_may_read_azure_and_who_may_deploy() -> None:
     assert "System.AccessToken" not in str(pipeline("azure-pipelines-infra"))
     (job,) = look["jobs"]
     (deployment,) = deploy["jobs"]
-    assert deployment["environment"] == "azure-dev"
+    assert deployment["environment"] == "azure-${{ parameters.stage }}"
     scripts = []
     for steps in (job["steps"], deployment["strategy"]["runOnce"]["deploy"]["steps"]):
         (task,) = [step["inputs"] for step in steps if step.get("task") == "AzureCLI@2"]
         scripts.append((task["azureSubscription"], task["inlineScript"]))
-    assert scripts == [("nbops-azure-reader", "make infra"), ("nbops-azure-dev", "make infra DEPLOY=--yes")]
+    assert scripts == [
+        ("nbops-azure-reader", "make infra"),
+        ("nbops-azure-${{ parameters.stage }}", "make infra DEPLOY=--yes STAGE=${{ parameters.stage }}"),
+    ]
     (written,) = comment["jobs"][0]["steps"]
     assert written["parameters"]["marker"] != MARKER, "the review's comment stays"

@@ -14,6 +14,7 @@ from azure.core import exceptions
 from azure.identity import CredentialUnavailableError
 
 from notebooks_lib import errors
+from notebooks_lib.azure import old_secrets
 
 _LOCALLY = "work locally with NBOPS_TRACKING_URI=sqlite:///.nbops/mlflow.db"
 _SIGN_IN_AGAIN = "sign in again: `az login`"
@@ -150,11 +151,11 @@ def sign_in_error(attempts: Sequence[tuple[str, Exception | None]]) -> errors.Az
             entra = _ENTRA.search(str(problem))
             code, reason = entra.groups() if entra else ("", errors.reason(problem, 200))
             cause = f"cannot sign in to Azure by {name}: {_one_line(f'{code}: {reason}' if code else reason)}"
-            return errors.AzureError(
-                cause, _BY_SIGN_IN_CODE.get(code, _how_to_sign_in(again=True)), status=401, code=code
-            )
+            step = _BY_SIGN_IN_CODE.get(code, _how_to_sign_in(again=True)) + old_secrets.explain(os.environ)
+            return errors.AzureError(cause, step, status=401, code=code)
     reasons = "; ".join(f"{name}: {_unavailable(problem)}" for name, problem in tried)
-    return errors.AzureError(f"not signed in to Azure ({reasons})", _how_to_sign_in(), status=401)
+    step = _how_to_sign_in() + old_secrets.explain(os.environ)
+    return errors.AzureError(f"not signed in to Azure ({reasons})", step, status=401)
 
 
 def role_for(action: str) -> str:

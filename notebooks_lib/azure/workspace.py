@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from notebooks_lib import atomic_private_files, errors, regular_file
-from notebooks_lib.azure import clouds
+from notebooks_lib.azure import clouds, old_secrets
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.endpoint_names import MODEL
 
@@ -70,7 +70,7 @@ def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     raise errors.SettingsError(
         f"{wanted_by and f'{wanted_by}, but '}no workspace is named: fill subscription, resource_group and workspace"
         f" under [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
-        f" {settings.root}, or make one: nbops azure up"
+        f" {settings.root}, or make one: nbops azure up{old_secrets.explain(os.environ)}"
     )
 
 

@@ -32,8 +32,12 @@ NOTEBOOK = Path("production") / "promote.ipynb"
 )
 @click.option("--stages", metavar=",".join(STAGES), help="The stages to go through. Default: [stages] default.")
 @click.option(
-    "--continue", "model", metavar="MODEL", help="Approve the waiting version of MODEL and continue its release."
+    "--continue",
+    "model",
+    metavar="MODEL[@VERSION]",
+    help="Approve the waiting version of MODEL, or only this VERSION, and continue its release.",
 )
+@click.option("--stage", type=click.Choice(STAGES), help="With --continue: approve it for this stage only.")
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
@@ -47,6 +51,7 @@ def command(
     live: bool,
     stages: str | None,
     model: str | None,
+    stage: str | None,
     pairs: tuple[str, ...],
     files: tuple[Path, ...],
     notebook: Path | None,
@@ -63,9 +68,12 @@ def command(
     if model is not None:
         if stages or pairs or files or notebook or cold or only_if:
             raise click.UsageError(
-                "--continue takes --live, --out and --json only: the rest was given when the release began"
+                "--continue takes --live, --stage, --out and --json only: the rest was given when the release began"
             )
-        return _approve(model, Answer(as_json, out, {}))
+        name, _, number = model.partition("@")
+        return _approve(name, number, stage or "", Answer(as_json, out, {}))
+    if stage is not None:
+        raise click.UsageError("--stage goes with --continue MODEL; which stages a release goes through: --stages")
     pairs = (*pairs, f"stages={stages}") if stages else pairs
     if condition.nothing_to_do(only_if, out=out, as_json=as_json):
         _write_github_output(promoted=False)
@@ -144,7 +152,8 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, answer: 
     decision, release = record.decision, record.release
     last = release.passed[-1] if release.passed else "prod"
     status = None if release.dry_run else _status(project, last, decision.model)
-    _write_github_output(promoted=release.promoted, waiting=release.waiting, decision=decision.answer)
+    subject = {"model": decision.model, "version": release.version}
+    _write_github_output(promoted=release.promoted, waiting=release.waiting, **subject, decision=decision.answer)
     promoted = {
         "promoted": release.promoted,
         "waiting": release.waiting,
@@ -259,7 +268,7 @@ def _check_stages(stages: Any, project: Settings, model: str) -> None:
         rollout.check_endpoints(project, [name.strip() for name in stages.split(",") if name.strip()], model)
 
 
-def _approve(model: str, answer: Answer) -> int:
+def _approve(model: str, number: str, stage: str, answer: Answer) -> int:
     from notebooks_lib import settings
     from notebooks_lib.release import approval
     from notebooks_lib.release.rollout import continue_command
@@ -268,12 +277,12 @@ def _approve(model: str, answer: Answer) -> int:
     settings.existing()
     output.show_endpoint_progress()
     try:
-        rollout = approval.approve(connect(settings.here()), model)
+        rollout = approval.approve(connect(settings.here()), model, number=number, stage=stage)
     except BaseException:
         _write_github_output(promoted=False)
         raise
-    _write_github_output(promoted=rollout.promoted, waiting=rollout.waiting)
     version = rollout.version.version if rollout.version else None
+    _write_github_output(promoted=rollout.promoted, waiting=rollout.waiting, model=model, version=version)
     content = {"promoted": rollout.promoted, "waiting": rollout.waiting, "model": model, "version": version}
     content |= {"passed": rollout.passed, "steps": [vars(step) for step in rollout.steps]}
     if answer.give({**content, "endpoint": rollout.status.as_json() if rollout.status else None}):
@@ -296,7 +305,6 @@ def _approve(model: str, answer: Answer) -> int:
     return 0
 
 
-def _write_github_output(*, promoted: bool, waiting: str = "", decision: str = "") -> None:
-    """Write values for the later steps of a workflow of GitHub."""
-    values = {"promoted": str(promoted).lower(), "waiting": waiting, "decision": decision}
-    github_output.write({name: value for name, value in values.items() if value})
+def _write_github_output(*, promoted: bool, **more: str | None) -> None:
+    """Write values for the later steps of a workflow of GitHub, without those that are empty."""
+    github_output.write({"promoted": str(promoted).lower(), **{name: value for name, value in more.items() if value}})

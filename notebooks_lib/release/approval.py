@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
+from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
 from notebooks_lib.release import recovery
 from notebooks_lib.release.canary_deployment import stale_comparison
 from notebooks_lib.release.change_storage import unfinished_changes
 from notebooks_lib.release.journal import describe, recovery_hint
-from notebooks_lib.release.pending_approval import read_waiting_tag
+from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
-from notebooks_lib.release.rollout import Rollout, write_ledger_note
+from notebooks_lib.release.rollout import Rollout, continue_command, write_ledger_note
 from notebooks_lib.release.slot_checks import Probing
 from notebooks_lib.tags import Tag
 
@@ -44,24 +45,53 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
             raise PromotionError(f"version {number} of {version.model!r} had passed {stage}, but {serves}; {again}")
 
 
-def approve(store: Store, model: str, *, probing: Probing | None = None) -> Rollout:
-    """Approve the version that waits before a stage, and roll it out to that stage and those after it.
+def _find(store: Store, model: str, number: str, stage: str) -> tuple[Version, WaitingRecord]:
+    """Return the version that was approved and what it waits for; with `number`, also one that is through already.
 
-    Raises UsageError when no version waits. Raises PromotionError when nbops did not write the tag by which it waits,
-    or when the decision is outdated: the version was withdrawn from a stage, or another version became champion of prod
-    or of a stage that this version had passed. If a stage rejects the version, the approval is used up: the version
-    does not wait any more. Raises StageBusyError, and changes nothing, while another process changes one of the stages.
+    Raises UsageError when there is none.
     """
     version = waiting_version(store, model)
     if version is None:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
+        champion = champions.champion(store, model, stage or PROD)
+        if champion is not None and champion.version == number:
+            return champion, WaitingRecord((stage or PROD,), number, champion.tags.get(Tag.DECISION_RUN, ""), "")
         why = f"no version of {model!r} waits for an approval"
         for change in unfinished_changes(store.settings, model, store=store):
             raise UsageError(f"{why}; unfinished: {describe(change)}; {recovery_hint(change)}")
         raise UsageError(f"{why}; nbops history {model} says what happened")
     record = read_waiting_tag(version)
     assert record is not None  # it waits
+    _check_approved(version, record, number, stage)
+    return version, record
+
+
+def _check_approved(version: Version, record: WaitingRecord, number: str, stage: str) -> None:
+    """Raise UsageError when another version waits than the one that was approved, or before another stage."""
+    waits = f"version {version.version} of {version.model!r} waits for an approval before {record.stages[0]}"
+    if number and number != version.version:
+        raise UsageError(
+            f"{waits}, and version {number}, which was approved, does not any more: nothing was done; "
+            f"approve the newer one: {continue_command(version.model)}"
+        )
+    if stage and stage != record.stages[0] and stage not in record.passed:
+        raise UsageError(f"{waits}, not before {stage}: nothing was done")
+
+
+def approve(store: Store, model: str, *, number: str = "", stage: str = "", probing: Probing | None = None) -> Rollout:
+    """Approve the version that waits before a stage, and roll it out to that stage and those after it.
+
+    With `number` and `stage`, only this version is approved, and only for this stage: if it has passed the stage
+    already, as when a job is run again, nothing is approved, and the rollout says what the version waits for.
+
+    Raises UsageError when no version waits, or another one, or before another stage. Raises PromotionError when nbops
+    did not write the tag by which it waits, or when the decision is outdated: the version was withdrawn from a stage,
+    or another version became champion of prod or of a stage that this version had passed. If a stage rejects the
+    version, the approval is used up: the version does not wait any more. Raises StageBusyError, and changes nothing,
+    while another process changes one of the stages.
+    """
+    version, record = _find(store, model, number, stage)
     first = record.stages[0]
     rollout = Rollout(
         store,
@@ -74,15 +104,19 @@ def approve(store: Store, model: str, *, probing: Probing | None = None) -> Roll
         probing=probing,
     )
     rollout.version, rollout.compared, rollout.earlier = version, record.compared, record.passed
+    if stage and stage in record.passed:
+        rollout.waiting = first
+        return rollout
     for name in rollout.names:
         recovery.recover(store, model, name)
     _check_passed(store, registry.get(store, model, version.version), rollout.earlier)
     now = champions.champion(store, model)
     if now is not None and now.version not in (rollout.compared, version.version):
         raise PromotionError(stale_comparison(now))
-    write_ledger_note(rollout, "approved", first)
-    for stage in stage_rollouts(rollout):
-        for step in (stage.deploy, stage.test, stage.canary, stage.switch):
+    if version.waiting:
+        write_ledger_note(rollout, "approved", first)
+    for each in stage_rollouts(rollout):
+        for step in (each.deploy, each.test, each.canary, each.switch):
             step()
     if rollout.run_id:
         with suppress(Exception):  # the run may have been deleted; the ledger has the approval too

@@ -124,11 +124,9 @@ class StageRollout:
         self._over = "done"
         rollout.status = change.status
         old = change.before if change.before and change.before.version != change.number else None
-        rollout.passes(self.name, old)
+        self._passes(old)
         instead = f", instead of version {old.version}" if old else ""
         freed = "; its endpoint was freed" if change.empties else ""
-        if rollout.version is not None and rollout.version.waiting and self.name == rollout.names[-1]:
-            registry.set_tags(rollout.store, rollout.version, {Tag.WAITING: ""})
         monitored = monitor_update.update_monitor(rollout.store, rollout.model, self.name)
         text = f"version {change.number} is champion of {self.name}{instead}{freed}"
         return self._done("switch", f"{text}{f'; {monitored}' if monitored else ''}", changed=True)
@@ -159,16 +157,23 @@ class StageRollout:
         if not holds:
             return ""
         if self.policy.empty_after and rollout.promoting:
-            rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
+            self._passes(champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
         if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
             golden = traffic_and_champion.golden_predictions(rollout.store, version)
             rows = slot_checks.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
             if rollout.promoting:
-                rollout.passes(self.name, champions.previous(rollout.store, rollout.model, self.name))
+                self._passes(champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} serves already: {rows} known rows are answered as they should be"
         return ""
+
+    def _passes(self, instead_of: Version | None) -> None:
+        """Record that the version is champion of this stage; after the last one it waits for nothing more."""
+        rollout = self.rollout
+        rollout.passes(self.name, instead_of)
+        if rollout.version is not None and rollout.version.waiting and self.name == rollout.names[-1]:
+            registry.set_tags(rollout.store, rollout.version, {Tag.WAITING: ""})
 
     def _only_stopped(self, status: EndpointStatus | None, version: Version) -> bool:
         """Return True if starting the endpoint makes it serve again: its files are complete and unchanged."""

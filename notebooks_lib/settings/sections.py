@@ -250,6 +250,8 @@ class Stages(Section):
 
     default: Annotated[tuple[StageName, ...], BeforeValidator(_listed), Field(min_length=1)] = ("prod",)
     """Stages of `nbops promote --live` when --stages is not given."""
+    approval: Annotated[tuple[StageName, ...], BeforeValidator(_listed)] = ()
+    """Stages that wait for an approval whatever their own settings say: CI asks for it in NBOPS_STAGES_APPROVAL."""
     dev: Stage = Stage()
     test: Stage = Stage()
     prod: Stage = Stage()
@@ -257,7 +259,7 @@ class Stages(Section):
     def of(self, name: str) -> Stage:
         """Return the settings of the stage `name`, one of STAGES."""
         stage: Stage = getattr(self, name)
-        return stage
+        return stage.model_copy(update={"approval": True}) if name in self.approval else stage
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Stages:

@@ -90,13 +90,18 @@ def log_in(given: dict[str, list[str]]) -> Any:
     return [account()]
 
 
+def get_access_token(given: dict[str, list[str]]) -> Any:
+    account()
+    return {"accessToken": access_token(given["resource"][0]), "expires_on": int(time.time()) + 3600}
+
+
 def set_account(given: dict[str, list[str]]) -> None:
     sign_in(Path(os.environ["AZURE_CONFIG_DIR"]), given["subscription"][0])
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:
     """Send a request to the resource manager."""
-    token, headers = access_token(), {"Content-Type": "application/json"}
+    token, headers = access_token(MANAGEMENT), {"Content-Type": "application/json"}
     address = f"{MANAGEMENT}{path}?api-version=2024-01-01"
     data = None if body is None else json.dumps(body).encode()
     request = Request(address, data, headers | {"Authorization": f"Bearer {token}"}, method=method)
@@ -110,8 +115,8 @@ def ask(method: str, path: str, body: Any = None) -> Any:
 
 
 @cache
-def access_token() -> str:
-    form = {"grant_type": "client_credentials", "scope": f"{MANAGEMENT}/.default"}
+def access_token(resource: str) -> str:
+    form = {"grant_type": "client_credentials", "scope": f"{resource}/.default"}
     form |= {"client_id": os.environ["AZURE_CLIENT_ID"], "client_secret": os.environ["AZURE_CLIENT_SECRET"]}
     address = f"https://login.microsoftonline.com/{os.environ['AZURE_TENANT_ID']}/oauth2/v2.0/token"
     with urlopen(address, urlencode(form).encode(), timeout=30) as answer:
@@ -268,6 +273,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "login": ("", log_in),
     "account show": ("", lambda given: account()),
     "account set": ("--subscription", set_account),
+    "account get-access-token": ("--resource", get_access_token),
     "group show": ("--subscription --name", show_group),
     "group create": ("--subscription --name --location", make_group),
     "deployment group show": (DEPLOYMENT, show),

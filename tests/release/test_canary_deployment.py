@@ -365,6 +365,48 @@ def test_an_approval_that_does_not_hold_any_more_is_refused(
     assert champions.champion(store, "doors").version == "1"
 
 
+@pytest.mark.parametrize(
+    ("named", "match"),
+    [
+        (
+            {"number": "1"},
+            "version 2 of 'doors' waits .*before prod, and version 1, which was approved, does not any more",
+        ),
+        ({"stage": "test"}, "version 2 of 'doors' waits for an approval before prod, not before test"),
+    ],
+)
+def test_an_approval_is_for_one_version_and_one_stage(
+    named: dict[str, str], match: str, waiting: tuple[Store, Version, Version]
+) -> None:
+    store, _, _ = waiting
+    with pytest.raises(UsageError, match=match):
+        approval.approve(store, "doors", **named)
+    assert champions.champion(store, "doors").version == "1"
+
+
+def test_a_job_that_is_run_again_approves_nothing_more(waiting: tuple[Store, Version, Version]) -> None:
+    store, _, _ = waiting
+    again = approval.approve(store, "doors", number="2", stage="dev")  # which it has passed
+    assert (again.waiting, again.steps, again.promoted) == ("prod", [], False)
+    assert champions.champion(store, "doors").version == "1"
+    registry.set_tags(store, registry.get(store, "doors", 2), {Tag.WAITING: ""})
+    with pytest.raises(UsageError, match="no version of 'doors' waits"):
+        approval.approve(store, "doors", number="2", stage="prod")
+
+
+def test_a_version_that_is_through_already_is_only_asked_again(store: Store, staged: Store) -> None:
+    """As by a job whose machine died after the last step: before, and after the version stopped waiting."""
+    roll_out(staged, "prod")
+    promote(store, registry.get(store, MODEL, 2))
+    ledger = len(release_ledger.read_entries(store, MODEL))
+    for noted in (1, 0):
+        again = approval.approve(staged, MODEL, number="2", stage="prod", probing=FAST)
+        assert (again.promoted, again.passed) == (True, ["prod"])
+        assert approval.waiting_version(staged, MODEL) is None
+        ledger += noted  # the approval
+        assert len(release_ledger.read_entries(store, MODEL)) == ledger
+
+
 def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store, Version, Version]) -> None:
     store, _, two = waiting
     registry.set_tags(store, two, {Tag.WAITING: "for Anna"})

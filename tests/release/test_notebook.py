@@ -59,7 +59,10 @@ def test_a_promotion_waits_for_an_approval_goes_on_and_is_read_from_mlflow(
     assert champions.champion(trials.store, "houses") is None
     assert champions.champion(trials.store, "houses", "dev").run_id == good
     assert nbops(["promote", "--continue", "houses"]) == 0
-    assert github.read_text() == "promoted=false\nwaiting=prod\ndecision=promote\npromoted=true\n"
+    assert github.read_text() == (
+        "promoted=false\nwaiting=prod\nmodel=houses\nversion=1\ndecision=promote\n"
+        "promoted=true\nmodel=houses\nversion=1\n"
+    )
     out += capsys.readouterr().out
     assert "houses version 1: promoted" in out
     assert "curl -sS" in out
@@ -101,7 +104,7 @@ def test_a_stage_refuses_then_the_champion_is_kept(trials, houses, endpoints, gi
     assert told["decision"]["answer"] == "keep"
     assert told["decision"]["summary"] == "version 1 stays: the best candidate is the champion itself"
     assert query.get_run(trials.store, told["run_id"]).tags[Tag.DECISION] == "keep"
-    assert github.read_text() == "promoted=false\ndecision=keep\n"
+    assert github.read_text() == "promoted=false\nmodel=houses\nversion=1\ndecision=keep\n"
 
 
 @pytest.mark.notebooks

@@ -97,3 +97,10 @@ def test_a_folder_without_project_and_runs_is_not_read(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
     project(tmp_path, "")
     assert settings.existing().root == tmp_path
+
+
+def test_a_variable_makes_stages_wait_for_an_approval(tmp_path: Path) -> None:
+    stages = settings.load(tmp_path, {"NBOPS_STAGES_APPROVAL": "test, prod"}).stages
+    assert [stages.of(name).approval for name in ("dev", "test", "prod")] == [False, True, True]
+    with pytest.raises(errors.SettingsError, match="stages.approval.0: Input should be 'dev', 'test' or 'prod'"):
+        settings.load(tmp_path, {"NBOPS_STAGES_APPROVAL": "production"})

@@ -1,0 +1,251 @@
+"""The workflows and pipelines for Azure, read and walked through without a machine: conditions, rights, order."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.ci import azure_devops_pipeline, github_workflow
+from tests.ci.azure_devops_pipeline import PipelineRun
+from tests.ci.github_expressions import Unknown, condition, evaluate
+from tests.ci.github_workflow import Event, Run
+from tests.ci.machine import Machine
+from tests.ci.runs_on_azure import PIPELINES, ROOT, VARIABLES, WORKFLOWS
+
+NAMES = ("azure-infra", "azure-train", "azure-promote")
+TOKEN = {"contents": "read", "id-token": "write"}
+PERMISSIONS = {
+    "azure-infra": {"what-if": TOKEN, "deploy": TOKEN},
+    "azure-train": {"train": TOKEN, "promote": TOKEN},
+    "azure-promote": {"dev": TOKEN, "test": TOKEN, "prod": TOKEN},
+}
+"""What each job may do; the workflows themselves may do nothing."""
+ENVIRONMENTS = {
+    "azure-infra": {"deploy": "azure-${{ inputs.stage || 'dev' }}"},
+    "azure-train": {"train": "azure-train"},
+    "azure-promote": {stage: f"azure-promote-{stage}" for stage in ("dev", "test", "prod")},
+}
+CONNECTIONS = {
+    "azure-pipelines-infra": ["nbops-azure-reader", "nbops-azure-dev"],
+    "azure-pipelines-train": ["nbops-azure-train"],
+    "azure-pipelines-promote": [f"nbops-azure-promote-{stage}" for stage in ("dev", "test", "prod")],
+}
+Says = Mapping[str, str | None]
+"""Job -> the stage that its promotion waits for; None: it fails."""
+
+
+class DryMachine(Machine):
+    """Runs nothing; says what `nbops promote` would say."""
+
+    says: str | None = ""
+    environments: list[Mapping[str, str]]
+
+    def clone(self, repository: Path, environment: Path, *, depth: int) -> None:
+        self.sources.mkdir()
+
+    def run(self, command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
+        self.environments.append(variables)
+        if "setvariable" in (self.temporary / "script.sh").read_text():
+            return Machine.run(self, command, {**variables, "PATH": "/usr/bin:/bin"})
+        if "GITHUB_OUTPUT" in variables:
+            waiting = [f"waiting={self.says}"] if self.says else []
+            lines = ["promoted=false", *waiting, "model=diabetes", "version=5", ""]
+            Path(variables["GITHUB_OUTPUT"]).write_text("\n".join(lines))
+        return int(self.says is None), ""
+
+
+Machines = Callable[[Says], Any]
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Machines:
+    """Makes machines; `seen` of it has the variables of each script."""
+
+    numbers = itertools.count()
+
+    def make(says: Says) -> Any:
+        def machine(job: str, system: Mapping[str, str]) -> Machine:
+            made = DryMachine(tmp_path / f"{next(numbers)}-{job}", system)
+            made.says, made.environments = says.get(job, says.get(str(len(seen)), "")), seen
+            return made
+
+        seen: list[Mapping[str, str]] = []
+        machine.seen = seen  # type: ignore[attr-defined]
+        return machine
+
+    return make
+
+
+def start(name: str, machine: Any, event: str = "workflow_dispatch", **more: Any) -> Run:
+    variables = more.pop("environments", VARIABLES)
+    run = Run(WORKFLOWS / f"{name}.yml", Event(event, environments=variables, **more), Path(), machine, Path())
+    run.start()
+    return run
+
+
+def results(run: Run) -> dict[str, str]:
+    return {name: job.result for name, job in run.jobs.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rights_environments_and_limits_are_those_of_the_tables(name: str) -> None:
+    content = github_workflow.read(WORKFLOWS / f"{name}.yml")
+    assert content["permissions"] == {}
+    assert {job: one["permissions"] for job, one in content["jobs"].items()} == PERMISSIONS[name]
+    environments = {job: one["environment"] for job, one in content["jobs"].items() if "environment" in one}
+    assert environments == ENVIRONMENTS[name]
+    assert content["concurrency"].get("cancel-in-progress", False) is False
+    for job in content["jobs"].values():
+        assert job.get("timeout-minutes", 0) <= 350, "GitHub ends a job after six hours"
+        for step in job.get("steps", ()):
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+            assert "${{" not in step.get("run", ""), "values reach a script by its variables"
+            assert "secrets." not in str(step)
+    text = (WORKFLOWS / f"{name}.yml").read_text("utf-8")
+    assert all(re.fullmatch(r"secrets\.\w+ && 'set' ", each) for each in re.findall(r"secrets\.[^}]*", text))
+
+
+@pytest.mark.parametrize(
+    ("says", "ended", "asked"),
+    [
+        ({"dev": "test", "test": "prod"}, "success success success", ["dev", "test", "prod"]),
+        ({"dev": "prod"}, "success skipped success", ["dev", "prod"]),
+        ({"dev": ""}, "success skipped skipped", ["dev"]),
+        ({"dev": None}, "failure skipped skipped", ["dev"]),
+        ({"dev": "test", "test": None}, "success failure skipped", ["dev", "test"]),
+        ({"dev": "test", "test": ""}, "success success skipped", ["dev", "test"]),
+        ({"dev": "test", "test": "prod", "prod": None}, "success success failure", ["dev", "test", "prod"]),
+    ],
+)
+def test_a_stage_follows_when_the_version_waits_for_it(
+    says: Says, ended: str, asked: list[str], machines: Machines
+) -> None:
+    machine = machines(says)
+    run = start("azure-promote", machine, inputs={"experiment": "sales"})
+    assert results(run) == dict(zip(("dev", "test", "prod"), ended.split(), strict=True))
+    assert [job.environment for job in run.jobs.values() if job.environment] == [f"azure-promote-{s}" for s in asked]
+    assert [job.scripts for job in run.jobs.values() if job.scripts] == [[f"make promote STAGE={s}"] for s in asked]
+    assert run.group == "azure-promote-sales"
+    assert [each.get("APPROVED", "") for each in machine.seen] == ["", *["diabetes@5"] * (len(asked) - 1)]
+    for each in machine.seen:
+        assert each["NBOPS_STAGES_APPROVAL"] == "test,prod", "whatever the project's settings say"
+        assert (each["AZURE_CLIENT_ID"], each["AZURE_TENANT_ID"]) != ("", "")
+
+
+@pytest.mark.parametrize(
+    ("says", "ended"),
+    [
+        ({"0": "test", "2": "prod"}, "succeeded succeeded succeeded"),
+        ({"0": "prod"}, "succeeded skipped succeeded"),
+        ({"0": ""}, "succeeded skipped skipped"),
+        ({"0": None}, "failed skipped skipped"),
+        ({"0": "test", "2": None}, "succeeded failed skipped"),
+    ],
+)
+def test_a_stage_of_azure_devops_follows_when_the_version_waits_for_it(
+    says: Says, ended: str, machines: Machines
+) -> None:
+    machine = machines(says)
+    file = PIPELINES / "azure-pipelines-promote.yml"
+    stages = PipelineRun(file, Path(), machine, Path(), parameters={"experiment": "sales"}).start()
+    found = {name: stage.result for name, stage in stages.items()}
+    assert found == dict(zip(("dev", "test", "prod"), ended.split(), strict=True))
+    approved = [each["APPROVED"] for each in machine.seen if "APPROVED" in each]
+    assert approved == ["", *["diabetes@5"] * (len(approved) - 1)]
+    assert all(each["NBOPS_STAGES_APPROVAL"] == "test,prod" for each in machine.seen)
+    assert machine.seen[0]["EXPERIMENT"] == "sales"
+
+
+def test_a_push_trains_where_there_is_a_workspace_and_then_promotes(machines: Machines) -> None:
+    changed = ("experimentation/diabetes_ridge.ipynb",)
+    run = start("azure-train", machines({"dev": ""}), "push", changed=changed)
+    assert results(run) == {"train": "success", "promote": "success"}
+    assert results(run.called["promote"])["dev"] == "success"
+    assert run.called["promote"].group == "azure-promote-diabetes"
+    run = start("azure-train", machines({}), "push", changed=changed, environments={})
+    assert results(run) == {"train": "skipped", "promote": "skipped"}
+    with pytest.raises(AssertionError, match="does not start"):
+        start("azure-train", machines({}), "push", changed=("README.md",))
+    topic = start("azure-train", machines({}), ref="refs/heads/topic")
+    assert results(topic) == {"train": "success", "promote": "skipped"}
+
+
+def test_training_hands_over_the_names_of_old_secrets_and_no_value(machines: Machines) -> None:
+    machine = machines({"train": None})
+    old = dict.fromkeys(("AZURE_CREDENTIALS", "WORKSPACE_NAME", "LOCATION"), "a-value-that-nobody-may-see")
+    run = start("azure-train", machine, environments={}, secrets=old, inputs={"compute": "cpu"})
+    assert results(run) == {"train": "failure", "promote": "skipped"}
+    (seen,) = machine.seen
+    assert [seen[name] for name in ("AZURE_CREDENTIALS", "LOCATION", "FRIENDLY_NAME", "COMPUTE")] == [
+        *("set", "set", "", "cpu")
+    ]
+    assert "a-value" not in str(seen)
+
+
+def test_a_forks_pull_request_asks_azure_nothing(machines: Machines) -> None:
+    changed = ("production/infra/main.bicep",)
+    run = start("azure-infra", machines({}), "pull_request", changed=changed, fork=True)
+    assert results(run) == {"what-if": "skipped", "deploy": "skipped"}
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_each_stage_of_azure_devops_has_a_connection_and_an_environment_of_its_own(name: str) -> None:
+    content = azure_devops_pipeline.read(PIPELINES / f"{name}.yml")
+    jobs = [job for stage in content["stages"] for job in stage["jobs"]]
+    tasks = [step for job in jobs for step in job["steps"] if step.get("task") == "AzureCLI@2"]
+    assert [task["inputs"]["azureSubscription"] for task in tasks] == CONNECTIONS[name]
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text("utf-8")))
+    assert {task["inputs"]["inlineScript"].split()[1] for task in tasks} <= targets
+    for job in jobs:
+        assert 0 < int(job["timeoutInMinutes"]) <= 350
+        assert job["steps"][0].get("checkout") == "none" or job["steps"][0]["persistCredentials"] == "false"
+    infra = azure_devops_pipeline.read(PIPELINES / "azure-pipelines-infra.yml", {"stage": "prod"})
+    (deploy,) = infra["stages"][2]["jobs"]
+    assert (deploy["environment"], deploy["steps"][-1]["inputs"]["azureSubscription"]) == (
+        *("azure-prod", "nbops-azure-prod"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda c: c["jobs"]["dev"]["steps"][2].update(shell="pwsh"), "step: ['shell'] is not known"),
+        (lambda c: c["jobs"]["dev"].update(strategy={}), "job: ['strategy'] is not known"),
+        (lambda c: c["jobs"]["test"].update({"if": "contains(needs.dev.outputs.waiting, 'x')"}), "no function of ours"),
+        (lambda c: c["jobs"]["test"].update({"if": "needs.dev.outputs.wating == ''"}), "no such output"),
+        (lambda c: c["jobs"]["test"].update({"if": "needs.prod.outputs.x == ''"}), "is not known here"),
+        (lambda c: c["jobs"]["dev"]["steps"][0].update(uses="actions/cache@v1"), "actions/cache@v1 with"),
+        (lambda c: c["jobs"]["dev"].update(environment="${{ vars.STAGE }}"), "vars.STAGE is not known here"),
+        (lambda c: c["jobs"]["dev"]["permissions"].update(packages="write"), "permissions: ['packages'] is not known"),
+    ],
+)
+def test_what_the_interpreter_does_not_know_it_refuses(
+    change: Callable[[Any], None], problem: str, machines: Machines, tmp_path: Path
+) -> None:
+    content = yaml.safe_load((WORKFLOWS / "azure-promote.yml").read_text("utf-8"))
+    change(content)
+    file = tmp_path / "azure-promote.yml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(Unknown, match=re.escape(problem)):
+        Run(file, Event("workflow_dispatch", environments=VARIABLES), Path(), machines({"dev": "test"}), Path()).start()
+
+
+def test_expressions_mean_what_they_mean_on_github() -> None:
+    names = {"a.b": "x", "a.none": ""}
+    look = names.__getitem__
+    assert evaluate("a.none || a.b && 'y' || 'z'", look) == "y"
+    assert evaluate("!(a.b == 'X') || false", look) is False
+    assert evaluate("'it''s' != a.b", look) is True
+    failed = {"success": False, "failure": True, "cancelled": False, "always": True}
+    assert condition("a.b == 'x'", look, failed) is False, "it means success() && …"
+    assert condition("${{ failure() && a.b == 'x' }}", look, failed) is True
+    for wrong in ("a.b ==", "(a.b", "a.b 'x'", "a.b == true", "format('x')", "a.b[0]", ""):
+        with pytest.raises(Unknown):
+            evaluate(wrong, look)
