@@ -110,7 +110,7 @@ class Project:
         variables = {**self.azure.environment, "PATH": f"{ENVIRONMENT}/bin:/usr/bin:/bin", "HOME": str(self.folder)}
         command = [sys.executable, "-m", "notebooks_lib", *arguments, "--json"]
         done = subprocess.run(
-            command, cwd=self.repository, env=variables, capture_output=True, text=True, check=True, timeout=120
+            command, cwd=self.repository, env=variables, capture_output=True, text=True, check=True, timeout=600
         )
         return json.loads(done.stdout)
 
