@@ -24,7 +24,7 @@ KEYS = {
     "trigger": {"push", "pull_request", "workflow_dispatch", "workflow_call"},
     "input": {"description", "type", "options", "default", "required"},
     "job": {
-        *("if", "needs", "runs-on", "timeout-minutes", "environment", "permissions", "env", "outputs", "steps"),
+        *("if", "needs", "runs-on", "timeout-minutes", "environment", "permissions", "outputs", "steps"),
         *("uses", "with"),
     },
     "step": {"name", "id", "uses", "with", "run", "env"},
@@ -240,7 +240,8 @@ class Run:
         look = lambda name: self._look(name, needs, outputs, environment)  # noqa: E731
         machine = self.machine(name, self._variables(job))
         machine.dies_when = dies_when
-        common = {**self.workflow.get("env", {}), **job.get("env", {})}
+        own = lambda name: self._look(name, {}, {})  # noqa: E731 - here, variables of the environment are not known yet
+        common = {key: fill(str(text), own) for key, text in self.workflow.get("env", {}).items()}
         files = {which: machine.temporary / which for which in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
         for step in job["steps"]:
             for file in files.values():
@@ -249,7 +250,7 @@ class Run:
                 if "uses" in step:
                     self._act(step, machine, look, done)
                     continue
-                variables = {key: fill(str(text), look) for key, text in {**common, **step.get("env", {})}.items()}
+                variables = common | {key: fill(str(text), look) for key, text in step.get("env", {}).items()}
                 done.scripts.append(fill(step["run"], look))
                 script = machine.temporary / "script.sh"
                 script.write_text(done.scripts[-1])
