@@ -53,7 +53,7 @@ def champions(project: Project) -> dict[str, tuple[str, dict[str, int]]]:
         endpoint = "diabetes" if stage == "prod" else f"diabetes-{stage}"
         status = project.nbops("endpoint", "status", endpoint)
         traffic = {slot["version"]: slot["traffic"] for slot in status["slots"].values() if slot["traffic"]}
-        moves = project.nbops("history", "diabetes", "--stage", stage)
+        moves = project.nbops("history", "diabetes", "--stage", stage)["entries"]
         mark = next((move["after"] for move in moves if move["what"] == "mark"), "")
         found[stage] = (mark, traffic)
     return found
