@@ -39,6 +39,8 @@ class Account:
     name: str
     """The name of the subscription."""
     user: str
+    is_application: bool = False
+    """Whether no person is signed in, as in CI."""
 
     def __str__(self) -> str:
         return f"{self.name!r} ({self.subscription}) as {self.user}"
@@ -62,7 +64,9 @@ class AzureCli:
             if "az login" in error.cause:
                 raise errors.UsageError("the Azure CLI is not signed in: run `az login`") from error
             raise
-        return Account(str(answer["id"]), str(answer.get("name") or ""), str((answer.get("user") or {}).get("name")))
+        user = answer.get("user") or {}
+        is_application = user.get("type") == "servicePrincipal"
+        return Account(str(answer["id"]), str(answer.get("name") or ""), str(user.get("name")), is_application)
 
     def run(self, *arguments: str, what: str, patience: float = 0) -> Any:
         """Run a command and return the JSON that it prints; None if it prints nothing.

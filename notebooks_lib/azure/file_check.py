@@ -21,6 +21,7 @@ from notebooks_lib.azure import (
     parameter_files,
     pipeline_file_kind,
     schedule_file_kinds,
+    template_files,
     yaml_file,
 )
 from notebooks_lib.azure.file_faults import FileFault, KeyPath
@@ -73,7 +74,7 @@ class CheckedFolder:
     faults: tuple[FileFault, ...]
     unread: tuple[Path, ...]
     parameters: tuple[Path, ...] = ()
-    """The files of parameters under production/infra, if there is a template."""
+    """The files of parameters under production/infra."""
 
 
 def folder(root: Path) -> Path:
@@ -89,11 +90,13 @@ def check(root: Path, environ: Mapping[str, str], *, by_sdk: bool = True) -> Che
     known = dict(_known_files(folder(root)))
     misnamed, unread = _other_files(folder(root), known)
     files = tuple(check_file(path, kind, environ, by_sdk=by_sdk) for path, kind in known.items())
-    template = root / "production" / "infra" / "main.bicep"
-    parameters = tuple(sorted(template.parent.glob("parameters.*.json"))) if template.exists() else ()
-    schedules = [path.stem for path in known if path.parent.name == SCHEDULES]
-    of_parameters = [fault for path in parameters for fault in parameter_files.faults(path, template)]
-    of_parameters += [fault for path in parameters for fault in parameter_files.wake_faults(path, schedules)]
+    parameters = tuple(sorted((root / template_files.FOLDER).glob("parameters.*.json")))
+    of_parameters = [*parameter_files.shared_prefixes(parameters)]
+    if parameters:
+        template = template_files.find_template(root)
+        schedules = [path.stem for path in known if path.parent.name == SCHEDULES]
+        of_parameters += (fault for path in parameters for fault in parameter_files.wake_faults(path, schedules))
+        of_parameters += (fault for path in parameters for fault in parameter_files.faults(path, template))
     faults = sorted([*misnamed, *(fault for file in files for fault in file.faults), *of_parameters])
     conda_files = [file.path.parent / str(file.values.get("conda_file")) for file in files]
     return CheckedFolder(files, tuple(faults), tuple(path for path in unread if path not in conda_files), parameters)

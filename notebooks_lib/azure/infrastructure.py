@@ -5,7 +5,6 @@ Repeat any step safely: a deployment that is still running is waited for, and on
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors, regular_file
-from notebooks_lib.azure import error_messages, managed_resources, parameter_files, workspace
+from notebooks_lib.azure import error_messages, managed_resources, template_files, workspace
 from notebooks_lib.azure.azure_cli import Account, AzureCli
 from notebooks_lib.azure.what_if import ResourceChange, foreign_resources, read_changes
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 
-FOLDER = "production/infra"
-TEMPLATE = "main.bicep"
-FILES = (TEMPLATE, "wake.bicep", *(f"parameters.{stage}.json" for stage in STAGES))
 OUTPUT = "workspaceName"
 """What the template must put out."""
 WHAT_IF_PATIENCE = 300.0
@@ -33,9 +29,11 @@ WAIT = 1800.0
 FIRST_POLL = 1.0
 POLL = 10.0
 """Seconds between two looks at a deployment: it grows from the first to the second."""
-_RUNNING = ("Accepted", "Running", "Creating", "Updating", "Waiting", "Ready")
+_ENDED = ("Succeeded", "Failed", "Canceled")
+"""All other states go on by themselves, such as Canceling."""
 _NEVER_RUN = ("DeploymentNotFound", "ResourceNotFound")
 _VAULT = "Microsoft.KeyVault/vaults/"
+_VAULT_DAYS = "softDeleteRetentionInDays"
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,16 @@ class Deployment:
     """Empty: the parameters file or the template gives the name."""
     location: str = ""
     """Empty: likewise."""
+    prefix: str = ""
+    """Begins all names. Empty: the template has none."""
 
     @property
     def name(self) -> str:
-        """The name of the deployment in Azure: the same each time, so that a second `up` finds the first."""
-        return f"nbops-{self.stage}"
+        """The name of the deployment in Azure: the same each time, so that a second `up` finds the first.
+
+        Not that of another project in the same resource group.
+        """
+        return f"nbops-{self.stage}" + (f"-{self.prefix}" if self.prefix else "")
 
     def __str__(self) -> str:
         return f"deployment {self.name} in resource group {self.resource_group!r}"
@@ -69,49 +72,21 @@ class Deployed:
     outputs: Mapping[str, str]
 
 
-def find_folder(root: Path) -> Path:
-    """Return the folder of the template: the project's own, else the one that nbops brings."""
-    own, packed = root / FOLDER, Path(__file__).parent / "infra"
-    if (own / TEMPLATE).exists():
-        return own
-    return packed if packed.is_dir() else Path(__file__).parents[2] / FOLDER
-
-
-def write_missing_files(root: Path) -> list[str]:
-    """Write the template and the parameters of a project that has none, and return their paths in the project.
-
-    A project that has a template decides about all of its files.
-    """
-    source, written = find_folder(root), []
-    if source == root / FOLDER:
-        return []
-    for name in FILES:
-        file = root / FOLDER / name
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text((source / name).read_text("utf-8"), "utf-8")
-            written.append(f"{FOLDER}/{name}")
-    return written
-
-
 def choose_deployment(settings: Settings, account: Account, *, stage: str, resource_group: str = "") -> Deployment:
     """Return what to deploy for a stage: where it, the settings or config.json say, or in `resource_group`.
 
     Raises UsageError when a file is missing or wrong, when nothing names a resource group, and when the CLI is signed
     in to another subscription than they name.
     """
-    folder = find_folder(settings.root)
-    parameters = folder / f"parameters.{stage}.json"
-    if not parameters.exists():
-        stages = [parameter_files.stage_of(file) for file in sorted(folder.glob("parameters.*.json"))]
+    files = template_files.find_files(settings, stage)
+    if not re.search(rf"^output {OUTPUT} ", regular_file.read_text(files.template), re.MULTILINE):
+        raise errors.UsageError(f"{files.template.name} has no output {OUTPUT}: add it, with the name of the workspace")
+    if account.is_application and "peopleId" in files.declared and not files.given.get("peopleId"):
         raise errors.UsageError(
-            f"{FOLDER}/{parameters.name} is missing (there are parameters for {', '.join(stages) or 'no stage'}):"
-            " write it, or name another stage with --stage"
+            f"{files.parameters.name}: peopleId is empty, and the Azure CLI is signed in as an application: it would"
+            " give the roles of the people to itself; write the object id of a group or user:"
+            " `az ad group show --group NAME --query id`"
         )
-    if wrong := [fault.shown(settings.root) for fault in parameter_files.faults(parameters, folder / TEMPLATE)]:
-        raise errors.UsageError("; ".join(wrong))
-    if not re.search(rf"^output {OUTPUT} ", regular_file.read_text(folder / TEMPLATE), re.MULTILINE):
-        raise errors.UsageError(f"{FOLDER}/{TEMPLATE} has no output {OUTPUT}: add it, with the name of the workspace")
     named = planned_workspace(settings, stage)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():
@@ -125,10 +100,11 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
     of_stage = bool(settings.stages.of(stage).workspace) or stage == STAGES[0]
     ours = named is not None and group.casefold() == named.resource_group.casefold() and of_stage
     name = named.name if named and ours else ""
-    taken = "location" in parameter_files.template_parameters(regular_file.read_text(folder / TEMPLATE))
-    given = "location" in json.loads(regular_file.read_text(parameters))["parameters"]
-    location = settings.azure.location if taken and not given else ""
-    return Deployment(account.subscription, group, stage, folder / TEMPLATE, parameters, name, location)
+    taken = "location" in files.declared and "location" not in files.given
+    location = settings.azure.location if taken else ""
+    return Deployment(
+        account.subscription, group, stage, files.template, files.parameters, name, location, files.prefix
+    )
 
 
 def planned_workspace(settings: Settings, stage: str) -> Workspace | None:
@@ -137,6 +113,11 @@ def planned_workspace(settings: Settings, stage: str) -> Workspace | None:
         return workspace.stage_workspace(settings, stage)
     except errors.SettingsError:
         return None
+
+
+def is_deleted_vault(error: errors.AzureError) -> bool:
+    """Return whether a deployment failed at a key vault that Azure still keeps as deleted."""
+    return "vault" in error.cause and "deleted state" in error.cause
 
 
 class Infrastructure:
@@ -165,42 +146,74 @@ class Infrastructure:
     def is_running(self) -> bool:
         """Return whether this deployment was started and has not ended."""
         try:
-            return self._show()["properties"]["provisioningState"] in _RUNNING
+            return self._show()["properties"]["provisioningState"] not in _ENDED
         except errors.AzureError as error:
             if error.code in _NEVER_RUN:
                 return False
             raise
 
-    def changes(self, *, only_look: bool = False) -> list[ResourceChange]:
-        """Return what the deployment would change. `only_look`: for someone who may read, but not deploy.
+    def changes(
+        self, *, only_look: bool = False, tell: Callable[[str], None] = lambda line: None
+    ) -> list[ResourceChange]:
+        """Return what the deployment would change.
 
-        Raises UsageError when it would change a resource that `nbops azure up` did not make.
+        `only_look`: somebody who may read, but not deploy, is told so in a line, and sees it too.
+        Raises UsageError when it would change a resource of somebody else, or one that Azure never changes.
         """
-        level = ("--validation-level", "ProviderNoRbac") if only_look else ()
+        try:
+            answer = self._what_if()
+        except errors.AzureError as error:
+            if not only_look or error.status != 403:
+                raise
+            tell(f"you may look, but not deploy: {error.cause}")
+            answer = self._what_if("--validation-level", "ProviderNoRbac")
+        if foreign := foreign_resources(answer, *managed_resources.TAGS):
+            names = ", ".join(
+                each.rpartition("/providers/")[2] + (f" ({tags})" if tags else "") for each, tags in foreign.items()
+            )
+            raise errors.UsageError(
+                f"this deployment of `nbops azure up` did not make {names} in resource group"
+                f" {self.deployment.resource_group!r}; nothing was changed: take another name (prefix or workspaceName"
+                f" in {self.deployment.parameters.name}), or another --resource-group"
+            )
+        changes = read_changes(answer)
+        for change in changes:
+            if change.resource.startswith(_VAULT) and (days := [it for it in change.properties if _VAULT_DAYS in it]):
+                raise errors.UsageError(
+                    f"Azure never changes the days of a key vault ({days[0]}); nothing was changed: put the old number"
+                    f" back in {self.deployment.parameters.name} (keepDeletedVaultDays)"
+                )
+        return changes
+
+    def _what_if(self, *level: str) -> Any:
         command = ("deployment", "group", "what-if", *self._named, *self._files(), "--no-pretty-print", *level)
         answer = self._cli.run(*command, what=str(self.deployment), patience=WHAT_IF_PATIENCE)
         if answer.get("error"):
             raise error_messages.of_error(answer["error"], str(self.deployment))
-        if foreign := foreign_resources(answer, managed_resources.MANAGED_BY):
-            names = ", ".join(each.rpartition("/providers/")[2] for each in foreign)
-            raise errors.UsageError(
-                f"`nbops azure up` did not make {names} in resource group {self.deployment.resource_group!r}; nothing"
-                f" was changed: take another name (prefix or workspaceName in {self.deployment.parameters.name}),"
-                " or another --resource-group"
-            )
-        return read_changes(answer)
+        return answer
 
     def deleted_vault(self, changes: list[ResourceChange]) -> str:
-        """Return the key vault that would be made, and that Azure still keeps as deleted; empty if there is none.
+        """Return the key vault that would be made, and that Azure still keeps as deleted; empty if none is seen.
 
-        Its name stays taken until then, so it has to be restored.
+        Its name stays taken until then, so it has to be restored. Azure shows nobody's deleted vaults to somebody who
+        may not read them in the whole subscription. Raises UsageError for one that was deleted in another region.
         """
-        made = {each.resource.removeprefix(_VAULT) for each in changes if each.resource.startswith(_VAULT)}
+        made = {it.resource.removeprefix(_VAULT): it.location for it in changes if it.resource.startswith(_VAULT)}
         if not made:
             return ""
         command = ("keyvault", "list-deleted", "--subscription", self.deployment.subscription)
         deleted = self._cli.run(*command, "--resource-type", "vault", what="deleted key vaults")
-        return next((each["name"] for each in deleted or () if each["name"] in made), "")
+        for vault in (each for each in deleted or () if each["name"] in made):
+            kept = vault.get("properties") or {}
+            place, wanted = (re.sub(r"\s", "", str(it)).lower() for it in (kept.get("location"), made[vault["name"]]))
+            if kept.get("location") and wanted and place != wanted:
+                raise errors.UsageError(
+                    f"key vault {vault['name']} was deleted in {place}, and can be restored only there, until"
+                    f" {kept.get('scheduledPurgeDate')}; nothing was changed: take this location, or another prefix"
+                    f" (in {self.deployment.parameters.name})"
+                )
+            return str(vault["name"])
+        return ""
 
     def start(self, *, recover_vault: bool = False) -> None:
         """Start the deployment. Raises AzureError when Azure refuses it before anything is made."""
@@ -220,7 +233,7 @@ class Infrastructure:
         Raises AzureError, with the resource that failed and the reason, when it fails, and after `wait_seconds`.
         """
         began, pause, lines = time.monotonic(), min(FIRST_POLL, poll), {""}
-        while (state := (shown := self._show())["properties"]["provisioningState"]) in _RUNNING:
+        while (state := (shown := self._show())["properties"]["provisioningState"]) not in _ENDED:
             waited = time.monotonic() - began
             if waited > wait_seconds:
                 cause = f"{self.deployment} is still {state} after {wait_seconds / 60:.3g} min"
@@ -248,18 +261,20 @@ class Infrastructure:
     def _deployed(self, shown: Any) -> Deployed:
         outputs = {name: str(each["value"]) for name, each in (shown["properties"].get("outputs") or {}).items()}
         own = self.deployment
-        return Deployed(Workspace(own.subscription, own.resource_group, outputs[OUTPUT]), outputs)
+        return Deployed(Workspace(own.subscription, own.resource_group, outputs.get(OUTPUT, "")), outputs)
 
     def _progress(self) -> str:
         """Return what Azure is working on."""
         states = [each["properties"] for each in self._operations()]
-        busy = [each for each in states if each.get("provisioningState") in _RUNNING]
+        busy = [each for each in states if each.get("provisioningState") not in _ENDED]
         names = ", ".join(str((each.get("targetResource") or {}).get("resourceName")) for each in busy)
         return f"{len(states) - len(busy)} resources done" + (f", working on {names}" if names else "")
 
     def _files(self) -> Iterator[str]:
         yield from ("--template-file", str(self.deployment.template))
         yield from ("--parameters", f"@{self.deployment.parameters}")
+        if self.deployment.prefix:
+            yield from ("--parameters", f"prefix={self.deployment.prefix}")
         if self.deployment.workspace_name:
             yield from ("--parameters", f"workspaceName={self.deployment.workspace_name}")
         if self.deployment.location:

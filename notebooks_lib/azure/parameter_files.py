@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,18 @@ _EXAMPLES = {"string": '"text"', "int": "7", "bool": "true", "object": "{}", "ar
 _NAMES = {
     "prefix": (r"[a-z][a-z0-9]*", "write small letters and digits, a letter first: it begins Azure's names"),
     "workspaceName": (r"[A-Za-z0-9][\w-]*", "write letters, digits, - and _, a letter or digit first"),
+    "peopleId": (
+        r"([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?",
+        "write the object id of a group or user: `az ad group show --group NAME --query id`",
+    ),
+    "wakeSchedule": (r"([A-Za-z0-9][\w-]{0,254})?", "write letters, digits, - and _, a letter or digit first"),
     "registryName": (r"([A-Za-z0-9][A-Za-z0-9-]{2,32})?", "write 3 to 33 letters, digits and -, or nothing"),
 }
 """Parameters of our template that are names -> Azure's rule, and what to write."""
+_READ = ("prefix", "peopleId")
+"""What nbops itself goes by."""
+_MADE_BY_UP = ("prefix",)
+"""What may be left out though the template needs it: `nbops azure up` gives it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ def faults(path: Path, template: Path) -> Iterator[FileFault]:
     declared = template_parameters(regular_file.read_text(template))
     yield from file_secrets.literal_faults(file)
     for name, parameter in declared.items():
-        if parameter.required and name not in given:
+        if parameter.required and name not in given and name not in _MADE_BY_UP:
             yield file.fault(("parameters", name), f"is missing: {template.name} needs it")
     for name, entry in given.items():
         where = ("parameters", name)
@@ -87,6 +96,8 @@ def faults(path: Path, template: Path) -> Iterator[FileFault]:
             yield file.fault(where, f"no parameter of {template.name}" + (f", did you mean {near}?" if near else ""))
         elif not isinstance(entry, dict) or not entry.keys() & {"value", "reference"}:
             yield file.fault(where, f'write {{"value": {_EXAMPLES.get(declared[name].type, "…")}}}')
+        elif name in _READ and "value" not in entry:
+            yield file.fault(where, 'nbops reads it before Azure does: write {"value": "text"}')
         elif "value" in entry and (problem := _problem(name, entry["value"], declared[name], stage_of(path))):
             yield file.fault(where, problem)
 
@@ -104,6 +115,25 @@ def wake_faults(path: Path, schedules: Collection[str]) -> Iterator[FileFault]:
         yield file.fault(where[:2], f"no schedule {name!r} to wake: {hint}")
 
 
+def values(path: Path) -> dict[str, Any]:
+    """Return the values of a parameters file without faults; references to a key vault are left out."""
+    given = json.loads(regular_file.read_text(path))["parameters"]
+    return {name: entry["value"] for name, entry in given.items() if "value" in entry}
+
+
+def shared_prefixes(paths: Sequence[Path]) -> Iterator[FileFault]:
+    """Yield a fault for each file whose prefix another stage has: in one resource group they would be one workspace."""
+    found: list[tuple[YamlFile, str]] = []
+    for file in filter(None, (yaml_file.read(path)[0] for path in paths)):
+        given = file.values.get("parameters")
+        entry = given.get("prefix") if isinstance(given, dict) else None
+        if isinstance(entry, dict) and isinstance(entry.get("value"), str):
+            found.append((file, entry["value"]))
+    for file, prefix in found:
+        for other in (other.path.name for other, same in found if other is not file and same == prefix):
+            yield file.fault(("parameters", "prefix"), f"{prefix!r} is that of {other}: each stage needs its own")
+
+
 def _problem(name: str, value: Any, parameter: TemplateParameter, stage: str) -> str:
     wanted = _TYPES.get(parameter.type)
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
@@ -118,6 +148,8 @@ def _problem(name: str, value: Any, parameter: TemplateParameter, stage: str) ->
     rule, advice = _NAMES.get(name, (r"[\s\S]*", ""))
     if isinstance(value, str) and not re.fullmatch(rule, value):
         return f"{value!r} will not do: {advice}"
+    if name == "tags" and (wrong_tags := [tag for tag, text in value.items() if not isinstance(text, str)]):
+        return f'{", ".join(wrong_tags)}: a tag is text: write {{"{wrong_tags[0]}": "{value[wrong_tags[0]]}"}}'
     if name == "stage" and value != stage:
         return f"{value!r} in the file of stage {stage}: write {stage}"
     return ""

@@ -28,6 +28,8 @@ class ResourceChange:
     id: str
     properties: tuple[str, ...] = ()
     """For a change, a line for each property; for an unknown one, Azure's reason."""
+    location: str = ""
+    """Where a new one would lie, if it lies anywhere."""
 
     @property
     def resource(self) -> str:
@@ -48,18 +50,30 @@ def read_changes(answer: Mapping[str, Any]) -> list[ResourceChange]:
             properties = tuple(filter(None, [str(each.get("unsupportedReason") or "")]))
         if kind is None or (each.get("changeType") == "Modify" and not properties):
             continue
-        changes.append(ResourceChange(kind, str(each.get("resourceId") or ""), properties))
+        location = str((each.get("after") or {}).get("location") or "") if kind == "create" else ""
+        changes.append(ResourceChange(kind, str(each.get("resourceId") or ""), properties, location))
     return sorted(changes, key=lambda change: (change.kind, change.resource))
 
 
-def foreign_resources(answer: Mapping[str, Any], tag: str) -> list[str]:
-    """Return the ids of resources that would get the tag, and are there without it: somebody else made them."""
+def foreign_resources(answer: Mapping[str, Any], managed_by: str, *others: str) -> dict[str, str]:
+    """Return the ids of resources that are there, and would get the tags of somebody else's deployment.
 
-    def has_tag(resource: Any) -> bool:
-        return tag in ((resource or {}).get("tags") or {})
+    Each id has the tags that it would lose, such as `nbops.stage: dev`; empty for one without the tag `managed_by`.
+    Of the `others`, a tag that is not there yet comes from an older template of the same deployment.
+    """
+    foreign = {}
+    for each in answer.get("changes") or ():
+        before, after = _tags(each.get("before")), _tags(each.get("after"))
+        taken = [
+            f"{tag}: {before[tag]}" for tag in others if tag in before and after.get(tag, before[tag]) != before[tag]
+        ]
+        if each.get("before") and managed_by in after and (managed_by not in before or taken):
+            foreign[str(each["resourceId"])] = ", ".join(taken)
+    return foreign
 
-    there = [each for each in answer.get("changes") or () if each.get("before")]
-    return [str(each["resourceId"]) for each in there if has_tag(each.get("after")) and not has_tag(each["before"])]
+
+def _tags(resource: Any) -> Mapping[str, Any]:
+    return (resource or {}).get("tags") or {}
 
 
 def _differences(delta: Sequence[Mapping[str, Any]], path: str = "") -> Iterator[str]:

@@ -189,7 +189,7 @@ def read(client: RestClient, workspace: Workspace) -> Any:
         workspace.path,
         _API_VERSION,
         what=f"workspace {workspace}",
-        if_missing="check the three names under [azure], or `az ml workspace list`",
+        if_missing="check the three names under [azure]: `az ml workspace list`; or make it: nbops azure up",
     )
 
 

@@ -10,7 +10,8 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
-from notebooks_lib.cli.azure_infrastructure import down, up
+from notebooks_lib.cli.azure_down import down
+from notebooks_lib.cli.azure_infrastructure import up
 from notebooks_lib.cli.azure_jobs import jobs
 from notebooks_lib.cli.azure_pipeline import pipeline
 from notebooks_lib.cli.azure_schedule import schedule

@@ -1,4 +1,4 @@
-"""`nbops azure up` and `down`: make the workspace with all that it needs, and remove it."""
+"""`nbops azure up`: make the workspace with all that it needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.infrastructure import Deployed, Deployment, Infrastructure
-    from notebooks_lib.azure.managed_resources import ResourceGroup
     from notebooks_lib.azure.what_if import Kind, ResourceChange
     from notebooks_lib.settings import Settings
 
@@ -26,27 +25,37 @@ _SIGNS: Mapping[Kind, tuple[str, str]] = {
     "delete": ("-", "red"),
     "unknown": ("?", "yellow"),
 }
-_stage = click.option(
+stage_option = click.option(
     "--stage", type=click.Choice(STAGES), default=STAGES[0], show_default=True, help="The stage that it serves."
 )
-_group = click.option("--resource-group", default="", help="Instead of the one in the settings or config.json.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+group_option = click.option("--resource-group", default="", help="Instead of the one in the settings or config.json.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
 @click.command()
-@_stage
-@_group
+@stage_option
+@group_option
 @click.option("--what-if", is_flag=True, help="Only show what would change.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Also write what would change as Markdown.")
-@_yes
-@_as_json
-def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, yes: bool, as_json: bool) -> int:
+@click.option("--write-files", is_flag=True, help="Only write the files that the project lacks, to change them first.")
+@yes_option
+@json_option
+def up(
+    stage: str,
+    resource_group: str,
+    what_if: bool,
+    markdown: Path | None,
+    write_files: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
     """Make the workspace of a stage from production/infra, or bring it up to date: show, ask, deploy.
 
     It runs the Azure CLI, with your sign-in there. Without production/infra it deploys, and then writes, the files that
-    nbops brings. If the project names no workspace yet, it writes config.json. It prints what to write where, and
-    changes none of your files. A stage that names its own workspace in the settings gets that one.
+    nbops brings; --write-files writes them before. If the project names no workspace yet, it writes config.json. It
+    prints what to write where, and changes none of your files. A stage that names its own workspace in the settings
+    gets that one.
 
     Exit code: 0 done, nothing to do, or not wanted; 1 it failed.
     """
@@ -55,31 +64,32 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     from notebooks_lib.azure.azure_cli import AzureCli
 
     here = settings.here()
+    if write_files:
+        return _write_files(here, as_json=as_json)
     if not (yes or what_if):
         need_terminal()
     cli = AzureCli()
     deployment = infrastructure.choose_deployment(here, cli.account(), stage=stage, resource_group=resource_group)
     infra = infrastructure.Infrastructure(cli, deployment)
     infra.check_resource_group()
-    changes: list[ResourceChange] = []
-    deployed = known = None
-    if not what_if and infra.is_running():
+    waited = not what_if and infra.is_running()
+    if waited:  # it may be somebody else's, of other files: what is left of ours is looked for after it
         tell(f"{deployment} was started before, and is still running")
-        deployed = _wait(infra)
-    else:
-        tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
-        changes = infra.changes(only_look=what_if)
-        for line in change_lines(changes):
-            click.echo(coloured(line), err=as_json)
-        if markdown:
-            _write_markdown(markdown, deployment, changes)
-        if changes and not what_if and (yes or click.confirm("Deploy this?", err=True)):
-            deployed = _deploy(infra, changes)
-        elif not changes and not what_if:  # Azure may have ended it after an interrupted `up`
-            known = infra.finished()
+        _wait(infra)
+    tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
+    changes = infra.changes(only_look=what_if, tell=tell)
+    for line in change_lines(changes):
+        click.echo(coloured(line), err=as_json)
+    if markdown:
+        _write_markdown(markdown, deployment, changes)
+    deployed = known = None
+    if changes and not what_if and (yes or click.confirm("Deploy this?", err=True)):
+        deployed = _deploy(infra, changes)
+    elif not changes and not what_if:  # Azure may have ended it after an interrupted `up`
+        known = infra.finished()
     there = deployed or known
     if there:
-        _keep(here, stage, there, new=deployed is not None)
+        _keep(here, stage, there, new=waited or deployed is not None)
     if as_json:
         click.echo(json.dumps(_up_as_json(changes, deployed, known)))
     elif there:
@@ -88,11 +98,36 @@ def up(stage: str, resource_group: str, what_if: bool, markdown: Path | None, ye
     return 0
 
 
+def _write_files(here: Settings, *, as_json: bool) -> int:
+    from notebooks_lib.azure import template_files
+
+    written = template_files.write_missing_files(here.root)
+    if as_json:
+        click.echo(json.dumps({"written": written}))
+        return 0
+    for path in written:
+        click.echo(f"wrote {path}: yours to change and commit")
+    if not written:
+        click.echo(f"nothing to write: the project has {template_files.FOLDER}/{template_files.TEMPLATE}")
+    return 0
+
+
 def _deploy(infra: Infrastructure, changes: list[ResourceChange]) -> Deployed:
+    """Deploy; restore the key vault that Azure keeps under the same name, whether or not one may see it before."""
+    from notebooks_lib import errors
+    from notebooks_lib.azure import infrastructure
+
     vault = infra.deleted_vault(changes)
     if vault:
         tell(f"key vault {vault} was deleted before: it is restored, with its secrets")
-    infra.start(recover_vault=bool(vault))
+    try:
+        infra.start(recover_vault=bool(vault))
+        return _wait(infra)
+    except errors.AzureError as error:
+        if vault or not infrastructure.is_deleted_vault(error):
+            raise
+    tell("the key vault was deleted before: it is restored, with its secrets; the deployment starts again")
+    infra.start(recover_vault=True)
     return _wait(infra)
 
 
@@ -106,65 +141,14 @@ def _wait(infra: Infrastructure) -> Deployed:
 
 def _keep(here: Settings, stage: str, deployed: Deployed, *, new: bool) -> None:
     """Write what the project lacks: the files that were deployed, and config.json if nothing names a workspace."""
-    from notebooks_lib.azure import infrastructure, workspace
+    from notebooks_lib.azure import infrastructure, template_files, workspace
 
-    for path in infrastructure.write_missing_files(here.root):
+    for path in template_files.write_missing_files(here.root):
         tell(f"wrote {path}: yours to change and commit")
     if new:
         workspace.forget_tracking_uri(here, deployed.workspace)
     if infrastructure.planned_workspace(here, stage) is None:
         tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
-
-
-@click.command()
-@_stage
-@_group
-@_yes
-@_as_json
-def down(stage: str, resource_group: str, yes: bool, as_json: bool) -> int:
-    """Remove what `nbops azure up` made for a stage, with all runs, models and data in it: show, ask, remove.
-
-    Nothing is removed from a resource group that also holds what `up` did not make. Exit code: 0 done, nothing to do,
-    or not wanted; 1 it failed; repeat the command to go on.
-    """
-    from notebooks_lib import errors, settings
-    from notebooks_lib.azure import infrastructure, managed_resources, rest_client
-
-    if not yes:
-        need_terminal()
-    named = infrastructure.planned_workspace(settings.here(), stage)
-    if named is None:
-        raise errors.UsageError("no workspace is named: fill [azure] in production/settings.toml, or bring config.json")
-    group, client = resource_group or named.resource_group, rest_client.resource_manager()
-    found = managed_resources.read_group(client, named.subscription, group, stage)
-    where = f"resource group {group!r} (subscription {named.subscription})"
-    if found.ours and found.others:
-        others = ", ".join(map(str, found.others))
-        raise errors.UsageError(
-            f"{where} also holds what `nbops azure up` did not make: {others}; nothing was removed: move that to"
-            " another group, or remove the resources that are tagged nbops.managed-by one by one"
-        )
-    removed = bool(found.ours)
-    if found.ours:
-        _name_all(found, where, stage, silent=as_json)
-        removed = yes or click.confirm("Remove all of this, for good?", err=True)
-    else:
-        tell(f"nothing to remove: {where} holds nothing that `nbops azure up` made for stage {stage}")
-    if removed:
-        managed_resources.remove(client, found.ours, tell=tell)
-        for vault in (each for each in found.ours if each.stays_deleted):
-            tell(f"Azure keeps the deleted {vault} for some days (purge protection); `nbops azure up` restores it")
-    if as_json:
-        click.echo(json.dumps({"removed": [vars(each) for each in found.ours] if removed else []}))
-    return 0
-
-
-def _name_all(found: ResourceGroup, where: str, stage: str, *, silent: bool) -> None:
-    click.echo(f"{where}, stage {stage}:", err=silent)
-    for each in found.ours:
-        click.echo(f"  {click.style('-', fg='red')} {safe_text.printable(str(each))}", err=silent)
-    for each in found.inside:
-        click.echo(f"      with {safe_text.printable(str(each))}", err=silent)
 
 
 def change_lines(changes: Sequence[ResourceChange]) -> Iterator[str]:

@@ -4,12 +4,12 @@ targetScope = 'resourceGroup'
 
 // ---------------------------------------------------------------------------------------------------------- parameters
 
-@description('Begins every name: small letters and digits, a letter first. Take another one for each stage.')
+@description('Begins every name: small letters and digits, a letter first; another one for each stage. `nbops azure up` makes one of the name of the project if there is none.')
 @minLength(3)
 @maxLength(9)
 param prefix string
 
-@description('The stage that this workspace serves. `nbops azure down --stage` removes the resources of one stage.')
+@description('The stage that this workspace serves. `nbops azure down` removes the resources of one stage and prefix.')
 @allowed([
   'dev'
   'test'
@@ -31,10 +31,15 @@ param peopleId string = ''
 @description('Tags beside those by which `nbops azure down` finds what it may remove.')
 param tags object = {}
 
-@description('Days for which deleted blobs, containers and the vault can be restored. A vault keeps its first value.')
+@description('Days for which deleted blobs and containers can be restored.')
 @minValue(7)
 @maxValue(90)
 param keepDeletedDays int = 7
+
+@description('Days for which the deleted key vault can be restored, and keeps its name. Azure never changes it later.')
+@minValue(7)
+@maxValue(90)
+param keepDeletedVaultDays int = 7
 
 @description('Days for which logs are kept.')
 @minValue(30)
@@ -71,7 +76,14 @@ var suffix = uniqueString(resourceGroup().id, prefix)
 
 var allTags = union(tags, {
   'nbops.managed-by': 'nbops azure up'
+  'nbops.prefix': prefix
   'nbops.stage': stage
+})
+
+// No stage of its own: it stays when one of them is removed.
+var registryTags = union(tags, {
+  'nbops.managed-by': 'nbops azure up'
+  'nbops.registry': registryName
 })
 
 // Built-in roles: the same ids in every subscription and cloud.
@@ -112,6 +124,7 @@ var storageRoles = [
   { role: 'Storage Blob Data Contributor', who: 'jobs' }
   { role: 'Storage Queue Data Contributor', who: 'jobs' }
   { role: 'Storage Table Data Contributor', who: 'jobs' }
+  { role: 'Storage File Data Privileged Contributor', who: 'jobs' }
   { role: 'Storage Blob Data Contributor', who: 'people' }
   { role: 'Storage File Data Privileged Contributor', who: 'people' }
 ]
@@ -206,7 +219,8 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
   }
 }
 
-var recovery = recoverVault ? { createMode: 'recover' } : {}
+// A vault that is restored has its days already.
+var vaultMode = recoverVault ? { createMode: 'recover' } : { softDeleteRetentionInDays: keepDeletedVaultDays }
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: 'kv${prefix}${suffix}'
@@ -221,10 +235,9 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
         family: 'A'
         name: 'standard'
       }
-      softDeleteRetentionInDays: keepDeletedDays
       tenantId: subscription().tenantId
     },
-    recovery
+    vaultMode
   )
 }
 
@@ -300,7 +313,7 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' = {
 resource registry 'Microsoft.MachineLearningServices/registries@2024-10-01' = if (!empty(registryName)) {
   name: registryName
   location: location
-  tags: allTags
+  tags: registryTags
   identity: {
     type: 'SystemAssigned'
   }
@@ -394,7 +407,7 @@ resource onRegistry 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
 // -------------------------------------------------------------------------------------- a new version wakes a schedule
 
 module wake 'wake.bicep' = if (!empty(wakeSchedule)) {
-  name: 'nbops-${stage}-wake'
+  name: 'nbops-${stage}-${prefix}-wake'
   params: {
     location: location
     scheduleName: wakeSchedule

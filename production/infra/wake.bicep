@@ -108,19 +108,10 @@ resource onWorkspace 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-resource events 'Microsoft.EventGrid/systemTopics@2022-06-15' = {
-  name: 'evgst-${suffix}'
-  location: location
-  tags: tags
-  properties: {
-    source: storage.id
-    topicType: 'Microsoft.Storage.StorageAccounts'
-  }
-}
-
-resource newVersion 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022-06-15' = {
-  parent: events
-  name: 'new-version'
+// On the account itself: Azure makes the topic, or takes the one that Defender has made. There can be only one.
+resource newVersion 'Microsoft.EventGrid/eventSubscriptions@2022-06-15' = {
+  name: 'nbops-new-version'
+  scope: storage
   properties: {
     destination: {
       endpointType: 'WebHook'

@@ -31,6 +31,11 @@ LONG = ("workspaces", "computes", "onlineEndpoints", "deployments", "batchEndpoi
 """What takes long to make, change or delete."""
 PARENT = re.compile(r"/(workspaces|registries|onlineEndpoints|batchEndpoints)/[^/]+(?=/)", re.I)
 """What must be there before anything below it can be."""
+IN_GROUP = re.compile(
+    r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/providers/Microsoft\.Authorization/(locks|roleAssignments|permissions)",
+    re.I,
+)
+"""What is listed of a whole resource group."""
 VERSION = re.compile(r"/(data|models|environments|codes|components)/[^/]+/versions/[^/]+$", re.I)
 """Assets that never change, but for these keys."""
 MAY_CHANGE = ("tags", "description", "isArchived", "properties", "provisioningState")
@@ -133,6 +138,12 @@ class ResourceManager:
             group := re.fullmatch(r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/resources", path, re.I)
         ):
             return JSONResponse({"value": self._groups.resources(group[1])})
+        if request.method == "GET" and (listed := IN_GROUP.fullmatch(path)) and path.lower() not in self._documents:
+            if listed[2].lower() == "permissions":
+                return JSONResponse({"value": [{"actions": ["*"], "notActions": []}]})
+            principal = request.query_params.get("$filter", "").rpartition(" eq ")[2].strip("'")
+            found = self._groups.below(listed[1], f"Microsoft.Authorization/{listed[2]}", principal)
+            return JSONResponse({"value": found})
         if request.method == "GET":
             return self._get(path) if one else self._list(path, request)
         if request.method == "POST":
@@ -216,6 +227,8 @@ class ResourceManager:
         document = self._documents.get(path.lower())
         if document is None:
             return Response(status_code=204)
+        if problem := self._groups.lock_on(path):
+            return failed(409, *problem)
         self._groups.remember(document, for_good="forceToPurge" in request.query_params)
         if path.split("/")[-2] not in LONG:
             self._remove(path)

@@ -52,10 +52,10 @@ def put_on_path(folder: Path) -> Path:
     return folder
 
 
-def sign_in(config: Path, subscription: str, name: str = "Development") -> None:
-    """Do what `az login` does."""
+def sign_in(config: Path, subscription: str, name: str = "Development", **other: Any) -> None:
+    """Do what `az login` does. `other` replaces parts of `USER`; `reader=True`: somebody who may not deploy."""
     config.mkdir(parents=True, exist_ok=True)
-    (config / ACCOUNT).write_text(json.dumps({"id": subscription, "name": name, **USER}))
+    (config / ACCOUNT).write_text(json.dumps({"id": subscription, "name": name, **USER, **other}))
 
 
 def run(words: list[str]) -> Any:
@@ -167,11 +167,14 @@ def template(given: dict[str, list[str]], read: Any) -> Any:
             values[name] = {"true": True, "false": False}.get(text, text)
     (subscription,), (group,) = given["subscription"], given["resource-group"]
     location = find(group_path(given)).get("location", "westeurope")
-    place = Place(subscription, group, location, USER["tenantId"], USER["objectId"])  # type: ignore[arg-type]
+    place = Place(subscription, group, location, account()["tenantId"], account()["objectId"])
     made = Template(Path(given["template-file"][0]), place, values, read)
     if problems := [*made.problems()]:
-        error = {"code": "InvalidTemplate", "message": f"Deployment template validation failed: '{problems[0]}'."}
-        raise Refused(json.dumps(error))
+        outer = "InvalidTemplateDeployment - The template deployment is not valid. See inner errors for details."
+        raise Refused(f"{outer}\nInvalidTemplate - Deployment template validation failed: '{problems[0]}'.")
+    if account().get("reader") and given.get("validation-level") != ["ProviderNoRbac"]:
+        action = "perform action 'Microsoft.Authorization/roleAssignments/write' over scope '/x'"
+        raise Refused(f"(AuthorizationFailed) The client does not have authorization to {action}.", 3)
     return made
 
 
@@ -263,8 +266,15 @@ def operations(given: dict[str, list[str]]) -> Any:
 
 
 def deleted_vaults(given: dict[str, list[str]]) -> Any:
+    """List deleted vaults; none for somebody who may not read them, and no error: azure-cli#14091."""
     assert given["resource-type"] == ["vault"]
-    return ask("GET", f"/subscriptions/{given['subscription'][0]}/providers/Microsoft.KeyVault/deletedVaults")["value"]
+    path = f"/subscriptions/{given['subscription'][0]}/providers/Microsoft.KeyVault/deletedVaults"
+    try:
+        return ask("GET", path)["value"]
+    except Refused as refusal:
+        if "AuthorizationFailed" in str(refusal):
+            return []
+        raise
 
 
 DEPLOYMENT = "--subscription --resource-group --name"

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import infrastructure
+from notebooks_lib.azure import infrastructure, template_files
 from notebooks_lib.azure.azure_cli import Account, AzureCli
 from notebooks_lib.azure.infrastructure import Deployment, Infrastructure
 from notebooks_lib.azure.workspace import Workspace
 from notebooks_lib.settings import Settings
-from tests.azure import emulator
-from tests.azure.emulator import Emulated
+from tests.azure import emulator, stand_in_az
+from tests.azure.emulator import TENANT, Emulated
 from tests.azure.fixtures import MANAGEMENT, VERSION, Ask
 
 ACCOUNT = Account(emulator.SUBSCRIPTION, "Development", "ada@example.com")
@@ -75,25 +77,31 @@ def settings(root: Path, text: str = "") -> Settings:
 AZURE = '[azure]\nsubscription = "{}"\nresource_group = "sales"\nworkspace = "w"\n'
 
 
-def test_what_is_deployed_is_the_projects_own_or_what_nbops_brings(tmp_path: Path) -> None:
+def test_a_template_without_the_name_of_its_workspace_is_refused(tmp_path: Path) -> None:
     project = settings(tmp_path)
-    deployment = infrastructure.choose_deployment(project, ACCOUNT, stage="dev", resource_group="g")
-    assert deployment.template.read_text("utf-8").startswith("// An Azure Machine Learning workspace")
-    assert infrastructure.write_missing_files(tmp_path) == [f"production/infra/{name}" for name in infrastructure.FILES]
-    assert infrastructure.write_missing_files(tmp_path) == []
-
+    template_files.write_missing_files(tmp_path)
     own = tmp_path / "production" / "infra" / "main.bicep"
-    text = own.read_text("utf-8")
-    own.write_text(text.replace("output workspaceName", "output name"))
+    own.write_text(own.read_text("utf-8").replace("output workspaceName", "output name"))
     with pytest.raises(errors.UsageError, match=r"main\.bicep has no output workspaceName: add it"):
         infrastructure.choose_deployment(project, ACCOUNT, stage="dev", resource_group="g")
-    own.write_text(text)
-    assert infrastructure.choose_deployment(project, ACCOUNT, stage="test", resource_group="g").template == own
-    (own.parent / "parameters.test.json").unlink()
-    with pytest.raises(
-        errors.UsageError, match=r"parameters\.test\.json is missing \(there are parameters for dev, prod\)"
-    ):
-        infrastructure.choose_deployment(project, ACCOUNT, stage="test", resource_group="g")
+
+
+def test_two_projects_in_one_group_have_deployments_of_their_own(tmp_path: Path) -> None:
+    def chosen(name: str) -> str:
+        project = settings(tmp_path, f'[project]\nname = "{name}"\n')
+        return infrastructure.choose_deployment(project, ACCOUNT, stage="dev", resource_group="g").name
+
+    assert (chosen("north"), chosen("south")) == ("nbops-dev-northdev", "nbops-dev-southdev")
+
+
+def test_an_application_does_not_give_the_roles_of_the_people_to_itself(tmp_path: Path) -> None:
+    project, application = settings(tmp_path), replace(ACCOUNT, is_application=True)
+    with pytest.raises(errors.UsageError, match=r"parameters\.dev\.json: peopleId is empty, and .* as an application"):
+        infrastructure.choose_deployment(project, application, stage="dev", resource_group="g")
+    template_files.write_missing_files(tmp_path)
+    own = tmp_path / "production" / "infra" / "parameters.dev.json"
+    own.write_text(own.read_text().replace('"peopleId": { "value": "" }', f'"peopleId": {{ "value": "{TENANT}" }}'))
+    assert infrastructure.choose_deployment(project, application, stage="dev", resource_group="g").parameters == own
 
 
 def test_where_it_is_deployed(tmp_path: Path) -> None:
@@ -132,6 +140,69 @@ def test_a_deployment_is_made_and_changes_nothing_the_second_time(azure_group: s
 
     (change,) = infra(tmp_path, azure_group, locked=True).changes()
     assert (change.kind, change.properties) == ("change", ("properties.allowSharedKeyAccess: False -> True",))
+
+
+@pytest.mark.proof
+@pytest.mark.tracking
+def test_somebody_who_may_only_look_sees_the_changes_and_is_told_so(azure_group: str, tmp_path: Path) -> None:
+    looking = infra(tmp_path, azure_group)
+    stand_in_az.sign_in(Path(os.environ["AZURE_CONFIG_DIR"]), emulator.SUBSCRIPTION, reader=True)
+    lines: list[str] = []
+    assert len(looking.changes(only_look=True, tell=lines.append)) == 2
+    assert lines[0].startswith("you may look, but not deploy: no permission for deployment nbops-dev in")
+    with pytest.raises(errors.AzureError, match=r"ask for the role Role Based Access Control Administrator"):
+        looking.changes()
+
+
+VAULT = """
+param days int = 7
+param recoverVault bool = false
+param place string = 'westeurope'
+var mode = recoverVault ? { createMode: 'recover' } : { softDeleteRetentionInDays: days }
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  name: 'kv${uniqueString(resourceGroup().id)}'
+  location: place
+  properties: union({ enablePurgeProtection: true }, mode)
+}
+"""
+
+
+@pytest.mark.proof
+@pytest.mark.tracking
+def test_what_azure_never_changes_of_a_vault_is_refused_before(azure_group: str, tmp_path: Path, ask: Ask) -> None:
+    """Its days, and after its deletion its region; a restored one keeps its days."""
+
+    def vault(**parameters: Any) -> Infrastructure:
+        return infra(tmp_path, azure_group, WORKSPACE + VAULT + OUTPUT, **parameters)
+
+    first = vault()
+    first.start()
+    first.wait(poll=0.01)
+    with pytest.raises(errors.UsageError) as refused:
+        vault(days=90).changes()
+    assert str(refused.value) == (
+        "Azure never changes the days of a key vault (properties.softDeleteRetentionInDays: 7 -> 90); nothing was"
+        " changed: put the old number back in small.json (keepDeletedVaultDays)"
+    )
+    vault(days=90).start()
+    with pytest.raises(errors.AzureError, match=r"can't be modified; put back the value with which the vault was made"):
+        vault(days=90).wait(poll=0.01)
+
+    group = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}"
+    (made,) = [
+        each for each in ask("GET", f"{MANAGEMENT}{group}/resources?{VERSION}").json()["value"] if "kv" in each["name"]
+    ]
+    assert ask("DELETE", f"{MANAGEMENT}{made['id']}?{VERSION}").ok
+    elsewhere = vault(place="North Europe")
+    with pytest.raises(
+        errors.UsageError, match=r"was deleted in westeurope, and can be restored only there, until 2027"
+    ):
+        elsewhere.deleted_vault(elsewhere.changes())
+    again = vault(days=90)
+    assert again.deleted_vault(again.changes()) == made["name"]
+    again.start(recover_vault=True)
+    again.wait(poll=0.01)
+    assert ask("GET", f"{MANAGEMENT}{made['id']}?{VERSION}").json()["properties"]["softDeleteRetentionInDays"] == 7
 
 
 @pytest.mark.tracking
@@ -176,7 +247,7 @@ def test_a_workspace_that_somebody_else_made_is_left_as_it_is(azure_group: str, 
     with pytest.raises(errors.UsageError) as refused:
         infra(tmp_path, azure_group, tagged).changes()
     assert str(refused.value).startswith(
-        f"`nbops azure up` did not make Microsoft.MachineLearningServices/workspaces/w-{azure_group} in resource group"
+        f"this deployment of `nbops azure up` did not make Microsoft.MachineLearningServices/workspaces/w-{azure_group} in resource group"
     )
     assert "take another name (prefix or workspaceName in small.json)" in str(refused.value)
 

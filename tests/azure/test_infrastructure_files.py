@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import managed_resources, schedule
+from notebooks_lib.azure import managed_resources, schedule, template_files
 from notebooks_lib.azure.rest_client import RestClient
 from notebooks_lib.azure.workspace import Workspace
 from tests.azure.bicep import Declared, Place, Template, symbols_in
@@ -39,14 +39,13 @@ BUILT_IN = {
 """Names and ids of built-in roles, from Azure's documentation."""
 OTHER_VERSIONS = {
     "Microsoft.Authorization/roleAssignments": "2022-04-01",
-    "Microsoft.EventGrid/systemTopics/eventSubscriptions": "2022-06-15",
+    "Microsoft.EventGrid/eventSubscriptions": "2022-06-15",
     "Microsoft.Logic/workflows/triggers": "2019-05-01",
     "Microsoft.Storage/storageAccounts/blobServices": "2023-05-01",
 }
 """The API versions of what lies in another resource; the others are in `managed_resources.API_VERSIONS`."""
 NAMES = {
     "Microsoft.ContainerRegistry/registries": r"[a-zA-Z0-9]{5,50}",
-    "Microsoft.EventGrid/systemTopics": r"[a-zA-Z0-9-]{3,50}",
     "Microsoft.Insights/components": r"[\w.()-]{1,260}",
     "Microsoft.KeyVault/vaults": r"(?!.*--)[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]",
     "Microsoft.Logic/workflows": r"[\w.()-]{1,43}",
@@ -91,7 +90,8 @@ def template(of_stage: str = "dev", **parameters: Any) -> Template:
 
 def given(stage: str) -> dict[str, Any]:
     content = json.loads((FOLDER / f"parameters.{stage}.json").read_text("utf-8"))
-    return {name: each["value"] for name, each in content["parameters"].items()}
+    values = {name: each["value"] for name, each in content["parameters"].items()}
+    return {"prefix": template_files.default_prefix("sales", stage), **values}
 
 
 def declared(**parameters: Any) -> dict[str, Declared]:
@@ -144,9 +144,10 @@ def test_each_type_has_one_api_version_and_stands_in_the_table() -> None:
     for file in FILES:
         for each in Template(file, PLACE, {}, Runtime).content["resources"].values():
             versions.setdefault(each["type"], set()).add(each["api_version"])
-    by_insights = {"Microsoft.AlertsManagement/smartDetectorAlertRules", "Microsoft.Insights/actionGroups"}
+    by_azure = {"Microsoft.AlertsManagement/smartDetectorAlertRules", "Microsoft.Insights/actionGroups"}
+    by_azure |= {"Microsoft.EventGrid/systemTopics"}
     table = managed_resources.API_VERSIONS | OTHER_VERSIONS
-    assert versions == {kind: {version} for kind, version in table.items() if kind not in by_insights}
+    assert versions == {kind: {version} for kind, version in table.items() if kind not in by_azure}
 
 
 def test_what_down_removes_carries_its_tags() -> None:
@@ -154,11 +155,10 @@ def test_what_down_removes_carries_its_tags() -> None:
     for each in declared(**ALL, tags={"team": "sales"}).values():
         if each.type in OTHER_VERSIONS:
             continue
-        assert each.body["tags"] == {
-            managed_resources.MANAGED_BY: managed_resources.UP,
-            managed_resources.STAGE: "dev",
-            "team": "sales",
-        }
+        own = {managed_resources.STAGE: "dev", managed_resources.PREFIX: "salesdev"}
+        if each.symbol == "registry":  # it serves other stages too
+            own = {managed_resources.REGISTRY: "shared-models"}
+        assert each.body["tags"] == {managed_resources.MANAGED_BY: managed_resources.UP, "team": "sales", **own}
         assert each.type in managed_resources.API_VERSIONS
 
 
@@ -237,13 +237,21 @@ def test_the_people_may_be_named() -> None:
 
 def test_only_what_is_asked_for_is_made() -> None:
     usual, everything = declared(), declared(**ALL)
-    assert everything.keys() - usual.keys() == {"registry", "onRegistry", "app", "events", "newVersion"}
-    assert "createMode" not in usual["vault"].body["properties"]
-    assert everything["vault"].body["properties"]["createMode"] == "recover"
+    assert everything.keys() - usual.keys() == {"registry", "onRegistry", "app", "newVersion"}
+
+
+def test_days_are_given_to_a_new_vault_and_not_to_one_that_is_restored() -> None:
+    """Azure refuses to change them; the days of blobs can change."""
+    new, restored = (
+        declared(keepDeletedVaultDays=30, recoverVault=recover)["vault"].body["properties"] for recover in (False, True)
+    )
+    assert (new["softDeleteRetentionInDays"], "createMode" in new) == (30, False)
+    assert (restored["createMode"], "softDeleteRetentionInDays" in restored) == ("recover", False)
 
 
 def test_a_new_version_of_a_dataset_wakes_the_schedule() -> None:
     found = declared(**ALL)
+    assert found["newVersion"].id.startswith(f"{found['storage'].id}/providers/Microsoft.EventGrid/eventSubscriptions/")
     event = found["newVersion"].body["properties"]["filter"]
     workspace = found["workspace"].id
     container = f"azureml-blobstore-<{workspace.rpartition('/')[2]} workspaceId>"

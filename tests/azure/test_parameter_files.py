@@ -38,6 +38,7 @@ def test_the_parameters_of_a_template_are_those_that_a_parser_finds(file: Path) 
 
 
 def test_our_own_files_have_no_fault(tmp_path: Path) -> None:
+    assert [*parameter_files.shared_prefixes(sorted(FOLDER.glob("parameters.*.json")))] == []
     for stage in ("dev", "test", "prod"):
         assert [*parameter_files.faults(FOLDER / f"parameters.{stage}.json", TEMPLATE)] == []
     assert shown(tmp_path, GOOD) == []
@@ -69,6 +70,18 @@ def test_our_own_files_have_no_fault(tmp_path: Path) -> None:
             '"dev"},\n  "recoverVault": {"value": "yes"}',
             "5: recoverVault: 'yes' is no bool: write true, for example",
         ),
+        (
+            '"dev"}',
+            '"dev"},\n  "peopleId": {"value": "ada@example.com"}',
+            "5: peopleId: 'ada@example.com' will not do: write the object id of a group or user: `az ad group"
+            " show --group NAME --query id`",
+        ),
+        (
+            '"dev"}',
+            '"dev"},\n  "wakeSchedule": {"value": "a b/c"}',
+            "5: wakeSchedule: 'a b/c' will not do: write letters, digits, - and _, a letter or digit first",
+        ),
+        ('"dev"}', '"dev"},\n  "tags": {"value": {"team": 5}}', '5: tags: team: a tag is text: write {"team": "5"}'),
         ("{\n", "{\n,", "2: is not JSON: Expecting property name enclosed in double quotes"),
         ('"parameters"', '"parameter"', '1: has no parameters: write {"parameters": {"prefix": {"value": "sales"}}}'),
     ],
@@ -78,13 +91,30 @@ def test_each_fault_names_line_key_and_what_to_write(tmp_path: Path, old: str, n
 
 
 def test_a_required_parameter_that_is_missing_and_a_secret_are_faults(tmp_path: Path) -> None:
-    (missing,) = shown(tmp_path, '{"parameters": {"stage": {"value": "dev"}}}')
-    assert missing == "parameters.dev.json:1: prefix: is missing: main.bicep needs it"
+    """All but the prefix, which `nbops azure up` makes."""
+    (missing,) = shown(tmp_path, '{"parameters": {}}')
+    assert missing == "parameters.dev.json:1: stage: is missing: main.bicep needs it"
     key = "AccountKey=" + "a1B2" * 21 + "aa=="
     lines = shown(tmp_path, GOOD.replace("sales", f"DefaultEndpointsProtocol=https;AccountName=x;{key}"))
     assert any("stands in the file" in line for line in lines)
 
 
-def test_a_key_vault_reference_is_left_to_azure(tmp_path: Path) -> None:
-    text = GOOD.replace('{"value": "sales"}', '{"reference": {"keyVault": {"id": "x"}, "secretName": "y"}}')
-    assert shown(tmp_path, text) == []
+def test_a_key_vault_reference_is_left_to_azure_but_not_what_nbops_reads_itself(tmp_path: Path) -> None:
+    reference = '{"reference": {"keyVault": {"id": "x"}, "secretName": "y"}}'
+    assert shown(tmp_path, GOOD.replace('"dev"}', f'"dev"}},\n  "registryName": {reference}')) == []
+    assert shown(tmp_path, GOOD.replace('{"value": "sales"}', reference)) == [
+        'parameters.dev.json:3: prefix: nbops reads it before Azure does: write {"value": "text"}'
+    ]
+
+
+def test_one_prefix_in_two_stages_is_a_fault_of_both(tmp_path: Path) -> None:
+    files = [tmp_path / f"parameters.{stage}.json" for stage in ("dev", "prod", "test")]
+    for file, prefix in zip(files, ("sales", "other", "sales"), strict=True):
+        file.write_text(GOOD.replace("sales", prefix))
+    assert [fault.shown(tmp_path) for fault in parameter_files.shared_prefixes(files)] == [
+        "parameters.dev.json:3: prefix: 'sales' is that of parameters.test.json: each stage needs its own",
+        "parameters.test.json:3: prefix: 'sales' is that of parameters.dev.json: each stage needs its own",
+    ]
+    files[0].write_text("{")
+    files[1].write_text('{"parameters": []}')
+    assert [*parameter_files.shared_prefixes(files)] == []

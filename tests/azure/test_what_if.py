@@ -75,4 +75,21 @@ def test_what_would_get_our_tag_and_is_there_without_it_is_somebody_elses() -> N
         entry("Create", "/new", before=None, after=ours),
         entry("Modify", "/of a template without tags", before=theirs, after={"tags": None}),
     ]
-    assert foreign_resources({"changes": answer}, "nbops.managed-by") == ["/theirs", "/null"]
+    assert foreign_resources({"changes": answer}, "nbops.managed-by") == {"/theirs": "", "/null": ""}
+
+
+def test_what_another_stage_or_prefix_made_is_somebody_elses_but_not_what_an_older_template_made() -> None:
+    def tags(**own: str) -> dict[str, Any]:
+        return {"tags": {"nbops.managed-by": "up", **{f"nbops.{name}": value for name, value in own.items()}}}
+
+    wanted = tags(stage="test", prefix="sales")
+    answer = [
+        entry("Modify", "/of dev", before=tags(stage="dev", prefix="sales"), after=wanted),
+        entry("Modify", "/of another", before=tags(stage="test", prefix="north"), after=wanted),
+        entry("Modify", "/older", before=tags(stage="test"), after=wanted),
+        entry("NoChange", "/same", before=wanted, after=wanted),
+    ]
+    assert foreign_resources({"changes": answer}, "nbops.managed-by", "nbops.stage", "nbops.prefix") == {
+        "/of dev": "nbops.stage: dev",
+        "/of another": "nbops.prefix: north",
+    }

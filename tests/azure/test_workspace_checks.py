@@ -67,7 +67,7 @@ def test_a_missing_workspace_has_no_permissions() -> None:
 
     assert check.what == "azure workspace"
     assert check.detail.startswith("no workspace 'missing' (resource group 'emulated'")
-    assert check.advice == "check the three names under [azure], or `az ml workspace list`"
+    assert check.advice == "check the three names under [azure]: `az ml workspace list`; or make it: nbops azure up"
 
 
 @pytest.mark.parametrize(

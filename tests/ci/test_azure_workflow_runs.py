@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import managed_resources, rest_client
+from notebooks_lib.azure import rest_client
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
 from tests.azure_devops_server import PullRequest
@@ -126,8 +126,8 @@ def infrastructure(azure: Emulated, tmp_path: Path) -> Project:
 
 
 def made() -> list[str]:
-    client = rest_client.resource_manager()
-    return [each.type for each in managed_resources.read_group(client, emulator.SUBSCRIPTION, "of-ci", "dev").ours]
+    path = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/of-ci/resources"
+    return [each["type"] for each in rest_client.resource_manager().pages(path, "2021-04-01", what="of-ci")]
 
 
 def test_infrastructure_is_forecast_on_a_pull_request_and_deployed_by_hand(infrastructure: Project) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import infrastructure, managed_resources, rest_client, workspace
+from notebooks_lib.azure import infrastructure, managed_resources, rest_client, template_files, workspace
 from notebooks_lib.azure.azure_cli import AzureCli
 from notebooks_lib.azure.infrastructure import Infrastructure
 from notebooks_lib.settings import Settings, here
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.tracking
 
 PAGE = Path(__file__).parents[2] / "docs" / "azure-workspace.md"
 UP = ("azure", "up", "--resource-group")
+PREFIX = template_files.default_prefix("sample", "dev")
 SMALL = """
 param stage string
 param workspaceName string = 'w-${uniqueString(resourceGroup().id)}'
@@ -66,8 +67,24 @@ def small(azure_group: str, root: Path) -> str:
 
 def made_in(group: str) -> list[str]:
     """The types of what the resource group holds."""
-    found = managed_resources.read_group(rest_client.resource_manager(), emulator.SUBSCRIPTION, group, "dev")
-    return [each.type for each in (*found.ours, *found.others)]
+    path = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{group}/resources"
+    return [each["type"] for each in rest_client.resource_manager().pages(path, "2021-04-01", what=group)]
+
+
+def put(server: Emulated, group: str, path: str, stage: str = "dev", prefix: str = "", **tags: str) -> str:
+    """Keep a resource in a group, as `up` would have made it."""
+    own = {managed_resources.STAGE: stage, **({managed_resources.PREFIX: prefix} if prefix else {})}
+    full = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{group}/providers/{path}"
+    server.put(full, {"tags": {managed_resources.MANAGED_BY: managed_resources.UP, **(tags or own)}})
+    return full
+
+
+def write_parameters(root: Path, stage: str = "dev", **values: object) -> None:
+    """Write a project's parameters, without a template."""
+    file = root / "production" / "infra" / f"parameters.{stage}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    given = {name: {"value": value} for name, value in {"stage": stage, **values}.items()}
+    file.write_text(json.dumps({"parameters": given}))
 
 
 def answer(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +141,11 @@ def test_what_if_shows_everything_and_makes_nothing(azure_group: str, root: Path
     assert (code, content["deployed"], content["workspace"]) == (0, False, None)
     kinds = {each["resource"].rpartition("/")[0] for each in content["changes"] if "role on" not in each["resource"]}
     assert kinds >= {"Microsoft.KeyVault/vaults", "Microsoft.MachineLearningServices/workspaces"}
-    assert re.search(r"  \+ role on Microsoft\.Storage/storageAccounts/\w+ \(5\)\n", told)
-    assert told.endswith("22 to create\n")
+    assert re.search(r"  \+ role on Microsoft\.Storage/storageAccounts/\w+ \(6\)\n", told)
+    assert told.endswith("23 to create\n")
     title, lines = page.read_text("utf-8").split("\n\n")
-    assert title == "### Azure, stage dev: 22 to create"
-    assert lines.startswith("```diff\n+ Microsoft.ContainerRegistry/registries/crnbopsdev")
+    assert title == "### Azure, stage dev: 23 to create"
+    assert lines.startswith(f"```diff\n+ Microsoft.ContainerRegistry/registries/cr{PREFIX}")
     assert made_in(azure_group) == []
     assert not (root / "config.json").exists()
     assert not (root / "production" / "infra").exists()
@@ -209,15 +226,13 @@ def test_down_removes_what_up_made_and_can_be_said_twice(
     azure_group: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "w"))
-    tags = {managed_resources.MANAGED_BY: managed_resources.UP, managed_resources.STAGE: "dev"}
-    path = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}/providers"
-    azure_server.put(f"{path}/Microsoft.KeyVault/vaults/secrets", {"tags": tags})
-    azure_server.put(f"{path}/Microsoft.MachineLearningServices/workspaces/w", {"tags": tags})
-    azure_server.put(f"{path}/Microsoft.MachineLearningServices/workspaces/w/onlineEndpoints/houses", {})
+    put(azure_server, azure_group, "Microsoft.KeyVault/vaults/secrets", prefix=PREFIX)
+    made = put(azure_server, azure_group, "Microsoft.MachineLearningServices/workspaces/w", prefix=PREFIX)
+    azure_server.put(f"{made}/onlineEndpoints/houses", {})
 
     answer("n\n", monkeypatch)
     assert nbops_json("azure", "down")[:2] == (0, {"removed": []})
-    assert len(made_in(azure_group)) == 2
+    assert len(made_in(azure_group)) == 3
     answer("y\n", monkeypatch)
     code, content, told = nbops_json("azure", "down")
     assert (code, [each["name"] for each in content["removed"]]) == (0, ["w", "secrets"])
@@ -228,9 +243,118 @@ def test_down_removes_what_up_made_and_can_be_said_twice(
     assert told.startswith("nothing to remove: resource group")
 
 
-def test_down_of_a_project_without_a_workspace(azure_group: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_down_of_a_project_without_a_workspace_wants_a_group_as_after_an_up_that_failed(
+    azure_group: str, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(azure_server, azure_group, "Microsoft.Storage/storageAccounts/store", prefix=PREFIX)
     assert program.run(["azure", "down", "--yes"]) == 2
-    assert "no workspace is named" in capsys.readouterr().err
+    assert "no workspace is named: --resource-group NAME, or" in capsys.readouterr().err
+    assert program.run(["azure", "down", "--resource-group", azure_group, "--yes"]) == 0
+    assert made_in(azure_group) == []
+
+
+def test_down_removes_nothing_of_another_project_in_the_group(
+    azure_group: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson
+) -> None:
+    for name in ("alpha", "beta"):
+        put(azure_server, azure_group, f"Microsoft.MachineLearningServices/workspaces/{name}", prefix=name)
+        put(azure_server, azure_group, f"Microsoft.KeyVault/vaults/{name}", prefix=name)
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "beta"))
+    write_parameters(root, prefix="beta")
+    code, content, told = nbops_json("azure", "down", "--yes")
+    assert (code, {each["name"] for each in content["removed"]}) == (0, {"beta"})
+    assert "what `nbops azure up` made for stage dev with prefix alpha stays" in told
+    assert "the project still names workspace beta: `nbops azure up` makes it again" in told
+    assert len(made_in(azure_group)) == 2
+    assert nbops_json("azure", "down", "--yes")[1] == {"removed": []}
+    assert len(nbops_json("azure", "down", "--prefix", "alpha", "--yes")[1]["removed"]) == 2
+
+
+def test_down_stops_at_a_lock_before_anything_is_gone(
+    azure_group: str, root: Path, azure_server: Emulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "w"))
+    put(azure_server, azure_group, "Microsoft.MachineLearningServices/workspaces/w", prefix=PREFIX)
+    store = put(azure_server, azure_group, "Microsoft.Storage/storageAccounts/store", prefix=PREFIX)
+    azure_server.put(f"{store}/providers/Microsoft.Authorization/locks/keep", {"properties": {"level": "CanNotDelete"}})
+    assert program.run(["azure", "down", "--yes"]) == 2
+    refusal = capsys.readouterr().err
+    assert "lock 'keep' on Microsoft.Storage/storageAccounts/store; nothing was removed: it would stop" in refusal
+    assert len(made_in(azure_group)) == 2
+
+
+def test_an_organisation_registry_is_removed_by_its_name_only(
+    azure_group: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson
+) -> None:
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, "w"))
+    put(azure_server, azure_group, "Microsoft.MachineLearningServices/workspaces/w", prefix=PREFIX)
+    shared = f"shared-{azure_group}"
+    tags = {managed_resources.REGISTRY: shared}
+    put(azure_server, azure_group, f"Microsoft.MachineLearningServices/registries/{shared}", **tags)
+    _, content, told = nbops_json("azure", "down", "--yes")
+    assert [each["name"] for each in content["removed"]] == ["w"]
+    assert f"organisation registry {shared} stays: `nbops azure down --registry {shared}` removes it" in told
+    assert nbops_json("azure", "down", "--registry", "other", "--yes")[1] == {"removed": []}
+    assert nbops_json("azure", "down", "--registry", shared, "--yes")[1]["removed"][0]["name"] == shared
+    assert made_in(azure_group) == []
+
+
+def test_the_files_can_be_written_before_anything_is_made(
+    empty_project: Settings, root: Path, nbops_json: NbopsJson, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parameters(root, prefix="sales", location="northeurope")
+    kept = (root / "production" / "infra" / "parameters.dev.json").read_text()
+    code, content, _ = nbops_json("azure", "up", "--write-files")
+    assert (code, "production/infra/main.bicep" in content["written"]) == (0, True)
+    assert (root / "production" / "infra" / "parameters.dev.json").read_text() == kept
+    assert program.run(["azure", "up", "--write-files"]) == 0
+    assert capsys.readouterr().out == "nothing to write: the project has production/infra/main.bicep\n"
+
+
+@pytest.mark.proof
+def test_after_a_deployment_that_somebody_else_started_ones_own_changes_are_made(
+    small: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson
+) -> None:
+    """As a colleague's, or that of CI: of the same name, and of other files."""
+    base = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{small}/providers"
+    theirs = f"{base}/Microsoft.MachineLearningServices/workspaces/theirs"
+    azure_server.put(theirs, {"properties": {"provisioningState": "Creating"}})
+    outputs = {"workspaceName": {"type": "String", "value": "theirs"}}
+    state = {"provisioningState": "Running", "made": [theirs], "outputs": outputs}
+    azure_server.put(f"{base}/Microsoft.Resources/deployments/nbops-dev", {"deployment": state})
+    azure_server.put(f"{base}/Microsoft.Resources/deployments/nbops-dev/operations", {"list": []})
+    done = {"properties": {"provisioningState": "Succeeded"}}
+    threading.Timer(5, lambda: azure_server.put(theirs, done)).start()
+    code, content, told = nbops_json(*UP, small, "--yes")
+    assert "was started before, and is still running" in told
+    assert (code, content["deployed"], content["workspace"]["name"][:2]) == (0, True, "w-")
+    assert json.loads((root / "config.json").read_text())["workspace_name"] == content["workspace"]["name"]
+
+
+@pytest.mark.proof
+def test_up_after_down_restores_a_vault_that_one_may_not_see(
+    azure_group: str, root: Path, azure_server: Emulated, nbops_json: NbopsJson
+) -> None:
+    """`az keyvault list-deleted` shows nothing to an owner of the resource group alone."""
+    workspace.write_config(root, workspace.Workspace(emulator.SUBSCRIPTION, azure_group, f"w-{azure_group}"))
+    assert nbops_json("azure", "up", "--yes")[0] == 0
+    assert nbops_json("azure", "down", "--yes")[0] == 0
+    with azure_server.fault("forbidden", path="/deletedVaults$", times=0):
+        code, content, told = nbops_json("azure", "up", "--yes")
+    assert (code, content["deployed"]) == (0, True), told
+    assert "the key vault was deleted before: it is restored, with its secrets; the deployment starts again" in told
+
+
+@pytest.mark.proof
+def test_make_infra_looks_and_deploys_as_the_workflows_do(small: str, root: Path) -> None:
+    (root / "Makefile").write_bytes((PAGE.parents[1] / "Makefile").read_bytes())
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for deploy, line in (("", "2 to create"), ("DEPLOY=--yes", "2 to create"), ("", "nothing to change")):
+        command = ["make", "-o", "setup", "infra", *filter(None, [deploy])]
+        environment = {**os.environ, "PATH": path, "GROUP": small, "STAGE": "dev"}
+        subprocess.run(command, cwd=root, env=environment, check=True)
+        assert (root / ".nbops" / "infra" / "report.md").read_text().startswith(f"### Azure, stage dev: {line}")
+    assert len(made_in(small)) == 2
 
 
 def interrupted(command: list[str], root: Path) -> str:
@@ -290,13 +414,12 @@ def test_the_commands_of_the_page_from_an_empty_group_to_an_empty_group_and_agai
             shown = nbops(*arguments, *(["--yes"] if asks else []))
         done.append(" ".join([tool, *arguments[:2]]))
         if "status" in arguments:
-            assert re.search(r"^\* +workspace +mlw-nbopsdev-\w+ +Succeeded", shown, re.MULTILINE)
+            assert re.search(rf"^\* +workspace +mlw-{PREFIX}-\w+ +Succeeded", shown, re.MULTILINE)
             assert "nothing to change" in nbops("azure", "up", "--yes")
     assert done == [
         "az login",
         "az group create",
-        "nbops azure up",
-        "nbops azure up",
+        *["nbops azure up"] * 3,
         "nbops azure status",
         "nbops azure down",
     ]
@@ -307,8 +430,10 @@ def test_the_commands_of_the_page_from_an_empty_group_to_an_empty_group_and_agai
     content["parameters"] |= {"wakeSchedule": {"value": "retrain"}, "registryName": {"value": f"r-{azure_group}"}}
     parameters.write_text(json.dumps(content))
     again = nbops("azure", "up", "--yes")
-    assert re.search(r"key vault kvnbopsdev\w+ was deleted before: it is restored", again)
+    assert re.search(rf"key vault kv{PREFIX}\w+ was deleted before: it is restored", again)
     assert "nothing to change" in nbops("azure", "up", "--yes")
     assert {*made_in(azure_group)} >= {"Microsoft.Logic/workflows", "Microsoft.EventGrid/systemTopics"}
     nbops("azure", "down", "--yes")
+    assert made_in(azure_group) == ["Microsoft.MachineLearningServices/registries"]
+    nbops("azure", "down", "--registry", f"r-{azure_group}", "--yes")
     assert made_in(azure_group) == []

@@ -55,7 +55,10 @@ def test_a_workspace_is_checked_before_mlflow_asks_it(
         "azure workspace",
         "azure provider",
     ]
-    assert checks["azure workspace"].advice == "check the three names under [azure], or `az ml workspace list`"
+    assert (
+        checks["azure workspace"].advice
+        == "check the three names under [azure]: `az ml workspace list`; or make it: nbops azure up"
+    )
     assert "tracking" not in checks
 
 
