@@ -369,11 +369,12 @@ def served(request: pytest.FixtureRequest, models: dict[str, Path], tmp_path: Pa
         connection.close()
         LocalEndpoint(here, "sample").stop()
         return here, "sample", answers
+    interpreter = request.getfixturevalue("python")  # before the proxy, which leads to Azure's hosts only
     settings = on_workspace(request.getfixturevalue("azure_workspace"))
     root, name = storage(request.getfixturevalue("azure_server")), settings.project.name
     with CollectorSidecar(root, name, "blue") as sidecar:
         variables = collecting(sidecar, tmp_path, model_inputs=100, model_outputs=100)
-        scoring = serving(request.getfixturevalue("python"), models["table"], tmp_path / "log", **variables)
+        scoring = serving(interpreter, models["table"], tmp_path / "log", **variables)
         with scoring as server:
             answers = all_answers(lambda body, headers: server.request("POST", "/score", body, headers))
             settled(sidecar, 2 * len(answers))
