@@ -109,7 +109,7 @@ def monitor_content(completed: Mapping[str, Any]) -> str:
 def monitor_action(file: Path, completed: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Return what is sent of a monitor, as the SDK would send it, which takes seconds to import.
 
-    But for two things: the SDK calls every prediction drift one of a classification, and keeps the prefix of ids.
+    But for one thing: the SDK calls every prediction drift one of a classification.
     Raises UsageError for what the SDK refuses.
     """
     try:
