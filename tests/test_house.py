@@ -96,6 +96,7 @@ ACROSS = {
     "azure/test_service_sweep_loop",
     "azure/test_sweeps_loop",
     "azure/test_tracking_facade",
+    "azure/test_whole_journey",
     "azure/test_whole_loop",
     "cli/test_local_commands",
     "azure/test_workspace_loop",
