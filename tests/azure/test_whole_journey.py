@@ -240,4 +240,4 @@ def test_from_up_to_down(shop: Shop, azure_group: str, azure_server: Emulated) -
     nbops("azure", "down", "--yes")
     client = rest_client.resource_manager()
     left = managed_resources.read_group(client, emulator.SUBSCRIPTION, azure_group, "dev")
-    assert (left.ours, left.others) == ([], [])
+    assert (left.ours, left.others, left.deployments) == ([], [], []), "nobody's, whatever the prefix"
