@@ -85,7 +85,7 @@ def test_unless_it_was_clearly_refused_a_job_may_have_been_submitted(
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     failure = errors.AzureError("refused or lost", "do it again later", status=submission)
     with pytest.raises(errors.AzureError) as raised:
-        jobs._look_for(cast(RestClient, None), cast(Workspace, None), "j1", failure)
+        jobs.look_for(cast(RestClient, None), cast(Workspace, None), "j1", failure)
     if says == "refused":
         assert raised.value is failure
     else:

@@ -52,12 +52,12 @@ def test_the_parameters_of_the_infrastructure_are_checked_too(
 ) -> None:
     folder = empty_project.root / "production" / "infra"
     folder.mkdir()
-    (folder / "main.bicep").write_text("param prefix string\n")
-    (folder / "parameters.dev.json").write_text('{"parameters": {\n"prefx": {"value": "sales"}}}')
+    (folder / "main.bicep").write_text("param size string\n")
+    (folder / "parameters.dev.json").write_text('{"parameters": {\n"sise": {"value": "sales"}}}')
     assert program.run(["azure", "check"]) == 1
     assert capsys.readouterr() == (
-        "production/infra/parameters.dev.json:1: prefix: is missing: main.bicep needs it\n"
-        "production/infra/parameters.dev.json:2: prefx: no parameter of main.bicep, did you mean prefix?\n",
+        "production/infra/parameters.dev.json:1: size: is missing: main.bicep needs it\n"
+        "production/infra/parameters.dev.json:2: sise: no parameter of main.bicep, did you mean size?\n",
         "1 file, 2 faults\n",
     )
 
@@ -96,8 +96,11 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     monkeypatch.setenv("SALES_DB_PASSWORD", "hunter2")
     text = "".join(page.read_text("utf-8") for page in sorted(PAGES.glob("azure*.md")))
     blocks = dict(re.findall(r"```yaml\n# production/azure/(\S+)\n(.*?)```", text, re.DOTALL))
-    endpoints = {"deployment.yml", "prod/endpoint.yml"}
-    assert blocks.keys() == {"environment.yml", "job.yml", "compute/cpu.yml", "compute/gpu.yml", *endpoints}
+    jobs = {"environment.yml", "job.yml", "compute/cpu.yml", "compute/gpu.yml"}
+    endpoints = {"deployment.yml", "prod/endpoint.yml", "monitor.yml"}
+    assert blocks.keys() == {*jobs, *endpoints, "schedules/retrain.yml"}
+    pipeline = PAGES.parent / "production" / "azure" / "pipelines" / "retrain.yml"
+    _write(empty_project, "pipelines/retrain.yml", pipeline.read_text("utf-8"))
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
     for name, content in blocks.items():
         _write(empty_project, name, content)

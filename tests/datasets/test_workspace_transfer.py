@@ -562,6 +562,7 @@ def seconds(settings: Settings, *command: str) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.proof
 def test_commands_import_neither_mlflow_nor_the_sdk_and_answer_within_three_seconds(tracked: Settings) -> None:
     took = {}
     for command in ("push", "push again", "pull", "models"):

@@ -38,7 +38,7 @@ def found(change: AzureChanges) -> OnlineEndpoint:
 
 def state(change: AzureChanges) -> tuple[str, dict[str, tuple[str, int, str]]]:
     endpoint = found(change)
-    status = azure_status(endpoint, change.slots(endpoint), PLACE)
+    status = azure_status(endpoint.name, endpoint, change.slots(endpoint), PLACE)
     return status.state, {name: (slot.version, slot.traffic, slot.state) for name, slot in status.slots.items()}
 
 
