@@ -74,6 +74,7 @@ def test_after_a_failure_nothing_starts_that_waits_for_it(ask: Ask, component: A
     assert (state, [(step["displayName"], step["status"]) for step in steps]) == ("Failed", [("bad", "Failed")])
 
 
+@pytest.mark.proof
 def test_only_a_step_that_is_the_same_and_deterministic_is_taken_from_before(ask: Ask, component: Any) -> None:
     same = {"componentId": component("echo $RANDOM > ${{outputs.o}}")}
     other = {"componentId": component("true", deterministic=False)}

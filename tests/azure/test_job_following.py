@@ -167,6 +167,7 @@ def test_one_that_never_starts_says_for_what_it_waits_since_when_and_how_to_stop
     assert f"): no quota left; to stop it: nbops azure jobs stop {end.run.run_id}" in waits
 
 
+@pytest.mark.proof
 def test_one_that_waits_for_too_long_is_left_as_it_is(
     azure_git_project: Settings, azure_server: Emulated, nbops_json: NbopsJson, ask: Ask
 ) -> None:
@@ -213,6 +214,7 @@ def test_whatever_azure_answers_after_a_submission_the_run_is_named(
     assert nbops_json("azure", "jobs", "stop", run)[1]["status"] == "Canceled"
 
 
+@pytest.mark.proof
 def test_one_whose_machine_is_taken_away_is_started_again_and_says_so(
     follow: Callable[..., tuple[JobEnd, Heard]], azure_server: Emulated
 ) -> None:

@@ -311,6 +311,7 @@ def submitted_as_ours(project: Settings, ask: Ask, path: str, space: dict[str, A
     return submit_sweep(ask, "sleep 60", space, experimentName=start.experiment, tags=dict(start.tags or {}), **more)
 
 
+@pytest.mark.proof
 def test_a_sweep_that_fails_when_it_starts_says_why(
     azure_git_project: Settings, nbops_json: NbopsJson, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:

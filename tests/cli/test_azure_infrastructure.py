@@ -151,6 +151,7 @@ def test_what_if_shows_everything_and_makes_nothing(azure_group: str, root: Path
     assert not (root / "production" / "infra").exists()
 
 
+@pytest.mark.proof
 def test_up_asks_makes_and_names_the_workspace_and_down_refuses_what_is_not_its_own(
     small: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

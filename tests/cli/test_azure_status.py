@@ -61,6 +61,7 @@ def test_a_stage_on_this_machine_has_no_workspace_to_show(
     assert "the endpoints of stage test are on this machine: nbops endpoint list, or" in capsys.readouterr().err
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 def test_it_imports_no_sdk(azure_workspace: AzureProject) -> None:
     code = (

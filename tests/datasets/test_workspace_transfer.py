@@ -257,6 +257,7 @@ def test_an_upload_that_was_cut_goes_on_at_the_next_try(here: Settings, azure_se
     assert statuses == {"table.parquet": 201, "dataset.toml": 409}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("moment", ["between two files", "before the asset"])
 def test_a_push_that_is_killed_in_the_middle_shows_no_version_and_can_be_said_again(
     here: Settings, elsewhere: Settings, moment: str
@@ -436,6 +437,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert datasets.load("sales@2", elsewhere).ref == "sales@2"
 
 
+@pytest.mark.proof
 def test_a_kill_in_the_middle_of_a_pull_leaves_no_version(here: Settings, elsewhere: Settings) -> None:
     workspace_transfer.push("sales@1", here)
     dying = "import os\nos.fsync = lambda descriptor: os.kill(os.getpid(), 9)\n" + PULL
@@ -447,6 +449,7 @@ def test_a_kill_in_the_middle_of_a_pull_leaves_no_version(here: Settings, elsewh
     assert datasets.load("sales@1", elsewhere).ref == "sales@1"
 
 
+@pytest.mark.proof
 def test_two_processes_that_pull_at_once_both_get_it(here: Settings, elsewhere: Settings) -> None:
     workspace_transfer.push("sales@1", here)
     children = [
@@ -514,16 +517,17 @@ def test_models_and_runs_of_a_version_are_found_by_tag_without_pulling_it(
 
     code, found, _ = nbops_json("data", "models", "sales@1")
     assert code == 0
-    assert {(each["run_id"], each["model"], each["version"], each["has_model"]) for each in found} == {
+    ours = [each for each in found if each["experiment"] == experiment]  # other tests may have used the same rows
+    assert {(each["run_id"], each["model"], each["version"], each["has_model"]) for each in ours} == {
         (runs[0], model, "1", True),
         (runs[1], "", "", True),
         (runs[2], "", "", False),
     }
-    assert {each["experiment"] for each in found} == {experiment}
     assert not [seen for seen in azure_server.record.since(began) if "parquet" in seen.path]
     assert not tracked.layout.pulled_datasets.exists()
 
 
+@pytest.mark.proof
 def test_only_a_promotion_opens_the_holdout_of_a_pulled_version(tracked: Settings) -> None:
     seed = uuid.uuid4().int % 2**32  # rows that no other test of this session has decided by
     sales = add(tracked, 60, seed)

@@ -179,6 +179,7 @@ def test_a_version_that_only_the_workspace_has_is_found(azure_workspace: AzurePr
     assert not settings.layout.pulled_datasets.exists(), "nothing is pulled for the answer"
 
 
+@pytest.mark.proof
 def test_a_workspace_that_does_not_answer_is_an_error_and_not_an_answer(
     azure_server: Emulated, empty_project: Settings, with_workspace: WithWorkspace, name: str
 ) -> None:

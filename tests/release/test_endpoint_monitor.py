@@ -36,6 +36,7 @@ def _present(monitored: Monitored) -> Schedule:
     return schedule.require_schedule(monitored.client, monitored.place, NAME)
 
 
+@pytest.mark.proof
 def test_it_compares_with_the_dataset_of_the_version_that_serves(monitored: Monitored) -> None:
     assert _found(monitored) == f"endpoint {ENDPOINT} does not serve: the next promotion makes its monitor"
     monitored.serve("blue", monitored.add_version())
@@ -54,6 +55,7 @@ def test_it_compares_with_the_dataset_of_the_version_that_serves(monitored: Moni
     assert (found.comparison.slot.name, found.comparison.task) == ("green", "classification")
 
 
+@pytest.mark.proof
 def test_a_slot_that_does_not_collect_and_a_version_without_a_dataset_are_refused(monitored: Monitored) -> None:
     version = monitored.add_version()
     monitored.serve("blue", version, mode="Disabled")

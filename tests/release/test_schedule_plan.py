@@ -34,6 +34,7 @@ def _changes(plan: SchedulePlan) -> list[tuple[str, str]]:
     return [(change.kind, change.what) for change in plan.changes]
 
 
+@pytest.mark.proof
 def test_what_the_user_should_know_is_told(monitored: Monitored, azure_server: Emulated) -> None:
     assert _plan(monitored).notes == ("monitor.yml: no model is registered yet, so there is no monitor",)
     version = monitored.add_version()

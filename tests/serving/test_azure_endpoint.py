@@ -55,6 +55,7 @@ def writes(server: Emulated, began: int) -> list[str]:
     ]
 
 
+@pytest.mark.proof
 def test_a_version_is_deployed_found_by_its_name_and_the_same_again_sends_nothing(
     project: Settings, version: Version, azure_server: Emulated, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_stop_that_was_cut_short_is_completed_and_the_start_brings_all_back(
     assert not endpoint.is_intact("blue")
 
 
+@pytest.mark.proof
 def test_a_status_comes_without_the_sdk_within_three_seconds(project: Settings, azure_server: Emulated) -> None:
     """Of this process: the emulator and others share the machine. `azure.ai.ml` alone takes longer to import."""
     code = (

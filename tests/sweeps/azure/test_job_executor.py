@@ -250,6 +250,7 @@ def test_azure_may_fail_for_a_while_but_not_for_ever(trials: Trials, azure_serve
                 time.sleep(0.1)
 
 
+@pytest.mark.proof
 def test_what_an_earlier_session_left_is_stopped(trials: Trials, azure_server: Emulated) -> None:
     first, submit, parent = trials.begin()
     with azure_server.fault("never_starts", path="/jobs/"):
@@ -281,6 +282,7 @@ def test_ctrl_c_ends_the_wait_for_earlier_jobs_and_a_line_says_how_to_stop_them(
     assert trials.lines[1:] == ["stopping 1 job that the last session has left", trials.lines[0]]
 
 
+@pytest.mark.proof
 def test_a_session_stops_once_another_one_has_resumed_its_sweep(trials: Trials) -> None:
     """The other one, perhaps on another machine, keeps the sweep's run: nothing asks its trials to stop."""
     run_ids: list[str] = []
@@ -302,6 +304,7 @@ def test_a_session_stops_once_another_one_has_resumed_its_sweep(trials: Trials) 
         assert child.tags[Tag.END] == "KILLED"
 
 
+@pytest.mark.proof
 def test_many_jobs_are_stopped_without_a_pause_in_a_time_that_grows_with_them(
     trials: Trials, azure_server: Emulated
 ) -> None:
@@ -320,6 +323,7 @@ def test_many_jobs_are_stopped_without_a_pause_in_a_time_that_grows_with_them(
     assert time.monotonic() - began < 6 * 2
 
 
+@pytest.mark.proof
 def test_a_job_that_fails_after_its_notebook_has_finished_is_a_failed_trial_in_its_run_too(trials: Trials) -> None:
     trials.command = "sleep 2; exit 1"
     _, submit, parent = trials.begin()
