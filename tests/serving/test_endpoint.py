@@ -299,7 +299,8 @@ def test_a_slot_is_counted_since_a_mark_or_since_it_was_deployed(endpoint: Endpo
         assert endpoint.counts()["blue"].requests == mark["blue"].requests + 3
     endpoint.deploy("green", version(light, "triple"))
     endpoint.invoke(ROW, slot="green")
-    assert endpoint.counts(mark)["green"].requests == 1
+    green = endpoint.counts(mark)["green"]  # on Azure the example that a deployment is asked is a probe
+    assert green.requests - green.probes == 1
 
 
 def test_a_session_answers_many_at_once_whatever_the_status(endpoint: Endpoint) -> None:
