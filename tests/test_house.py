@@ -128,11 +128,11 @@ ACROSS = {
 
 
 TESTED_IN = {
-    "azure/batch_file_kinds": "azure/test_batch_endpoint",
-    "azure/endpoint_file_kinds": "azure/test_file_check",
-    "azure/file_faults": "azure/test_file_check",
-    "azure/file_kinds": "azure/test_file_check",
-    "azure/stage_files": "azure/test_file_check",
+    "azure/project_files/batch_file_kinds": "azure/endpoints/test_batch_endpoint",
+    "azure/project_files/endpoint_file_kinds": "azure/project_files/test_file_check",
+    "azure/project_files/file_faults": "azure/project_files/test_file_check",
+    "azure/project_files/file_kinds": "azure/project_files/test_file_check",
+    "azure/project_files/stage_files": "azure/project_files/test_file_check",
     "cli/azure_down": "cli/test_azure_infrastructure",
     "cli/azure_jobs": "azure/test_jobs_loop",
     "cli/ci_plan": "cli/test_ci",

@@ -19,7 +19,7 @@ from notebooks_lib.cli.azure_status import status
 from notebooks_lib.cli.azure_verify import verify
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.file_check import CheckedFile, CheckedFolder
+    from notebooks_lib.azure.project_files.file_check import CheckedFile, CheckedFolder
     from notebooks_lib.serving.scoring_check import ScoringCheck
     from notebooks_lib.settings import Settings
 
@@ -52,7 +52,7 @@ def check(show: bool, model: str | None, as_json: bool) -> int:
     answers the model's example in it. Exit code: 0 no faults, 1 faults.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import file_check
+    from notebooks_lib.azure.project_files import file_check
 
     here = settings.here()
     checked = file_check.check(here.root, os.environ)

@@ -19,8 +19,8 @@ from notebooks_lib.cli.azure_infrastructure import (
 )
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.managed_resources import ManagedResource, ResourceGroup
-    from notebooks_lib.azure.rest_client import RestClient
+    from notebooks_lib.azure.client.rest_client import RestClient
+    from notebooks_lib.azure.infrastructure.managed_resources import ManagedResource, ResourceGroup
     from notebooks_lib.settings import Settings
 
 
@@ -41,7 +41,9 @@ def down(stage: str, resource_group: str, prefix: str | None, registry: str | No
     Exit code: 0 done, nothing to do, or not wanted; 1 it failed; repeat the command to go on.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import managed_resources, rest_client, template_files
+    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.infrastructure import managed_resources
+    from notebooks_lib.azure.project_files import template_files
 
     here = settings.here()
     if not yes:
@@ -69,8 +71,8 @@ def down(stage: str, resource_group: str, prefix: str | None, registry: str | No
 def _find_group(here: Settings, stage: str, resource_group: str) -> tuple[str, str]:
     """Return subscription and resource group in which a stage was deployed, perhaps only in part."""
     from notebooks_lib import errors
-    from notebooks_lib.azure import infrastructure
-    from notebooks_lib.azure.azure_cli import AzureCli
+    from notebooks_lib.azure.infrastructure import infrastructure
+    from notebooks_lib.azure.infrastructure.azure_cli import AzureCli
 
     named = infrastructure.planned_workspace(here, stage)
     if named is not None:
@@ -94,7 +96,7 @@ def _remove(
 ) -> bool:
     """Remove what is chosen, if nothing is against it and the user agrees. Return whether it was removed."""
     from notebooks_lib import errors
-    from notebooks_lib.azure import managed_resources, removal_obstacles
+    from notebooks_lib.azure.infrastructure import managed_resources, removal_obstacles
 
     if found.others and chosen == found.ours:
         others = ", ".join(map(str, found.others))
@@ -114,7 +116,7 @@ def _remove(
 
 
 def _tell_what_stays(here: Settings, found: ResourceGroup, stage: str, group: str, *, removed: bool) -> None:
-    from notebooks_lib.azure import infrastructure
+    from notebooks_lib.azure.infrastructure import infrastructure
 
     for registry in found.registries:
         tell(f"organisation registry {registry.name} stays: `nbops azure down --registry {registry.name}` removes it")

@@ -15,8 +15,8 @@ from notebooks_lib import safe_text
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.infrastructure import Deployed, Deployment, Infrastructure
-    from notebooks_lib.azure.what_if import Kind, ResourceChange
+    from notebooks_lib.azure.infrastructure.infrastructure import Deployed, Deployment, Infrastructure
+    from notebooks_lib.azure.infrastructure.what_if import Kind, ResourceChange
     from notebooks_lib.settings import Settings
 
 _SIGNS: Mapping[Kind, tuple[str, str]] = {
@@ -60,8 +60,8 @@ def up(
     Exit code: 0 done, nothing to do, or not wanted; 1 it failed.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import infrastructure, infrastructure_advice
-    from notebooks_lib.azure.azure_cli import AzureCli
+    from notebooks_lib.azure.infrastructure import infrastructure, infrastructure_advice
+    from notebooks_lib.azure.infrastructure.azure_cli import AzureCli
 
     here = settings.here()
     if write_files:
@@ -99,7 +99,7 @@ def up(
 
 
 def _write_files(here: Settings, *, as_json: bool) -> int:
-    from notebooks_lib.azure import template_files
+    from notebooks_lib.azure.project_files import template_files
 
     written = template_files.write_missing_files(here.root)
     if as_json:
@@ -115,7 +115,7 @@ def _write_files(here: Settings, *, as_json: bool) -> int:
 def _deploy(infra: Infrastructure, changes: list[ResourceChange]) -> Deployed:
     """Deploy; restore the key vault that Azure keeps under the same name, whether or not one may see it before."""
     from notebooks_lib import errors
-    from notebooks_lib.azure import infrastructure
+    from notebooks_lib.azure.infrastructure import infrastructure
 
     vault = infra.deleted_vault(changes)
     if vault:
@@ -141,7 +141,9 @@ def _wait(infra: Infrastructure) -> Deployed:
 
 def _keep(here: Settings, stage: str, deployed: Deployed, *, new: bool) -> None:
     """Write what the project lacks: the files that were deployed, and config.json if nothing names a workspace."""
-    from notebooks_lib.azure import infrastructure, template_files, workspace
+    from notebooks_lib.azure.client import workspace
+    from notebooks_lib.azure.infrastructure import infrastructure
+    from notebooks_lib.azure.project_files import template_files
 
     for path in template_files.write_missing_files(here.root):
         tell(f"wrote {path}: yours to change and commit")

@@ -12,8 +12,8 @@ from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.rest_client import RestClient
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.rest_client import RestClient
+    from notebooks_lib.azure.client.workspace import Workspace
     from notebooks_lib.settings import Settings
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -33,7 +33,7 @@ def list_(last: int, as_json: bool) -> int:
 
     A pipeline is one job, named by its file; `nbops azure jobs follow` shows its steps.
     """
-    from notebooks_lib.azure import jobs as submitted
+    from notebooks_lib.azure.jobs import jobs as submitted
 
     _, client, workspace = _connected()
     both = (submitted.list_jobs, submitted.list_pipelines)
@@ -76,7 +76,7 @@ def follow(run: str, file: Path | None, wait_minutes: float, as_json: bool) -> i
     Ctrl-C, and a job that still waits after --wait-minutes, end the command, not the job. Exit code: as of `nbops run`;
     1 if the job still waits.
     """
-    from notebooks_lib.azure import jobs as submitted
+    from notebooks_lib.azure.jobs import jobs as submitted
     from notebooks_lib.cli.job_output import Detached, JobLines, follow_job
 
     settings, client, workspace = _connected()
@@ -118,8 +118,8 @@ def _follow_pipeline(settings: Settings, run: str, file: Path | None, wait_minut
 
 def _of_pipeline(settings: Settings, action: str, step: str) -> str:
     """Return the command that does to a step's pipeline what was asked for of the step."""
-    from notebooks_lib.azure import workspace
-    from notebooks_lib.azure.run_history import RunHistory
+    from notebooks_lib.azure.client import workspace
+    from notebooks_lib.azure.jobs.run_history import RunHistory
 
     return f"nbops azure jobs {action} {RunHistory(workspace.tracking_uri(settings)).parent(step) or 'PIPELINE'}"
 
@@ -132,7 +132,7 @@ def stop(run: str, as_json: bool) -> int:
 
     A pipeline stops with all its steps. The run of a sweep stops all its jobs, and the sweep itself, wherever it runs.
     """
-    from notebooks_lib.azure import jobs as submitted
+    from notebooks_lib.azure.jobs import jobs as submitted
 
     settings, client, workspace = _connected()
     try:
@@ -156,9 +156,9 @@ def stop(run: str, as_json: bool) -> int:
 
 def _stop_sweep(settings: Settings, client: RestClient, workspace: Workspace, run: str, *, as_json: bool) -> int:
     """Stop all jobs of the sweep whose run this is; return the exit code."""
-    from notebooks_lib.azure import trial_jobs
-    from notebooks_lib.azure import workspace as workspaces
-    from notebooks_lib.azure.run_history import RunHistory
+    from notebooks_lib.azure.client import workspace as workspaces
+    from notebooks_lib.azure.jobs import trial_jobs
+    from notebooks_lib.azure.jobs.run_history import RunHistory
 
     trial_jobs.find_sweep_jobs(client, workspace, run)
     history = RunHistory(workspaces.tracking_uri(settings))
@@ -183,9 +183,9 @@ def logs(run: str, as_json: bool) -> int:
 
     RUN may be a pipeline, whose steps all write logs, or one of its steps.
     """
-    from notebooks_lib.azure import jobs as submitted
-    from notebooks_lib.azure import workspace as workspaces
-    from notebooks_lib.azure.run_history import RunHistory
+    from notebooks_lib.azure.client import workspace as workspaces
+    from notebooks_lib.azure.jobs import jobs as submitted
+    from notebooks_lib.azure.jobs.run_history import RunHistory
 
     settings, client, workspace = _connected()
     history = RunHistory(workspaces.tracking_uri(settings))
@@ -213,7 +213,7 @@ def logs(run: str, as_json: bool) -> int:
 
 def _connected() -> tuple[Settings, RestClient, Workspace]:
     from notebooks_lib import settings
-    from notebooks_lib.azure import rest_client, workspace
+    from notebooks_lib.azure.client import rest_client, workspace
 
     here = settings.here()
     return here, rest_client.resource_manager(), workspace.find_workspace(here)

@@ -14,7 +14,7 @@ from notebooks_lib.cli import out_file, output
 from notebooks_lib.cli.job_output import Detached
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.pipeline_following import PipelineEnd
+    from notebooks_lib.azure.jobs.pipeline_following import PipelineEnd
     from notebooks_lib.running.pipeline_submission import SubmittedPipeline
     from notebooks_lib.settings import Settings
 
@@ -79,7 +79,7 @@ class StepLines:
 
 
 def _submit(project: Settings, file: Path, on: str | None, lines: StepLines) -> SubmittedPipeline:
-    from notebooks_lib.azure import rest_client
+    from notebooks_lib.azure.client import rest_client
     from notebooks_lib.running import pipeline_submission, pipeline_template
 
     template = pipeline_template.make_pipeline_template(file, project, os.environ, on=on)
@@ -95,8 +95,9 @@ def _submit(project: Settings, file: Path, on: str | None, lines: StepLines) -> 
 
 def follow(project: Settings, name: str, lines: StepLines, *, wait_minutes: float | None = None) -> PipelineEnd:
     """Follow a pipeline to its end. Raises Detached after `wait_minutes`, and if Azure does not answer."""
-    from notebooks_lib.azure import job_following, pipeline_following, rest_client, workspace
-    from notebooks_lib.azure.run_history import RunHistory
+    from notebooks_lib.azure.client import rest_client, workspace
+    from notebooks_lib.azure.jobs import job_following, pipeline_following
+    from notebooks_lib.azure.jobs.run_history import RunHistory
 
     try:
         history = RunHistory(workspace.tracking_uri(project))
@@ -109,7 +110,7 @@ def follow(project: Settings, name: str, lines: StepLines, *, wait_minutes: floa
 
 def show(project: Settings, end: PipelineEnd, *, as_json: bool, out: Path | None = None) -> int:
     """Print how a pipeline ended, with `out` also write the JSON object; return the exit code."""
-    from notebooks_lib.azure import workspace
+    from notebooks_lib.azure.client import workspace
     from notebooks_lib.tracking import store
 
     url = store.Store(workspace.tracking_uri(project), project).run_url(end.name, "")

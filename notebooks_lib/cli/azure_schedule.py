@@ -15,9 +15,9 @@ from notebooks_lib.cli import output
 from notebooks_lib.cli.azure_infrastructure import change_lines, coloured, need_terminal, tell
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.rest_client import RestClient
-    from notebooks_lib.azure.schedule import Schedule
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.rest_client import RestClient
+    from notebooks_lib.azure.client.workspace import Workspace
+    from notebooks_lib.azure.schedules.schedule import Schedule
 
 _PARALLEL = 8
 _name = click.argument("name")
@@ -41,8 +41,8 @@ def apply(what_if: bool, yes: bool, as_json: bool) -> int:
     off. Exit code: 0 done, nothing to do, or not wanted; 1 it failed, and the next `apply` goes on.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import rest_client
-    from notebooks_lib.azure.what_if import ResourceChange
+    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.infrastructure.what_if import ResourceChange
     from notebooks_lib.release.schedule_plan import plan_schedules
 
     if not (yes or what_if):
@@ -70,7 +70,7 @@ def list_(as_json: bool) -> int:
 
     The mark in the first column: nbops made it. Times are in UTC.
     """
-    from notebooks_lib.azure import schedule as schedules
+    from notebooks_lib.azure.schedules import schedule as schedules
 
     client, workspace = _connected(quick=True)
     found = list(schedules.list_schedules(client, workspace))
@@ -119,7 +119,7 @@ def off(name: str, as_json: bool) -> int:
 
 
 def _switch(name: str, *, on: bool, as_json: bool) -> int:
-    from notebooks_lib.azure import schedule as schedules
+    from notebooks_lib.azure.schedules import schedule as schedules
 
     client, workspace = _connected()
     before = schedules.require_schedule(client, workspace, name)
@@ -137,8 +137,8 @@ def _switch(name: str, *, on: bool, as_json: bool) -> int:
 @_as_json
 def now(name: str, as_json: bool) -> int:
     """Start once, now, what a schedule starts. The schedule must be on."""
-    from notebooks_lib.azure import http_pipeline, rest_client
-    from notebooks_lib.azure import schedule as schedules
+    from notebooks_lib.azure.client import http_pipeline, rest_client
+    from notebooks_lib.azure.schedules import schedule as schedules
 
     client, workspace = _connected()
     found = schedules.require_schedule(client, workspace, name)
@@ -162,7 +162,7 @@ def delete(name: str, yes: bool, as_json: bool) -> int:
 
     While its file is in production/azure, `apply` makes it again.
     """
-    from notebooks_lib.azure import schedule as schedules
+    from notebooks_lib.azure.schedules import schedule as schedules
 
     if not yes:
         need_terminal()
@@ -183,7 +183,7 @@ def delete(name: str, yes: bool, as_json: bool) -> int:
 
 def _connected(*, quick: bool = False) -> tuple[RestClient, Workspace]:
     from notebooks_lib import settings
-    from notebooks_lib.azure import http_pipeline, rest_client, workspace
+    from notebooks_lib.azure.client import http_pipeline, rest_client, workspace
 
     limits = http_pipeline.QUICK if quick else http_pipeline.USUAL
     return rest_client.resource_manager(limits), workspace.find_workspace(settings.here())

@@ -11,7 +11,7 @@ from notebooks_lib.cli import output
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.workspace import Workspace
     from notebooks_lib.settings import Settings
 
 
@@ -25,7 +25,8 @@ def status(stage: str | None, as_json: bool) -> int:
     in the first column: nbops made it.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import http_pipeline, rest_client, workspace, workspace_inventory
+    from notebooks_lib.azure.client import http_pipeline, rest_client, workspace
+    from notebooks_lib.azure.infrastructure import workspace_inventory
 
     here = settings.here()
     place = _of_stage(here, stage) if stage else workspace.find_workspace(here)
@@ -42,7 +43,7 @@ def status(stage: str | None, as_json: bool) -> int:
 
 def _of_stage(here: Settings, stage: str) -> Workspace:
     from notebooks_lib import errors
-    from notebooks_lib.azure import workspace
+    from notebooks_lib.azure.client import workspace
 
     if here.stages.of(stage).target == "local":
         raise errors.UsageError(

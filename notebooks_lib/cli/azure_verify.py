@@ -11,7 +11,7 @@ from notebooks_lib import safe_text
 from notebooks_lib.cli import output
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.workspace import Workspace
     from notebooks_lib.cli.throwaway_project import ThrowawayProject
     from notebooks_lib.cli.workspace_proofs import Outcome, Proof
     from notebooks_lib.settings import Settings
@@ -29,7 +29,8 @@ def verify(on: str, with_endpoint: bool, as_json: bool) -> int:
     built, and costs a few minutes of five machines. Exit code: 0 all is as nbops promises, 1 something is not.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure import compute_names, workspace
+    from notebooks_lib.azure.client import workspace
+    from notebooks_lib.azure.project_files import compute_names
     from notebooks_lib.cli import throwaway_removal
     from notebooks_lib.cli.throwaway_project import throwaway_project
 

@@ -21,7 +21,7 @@ from notebooks_lib.health_check import HealthCheck
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.workspace import Workspace
     from notebooks_lib.release.journal import Journal
     from notebooks_lib.settings import Settings
 
@@ -85,19 +85,19 @@ def examine(settings: Settings) -> Iterator[HealthCheck]:
     workspace = _workspace(settings)
     checks: list[HealthCheck] = []
     if workspace is not None:
-        from notebooks_lib.azure import workspace_checks
+        from notebooks_lib.azure.checks import workspace_checks
 
         checks = list(workspace_checks.examine(workspace))
         yield from checks
     signed_in = not checks or checks[0].ok
     if signed_in and any(settings.stages.of(stage).target == "azureml" for stage in STAGES):
-        from notebooks_lib.azure import stage_checks
+        from notebooks_lib.azure.checks import stage_checks
 
         yield from stage_checks.examine(settings, workspace)
     if not all(check.ok for check in checks):
         return  # MLflow would only fail in more words
     if workspace is not None:
-        from notebooks_lib.azure import project_checks
+        from notebooks_lib.azure.checks import project_checks
 
         yield from project_checks.examine(workspace, settings.root, os.environ)
     tracking = _tracking(settings)
@@ -169,7 +169,7 @@ def _workspace(settings: Settings) -> Workspace | None:
         uri = store.uri_of_variables(settings.root) or settings.tracking.uri
         if not uri.startswith("azureml"):
             return None
-        from notebooks_lib.azure import workspace
+        from notebooks_lib.azure.client import workspace
 
         return workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
     except SettingsError:

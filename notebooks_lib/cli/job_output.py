@@ -108,8 +108,9 @@ def follow_job(
     settings: Settings, name: str, lines: JobLines, *, output: Path | None = None, wait_minutes: float | None = None
 ) -> RunResult:
     """Follow a job to its end. Raises Detached on Ctrl-C, and for a job that has waited for `wait_minutes`."""
-    from notebooks_lib.azure import job_following, rest_client, workspace
-    from notebooks_lib.azure.run_history import RunHistory
+    from notebooks_lib.azure.client import rest_client, workspace
+    from notebooks_lib.azure.jobs import job_following
+    from notebooks_lib.azure.jobs.run_history import RunHistory
     from notebooks_lib.running.job_result import job_result
 
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import safe_text
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.settings import Settings, load
 
 PREFIX = "nbops-verify-"

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from notebooks_lib import process_identity
-from notebooks_lib.azure import data_asset, jobs, online_endpoint, rest_client
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.client import rest_client
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import online_endpoint
+from notebooks_lib.azure.jobs import jobs
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
 from notebooks_lib.errors import NbopsError
 from notebooks_lib.settings import Settings

@@ -157,7 +157,8 @@ def runs_as_a_job(verified: VerifiedWorkspace) -> str:
 
 def runs_once(verified: VerifiedWorkspace) -> str:
     """Show that a job that is submitted again under its name does not run again."""
-    from notebooks_lib.azure import jobs, rest_client
+    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.jobs import jobs
 
     name, workspace = verified.needed("a job"), verified.project.workspace
     client = rest_client.resource_manager()
@@ -242,7 +243,8 @@ def answers(verified: VerifiedWorkspace) -> str:
 
 def counts_requests(verified: VerifiedWorkspace) -> str:
     """Show that Azure Monitor counts the requests by slot and status, within minutes."""
-    from notebooks_lib.azure import endpoint_metrics, rest_client
+    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.endpoints import endpoint_metrics
 
     began, endpoint = verified.needed("first request"), verified.needed("an endpoint")
     client, seen = rest_client.resource_manager(), 0

@@ -24,9 +24,9 @@ from notebooks_lib.tags import Tag
 if TYPE_CHECKING:
     import numpy as np
 
-    from notebooks_lib.azure.data_asset import DataAsset
-    from notebooks_lib.azure.rest_client import RestClient
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.assets.data_asset import DataAsset
+    from notebooks_lib.azure.client.rest_client import RestClient
+    from notebooks_lib.azure.client.workspace import Workspace
     from notebooks_lib.settings import Settings
 
     Array = np.ndarray[Any, Any]
@@ -44,7 +44,7 @@ class AssetStore:
     @classmethod
     def of_project(cls, settings: Settings) -> AssetStore:
         """Return the store in the project's workspace. Raises SettingsError when none is named."""
-        from notebooks_lib.azure.workspace import find_workspace
+        from notebooks_lib.azure.client.workspace import find_workspace
 
         return cls(find_workspace(settings))
 
@@ -55,7 +55,7 @@ class AssetStore:
 
     def names(self) -> list[str]:
         """Return the names of the data assets that have versions of nbops, sorted."""
-        from notebooks_lib.azure import data_asset
+        from notebooks_lib.azure.assets import data_asset
 
         with _as_dataset_error(f"the datasets of {self} cannot be listed"):
             names = [name for name in data_asset.list_names(self._client, self.workspace) if is_name(name)]
@@ -97,8 +97,9 @@ class AssetStore:
 
     def add(self, name: str, version: int, content: VersionContent) -> bool:
         """Upload the files that are not there yet, then make the asset, which is one request and shows them all."""
-        from notebooks_lib.azure import data_asset, file_upload
-        from notebooks_lib.azure.datastore import default_datastore
+        from notebooks_lib.azure.assets import data_asset
+        from notebooks_lib.azure.storage import file_upload
+        from notebooks_lib.azure.storage.datastore import default_datastore
 
         if self._find(name, version) is not None:
             return False
@@ -117,24 +118,24 @@ class AssetStore:
 
     @cached_property
     def _client(self) -> RestClient:
-        from notebooks_lib.azure import rest_client
+        from notebooks_lib.azure.client import rest_client
 
         return rest_client.resource_manager()
 
     def _assets(self, name: str, *, archived: bool = False) -> list[DataAsset]:
-        from notebooks_lib.azure import data_asset
+        from notebooks_lib.azure.assets import data_asset
 
         with _as_dataset_error(f"the versions of {name} in {self} cannot be listed"):
             return list(data_asset.list_versions(self._client, self.workspace, name, archived=archived))
 
     def _find(self, name: str, version: int) -> DataAsset | None:
-        from notebooks_lib.azure import data_asset
+        from notebooks_lib.azure.assets import data_asset
 
         with _as_dataset_error(f"{name}@{version} cannot be looked up in {self}"):
             return data_asset.find_asset(self._client, self.workspace, name, str(version))
 
     def _files(self, name: str, version: int) -> VersionFiles:
-        from notebooks_lib.azure import datastore, file_download
+        from notebooks_lib.azure.storage import datastore, file_download
 
         asset = self._find(name, version)
         if asset is None or not _is_ours(asset):

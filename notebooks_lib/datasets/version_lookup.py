@@ -51,7 +51,7 @@ def pulled_store(settings: Settings, *, make: bool = False) -> DiskStore | None:
     folder = settings.layout.pulled_datasets
     if not (make or folder.is_dir()):
         return None
-    from notebooks_lib.azure.workspace import find_workspace
+    from notebooks_lib.azure.client.workspace import find_workspace
 
     try:
         workspace = find_workspace(settings)

@@ -45,7 +45,7 @@ def trained_on(ref: str, settings: Settings | None = None) -> list[Trained]:
 
 def _in_workspace(uri: str, key: str, value: str) -> Iterator[Trained]:
     """Yield what a workspace knows, by plain requests: importing MLflow takes longer than all of them."""
-    from notebooks_lib.azure.run_search import RunSearch
+    from notebooks_lib.azure.jobs.run_search import RunSearch
 
     search = RunSearch(uri)
     runs = search.runs(f"tags.`{key}` = '{value}'")

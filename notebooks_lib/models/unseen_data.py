@@ -99,7 +99,7 @@ def _find_champion(settings: Settings, name: str, model: str, stage: str) -> _Ch
 
 def _in_workspace(uri: str, model: str, stage: str) -> tuple[str, Mapping[str, str]]:
     """Return the champion's version and its run's tags, by plain requests: importing MLflow takes too long."""
-    from notebooks_lib.azure.run_search import RunSearch
+    from notebooks_lib.azure.jobs.run_search import RunSearch
 
     search = RunSearch(uri)
     with ThreadPoolExecutor(1) as pool:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import dataset_tag, datasets
-from notebooks_lib.azure import file_check, monitor, schedule, schedule_body, schedule_changes, workspace
-from notebooks_lib.azure.monitor import Comparison, ServingSlot
-from notebooks_lib.azure.schedule import Schedule
-from notebooks_lib.azure.schedule_body import WantedSchedule
-from notebooks_lib.azure.schedule_file_kinds import MONITOR
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.project_files import file_check
+from notebooks_lib.azure.project_files.schedule_file_kinds import MONITOR
+from notebooks_lib.azure.schedules import monitor, schedule, schedule_body, schedule_changes
+from notebooks_lib.azure.schedules.monitor import Comparison, ServingSlot
+from notebooks_lib.azure.schedules.schedule import Schedule
+from notebooks_lib.azure.schedules.schedule_body import WantedSchedule
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import UsageError
 from notebooks_lib.models import registry
@@ -26,7 +28,7 @@ from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.rest_client import RestClient
+    from notebooks_lib.azure.client.rest_client import RestClient
     from notebooks_lib.tracking.store import Store
 
 
@@ -115,7 +117,7 @@ def _endpoint_name(settings: Settings, model: str) -> str:
 
 def move_monitor(store: Store, model: str) -> str:
     """Let the monitor of a model watch the slot that serves now; return what changed, empty if nothing did."""
-    from notebooks_lib.azure import rest_client
+    from notebooks_lib.azure.client import rest_client
 
     settings = store.settings
     values = read_monitor_file(settings, os.environ)

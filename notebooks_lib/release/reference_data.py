@@ -10,11 +10,12 @@ import io
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from notebooks_lib.azure import data_asset, datastore, file_upload
-from notebooks_lib.azure.data_asset import TABLE, DataAsset
-from notebooks_lib.azure.monitor import Task
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.assets.data_asset import TABLE, DataAsset
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.schedules.monitor import Task
+from notebooks_lib.azure.storage import datastore, file_upload
 from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.datasets.dataset import Dataset
 from notebooks_lib.errors import AzureError, UsageError

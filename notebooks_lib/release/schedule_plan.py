@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from notebooks_lib.azure import schedule, schedule_changes, schedule_file_kinds, workspace
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.schedule import Schedule
-from notebooks_lib.azure.schedule_body import WantedSchedule
-from notebooks_lib.azure.schedule_changes import ScheduleChange
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.project_files import schedule_file_kinds
+from notebooks_lib.azure.schedules import schedule, schedule_changes
+from notebooks_lib.azure.schedules.schedule import Schedule
+from notebooks_lib.azure.schedules.schedule_body import WantedSchedule
+from notebooks_lib.azure.schedules.schedule_changes import ScheduleChange
 from notebooks_lib.release import endpoint_monitor
 from notebooks_lib.release.endpoint_monitor import EndpointMonitor
 from notebooks_lib.release.monitored_stage import monitor_file, monitored_stage

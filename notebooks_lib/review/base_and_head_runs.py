@@ -228,7 +228,7 @@ def _share_pulled_datasets(settings: Settings, root: Path) -> dict[str, str]:
     pulled, layout = settings.layout.pulled_datasets, Layout(root)
     if not pulled.is_dir():
         return {}
-    from notebooks_lib.azure.workspace import find_workspace  # which a local project never imports
+    from notebooks_lib.azure.client.workspace import find_workspace  # which a local project never imports
 
     if not layout.pulled_datasets.exists():
         make_state(layout)

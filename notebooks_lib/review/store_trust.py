@@ -121,7 +121,7 @@ def _differing(head: Settings, base: Path, repository: GitRepository) -> Iterato
         if head.azure != old.azure:
             yield "[azure]"
         elif not head.azure.workspace:
-            from notebooks_lib.azure import workspace
+            from notebooks_lib.azure.client import workspace
 
             file = workspace.find_config(head.root)
             if file and repository.tracks(file) and _content(file) != _content(workspace.find_config(base)):

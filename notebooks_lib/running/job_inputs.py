@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from notebooks_lib.azure import data_asset
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.datasets import version_lookup
 from notebooks_lib.errors import UsageError
 from notebooks_lib.tags import Tag

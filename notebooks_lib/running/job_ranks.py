@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.run_result import Failure, RunResult, RunStatus
 from notebooks_lib.running.plan import Plan
 from notebooks_lib.running.runner import run_notebook

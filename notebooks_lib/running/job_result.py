@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from notebooks_lib import atomic_private_files, errors
-from notebooks_lib.azure.job_following import JobEnd
-from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.azure.jobs.job_following import JobEnd
+from notebooks_lib.azure.jobs.run_history import RunHistory
 from notebooks_lib.run_result import RunResult
 from notebooks_lib.running.plan import executed_name
 from notebooks_lib.settings import Settings

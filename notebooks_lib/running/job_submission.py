@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import code_asset, compute, environment, http_pipeline, jobs, rest_client
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import code_asset, environment
+from notebooks_lib.azure.client import http_pipeline, rest_client
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.jobs import compute, jobs
+from notebooks_lib.azure.jobs.jobs import Job
 from notebooks_lib.running import job_inputs
 from notebooks_lib.running.job_template import JobDescription, JobTemplate
 

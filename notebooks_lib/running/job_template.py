@@ -11,19 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import (
-    clouds,
-    compute_names,
-    environment,
-    file_check,
-    file_kinds,
-    file_loading,
-    snapshot,
-    workspace,
-)
-from notebooks_lib.azure.environment import Environment
-from notebooks_lib.azure.snapshot import Snapshot
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import environment, snapshot
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.assets.snapshot import Snapshot
+from notebooks_lib.azure.client import clouds, workspace
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.project_files import compute_names, file_check, file_kinds, file_loading
 from notebooks_lib.datasets import version_lookup
 from notebooks_lib.notebooks import project_modules
 from notebooks_lib.running.job_request import JobRequest

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import file_check, schedule_body, schedule_file_kinds
-from notebooks_lib.azure.schedule_body import WantedSchedule
-from notebooks_lib.azure.schedule_file_kinds import SCHEDULE
+from notebooks_lib.azure.project_files import file_check, schedule_file_kinds
+from notebooks_lib.azure.project_files.schedule_file_kinds import SCHEDULE
+from notebooks_lib.azure.schedules import schedule_body
+from notebooks_lib.azure.schedules.schedule_body import WantedSchedule
 from notebooks_lib.running import pipeline_submission, pipeline_template
 from notebooks_lib.running.pipeline_template import PipelineTemplate
 from notebooks_lib.settings import Settings
@@ -21,7 +22,7 @@ from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.rest_client import RestClient
+    from notebooks_lib.azure.client.rest_client import RestClient
 
 
 @dataclass(frozen=True)

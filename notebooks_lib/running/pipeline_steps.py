@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from notebooks_lib.azure import pipeline_file_kind, snapshot
+from notebooks_lib.azure.assets import snapshot
+from notebooks_lib.azure.project_files import pipeline_file_kind
 
 _EXPRESSION = re.compile(r"\$\{\{[^}]*\}\}")
 _OPERATORS = set("();<>|&")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import code_asset, compute, environment, jobs, pipeline_job
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.pipeline_job import PipelineParts
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import code_asset, environment
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.jobs import compute, jobs, pipeline_job
+from notebooks_lib.azure.jobs.jobs import Job
+from notebooks_lib.azure.jobs.pipeline_job import PipelineParts
 from notebooks_lib.running.pipeline_template import PipelineTemplate
 from notebooks_lib.tags import Tag
 

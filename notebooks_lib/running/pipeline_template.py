@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import clouds, compute_names, environment, file_check, snapshot
-from notebooks_lib.azure.environment import Environment
-from notebooks_lib.azure.pipeline_file_kind import PIPELINE
-from notebooks_lib.azure.snapshot import Snapshot
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import environment, snapshot
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.assets.snapshot import Snapshot
+from notebooks_lib.azure.client import clouds
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.project_files import compute_names, file_check
+from notebooks_lib.azure.project_files.pipeline_file_kind import PIPELINE
 from notebooks_lib.notebooks import document, project_modules
 from notebooks_lib.running import job_template
 from notebooks_lib.running.job_request import JobRequest

@@ -10,11 +10,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from notebooks_lib.azure import asset_registry, environment, model_asset, workspace
-from notebooks_lib.azure.asset_registry import AssetRegistry, SharedAsset
-from notebooks_lib.azure.environment import Environment
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import asset_registry, environment, model_asset
+from notebooks_lib.azure.assets.asset_registry import AssetRegistry, SharedAsset
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.errors import AzureError
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.azure import online_deployment, online_endpoint
-from notebooks_lib.azure.online_deployment import OnlineDeployment
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.endpoints import online_deployment, online_endpoint
+from notebooks_lib.azure.endpoints.online_deployment import OnlineDeployment
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.errors import AzureError, EndpointError, UsageError
 from notebooks_lib.serving import azure_endpoint_file, azure_slots
 from notebooks_lib.serving.azure_deployment import StageDeployment

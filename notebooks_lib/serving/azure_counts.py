@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar, cast
 
-from notebooks_lib.azure import endpoint_metrics
-from notebooks_lib.azure.endpoint_metrics import MinuteFigures
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import endpoint_metrics
+from notebooks_lib.azure.endpoints.endpoint_metrics import MinuteFigures
 from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.request_counts import TIME_BOUNDS, RequestCounts
 

@@ -21,21 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure import (
-    code_asset,
-    data_asset,
-    datastore,
-    deployment_failure,
-    endpoint_file_kinds,
-    model_asset,
-    online_deployment,
-    stage_files,
-)
-from notebooks_lib.azure import workspace as workspaces
-from notebooks_lib.azure.data_asset import DataAsset
-from notebooks_lib.azure.online_deployment import CONTAINERS, DeployedParts
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import code_asset, data_asset, model_asset
+from notebooks_lib.azure.assets.data_asset import DataAsset
+from notebooks_lib.azure.client import workspace as workspaces
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import deployment_failure, online_deployment
+from notebooks_lib.azure.endpoints.online_deployment import CONTAINERS, DeployedParts
+from notebooks_lib.azure.project_files import endpoint_file_kinds, stage_files
+from notebooks_lib.azure.storage import datastore
 from notebooks_lib.errors import AzureError, EndpointError
 from notebooks_lib.models import model_files
 from notebooks_lib.serving import (

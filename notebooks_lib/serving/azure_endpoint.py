@@ -15,18 +15,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from notebooks_lib import safe_text
-from notebooks_lib.azure import (
-    endpoint_file_kinds,
-    endpoint_metrics,
-    model_asset,
-    online_deployment,
-    online_endpoint,
-    rest_client,
-    workspace,
-)
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
-from notebooks_lib.azure.scoring_client import ScoringClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import model_asset
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import endpoint_metrics, online_deployment, online_endpoint
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.endpoints.scoring_client import ScoringClient
+from notebooks_lib.azure.project_files import endpoint_file_kinds
 from notebooks_lib.errors import EndpointError, UnknownNameError, UsageError
 from notebooks_lib.serving import azure_slots
 from notebooks_lib.serving.azure_changes import AzureChanges

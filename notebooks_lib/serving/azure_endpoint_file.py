@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from notebooks_lib.azure import endpoint_file_kinds, online_endpoint, workspace
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.endpoints import online_endpoint
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.project_files import endpoint_file_kinds
 from notebooks_lib.errors import UsageError
 from notebooks_lib.serving.azure_deployment import StageDeployment
 from notebooks_lib.serving.endpoint import ServedVersion

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from notebooks_lib.azure.scoring_client import ScoringClient
+from notebooks_lib.azure.endpoints.scoring_client import ScoringClient
 from notebooks_lib.errors import AzureError, EndpointError, InputError
 from notebooks_lib.serving.azure_counts import AzureCounts
 from notebooks_lib.serving.endpoint import EndpointAnswer, EndpointSession

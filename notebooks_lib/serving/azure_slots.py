@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from notebooks_lib.azure.asset_registry import registry_of
-from notebooks_lib.azure.online_deployment import OnlineDeployment
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.assets.asset_registry import registry_of
+from notebooks_lib.azure.endpoints.online_deployment import OnlineDeployment
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.serving.endpoint import DeploymentDetail, SlotStatus
 from notebooks_lib.tags import Tag
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.serving import azure_slots
 from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.endpoint import DeploymentDetail, EndpointStatus

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import notebooks_lib
 from notebooks_lib import errors
-from notebooks_lib.azure import snapshot
-from notebooks_lib.azure.snapshot import Snapshot
+from notebooks_lib.azure.assets import snapshot
+from notebooks_lib.azure.assets.snapshot import Snapshot
 
 SCRIPT = "score.py"
 ARCHIVE = "notebooks_lib.zip"

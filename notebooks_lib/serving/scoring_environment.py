@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors, pinned_versions
-from notebooks_lib.azure import file_kinds
-from notebooks_lib.azure.environment import Environment
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.project_files import file_kinds
 from notebooks_lib.models import model_folder
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def _as_commands_name(settings: Settings, name: str, stages: Sequence[str]) -> s
 
 
 def _collected_in_workspace(settings: Settings, name: str, since: datetime) -> Opened:
-    from notebooks_lib.azure.workspace import stage_workspace
+    from notebooks_lib.azure.client.workspace import stage_workspace
 
     place, plain = stage_workspace(settings, stage_of(settings, name)), name.rpartition(":")[2]
     return collected_files.workspace_files(place, azure_name(plain), since)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebooks_lib import errors, pinned_versions
-from notebooks_lib.azure import compute_names
+from notebooks_lib.azure.project_files import compute_names
 from notebooks_lib.sweeps import executors
 from notebooks_lib.sweeps.executors import ComputeTarget, Session
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from notebooks_lib.azure import sweep_job
-from notebooks_lib.azure.duration import parse_duration
+from notebooks_lib.azure.jobs import sweep_job
+from notebooks_lib.azure.project_files.duration import parse_duration
 from notebooks_lib.sweeps.samplers_and_pruners import parse_service_pruner
 from notebooks_lib.sweeps.service_request import ServiceSweepRequest
 

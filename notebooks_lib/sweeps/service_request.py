@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.azure import compute_names, sweep_job
+from notebooks_lib.azure.jobs import sweep_job
+from notebooks_lib.azure.project_files import compute_names
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.sweeps import samplers_and_pruners, service_search_space
 from notebooks_lib.sweeps.executors import TrialLimits

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from notebooks_lib import errors
-from notebooks_lib.azure import job_following, jobs, rest_client, sweep_job, workspace
-from notebooks_lib.azure.duration import parse_duration
-from notebooks_lib.azure.job_following import CLOCKS_DIFFER
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.run_history import RunHistory
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.jobs import job_following, jobs, sweep_job
+from notebooks_lib.azure.jobs.job_following import CLOCKS_DIFFER
+from notebooks_lib.azure.jobs.jobs import Job
+from notebooks_lib.azure.jobs.run_history import RunHistory
+from notebooks_lib.azure.project_files.duration import parse_duration
 from notebooks_lib.run_result import Failure, RunStatus
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.plan import Plan

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notebooks_lib import errors
-from notebooks_lib.azure import sweep_job
+from notebooks_lib.azure.jobs import sweep_job
 from notebooks_lib.notebooks.parameter_schema import Schema
 from notebooks_lib.sweeps import search_space, service_search_space
 from notebooks_lib.sweeps.parameter_grid import InvalidSearchSpace, ParameterGrid

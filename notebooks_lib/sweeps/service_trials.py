@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from notebooks_lib import errors
-from notebooks_lib.azure import sweep_job
-from notebooks_lib.azure.job_following import CLOCKS_DIFFER
-from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.azure.jobs import sweep_job
+from notebooks_lib.azure.jobs.job_following import CLOCKS_DIFFER
+from notebooks_lib.azure.jobs.run_history import RunHistory
 from notebooks_lib.notebooks.parameter_schema import Schema
 from notebooks_lib.notebooks.parameter_types import Mismatch
 from notebooks_lib.run_result import TrialState, finite

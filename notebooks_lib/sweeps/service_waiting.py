@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from notebooks_lib import errors
-from notebooks_lib.azure import job_following, jobs
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.jobs import job_following, jobs
+from notebooks_lib.azure.jobs.jobs import Job
 from notebooks_lib.tracking.query import RunInfo
 
 

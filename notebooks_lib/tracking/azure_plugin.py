@@ -18,7 +18,7 @@ def sign_in(uri: str) -> None:
     By default the plugin falls back to a browser and a device code, for which a headless process would wait for
     minutes. An Azure ML job has a token of its own.
     """
-    from notebooks_lib.azure import clouds, workspace
+    from notebooks_lib.azure.client import clouds, workspace
 
     clouds.set_azure_cloud(os.environ)
     if "MLFLOW_TRACKING_TOKEN" in os.environ:
@@ -26,7 +26,7 @@ def sign_in(uri: str) -> None:
     from azureml.mlflow import get_mlflow_tracking_uri_v2
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader
 
-    from notebooks_lib.azure.credential import credential
+    from notebooks_lib.azure.client.credential import credential
 
     if _AzureMLServiceContextLoader.has_service_context(uri):
         return

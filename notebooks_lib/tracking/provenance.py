@@ -76,7 +76,7 @@ def _submitter() -> dict[str, Any]:
 
 
 def _submitted_state(root: Path, commit: str) -> Git:
-    from notebooks_lib.azure import snapshot  # only jobs need it
+    from notebooks_lib.azure.assets import snapshot
 
     submitter, diff = _submitter(), ""
     if submitter.get("dirty"):

@@ -124,7 +124,7 @@ class Store:
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """Return the address of a run's page. For SQLite the page is there while `nbops ui` runs."""
         if self.uri.startswith("azureml:"):
-            from notebooks_lib.azure import clouds
+            from notebooks_lib.azure.client import clouds
 
             scope = self.uri[self.uri.index("/subscriptions/") :].split("?")[0]
             return f"{clouds.current().studio}/runs/{run_id}?wsid={scope}"
@@ -186,7 +186,7 @@ def tracking_uri(settings: Settings) -> str:
     if not chosen:
         return sqlite.sqlite_url(settings.layout.database)
     if chosen == "azureml":
-        from notebooks_lib.azure import workspace
+        from notebooks_lib.azure.client import workspace
 
         return workspace.tracking_uri(settings)
     return absolute_uri(chosen, settings.root)

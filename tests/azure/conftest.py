@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from notebooks_lib.azure import rest_client, workspace
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
 from tests.azure.fixtures import AzureProject
 
 

@@ -7,13 +7,15 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from notebooks_lib.azure import code_asset, model_asset, online_deployment, online_endpoint, rest_client
-from notebooks_lib.azure.online_deployment import DeployedParts
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.scoring_client import ScoringAnswer, ScoringClient
-from notebooks_lib.azure.snapshot import Snapshot
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import code_asset, model_asset
+from notebooks_lib.azure.assets.snapshot import Snapshot
+from notebooks_lib.azure.client import rest_client
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import online_deployment, online_endpoint
+from notebooks_lib.azure.endpoints.online_deployment import DeployedParts
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.endpoints.scoring_client import ScoringAnswer, ScoringClient
 
 SCRIPT = b"""
 import json, os

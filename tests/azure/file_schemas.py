@@ -1,4 +1,4 @@
-"""Derives `notebooks_lib/azure/file_schemas.json` from the SDK: `python -m tests.azure.file_schemas` after an upgrade.
+"""Derives `notebooks_lib/azure/project_files/file_schemas.json` from the SDK: `python -m tests.azure.file_schemas` after an upgrade.
 
 The SDK holds what a file may say only in private marshmallow classes, and takes seconds to import. So they are read
 here, not in the product.
@@ -14,7 +14,7 @@ from typing import Any
 
 from notebooks_lib import azure
 
-FILE = Path(azure.__file__).with_name("file_schemas.json")
+FILE = Path(azure.__file__).with_name("project_files") / "file_schemas.json"
 LEFT_TO_THE_SDK = {"inputs", "outputs", "environment", "code", "compute", "model", "code_configuration"}
 LEFT_TO_THE_SDK |= {"data", "jobs", "component", "default_compute"}
 LEFT_TO_THE_SDK |= {"create_job", "features", "input_data"}

@@ -16,7 +16,8 @@ import requests
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tracking.store import Store
 from tests import building
-from tests.azure import emulator, stand_in_az
+from tests.azure import emulator
+from tests.azure.emulator import stand_in_az
 
 MANAGEMENT = "https://management.azure.com"
 VERSION = "api-version=2024-10-01-preview"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from notebooks_lib.azure import data_asset
-from notebooks_lib.azure.data_asset import DataAsset
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.schedule_file_kinds import COLLECTIONS
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.assets.data_asset import DataAsset
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.project_files.schedule_file_kinds import COLLECTIONS
 from tests.azure.emulator import Emulated
 
 FILE = """\

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import online_deployment, online_endpoint, workspace
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.endpoints import online_deployment, online_endpoint
 from tests.azure.emulator import Emulated
 from tests.azure.endpoint_parts import MANAGED, QuickEndpoint
 from tests.azure.fixtures import WithWorkspace

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.azure import emulator, record
-from tests.azure.emulator import Emulated
+from tests.azure import emulator
+from tests.azure.emulator import Emulated, record
 from tests.azure.fixtures import VERSION, Ask
 from tests.azure.test_emulator import cluster, error, name
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import managed_resources, schedule, template_files
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
-from tests.azure.bicep import Declared, Place, Template, symbols_in
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.infrastructure import managed_resources
+from notebooks_lib.azure.project_files import template_files
+from notebooks_lib.azure.schedules import schedule
+from tests.azure.emulator.bicep import Declared, Place, Template, symbols_in
 from tests.azure.request_shapes import misfits
 
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import code_asset, data_asset, environment, rest_client, workspace
-from notebooks_lib.azure.data_asset import DataAsset
-from notebooks_lib.azure.environment import Environment
-from notebooks_lib.azure.snapshot import Snapshot
+from notebooks_lib.azure.assets import code_asset, data_asset, environment
+from notebooks_lib.azure.assets.data_asset import DataAsset
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.assets.snapshot import Snapshot
+from notebooks_lib.azure.client import rest_client, workspace
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_inputs import dataset_inputs
 from notebooks_lib.running.job_template import make_template

@@ -18,7 +18,7 @@ import pytest
 
 from notebooks_lib import __main__ as program
 from notebooks_lib import errors
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.sweeps import parent_run, search_space, service_sweep

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import rest_client, trial_jobs, workspace
-from notebooks_lib.azure.jobs import Job
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.jobs import trial_jobs
+from notebooks_lib.azure.jobs.jobs import Job
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query, store

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import managed_resources, rest_client
+from notebooks_lib.azure.client import rest_client
+from notebooks_lib.azure.infrastructure import managed_resources
 from tests import building
 from tests.azure import emulator
 from tests.azure.emulator import Emulated

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.azure import emulator, stand_in_az
+from tests.azure import emulator
+from tests.azure.emulator import stand_in_az
 
 MARK = "MACHINE_OF_TEST"
 """A variable of all processes of one machine."""

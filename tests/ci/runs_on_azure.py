@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.azure import emulator, sign_in, stand_in_az
-from tests.azure.certificates import AZURE_PIPELINES, GITHUB
-from tests.azure.emulator import Emulated
+from tests.azure import emulator
+from tests.azure.emulator import Emulated, sign_in, stand_in_az
+from tests.azure.emulator.certificates import AZURE_PIPELINES, GITHUB
 from tests.ci.azure_devops_pipeline import PipelineRun
 from tests.ci.github_workflow import Event, Run
 from tests.ci.machine import Machine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import rest_client
+from notebooks_lib.azure.client import rest_client
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
 from tests.azure_devops_server import PullRequest

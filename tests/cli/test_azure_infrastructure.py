@@ -18,12 +18,14 @@ from typing import Any
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import infrastructure, managed_resources, rest_client, template_files, workspace
-from notebooks_lib.azure.azure_cli import AzureCli
-from notebooks_lib.azure.infrastructure import Infrastructure
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.infrastructure import infrastructure, managed_resources
+from notebooks_lib.azure.infrastructure.azure_cli import AzureCli
+from notebooks_lib.azure.infrastructure.infrastructure import Infrastructure
+from notebooks_lib.azure.project_files import template_files
 from notebooks_lib.settings import Settings, here
-from tests.azure import emulator, stand_in_az
-from tests.azure.emulator import Emulated
+from tests.azure import emulator
+from tests.azure.emulator import Emulated, stand_in_az
 from tests.azure.fixtures import MANAGEMENT, VERSION, Ask, NbopsJson
 
 pytestmark = pytest.mark.tracking

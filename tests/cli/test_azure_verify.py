@@ -7,7 +7,10 @@ import json
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import data_asset, jobs, online_endpoint, rest_client, workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.endpoints import online_endpoint
+from notebooks_lib.azure.jobs import jobs
 from notebooks_lib.cli import workspace_proofs
 from notebooks_lib.cli.throwaway_project import PREFIX
 from notebooks_lib.models import registry

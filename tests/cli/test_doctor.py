@@ -8,7 +8,7 @@ import os
 import pytest
 
 from notebooks_lib import __main__ as program
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.cli import doctor
 from notebooks_lib.settings import Settings, load
 from tests.azure.fixtures import AzureProject

@@ -24,7 +24,7 @@ from notebooks_lib import __main__ as program
 code = program.run(sys.argv[1:])
 loaded = [name for name, module in sys.modules.items() if name.split(".")[0] in ("azure", "azureml") and getattr(module, "__file__", "")]
 ours = [name for name in sys.modules if name.startswith("notebooks_lib.azure.") and sys.argv[1] != "azure"]
-loaded += [name for name in ours if name != "notebooks_lib.azure.compute_names"]  # forms of a name: it imports nothing
+loaded += [name for name in ours if name != "notebooks_lib.azure.project_files.compute_names"]  # forms of a name: it imports nothing
 print("AZURE", sorted(set(loaded)), file=sys.stderr)
 sys.exit(code)
 """

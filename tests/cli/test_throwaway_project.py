@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.cli import throwaway_project
 from notebooks_lib.cli.throwaway_project import NOTEBOOK, PREFIX, SHORT_JOB, write_files
 from notebooks_lib.notebooks import document, parameter_schema

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.cli import throwaway_removal
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
 from notebooks_lib.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
 from notebooks_lib.cli.workspace_proofs import NotShownError, Proof, VerifiedWorkspace, show, show_all
 from notebooks_lib.errors import AzureError

@@ -44,7 +44,8 @@ print(len(datasets.load("sales@1", load(pathlib.Path(sys.argv[1]), __import__("o
 
 PUSH = """
 import os, pathlib, sys
-from notebooks_lib.azure import data_asset, file_upload
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.storage import file_upload
 from notebooks_lib.datasets import workspace_transfer
 from notebooks_lib.settings import load
 def die(*given):
@@ -109,7 +110,7 @@ def test_a_pushed_version_is_a_folder_asset_with_fingerprint_rows_and_roles_as_t
 
 
 def path_of(settings: Settings) -> str:
-    from notebooks_lib.azure.workspace import find_workspace
+    from notebooks_lib.azure.client.workspace import find_workspace
 
     return find_workspace(settings).path
 

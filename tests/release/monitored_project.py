@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import datasets
-from notebooks_lib.azure import rest_client, workspace
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import datasets
-from notebooks_lib.azure import asset_registry, model_asset, online_endpoint, rest_client, schedule, workspace
-from notebooks_lib.azure.workspace import Workspace, stage_workspace
+from notebooks_lib.azure.assets import asset_registry, model_asset
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.workspace import Workspace, stage_workspace
+from notebooks_lib.azure.endpoints import online_endpoint
+from notebooks_lib.azure.schedules import schedule
 from notebooks_lib.dataset_tag import DatasetTag
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry

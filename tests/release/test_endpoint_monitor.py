@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import schedule
-from notebooks_lib.azure.schedule import Schedule
+from notebooks_lib.azure.schedules import schedule
+from notebooks_lib.azure.schedules.schedule import Schedule
 from notebooks_lib.errors import UsageError
 from notebooks_lib.release import endpoint_monitor
 from notebooks_lib.release.endpoint_monitor import EndpointMonitor

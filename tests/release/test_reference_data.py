@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from notebooks_lib import datasets, errors
-from notebooks_lib.azure import data_asset, datastore, file_download
-from notebooks_lib.azure.data_asset import DataAsset
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.assets.data_asset import DataAsset
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.storage import datastore, file_download
 from notebooks_lib.release import reference_data
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -47,7 +48,7 @@ def test_the_task_is_that_of_the_metrics_else_that_of_the_target(
 def test_the_rows_are_uploaded_once_as_a_table(
     with_workspace: WithWorkspace, empty_project: Settings, azure_server: Emulated
 ) -> None:
-    from notebooks_lib.azure import rest_client, workspace
+    from notebooks_lib.azure.client import rest_client, workspace
 
     client: RestClient = rest_client.resource_manager()
     place: Workspace = workspace.find_workspace(with_workspace(empty_project))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import schedule
+from notebooks_lib.azure.schedules import schedule
 from notebooks_lib.errors import UsageError
 from notebooks_lib.release.monitored_stage import monitor_file
 from notebooks_lib.release.schedule_plan import SchedulePlan, plan_schedules

@@ -6,8 +6,9 @@ import uuid
 
 import pytest
 
-from notebooks_lib.azure import data_asset, rest_client, workspace
-from notebooks_lib.azure.data_asset import DataAsset
+from notebooks_lib.azure.assets import data_asset
+from notebooks_lib.azure.assets.data_asset import DataAsset
+from notebooks_lib.azure.client import rest_client, workspace
 from notebooks_lib.running.job_inputs import dataset_inputs
 from notebooks_lib.tags import Tag
 from tests.azure.fixtures import Ask, AzureProject

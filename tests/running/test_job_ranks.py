@@ -196,7 +196,7 @@ def test_a_rank_that_cannot_run_the_notebook_reports_that_even_if_the_store_fail
 
 KNOWS = """
 import os
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.settings import here
 found = workspace.find_workspace(here())

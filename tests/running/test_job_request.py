@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure.snapshot import UNCOMMITTED
+from notebooks_lib.azure.assets.snapshot import UNCOMMITTED
 from notebooks_lib.cli import run
 from notebooks_lib.run_result import Failure
 from notebooks_lib.running import plan

@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure.job_following import JobEnd
-from notebooks_lib.azure.run_history import RunHistory, TrackedRun
+from notebooks_lib.azure.jobs.job_following import JobEnd
+from notebooks_lib.azure.jobs.run_history import RunHistory, TrackedRun
 from notebooks_lib.running import plan
 from notebooks_lib.running.job_result import job_result
 from notebooks_lib.settings import Settings

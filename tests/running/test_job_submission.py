@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from notebooks_lib.azure import jobs
+from notebooks_lib.azure.jobs import jobs
 from notebooks_lib.running import job_submission, plan
 from notebooks_lib.running.job_template import make_template
 from notebooks_lib.settings import Settings

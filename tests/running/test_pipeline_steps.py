@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import snapshot
+from notebooks_lib.azure.assets import snapshot
 from notebooks_lib.running.pipeline_steps import StepCommand
 
 SWEEP = 'nbops sweep a/n.ipynb --space "x=uniform(0, 1)" --only-if ${{inputs.newer}} --stages dev --stages=test'

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import pipeline_job
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.jobs import pipeline_job
 from notebooks_lib.running import pipeline_submission
 from notebooks_lib.running.pipeline_submission import SubmittedPipeline
 from notebooks_lib.tags import Tag

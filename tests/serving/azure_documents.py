@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.errors import AzureError
 from notebooks_lib.serving.azure_changes import AzureChanges
 from notebooks_lib.serving.azure_deployment import StageDeployment

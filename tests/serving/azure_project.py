@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import online_endpoint, rest_client
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import rest_client
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import online_endpoint
 from notebooks_lib.settings import Settings, load
 from tests.azure import emulator
 from tests.azure.emulator import Emulated

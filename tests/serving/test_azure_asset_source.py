@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure import asset_registry, model_asset, rest_client, workspace
-from notebooks_lib.azure.environment import Environment
+from notebooks_lib.azure.assets import asset_registry, model_asset
+from notebooks_lib.azure.assets.environment import Environment
+from notebooks_lib.azure.client import rest_client, workspace
 from notebooks_lib.errors import AzureError, EndpointError, SettingsError, UsageError
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.azure_asset_source import AssetSource

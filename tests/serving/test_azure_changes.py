@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.errors import AzureError, EndpointError, UsageError
 from notebooks_lib.serving import azure_changes
 from notebooks_lib.serving.azure_changes import AzureChanges

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import workspace
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.errors import EndpointError, InputError
 from notebooks_lib.serving.azure_counts import ASK_AGAIN, AzureCounts
 from notebooks_lib.serving.azure_session import AzureSession

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from notebooks_lib.azure import online_deployment
-from notebooks_lib.azure.workspace import stage_workspace
+from notebooks_lib.azure.client.workspace import stage_workspace
+from notebooks_lib.azure.endpoints import online_deployment
 from notebooks_lib.errors import EndpointError, InputError, SettingsError, UsageError
 from notebooks_lib.serving import targets
 from notebooks_lib.serving.azure_endpoint import AzureEndpoint

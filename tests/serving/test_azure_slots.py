@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from notebooks_lib.azure.online_deployment import OnlineDeployment
-from notebooks_lib.azure.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.endpoints.online_deployment import OnlineDeployment
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.serving import azure_slots
 from notebooks_lib.serving.azure_slots import LONGEST_TAG, AzureSlot
 from notebooks_lib.serving.endpoint import DeploymentDetail

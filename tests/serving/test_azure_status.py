@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.serving.azure_slots import AzureSlot
 from notebooks_lib.serving.azure_status import azure_status
 from tests.serving.test_azure_slots import SLOT, endpoint

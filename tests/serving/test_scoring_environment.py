@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from notebooks_lib.azure import file_kinds
+from notebooks_lib.azure.project_files import file_kinds
 from notebooks_lib.errors import ModelError
 from notebooks_lib.pinned_versions import parse_lock
 from notebooks_lib.serving.scoring_environment import scoring_requirements

@@ -30,7 +30,7 @@ from notebooks_lib.serving.scoring_environment import SERVER_NEEDS, ScoringRequi
 from notebooks_lib.serving.scoring_script import scoring_variables
 from notebooks_lib.serving.scoring_server import ScoringServer
 from notebooks_lib.settings import Settings
-from tests.azure.collector_sidecar import CollectorSidecar
+from tests.azure.emulator.collector_sidecar import CollectorSidecar
 from tests.serving.fuzzed_requests import BODIES, CONTENT, CONTENT_TYPES
 from tests.serving.test_attacks import ATTACKS
 

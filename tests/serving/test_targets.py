@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from notebooks_lib.azure.workspace import stage_workspace
+from notebooks_lib.azure.client.workspace import stage_workspace
 from notebooks_lib.errors import SettingsError, UnknownNameError, UsageError
 from notebooks_lib.release.rollout import check_endpoints
 from notebooks_lib.serving import azure_endpoint, targets

@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.azure import batch_endpoint, datastore, file_download, file_upload, job_following, jobs, workspace
-from notebooks_lib.azure.batch_endpoint import BatchDeployment, BatchEndpoint
-from notebooks_lib.azure.datastore import Datastore
-from notebooks_lib.azure.file_upload import BlobFolder
-from notebooks_lib.azure.job_following import Listener
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.endpoints import batch_endpoint
+from notebooks_lib.azure.endpoints.batch_endpoint import BatchDeployment, BatchEndpoint
+from notebooks_lib.azure.jobs import job_following, jobs
+from notebooks_lib.azure.jobs.job_following import Listener
+from notebooks_lib.azure.jobs.jobs import Job
+from notebooks_lib.azure.jobs.run_history import RunHistory
+from notebooks_lib.azure.storage import datastore, file_download, file_upload
+from notebooks_lib.azure.storage.datastore import Datastore
+from notebooks_lib.azure.storage.file_upload import BlobFolder
 from notebooks_lib.errors import AzureError, BatchError, JobUncertainError
 from notebooks_lib.models.served_model import ServedModel
 from notebooks_lib.serving.batch import batch_parts

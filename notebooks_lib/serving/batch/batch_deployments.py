@@ -15,20 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib.azure import (
-    batch_endpoint,
-    batch_file_kinds,
-    code_asset,
-    compute,
-    environment,
-    file_check,
-    model_asset,
-    rest_client,
-    workspace,
-)
-from notebooks_lib.azure.batch_endpoint import BatchDeployment, BatchEndpoint, BatchParts
-from notebooks_lib.azure.rest_client import RestClient
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.assets import code_asset, environment, model_asset
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.client.rest_client import RestClient
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints import batch_endpoint
+from notebooks_lib.azure.endpoints.batch_endpoint import BatchDeployment, BatchEndpoint, BatchParts
+from notebooks_lib.azure.jobs import compute
+from notebooks_lib.azure.project_files import batch_file_kinds, file_check
 from notebooks_lib.errors import EndpointError, ModelError, UsageError
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import load_check, scoring_code, scoring_environment, scoring_script, server_launch

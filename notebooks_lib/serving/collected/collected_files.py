@@ -13,9 +13,9 @@ from notebooks_lib import errors
 from notebooks_lib.serving.collected.collected_records import CollectedFile, RecordFault
 
 if TYPE_CHECKING:
-    from notebooks_lib.azure.blob_reading import BlobFile
-    from notebooks_lib.azure.file_upload import BlobFolder
-    from notebooks_lib.azure.workspace import Workspace
+    from notebooks_lib.azure.client.workspace import Workspace
+    from notebooks_lib.azure.storage.blob_reading import BlobFile
+    from notebooks_lib.azure.storage.file_upload import BlobFolder
     from notebooks_lib.settings import Settings
 
 Documents = Iterator[tuple[str, object] | RecordFault]
@@ -43,7 +43,8 @@ def local_files(settings: Settings, endpoint: str, since: datetime) -> Opened:
 
 def workspace_files(workspace: Workspace, endpoint: str, since: datetime) -> Opened:
     """Yield what Azure's collector wrote for an endpoint of a workspace, likewise. Raises AzureError."""
-    from notebooks_lib.azure import blob_reading, datastore, rest_client
+    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.storage import blob_reading, datastore
 
     folder = datastore.folder_of(rest_client.resource_manager(), workspace, f"{DATASTORE}/{endpoint}")
     wanted: dict[str, CollectedFile] = {}
@@ -65,7 +66,7 @@ def workspace_files(workspace: Workspace, endpoint: str, since: datetime) -> Ope
 
 
 def _blobs(folder: BlobFolder, blobs: Iterable[BlobFile], wanted: dict[str, CollectedFile]) -> Opened:
-    from notebooks_lib.azure.blob_reading import read_parts
+    from notebooks_lib.azure.storage.blob_reading import read_parts
 
     parts = read_parts(folder, blobs)
     for blob, own in itertools.groupby(parts, key=lambda part: part[0]):

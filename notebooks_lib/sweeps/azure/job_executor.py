@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notebooks_lib import errors
-from notebooks_lib.azure import compute, job_following, jobs, trial_jobs
-from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.azure.jobs import compute, job_following, jobs, trial_jobs
+from notebooks_lib.azure.jobs.run_history import RunHistory
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.job_submission import JobSubmitter
 from notebooks_lib.running.job_template import JobTemplate

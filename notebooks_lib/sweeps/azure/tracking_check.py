@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from notebooks_lib import errors
-from notebooks_lib.azure import workspace
-from notebooks_lib.azure.workspace import Workspace
+from notebooks_lib.azure.client import workspace
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.tracking.store import Store
 
 

@@ -7,9 +7,9 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from notebooks_lib.azure import job_following
-from notebooks_lib.azure.job_following import JobEnd
-from notebooks_lib.azure.jobs import Job
+from notebooks_lib.azure.jobs import job_following
+from notebooks_lib.azure.jobs.job_following import JobEnd
+from notebooks_lib.azure.jobs.jobs import Job
 from notebooks_lib.running.job_result import run_result
 from notebooks_lib.running.job_template import JobDescription
 from notebooks_lib.running.runner import trial_state

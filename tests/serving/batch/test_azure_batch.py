@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from notebooks_lib.azure import jobs
+from notebooks_lib.azure.jobs import jobs
 from notebooks_lib.errors import BatchError, InputError, UsageError
 from notebooks_lib.serving.batch.azure_batch import BatchDetached, score_on_azure
 from notebooks_lib.serving.batch.batch_deployments import BatchDeployments

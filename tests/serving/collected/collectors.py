@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib.serving.data_collector import INPUTS, OUTPUTS, CollectedRequest, DataCollector
-from tests.azure.collector_sidecar import CollectorSidecar
 from tests.azure.emulator import Emulated
+from tests.azure.emulator.collector_sidecar import CollectorSidecar
 
 AT = datetime(2026, 11, 20, 10, 59, 58, tzinfo=UTC)
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)

@@ -24,8 +24,8 @@ from notebooks_lib.serving.collected.collected_labels import LabelTable
 from notebooks_lib.serving.endpoint import ServedVersion
 from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.settings import Settings, load
-from tests.azure.collector_sidecar import CollectorSidecar
 from tests.azure.emulator import Emulated
+from tests.azure.emulator.collector_sidecar import CollectorSidecar
 from tests.azure.fixtures import AzureProject, NbopsJson
 from tests.serving.collected.collectors import AT, SINCE, Asked, collect_locally, collect_on_azure, storage
 from tests.serving.test_scoring_server import collecting, python, serving, settled

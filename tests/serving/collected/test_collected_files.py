@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notebooks_lib.azure.workspace import find_workspace
+from notebooks_lib.azure.client.workspace import find_workspace
 from notebooks_lib.serving.collected.collected_files import Opened, line_documents, local_files, workspace_files
 from notebooks_lib.serving.collected.collected_records import RecordFault
 from notebooks_lib.settings import Settings

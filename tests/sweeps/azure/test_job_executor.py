@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from notebooks_lib import errors
-from notebooks_lib.azure import rest_client, trial_jobs, workspace
-from notebooks_lib.azure.jobs import Job
-from notebooks_lib.azure.run_history import RunHistory
+from notebooks_lib.azure.client import rest_client, workspace
+from notebooks_lib.azure.jobs import trial_jobs
+from notebooks_lib.azure.jobs.jobs import Job
+from notebooks_lib.azure.jobs.run_history import RunHistory
 from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.running import job_submission, job_template
 from notebooks_lib.running.plan import NotebookPlanner, make_plan

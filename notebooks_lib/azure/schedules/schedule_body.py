@@ -1,0 +1,122 @@
+"""What is sent of a schedule's file, and in what a schedule of the workspace differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from notebooks_lib.azure.project_files import schedule_trigger, time_zones
+from notebooks_lib.azure.project_files.schedule_trigger import Trigger
+from notebooks_lib.azure.schedules.schedule import Schedule
+from notebooks_lib.tags import Tag
+
+_RECURRENCE = {"hours": "hours", "minutes": "minutes", "week_days": "weekDays", "month_days": "monthDays"}
+
+
+@dataclass(frozen=True)
+class WantedSchedule:
+    """A schedule as the project wants it."""
+
+    name: str
+    properties: Mapping[str, Any]
+    """What is sent, tags included, but for what it starts and whether it is on."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags that it shall have."""
+        tags: Mapping[str, str] = self.properties["tags"]
+        return tags
+
+
+def wanted_schedule(
+    name: str, values: Mapping[str, Any], *, project: str, content: str, commit: str = ""
+) -> WantedSchedule:
+    """Return the schedule for the values of a file.
+
+    `content` is the digest of what it starts. `commit`, of the code that it starts, is shown and not compared.
+    """
+    tags = {
+        **{key: str(value) for key, value in (values.get("tags") or {}).items()},
+        Tag.SCHEDULE_PROJECT: project,
+        Tag.SCHEDULE_CONTENT: content,
+        **({Tag.SCHEDULE_COMMIT: commit} if commit else {}),
+    }
+    properties = {
+        "trigger": trigger_body(values["trigger"]),
+        "displayName": str(values.get("display_name") or name),
+        "description": str(values.get("description") or ""),
+        "properties": {key: str(value) for key, value in (values.get("properties") or {}).items()},
+        "tags": tags,
+    }
+    return WantedSchedule(name, properties)
+
+
+def trigger_body(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is sent of a trigger. Its times are those of its time zone: Azure's SDK drops another offset."""
+    cron = str(values["type"]).lower() == "cron"
+    name = str(values.get("time_zone") or time_zones.UTC)
+    zone = time_zones.zone(name) or ZoneInfo(time_zones.UTC)
+    body: dict[str, Any] = {"triggerType": "Cron" if cron else "Recurrence", "timeZone": name}
+    for key, sent in (("start_time", "startTime"), ("end_time", "endTime")):
+        if values.get(key):
+            moment = schedule_trigger.read_time(values[key], zone).astimezone(zone)
+            body[sent] = moment.strftime("%Y-%m-%d %H:%M:%S")
+    if cron:
+        return {**body, "expression": str(values["expression"])}
+    body |= {"frequency": str(values["frequency"]).lower(), "interval": int(values["interval"])}
+    if pattern := values.get("schedule"):
+        body["schedule"] = {
+            sent: schedule_trigger.listed(pattern[key]) for key, sent in _RECURRENCE.items() if key in pattern
+        }
+    return body
+
+
+def digest(content: object) -> str:
+    """Return the digest of what a schedule starts."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def differences(wanted: WantedSchedule, present: Schedule) -> Iterator[str]:
+    """Yield, each as a line for people, in what a schedule of the workspace is not as the project wants it."""
+    own = present.properties
+    if not _same_trigger(wanted.properties["trigger"], own.get("trigger") or {}):
+        yield f"trigger: {_shown(own.get('trigger') or {})} -> {_shown(wanted.properties['trigger'])}"
+    for key, name in (("displayName", "display_name"), ("description", "description")):
+        if (own.get(key) or "") != wanted.properties[key]:
+            yield f"{name}: {own.get(key) or ''!r} -> {wanted.properties[key]!r}"
+    for key in ("tags", "properties"):
+        there, asked = (_compared(dict(values.get(key) or {})) for values in (own, wanted.properties))
+        if there != asked:
+            yield f"{key}: {_changed(there, asked)}"
+    if present.tags.get(Tag.SCHEDULE_CONTENT) != wanted.tags[Tag.SCHEDULE_CONTENT]:
+        old, new = (tags.get(Tag.SCHEDULE_COMMIT, "") for tags in (present.tags, wanted.tags))
+        commits = f", commit {old[:8] or '?'} -> {new[:8]}" if new else ""
+        yield f"what it starts{commits}"
+
+
+def _compared(values: dict[str, Any]) -> dict[str, str]:
+    """Return the tags that a person gives; what it starts is compared by itself."""
+    return {key: str(value) for key, value in values.items() if key not in (Tag.SCHEDULE_CONTENT, Tag.SCHEDULE_COMMIT)}
+
+
+def _changed(there: Mapping[str, str], asked: Mapping[str, str]) -> str:
+    changed = sorted({*there, *asked} - {key for key in there if there.get(key) == asked.get(key)})
+    return ", ".join(f"{key} {there.get(key, 'none')} -> {asked.get(key, 'none')}" for key in changed)
+
+
+def _same_trigger(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    try:
+        return Trigger.of(wanted) == Trigger.of(present)
+    except (ValueError, TypeError):
+        return False
+
+
+def _shown(trigger: Mapping[str, Any]) -> str:
+    names = ("expression", "interval", "frequency", "schedule", "timeZone", "startTime", "endTime")
+    return " ".join(
+        json.dumps(trigger[key]) if key == "schedule" else str(trigger[key]) for key in names if key in trigger
+    )
