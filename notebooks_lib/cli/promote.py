@@ -35,7 +35,7 @@ NOTEBOOK = Path("production") / "promote.ipynb"
     "--continue",
     "model",
     metavar="MODEL[@VERSION]",
-    help="Approve the waiting version of MODEL, or only this VERSION, and continue its release.",
+    help="Continue with the version of MODEL that waits for this approval, or whose promotion was cut short.",
 )
 @click.option("--stage", type=click.Choice(STAGES), help="With --continue: approve it for this stage only.")
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook.")

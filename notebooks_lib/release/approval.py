@@ -1,4 +1,4 @@
-"""Approve a version that waits before a stage, and continue its rollout there. No model is compared again."""
+"""Continue with a version that waits for an approval, or whose promotion was cut short. No model is compared again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, registry
 from notebooks_lib.models.champions import PROD
 from notebooks_lib.models.registry import Version
-from notebooks_lib.release import recovery
+from notebooks_lib.release import decision_record, recovery
 from notebooks_lib.release.canary_deployment import stale_comparison
 from notebooks_lib.release.change_storage import unfinished_changes
-from notebooks_lib.release.journal import describe, recovery_hint
+from notebooks_lib.release.journal import Journal, describe, recovery_hint
 from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollout import Rollout, continue_command, write_ledger_note
@@ -46,7 +46,7 @@ def _check_passed(store: Store, version: Version, passed: Sequence[str]) -> None
 
 
 def _find(store: Store, model: str, number: str, stage: str) -> tuple[Version, WaitingRecord]:
-    """Return the version that was approved and what it waits for; with `number`, also one that is through already.
+    """Return the version to continue with and what is left of its rollout; with `number`, also one that is through.
 
     Raises UsageError when there is none.
     """
@@ -54,17 +54,38 @@ def _find(store: Store, model: str, number: str, stage: str) -> tuple[Version, W
     if version is None:
         if model not in registry.models(store):
             registry.get(store, model, "1")  # raises, naming the models there are
+        changes = unfinished_changes(store.settings, model, store=store)
+        for change in changes:
+            if _can_continue(change) and number in ("", change.change.version) and stage in ("", change.change.stage):
+                return registry.get(store, model, change.change.version), _what_is_left(store, change)
         champion = champions.champion(store, model, stage or PROD)
         if champion is not None and champion.version == number:
             return champion, WaitingRecord((stage or PROD,), number, champion.tags.get(Tag.DECISION_RUN, ""), "")
         why = f"no version of {model!r} waits for an approval"
-        for change in unfinished_changes(store.settings, model, store=store):
+        for change in changes:
             raise UsageError(f"{why}; unfinished: {describe(change)}; {recovery_hint(change)}")
         raise UsageError(f"{why}; nbops history {model} says what happened")
     record = read_waiting_tag(version)
     assert record is not None  # it waits
     _check_approved(version, record, number, stage)
     return version, record
+
+
+def _can_continue(unfinished: Journal) -> bool:
+    """Return True for a promotion that was cut short, unless it was being undone: then its version has failed."""
+    return unfinished.change.kind == "promotion" and "undo" not in unfinished.steps
+
+
+def _what_is_left(store: Store, unfinished: Journal) -> WaitingRecord:
+    """Return the stages that a promotion had before it; its decision's run names them, without one there is one."""
+    change = unfinished.change
+    if not change.run:
+        now = champions.champion(store, change.model)
+        return WaitingRecord((change.stage,), now.version if now else "", "", change.reason)
+    release = decision_record.read_decision(store, change.run).release
+    first = release.stages.index(change.stage)
+    stages, passed = release.stages[first:], release.stages[:first]
+    return WaitingRecord(stages, release.previous or "", change.run, change.reason, passed)
 
 
 def _check_approved(version: Version, record: WaitingRecord, number: str, stage: str) -> None:
@@ -82,10 +103,14 @@ def _check_approved(version: Version, record: WaitingRecord, number: str, stage:
 def approve(store: Store, model: str, *, number: str = "", stage: str = "", probing: Probing | None = None) -> Rollout:
     """Approve the version that waits before a stage, and roll it out to that stage and those after it.
 
+    If none waits, continue a promotion that was cut short, here or on another machine: what it began is finished or
+    undone, then its version goes through the stages that are left. That approves no stage.
+
     With `number` and `stage`, only this version is approved, and only for this stage: if it has passed the stage
     already, as when a job is run again, nothing is approved, and the rollout says what the version waits for.
 
-    Raises UsageError when no version waits, or another one, or before another stage. Raises PromotionError when nbops
+    Raises UsageError when there is nothing to continue with, or another version waits, or before another stage. Raises
+    PromotionError when nbops
     did not write the tag by which it waits, or when the decision is outdated: the version was withdrawn from a stage,
     or another version became champion of prod or of a stage that this version had passed. If a stage rejects the
     version, the approval is used up: the version does not wait any more. Raises StageBusyError, and changes nothing,
@@ -100,7 +125,7 @@ def approve(store: Store, model: str, *, number: str = "", stage: str = "", prob
         dry_run=False,
         reason=record.reason,
         run_id=record.run,
-        approved=first,
+        approved=first if version.waiting else "",
         probing=probing,
     )
     rollout.version, rollout.compared, rollout.earlier = version, record.compared, record.passed

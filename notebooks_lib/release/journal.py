@@ -162,10 +162,14 @@ def describe(journal: Journal) -> str:
 
 def recovery_hint(journal: Journal) -> str:
     """Return advice on how to finish or undo a change that has not ended."""
-    back = champions.rollback_command(journal.change.model, journal.change.stage)
+    change = journal.change
+    back = champions.rollback_command(change.model, change.stage)
+    again = (
+        f"nbops promote --continue {change.model}" if change.kind == "promotion" else "the next nbops promote --live"
+    )
     return (
         f"it is still running, or was cut short; if cut short, {back} takes the stage back to the version before, and "
-        "the same nbops promote --live again finishes or undoes it first"
+        f"{again} finishes or undoes it first"
     )
 
 

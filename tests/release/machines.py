@@ -6,6 +6,7 @@ line of JSON each, such as {"do": "write", "step": "deploy"}; they are the funct
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,14 @@ class _Process:
         """Roll back, and die at an entry of the journal."""
         with moving.dying(-1 if at is None else at, written=written, how=_kill_myself):
             moving.back(self.settings)
+
+    def do_nbops(self, arguments: list[str]) -> tuple[int, str, str]:
+        """Run a command; its exit code, and what it wrote to stdout and stderr."""
+        from notebooks_lib.__main__ import run
+
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            code = run(arguments)
+        return code, out.getvalue(), err.getvalue()
 
     def do_recover(self) -> str:
         recovered = recovery.recover(self.store, moving.MODEL, "prod")

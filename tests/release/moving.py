@@ -83,13 +83,13 @@ def promote(store: Store, found: Version, stage: str = "prod", *, probing: Probi
     return moving
 
 
-def agreed(store: Store, *, stage: str = "prod") -> str:
+def agreed(store: Store, *, stage: str = "prod", model: str = MODEL) -> str:
     """The champion, after holding mark, traffic and ledger against each other."""
     settings = store.settings
-    found = champions.champion(store, MODEL, stage)
+    found = champions.champion(store, model, stage)
     champion = found.version if found else ""
-    endpoint = targets.stage_endpoint(settings, stage, MODEL)
-    entries = release_ledger.read_entries(store, MODEL, stage)
+    endpoint = targets.stage_endpoint(settings, stage, model)
+    entries = release_ledger.read_entries(store, model, stage)
     for what, now in (
         ("mark", champion),
         ("traffic", version_deployment.traffic_by_version(version_deployment.endpoint_status(endpoint))),
@@ -101,7 +101,7 @@ def agreed(store: Store, *, stage: str = "prod") -> str:
             assert earlier[1] == later[0], f"a move of {what} that the ledger does not have: {moves}"
     if not settings.stages.of(stage).empty_after:
         assert version_deployment.traffic_by_version(version_deployment.endpoint_status(endpoint)) == f"{champion}=100"
-    assert change_storage.unfinished_changes(settings, MODEL) == []
+    assert change_storage.unfinished_changes(settings, model) == []
     return champion
 
 

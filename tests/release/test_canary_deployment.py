@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import (
     approval,
     change_storage,
+    decision_record,
     journal,
     pending_approval,
     recovery,
@@ -405,6 +407,50 @@ def test_a_version_that_is_through_already_is_only_asked_again(store: Store, sta
         assert approval.waiting_version(staged, MODEL) is None
         ledger += noted  # the approval
         assert len(release_ledger.read_entries(store, MODEL)) == ledger
+
+
+def test_a_promotion_that_was_cut_short_goes_on_and_approves_nothing(store: Store) -> None:
+    two = registry.get(store, MODEL, 2)
+    steps = promote(store, two).journal.steps
+    for step in ("test", "mark"):  # it is undone and begun anew; it is finished
+        back(store.settings)
+        forgive(store, 2)
+        with pytest.raises(Killed), dying(steps.index(step) + 1, written=True, how=die):
+            promote(store, two)
+        with pytest.raises(
+            UsageError, match=f"of version 2 to prod.* at step '{step}'.*nbops promote --continue houses "
+        ):
+            approval.approve(store, MODEL, number="3")
+        since = len(release_ledger.read_entries(store, MODEL))
+        assert approval.approve(store, MODEL, number="2", probing=FAST).promoted
+        assert agreed(store) == "2"
+        assert "approved" not in [entry.what for entry in release_ledger.read_entries(store, MODEL)[:-since]]
+    back(store.settings)
+    forgive(store, 2)
+    moving = CanaryDeployment.begin(store, two, kind="promotion", stage="prod", reason="a test", probing=FAST)
+    moving.deploy()
+    with pytest.raises(Killed), dying(2, written=True, how=die):
+        moving.undo("it was slow")
+    with pytest.raises(UsageError, match="no version of 'houses' waits"):  # it has failed
+        approval.approve(store, MODEL)
+
+
+def test_a_promotion_that_was_cut_short_goes_through_the_stages_that_were_left(
+    store: Store, staged: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SimpleNamespace(release=SimpleNamespace(stages=("dev", "prod"), previous="1"))
+    monkeypatch.setattr(decision_record, "read_decision", lambda store, run: {"its run": record}[run])
+    one, two = (version(store, value, model="sheds") for value in (1.0, 2.0))
+    promote(store, one)
+    moving = CanaryDeployment.begin(
+        staged, two, kind="promotion", stage="dev", reason="a test", run_id="its run", probing=FAST
+    )
+    with pytest.raises(Killed), dying(1, written=True, how=die):
+        moving.deploy()
+    rollout = approval.approve(staged, two.model, probing=FAST)
+    assert (rollout.passed, rollout.waiting) == (["dev"], "prod")
+    assert approval.approve(staged, two.model, probing=FAST).promoted
+    assert agreed(store, model=two.model) == "2"
 
 
 def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store, Version, Version]) -> None:

@@ -13,12 +13,12 @@ from tests.azure.emulator import RECORD, RESOURCE_GROUP, SCOPE, SUBSCRIPTION
 from tests.azure.emulator.batch_endpoints import BatchEndpoints
 from tests.azure.emulator.blobs import ACCOUNT, Blobs
 from tests.azure.emulator.certificates import AZURE_PIPELINES, GITHUB, LOGIN, MANAGEMENT, REGIONS
-from tests.azure.emulator.faults import Fault, Faults
+from tests.azure.emulator.faults import BODY, Fault, Faults
 from tests.azure.emulator.jobs import Jobs
 from tests.azure.emulator.online_endpoints import HOST as SCORING_HOST
 from tests.azure.emulator.online_endpoints import OnlineEndpoints
 from tests.azure.emulator.proxy import Proxy
-from tests.azure.emulator.record import NO_ANSWER, Record, Seen
+from tests.azure.emulator.record import NO_ANSWER, SPLIT, Record, Seen
 from tests.azure.emulator.registries import Registries
 from tests.azure.emulator.resource_manager import ResourceManager
 from tests.azure.emulator.schedules import Schedules
@@ -76,13 +76,23 @@ class Azure:
         host = request.url.hostname or ""
 
         def write_down(status: int) -> None:
-            self.record.add(Seen(request.method, host, request.url.path, request.url.query, status))
+            split = scope.get(SPLIT)
+            self.record.add(Seen(request.method, host, request.url.path, request.url.query, status, split))
 
         async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 write_down(message["status"])
             await send(message)
 
+        if self.faults.of_bodies:
+            receive = await _read(request, receive)
+        if held := self.faults.take(request, "held"):
+            if held.done:
+                await self.hosts(scope, receive, _unheard)
+            write_down(NO_ANSWER)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
         if self.faults.take(request, "cut"):
             await receive()  # some of the body has arrived
             write_down(NO_ANSWER)
@@ -110,6 +120,18 @@ class Azure:
             case "lifetimes":
                 self.sign_in.lifetimes.update(wanted)
         return JSONResponse(unused)
+
+
+async def _read(request: Request, receive: Receive) -> Receive:
+    """Read the body into the scope, and return what receives it once more."""
+    body = await Request(request.scope, receive).body()
+    request.scope[BODY] = body.decode(errors="replace")
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
 
 
 async def _unheard(_: Message) -> None:

@@ -22,10 +22,13 @@ ENDPOINT_FAULTS = ("container_crashes", "figures_never_come")
 """What befalls a deployment, beside `image_build_fails`, and what Azure Monitor knows of one."""
 BATCH_FAULTS = ("mini_batch_fails", "output_is_lost")
 """What befalls the job of a batch whose invocation is struck."""
+BODY = "emulator.body"
+"""Where the text of a body is found in the scope of a request, if some fault asks for it."""
 KINDS = (
     *ANSWERS,
     "cut",
     "lost_answer",
+    "held",
     "operation_fails",
     "operation_never_ends",
     *JOB_FAULTS,
@@ -42,9 +45,12 @@ class Fault:
     method: str = ""
     host: str = ""
     path: str = ""
-    """A regular expression, as `host`; both are searched for."""
+    """A regular expression, as `host` and `body`, which are searched for."""
+    body: str = ""
     times: int = 1
     skip: int = 0
+    done: bool = True
+    """For `held`: whether it is carried out; it is never answered, and its client waits until it is killed."""
     retry_after: int = 1
     """Seconds, for `too_many_requests`."""
     code: str = "InternalServerError"
@@ -63,6 +69,11 @@ class Faults:
     def __init__(self) -> None:
         self.on: list[Fault] = []
 
+    @property
+    def of_bodies(self) -> bool:
+        """True if a switch goes by the bodies of requests."""
+        return any(fault.body for fault in self.on)
+
     def clear(self) -> list[str]:
         """Switch all off and return the kinds of those that struck nothing."""
         unused = [fault.kind for fault in self.on if not fault.struck]
@@ -71,10 +82,13 @@ class Faults:
 
     def take(self, request: Request, *kinds: str) -> Fault | None:
         """Return the fault of `kinds` that strikes this request, and count it as used."""
+        body = str(request.scope.get(BODY, ""))
         for fault in self.on:
             if fault.kind not in kinds or fault.method not in ("", request.method):
                 continue
             if not re.search(fault.host, request.url.hostname or "") or not re.search(fault.path, request.url.path):
+                continue
+            if not re.search(fault.body, body):
                 continue
             if fault.skip or fault.times < 0:
                 fault.skip -= fault.skip > 0

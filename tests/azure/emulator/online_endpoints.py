@@ -15,6 +15,7 @@ from starlette.routing import Route
 from tests.azure.emulator.blobs import folder_of
 from tests.azure.emulator.certificates import REGIONS
 from tests.azure.emulator.faults import Fault, Faults
+from tests.azure.emulator.record import SPLIT
 from tests.azure.emulator.resource_manager import CORES, Document, ResourceManager, failed, not_found
 from tests.azure.emulator.scoring_process import ScoringProcess
 from tests.azure.emulator.sign_in import SignIn
@@ -50,6 +51,11 @@ class OnlineEndpoints:
         """Make an endpoint or change its traffic, if the traffic is one that an endpoint can have."""
         path, body = request.url.path, await request.json()
         own = body.get("properties") or {}
+        slots = {
+            each["name"]: each["properties"]["provisioningState"] for each in self.manager.below(f"{path}/deployments")
+        }
+        split = {"traffic": own.get("traffic") or {}, "mirror": own.get("mirrorTraffic") or {}, "slots": slots}
+        request.scope[SPLIT] = split
         if not NAME.fullmatch(request.path_params["endpoint"]):
             return failed(400, "BadArgument", "Endpoint names have 3 to 32 letters, digits and -, a letter first.")
         if own.get("compute") and not self.manager.find(own["compute"]):

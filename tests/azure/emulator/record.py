@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 REFUSED_HOST = 403
 """The proxy's status for a host that is not Azure's."""
 NO_ANSWER = 0
 """The status of a request whose connection was cut."""
+SPLIT = "emulator.split"
+"""Where `Seen.split` is found in the scope of a request."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Seen:
     path: str
     query: str
     status: int
+    split: dict[str, dict[str, Any]] | None = None
+    """Of a change of an endpoint: "traffic" and "mirror" by slot, and the "slots" that it has then, with their states."""
 
 
 class Record:
@@ -33,7 +38,8 @@ class Record:
     def add(self, seen: Seen) -> None:
         """Append one request."""
         with self.file.open("a") as stream:
-            stream.write(json.dumps(asdict(seen)) + "\n")
+            known = {name: value for name, value in asdict(seen).items() if value is not None}
+            stream.write(json.dumps(known) + "\n")
 
     def since(self, position: int = 0) -> list[Seen]:
         """Return the requests after a position that `position` told."""
