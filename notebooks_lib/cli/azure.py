@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,11 @@ for subcommand in (up, status, down, jobs, pipeline, schedule, verify):
 
 
 @command.command()
-@click.option("--show", is_flag=True, help="Also print each file completed, as it would be sent, and the defaults.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Also print the defaults, and each file with what nbops fills in before it submits.",
+)
 @click.option(
     "--scoring",
     "model",
@@ -43,7 +48,7 @@ for subcommand in (up, status, down, jobs, pipeline, schedule, verify):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def check(show: bool, model: str | None, as_json: bool) -> int:
-    """Check the files under production/azure and production/infra, without network and sign-in.
+    """Check the files under production/azure and production/infra, and what stages ask of Azure; without network.
 
     Prints `file:line: key: what is wrong and what to write` for each fault of all files. A file that is missing is no
     fault: a default stands for it.
@@ -53,9 +58,12 @@ def check(show: bool, model: str | None, as_json: bool) -> int:
     """
     from notebooks_lib import settings
     from notebooks_lib.azure.project_files import file_check
+    from notebooks_lib.release import azure_settings_check
 
     here = settings.here()
     checked = file_check.check(here.root, os.environ)
+    conflicts = azure_settings_check.find_conflicts(here, checked.files)
+    checked = replace(checked, faults=tuple(sorted((*checked.faults, *conflicts))))
     tried = _try_scoring(here, model, silent=as_json) if model else None
     code = int(bool(checked.faults or (tried and tried.fault)))
     if as_json:
@@ -69,7 +77,7 @@ def check(show: bool, model: str | None, as_json: bool) -> int:
             click.echo(_shown(file))
     for path in checked.unread:
         click.echo(f"{output.path(path)}: not read by nbops", err=True)
-    click.echo(_summary(checked), err=True)
+    click.echo(_summary(checked, show=show), err=True)
     if tried is not None:
         _print_scoring(tried)
     return code
@@ -95,10 +103,10 @@ def _print_scoring(tried: ScoringCheck) -> None:
         click.echo(f"{version}: ok in {tried.environment}; its example is answered with {answer}")
 
 
-def _summary(checked: CheckedFolder) -> str:
+def _summary(checked: CheckedFolder, *, show: bool) -> str:
     found, faults = sum(file.exists for file in checked.files) + len(checked.parameters), len(checked.faults)
     if not found and not faults:
-        return "no files under production/azure: the defaults hold (nbops azure check --show)"
+        return "no files under production/azure: the defaults hold" + ("" if show else " (nbops azure check --show)")
     return f"{found} file{'' if found == 1 else 's'}, {faults or 'no'} fault{'' if faults == 1 else 's'}"
 
 

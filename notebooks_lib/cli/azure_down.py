@@ -70,7 +70,7 @@ def down(stage: str, resource_group: str, prefix: str | None, registry: str | No
 
 def _find_group(here: Settings, stage: str, resource_group: str) -> tuple[str, str]:
     """Return subscription and resource group in which a stage was deployed, perhaps only in part."""
-    from notebooks_lib import errors
+    from notebooks_lib.azure.client import workspace
     from notebooks_lib.azure.infrastructure import infrastructure
     from notebooks_lib.azure.infrastructure.azure_cli import AzureCli
 
@@ -79,10 +79,7 @@ def _find_group(here: Settings, stage: str, resource_group: str) -> tuple[str, s
         return named.subscription, resource_group or named.resource_group
     if resource_group:
         return AzureCli().account().subscription, resource_group
-    raise errors.UsageError(
-        "no workspace is named: --resource-group NAME, or fill [azure] in production/settings.toml, or bring"
-        " config.json"
-    )
+    raise workspace.none_named(also="give --resource-group NAME")
 
 
 def _remove(

@@ -62,7 +62,7 @@ def command(as_json: bool) -> int:
     for change in _unfinished(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> unless it is still running: the next nbops promote --live or nbops rollback mends it")
-    click.echo("all well" if not wrong else f"{wrong} fault(s)")
+    click.echo("all well" if not wrong else f"{wrong} fault{'' if wrong == 1 else 's'}")
     return int(wrong > 0)
 
 
@@ -82,7 +82,7 @@ def examine(settings: Settings) -> Iterator[HealthCheck]:
     yield _packages(settings)
     yield _disk(settings)
     yield _kernel(settings)
-    workspace = _workspace(settings)
+    workspace, tracks_there = _workspace(settings)
     checks: list[HealthCheck] = []
     if workspace is not None:
         from notebooks_lib.azure.checks import workspace_checks
@@ -94,9 +94,10 @@ def examine(settings: Settings) -> Iterator[HealthCheck]:
         from notebooks_lib.azure.checks import stage_checks
 
         yield from stage_checks.examine(settings, workspace)
-    if not all(check.ok for check in checks):
+    well = all(check.ok for check in checks)
+    if tracks_there and not well:
         return  # MLflow would only fail in more words
-    if workspace is not None:
+    if workspace is not None and well:
         from notebooks_lib.azure.checks import project_checks
 
         yield from project_checks.examine(workspace, settings.root, os.environ)
@@ -161,19 +162,19 @@ def _kernel(settings: Settings) -> HealthCheck:
     return HealthCheck("kernel", not failed, f"python3 {failed or f'runs a cell in a {kind} kernel'}", advice)
 
 
-def _workspace(settings: Settings) -> Workspace | None:
-    """Return the Azure ML workspace that the project tracks to; None for another store."""
+def _workspace(settings: Settings) -> tuple[Workspace | None, bool]:
+    """Return the Azure ML workspace that the project names, if any, and whether it tracks there."""
+    from notebooks_lib.azure.client import workspace
     from notebooks_lib.tracking import store
 
     try:
         uri = store.uri_of_variables(settings.root) or settings.tracking.uri
-        if not uri.startswith("azureml"):
-            return None
-        from notebooks_lib.azure.client import workspace
-
-        return workspace.of_tracking_uri(uri) if "://" in uri else workspace.find_workspace(settings)
     except SettingsError:
-        return None  # `_tracking` reports it
+        uri = ""  # `_tracking` reports it
+    if uri.startswith("azureml:") and "://" in uri:
+        return workspace.of_tracking_uri(uri), True
+    named = workspace.project_workspace(settings)
+    return named, named is not None and uri.startswith("azureml")
 
 
 def _tracking(settings: Settings) -> HealthCheck:

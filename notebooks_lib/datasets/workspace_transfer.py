@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from notebooks_lib.azure.client.workspace import none_named
 from notebooks_lib.datasets import loader, splits, version_lookup
 from notebooks_lib.datasets.dataset_metadata import Metadata
 from notebooks_lib.datasets.dataset_store import DatasetStore, VersionContent
-from notebooks_lib.errors import DatasetError, SettingsError, UnknownNameError, UsageError
+from notebooks_lib.errors import DatasetError, UnknownNameError, UsageError
 from notebooks_lib.settings import Settings
 
 _CONTENT = ("fingerprint", "target")
@@ -105,10 +106,7 @@ def _restore(name: str, version: int) -> str:
 def _workspace(settings: Settings) -> DatasetStore:
     store = version_lookup.workspace_store(settings)
     if store is None:
-        raise SettingsError(
-            f"no workspace is named: fill subscription, resource_group and workspace under [azure] in "
-            f"{settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into {settings.root}"
-        )
+        raise none_named()
     return store
 
 

@@ -87,7 +87,7 @@ def make_template(
     settings, start = plan.settings, plan.start
     assert start is not None, "an untracked run has no job"
     place = compute_names.compute_name(on)
-    chosen = find_workspace(settings, f"--on {on}")
+    chosen = workspace.find_workspace(settings, f"--on {on}")
     file = _job_file(job_file, settings.root)
     values = file_check.valid_values(file, file_kinds.JOB, settings.root, environ)
     notebook = _notebook(plan)
@@ -118,17 +118,6 @@ def run_options(
     given = {"--timeout": timeout, "--cell-timeout": cell_timeout, "--kernel": kernel}
     words = [word for key, value in given.items() if value is not None for word in (key, f"{value}")]
     return words + [flag for flag, wanted in {"--cold": cold, "--no-html": not html}.items() if wanted]
-
-
-def find_workspace(settings: Settings, wanted_by: str) -> Workspace:
-    """Return the project's workspace. Raises UsageError, which names what needs one, where none is named."""
-    try:
-        return workspace.find_workspace(settings)
-    except errors.SettingsError as error:
-        raise errors.UsageError(
-            f"{wanted_by}: no workspace is named: fill subscription, resource_group and workspace under [azure] in"
-            f" {settings.layout.settings_file}, or put the config.json that Azure ML Studio offers into {settings.root}"
-        ) from error
 
 
 def _job_file(chosen: Path | None, root: Path) -> Path:

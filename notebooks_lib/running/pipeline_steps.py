@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from notebooks_lib.azure.assets import snapshot
 from notebooks_lib.azure.project_files import pipeline_file_kind
+from notebooks_lib.settings import Settings
+from notebooks_lib.stages import STAGES
 
 _EXPRESSION = re.compile(r"\$\{\{[^}]*\}\}")
 _OPERATORS = set("();<>|&")
@@ -75,3 +77,18 @@ def _has_operators(text: str) -> bool:
     lexer.whitespace_split = True
     lexer.commenters = ""
     return any(token and set(token) <= _OPERATORS for token in lexer)
+
+
+def local_stages(commands: Mapping[str, StepCommand], settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each step that promotes to an endpoint that would be gone as soon as the step ends, and what to write."""
+    for name, command in commands.items():
+        if command.subcommand != "promote" or "--live" not in command.words:
+            continue
+        named = command.option("--stages").split(",") if command.option("--stages") else settings.stages.default
+        for stage in map(str.strip, named):
+            if stage in STAGES and settings.stages.of(stage).target == "local":
+                yield (
+                    name,
+                    f"stage {stage} is served on the machine that promotes, which a step loses at its end: write"
+                    f' endpoint = "azureml:" under [stages.{stage}] in production/settings.toml, or take --live out',
+                )

@@ -11,17 +11,16 @@ from notebooks_lib import errors
 from notebooks_lib.azure.assets import environment, snapshot
 from notebooks_lib.azure.assets.environment import Environment
 from notebooks_lib.azure.assets.snapshot import Snapshot
-from notebooks_lib.azure.client import clouds
+from notebooks_lib.azure.client import clouds, workspace
 from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.azure.project_files import compute_names, file_check
 from notebooks_lib.azure.project_files.pipeline_file_kind import PIPELINE
 from notebooks_lib.notebooks import document, project_modules
-from notebooks_lib.running import job_template
+from notebooks_lib.running import job_template, pipeline_steps
 from notebooks_lib.running.job_request import JobRequest
 from notebooks_lib.running.pipeline_steps import StepCommand
 from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
-from notebooks_lib.stages import STAGES
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance
 
@@ -65,10 +64,12 @@ def make_pipeline_template(
     Raises UsageError for a file, a place or a project that cannot be run as a pipeline.
     """
     place = compute_names.compute_name(on) if on else ""
-    chosen = job_template.find_workspace(settings, f"--on {on}" if on else f"{file.name}")
     values = file_check.valid_values(_existing(file), PIPELINE, settings.root, environ)
     commands = {name: StepCommand.of(step) for name, step in values["jobs"].items()}
-    _refuse_local_stages(commands, settings)
+    if refused := next(pipeline_steps.local_stages(commands, settings), None):
+        step, reason = refused
+        raise errors.UsageError(f"step {step}: {reason}")
+    chosen = workspace.find_workspace(settings, f"--on {on}" if on else "")
     notebooks = [settings.root / path for command in commands.values() for path in command.notebooks]
     git = provenance.git_state(settings.root)
     files = snapshot.take_snapshot(
@@ -114,21 +115,6 @@ def _completed(step: Mapping[str, Any], command: StepCommand, variables: Mapping
         return dict(step)
     own = {**variables, **(step.get("environment_variables") or {})}
     return {**step, "command": command.completed(), "environment_variables": own}
-
-
-def _refuse_local_stages(commands: Mapping[str, StepCommand], settings: Settings) -> None:
-    """Raise UsageError for a promotion to an endpoint that would be gone as soon as its step ends."""
-    for name, command in commands.items():
-        if command.subcommand != "promote" or "--live" not in command.words:
-            continue
-        named = command.option("--stages").split(",") if command.option("--stages") else settings.stages.default
-        for stage in map(str.strip, named):
-            if stage in STAGES and settings.stages.of(stage).target == "local":
-                raise errors.UsageError(
-                    f"step {name}: stage {stage} is served on the machine that promotes, which a step loses at its end:"
-                    f' write endpoint = "azureml:" under [stages.{stage}] in {settings.layout.settings_file}, or take'
-                    " --live out"
-                )
 
 
 def _modules(notebook: Path, root: Path) -> Iterable[str]:

@@ -63,6 +63,20 @@ def names_by_stages(settings: Settings, stages: Sequence[str]) -> list[tuple[Seq
     return found
 
 
+def azure_capabilities(endpoint_values: Mapping[str, Any], *, lacks: str = "") -> EndpointCapabilities:
+    """Return what an endpoint can do, managed or on Kubernetes, by the values of its endpoint.yml."""
+    kubernetes = bool(endpoint_file_kinds.compute_of(endpoint_values))
+    return EndpointCapabilities(
+        runs_on=f"a {'Kubernetes' if kubernetes else 'managed'} online endpoint of Azure",
+        most_mirrored=0 if kubernetes else MOST_MIRRORED,
+        compares_mirrored=False,
+        idle_slots_cost=True,
+        counts_late=endpoint_metrics.LATE,
+        logs_by_slot=True,
+        lacks=lacks,
+    )
+
+
 def _translated(method: Callable[Given, Answer]) -> Callable[Given, Answer]:
     """Let a method raise what the protocol promises: EndpointError where Azure refuses or does not answer."""
 
@@ -102,16 +116,7 @@ class AzureEndpoint(Endpoint):
     @functools.cached_property
     def capabilities(self) -> EndpointCapabilities:
         """Return what managed or Kubernetes endpoints can do; endpoint.yml of the stage says which it is."""
-        kubernetes = bool(endpoint_file_kinds.compute_of(self._at.endpoint_values()))
-        return EndpointCapabilities(
-            runs_on=f"a {'Kubernetes' if kubernetes else 'managed'} online endpoint of Azure",
-            most_mirrored=0 if kubernetes else MOST_MIRRORED,
-            compares_mirrored=False,
-            idle_slots_cost=True,
-            counts_late=endpoint_metrics.LATE,
-            logs_by_slot=True,
-            lacks=self._at.lacks(),
-        )
+        return azure_capabilities(self._at.endpoint_values(), lacks=self._at.lacks())
 
     @_translated
     def status(self) -> AzureStatus:

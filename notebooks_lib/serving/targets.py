@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from notebooks_lib.azure.project_files import endpoint_file_kinds, stage_files
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
 from notebooks_lib.serving.collected import collected_files
 from notebooks_lib.serving.collected.collected_files import Opened
 from notebooks_lib.serving.endpoint import Endpoint, check_name
+from notebooks_lib.serving.endpoint_capabilities import EndpointCapabilities
 from notebooks_lib.settings import Settings
 from notebooks_lib.settings.endpoint_names import AZUREML, azure_name
 from notebooks_lib.stages import STAGES
@@ -30,6 +33,8 @@ class EndpointTarget:
     """True if other machines reach these endpoints too: then lock and journal of a stage are in the tracking store."""
     heartbeat: float = 5.0
     """If `shared`: seconds between signs of life of a process that changes a stage; after 12 missed ones it is gone."""
+    capabilities: Callable[[Settings, str], EndpointCapabilities] = lambda settings, stage: EndpointCapabilities()
+    """Returns what the endpoints of a stage can do by the files of the project, offline."""
     collected: Callable[[Settings, str, datetime], Opened] | None = None
     """Returns the files that the endpoint of a name collected since a time, also when it is deleted."""
 
@@ -43,6 +48,13 @@ def _open_in_workspace(settings: Settings, name: str, stage: str) -> Endpoint:
     from notebooks_lib.serving import azure_endpoint  # it imports the Azure SDK
 
     return azure_endpoint.AzureEndpoint(settings, name, stage)
+
+
+def _capabilities_in_workspace(settings: Settings, stage: str) -> EndpointCapabilities:
+    from notebooks_lib.serving import azure_endpoint  # it imports the Azure SDK
+
+    values = stage_files.read_stage_values(settings.root, stage, endpoint_file_kinds.ENDPOINT, os.environ)
+    return azure_endpoint.azure_capabilities(values)
 
 
 def _names_in_workspaces(settings: Settings) -> list[str]:
@@ -71,7 +83,13 @@ def _collected_in_workspace(settings: Settings, name: str, since: datetime) -> O
 
 TARGETS: dict[str, EndpointTarget] = {
     "local": EndpointTarget(open_here, local_endpoint.names, collected=collected_files.local_files),
-    AZUREML: EndpointTarget(_open_in_workspace, _names_in_workspaces, shared=True, collected=_collected_in_workspace),
+    AZUREML: EndpointTarget(
+        _open_in_workspace,
+        _names_in_workspaces,
+        shared=True,
+        capabilities=_capabilities_in_workspace,
+        collected=_collected_in_workspace,
+    ),
 }
 """What a stage's `endpoint` names before the colon -> what runs it."""
 
@@ -161,7 +179,10 @@ def open_collected(settings: Settings, name: str, since: datetime) -> Opened:
     first = next(opened, None)
     if first is None and spelled not in _names(settings, kind, TARGETS[kind]):
         raise UnknownNameError(
-            "endpoint", name, endpoints(settings), "nothing was collected under this name since then"
+            "endpoint",
+            name,
+            endpoints(settings),
+            f"nothing was collected under this name since {since:%Y-%m-%d %H:%M} UTC",
         )
     if first is not None:
         yield first

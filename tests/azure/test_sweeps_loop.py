@@ -286,7 +286,7 @@ def test_without_a_workspace_the_ways_to_name_one_are_told(
 ) -> None:
     building.write(project.root / "work" / "n.ipynb", *CELLS, parameters=PARAMETERS)
     assert program.run(["sweep", "work/n.ipynb", "--grid", "alpha=1,2", "--on", "azureml:cpu"]) == 2
-    assert "--on azureml:cpu: no workspace is named: fill subscription, resource_group" in capsys.readouterr().err
+    assert "--on azureml:cpu: no workspace is named: fill [azure]" in capsys.readouterr().err
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "azure-jobs.md"

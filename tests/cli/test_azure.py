@@ -102,6 +102,8 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     pipeline = PAGES.parent / "production" / "azure" / "pipelines" / "retrain.yml"
     _write(empty_project, "pipelines/retrain.yml", pipeline.read_text("utf-8"))
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
+    (stage,) = re.findall(r"```toml\n# production/settings.toml\n(.*?)```", text, re.DOTALL)
+    empty_project.layout.settings_file.write_text(f"[project]\nname = 'a'\n{stage}")
     for name, content in blocks.items():
         _write(empty_project, name, content)
     assert program.run(["azure", "check"]) == 0, capsys.readouterr().out

@@ -251,7 +251,7 @@ def test_down_of_a_project_without_a_workspace_wants_a_group_as_after_an_up_that
 ) -> None:
     put(azure_server, azure_group, "Microsoft.Storage/storageAccounts/store", prefix=PREFIX)
     assert program.run(["azure", "down", "--yes"]) == 2
-    assert "no workspace is named: --resource-group NAME, or" in capsys.readouterr().err
+    assert "no workspace is named: give --resource-group NAME, fill [azure] in" in capsys.readouterr().err
     assert program.run(["azure", "down", "--resource-group", azure_group, "--yes"]) == 0
     assert made_in(azure_group) == []
 

@@ -40,7 +40,16 @@ def test_each_setting_of_a_stage_is_a_line_of_its_own(empty_project: Settings) -
 
 
 def test_a_local_project_reads_nothing_of_azure(empty_project: Settings) -> None:
-    assert doctor._workspace(empty_project) is None
+    assert doctor._workspace(empty_project) == (None, False)
+
+
+def test_a_workspace_is_checked_although_runs_are_kept_here(
+    empty_project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = '[azure]\nsubscription = "s"\nresource_group = "g"\nworkspace = "w"\n'
+    empty_project.layout.settings_file.write_text(f"[project]\nname = 'a'\n{names}")
+    here = load(empty_project.root, {})
+    assert doctor._workspace(here) == (workspace.find_workspace(here), False)
 
 
 def test_a_workspace_is_checked_before_mlflow_asks_it(
@@ -67,7 +76,7 @@ def test_a_tracking_uri_in_a_variable_names_the_workspace_too(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.tracking_uri(azure_workspace.settings))
 
-    assert doctor._workspace(azure_workspace.settings) == workspace.find_workspace(azure_workspace.settings)
+    assert doctor._workspace(azure_workspace.settings) == (workspace.find_workspace(azure_workspace.settings), True)
 
 
 @pytest.mark.notebooks

@@ -50,7 +50,7 @@ def test_a_place_that_is_none_is_refused(on_azure: Settings) -> None:
 
 def test_without_a_workspace_the_ways_to_name_one_are_told(empty_project: Settings) -> None:
     with pytest.raises(
-        errors.UsageError, match=r"--on azureml:cpu: no workspace is named: fill subscription, .* config.json"
+        errors.UsageError, match=r"--on azureml:cpu: no workspace is named: fill .azure. in .* config.json"
     ):
         prepared(empty_project)
 

@@ -97,5 +97,8 @@ def test_what_is_asked_for_wrongly_is_refused(project: Settings, tmp_path: Path)
     with pytest.raises(errors.UsageError, match="did you mean azureml:cpu"):
         make_pipeline_template(file, project, {}, on="azure:cpu")
     project.layout.settings_file.write_text("[project]\nname = 'a'\n")
-    with pytest.raises(errors.UsageError, match="p.yml: no workspace is named"):
+    with pytest.raises(errors.UsageError, match="p.yml:2: comand: unknown key"):
+        make_pipeline_template(file, load(project.root, {}), {})
+    file.write_text("jobs:\n  a: {command: python a.py}\n")
+    with pytest.raises(errors.UsageError, match="^no workspace is named"):
         make_pipeline_template(file, load(project.root, {}), {})

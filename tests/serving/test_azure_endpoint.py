@@ -245,5 +245,5 @@ def test_a_stage_names_its_workspace_in_part_or_in_whole(empty_project: Settings
         found = stage_workspace(settings, "prod")
         assert f"{found.subscription} {found.resource_group} {found.name}" == place
     bare = empty_project.model_copy(update={"stages": Stages(prod=Stage(endpoint="azureml:"))})
-    with pytest.raises(SettingsError, match=r"^\[stages.prod\] has its endpoint in a workspace, but no workspace is"):
+    with pytest.raises(SettingsError, match=r"^stage prod: no workspace is named: fill "):
         AzureEndpoint(bare, "houses", "prod").status()

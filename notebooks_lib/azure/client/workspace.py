@@ -56,7 +56,7 @@ def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
     In a job it is the workspace that the job tracks to, whatever its files name: the submitter may have chosen another
-    by a variable. Raises SettingsError when nothing names one; `wanted_by` says in its message what needs one.
+    by a variable. Raises SettingsError when nothing names one; its message begins with `wanted_by`, what needs one.
     """
     if _JOB in os.environ and (workspace := _of_job()) is not None:
         return workspace
@@ -67,10 +67,14 @@ def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     workspace = _from_file(file) if file else _of_job()
     if workspace is not None:
         return workspace
-    raise errors.SettingsError(
-        f"{wanted_by and f'{wanted_by}, but '}no workspace is named: fill subscription, resource_group and workspace"
-        f" under [azure] in {settings.layout.settings_file}, put the config.json that Azure ML Studio offers into"
-        f" {settings.root}, or make one: nbops azure up{old_secrets.explain(os.environ)}"
+    raise none_named(wanted_by)
+
+
+def none_named(wanted_by: str = "", *, also: str = "") -> errors.SettingsError:
+    """Return the error of a project that names no workspace; `also` is another way to name one, for this command."""
+    return errors.SettingsError(
+        f"{wanted_by and f'{wanted_by}: '}no workspace is named: {also and f'{also}, '}fill [azure] in"
+        f" production/settings.toml, add config.json, or run nbops azure up{old_secrets.explain(os.environ)}"
     )
 
 
@@ -94,7 +98,7 @@ def _stage_workspace(settings: Settings, stage: str) -> Workspace:
     named = settings.stages.of(stage).workspace.split("/") if settings.stages.of(stage).workspace else []
     if len(named) == 3:
         return Workspace(*named)
-    project = find_workspace(settings, f"[stages.{stage}] has its endpoint in a workspace")
+    project = find_workspace(settings, f"stage {stage}")
     own = [project.subscription, project.resource_group, project.name]
     return Workspace(*own[: 3 - len(named)], *named)
 

@@ -29,10 +29,14 @@ class FileFault:
 
 
 def last_key(path: KeyPath) -> str:
-    """Return the end of a path as a fault names it: `instance_type`, or `locations[1]` for an item of a list."""
+    """Return the end of a path as a fault names it: `instance_type`, or `locations[1]` for an item of a list.
+
+    A key that many mappings have is named with the one above it, such as `scale_settings.type`.
+    """
     names = [step for step in path if isinstance(step, str)]
     indexes = path[len(path) - path[::-1].index(names[-1]) :] if names else path
-    return (names[-1] if names else "") + "".join(f"[{index}]" for index in indexes)
+    shown = ".".join(names[-2:] if names[-1:] == ["type"] else names[-1:])
+    return shown + "".join(f"[{index}]" for index in indexes)
 
 
 def unknown_key(key: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:

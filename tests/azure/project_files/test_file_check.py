@@ -320,7 +320,11 @@ RULES = [
     ("compute/cpu.yml", "type: amlcompute\nmax_instances: 0\n", "2: max_instances: 0 is too few: write 1 or more"),
     ("compute/k.yml", "type: kubernetes\nnamespace: a\n", "1: is no name of a compute"),
     ("compute/k8s.yml", "type: kubernetes\nnamespace: a\n", "1: resource_id: is missing: write the id of the cluster"),
-    ("compute/c1.yml", "type: amlcompute\nidentity: {}\n", "2: type: is missing: write type: system_assigned or"),
+    (
+        "compute/c1.yml",
+        "type: amlcompute\nidentity: {}\n",
+        "2: identity.type: is missing: write type: system_assigned or",
+    ),
     (
         "compute/c1.yml",
         "type: amlcompute\nnetwork_settings:\n  subnet: s\n",
@@ -358,7 +362,7 @@ RULES = [
         "auth_mode: AadToken\ncompute: azureml:k8s\n",
         "1: auth_mode: a Kubernetes endpoint takes no aad_token: write key or aml_token",
     ),
-    ("endpoint.yml", "identity: {}\n", "1: type: is missing: write type: system_assigned or user_assigned"),
+    ("endpoint.yml", "identity: {}\n", "1: identity.type: is missing: write type: system_assigned or user_assigned"),
     (
         "endpoint.yml",
         "identity: {type: UserAssigned}\n",
@@ -379,7 +383,7 @@ RULES = [
     (
         "deployment.yml",
         "scale_settings: {type: target_utilization}\n",
-        "1: type: a managed deployment is scaled by rules of Azure Monitor: write default, or take it out",
+        "1: scale_settings.type: a managed deployment is scaled by rules of Azure Monitor: write default, or take it out",
     ),
     ("deployment.yml", "resources: {}\n", "1: resources: unknown key, write one of: app_insights_enabled, data_"),
     (

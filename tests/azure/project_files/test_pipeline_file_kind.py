@@ -68,7 +68,11 @@ FAULTY = [
     ("compute: azureml:gpu", "code: src", "12: code: nbops decides it: each step gets the snapshot of the project"),
     ("compute: azureml:gpu", "display_name: x", "12: display_name: nbops decides it: it is the key of the step, by"),
     ("compute: azureml:gpu", "compte: x", "12: compte: unknown key, did you mean compute?"),
-    ("compute: azureml:gpu", "type: sweep", "12: type: nbops runs steps of type command, not sweep: write `command:"),
+    (
+        "compute: azureml:gpu",
+        "type: sweep",
+        "12: train.type: nbops runs steps of type command, not sweep: write `command:",
+    ),
     ("compute: azureml:gpu", "component: file:a.yml", "12: component: nbops makes the component of each step"),
     ("timeout: 3600", "timeout: 0", "13: timeout: 0 s is too short"),
     ("limits: {timeout: 3600}", "environment_variables: {NBOPS_JOB: a}", "13: NBOPS_JOB: nbops and the service set"),

@@ -61,7 +61,10 @@ INLINE = WRAPPED.replace("train:", "nightly:")
         (f"{DAILY}create_job: ../pipelines/train.yml\n", f"2: create_job: {WRAPPED}"),
         (f"{DAILY}create_job:\n  type: command\n  job: ../pipelines/train.yml\n", f"2: create_job: {INLINE}"),
         (f"{DAILY}create_job:\n  command: nbops run a.ipynb\n", f"2: create_job: {INLINE}"),
-        (f"{DAILY}create_job:\n  job: ../pipelines/retrain.yml\n", "2: type: is missing: write type: pipeline"),
+        (
+            f"{DAILY}create_job:\n  job: ../pipelines/retrain.yml\n",
+            "2: create_job.type: is missing: write type: pipeline",
+        ),
         (f"{DAILY}create_job:\n  type: pipeline\n", "2: job: is missing: write job: ../pipelines/NAME.yml"),
         (
             f"{DAILY}create_job: {{type: pipeline, job: ../pipelines/retrain.yml, input: {{}}}}\n",
@@ -121,8 +124,14 @@ def test_a_schedule_is_named_by_its_file(place: Path) -> None:
             "6: input_data: nbops decides it: it is what",
         ),
         (f"{DAILY}{SIGNAL}      features: some\n", "6: features: names no columns: write all_features, a list"),
-        (f"{DAILY}{SIGNAL.replace('data_drift', 'custom')}", "5: type: nbops cannot complete custom: write data_drift"),
-        (f"{DAILY}{SIGNAL.replace('data_drift', 'data_drifd')}", "5: type: 'data_drifd' is none of data_drift, data_"),
+        (
+            f"{DAILY}{SIGNAL.replace('data_drift', 'custom')}",
+            "5: drift.type: nbops cannot complete custom: write data_drift",
+        ),
+        (
+            f"{DAILY}{SIGNAL.replace('data_drift', 'data_drifd')}",
+            "5: drift.type: 'data_drifd' is none of data_drift, data_",
+        ),
         (
             f"{DAILY}create_monitor: {{alert_notification: {{emails: [me]}}}}\n",
             "2: emails[0]: 'me' is no e-mail address: write NAME@DOMAIN",
