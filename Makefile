@@ -1,14 +1,11 @@
 # `make` alone lists the commands. Every recipe is an ordinary command that you can type yourself after `. .venv/bin/activate`.
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebooks pages stop review propose infra train promote verify learn test check proof audit bench api lock clean
+.PHONY: help setup run notebooks pages stop review propose infra train promote variables verify learn test check proof audit bench api lock clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-export BASE
-export GROUP
-export COMPUTE
-export EXPERIMENT
-export APPROVED
+# What CI hands over is text of others: only the shell reads it, for make would carry out a $(shell …) in it.
+export BASE GROUP COMPUTE EXPERIMENT APPROVED STAGE DEPLOY LIVE
 # A machine may be set never to write bytecode; then every start of Python here takes two to three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -60,20 +57,25 @@ review: setup  ## what this branch changes in notebooks and in their numbers: .n
 
 propose: setup  ## sweep, then what a promotion would do, with its card: .nbops/propose/card.html; LIVE=--live does it
 	nbops sweep experimentation/diabetes_ridge.ipynb --grid alpha=0.01,0.1,1 --metric rmse
-	nbops promote $(LIVE)
+	nbops promote $$LIVE
 	@mkdir -p .nbops/propose
 	@cp "$$(find .nbops -path '*/promotion/card.html' -exec ls -t {} + | head -n 1)" .nbops/propose/card.html
 
 infra: setup  ## what production/infra would change in Azure: .nbops/infra/report.md; STAGE=dev, GROUP=; DEPLOY=--yes does it
-	nbops azure up --stage $(or $(STAGE),dev) $(if $(GROUP),--resource-group "$$GROUP") $(or $(DEPLOY),--what-if) \
+	nbops azure up --stage "$${STAGE:-dev}" $${GROUP:+--resource-group "$$GROUP"} "$${DEPLOY:---what-if}" \
 		--markdown .nbops/infra/report.md
 
 train: setup  ## sweep on the workspace, each trial a job: COMPUTE=serverless
 	nbops sweep experimentation/diabetes_ridge.ipynb --grid alpha=0.01,0.1,1 --metric rmse --on "azureml:$${COMPUTE:-serverless}"
 
 promote: setup  ## take the best run through dev, test, prod: EXPERIMENT=; STAGE=test APPROVED=MODEL@VERSION approves it for test
-	$(if $(filter-out dev,$(STAGE)),nbops promote --continue "$$APPROVED" --stage $(STAGE),nbops promote --live \
-		--stages dev,test,prod $(if $(EXPERIMENT),-p "experiment=$$EXPERIMENT"))
+	case "$${STAGE:-dev}" in \
+		dev) nbops promote --live --stages dev,test,prod $${EXPERIMENT:+-p "experiment=$$EXPERIMENT"} ;; \
+		*) nbops promote --continue "$$APPROVED" --stage "$$STAGE" ;; \
+	esac
+
+variables: setup  ## in CI: exit code 2 when the sign-in's variables are missing, with what old secrets become
+	@python -m notebooks_lib.azure.client.old_secrets AZURE_CLIENT_ID AZURE_TENANT_ID
 
 test: setup  ## all tests but the slow proofs, at most five minutes on two cores
 	pytest -n auto --dist worksteal

@@ -30,6 +30,8 @@ class Repository:
     artifacts: list[tuple[str, bytes]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     issues: list[dict[str, Any]] = field(default_factory=list)
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    """Environment -> the types of its protection rules."""
     faults: dict[str, deque[int]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -75,6 +77,8 @@ class Repository:
                 if comment["id"] == int(match[1]):
                     comment["body"] = body["body"]
                     return 200, comment
+        if method == "GET" and (rules := self.rules.get(path.removeprefix("environments/"))) is not None:
+            return 200, {"protection_rules": [{"id": 1, "type": each} for each in rules]}
         return self._answer_issues(method, path, query, body)
 
     def _answer_issues(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:

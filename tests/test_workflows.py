@@ -294,7 +294,8 @@ def test_each_step_is_a_make_target_or_a_pinned_action(name: str) -> None:
     """What CI does, a laptop can do; only the steps that speak with GitHub are text of the workflow."""
     targets = set(re.findall(r"(?m)^([a-z]+):", (find_root(Path(__file__)) / "Makefile").read_text("utf-8")))
     content = workflow(name)
-    assert content.get("concurrency") or all(job.get("concurrency") for job in content["jobs"].values())
+    own = [job for job in content["jobs"].values() if "uses" not in job]
+    assert content.get("concurrency") or all(job.get("concurrency") for job in own)
     for job in content["jobs"].values():
         if "uses" in job:
             assert (WORKFLOWS.parents[1] / job["uses"].removeprefix("$/")).is_file(), "a workflow of this commit"
@@ -305,6 +306,8 @@ def test_each_step_is_a_make_target_or_a_pinned_action(name: str) -> None:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
             elif step["run"].startswith("make "):
                 assert step["run"].split()[1] in targets
+            elif step["run"].startswith(".ci/"):
+                assert os.access(WORKFLOWS.parents[1] / step["run"].split()[0], os.X_OK)
             else:
                 assert "GITHUB_" in step["run"] or "gh api" in step["run"]
                 assert "${{" not in step["run"]
@@ -341,10 +344,37 @@ def test_who_may_read_azure_and_who_may_deploy() -> None:
     assert "head.repo.full_name == github.repository" in look["if"]
     assert deploy["if"] == "github.event_name != 'pull_request'"
     assert deploy["environment"] == "azure-${{ inputs.stage || 'dev' }}"
-    assert "secrets." not in (WORKFLOWS / "azure-infra.yml").read_text("utf-8")
-    for job in (look, deploy):
-        assert job["permissions"] == {"contents": "read", "id-token": "write"}
+    assert look["permissions"] == {"contents": "read", "id-token": "write"}
+    assert deploy["permissions"] == {**look["permissions"], "actions": "read"}
     assert [step["run"] for job in (look, deploy) for step in job["steps"] if "run" in step] == [
-        "make infra",
-        "make infra DEPLOY=--yes",
+        *("make variables", "make infra"),
+        *('.ci/require-reviewers "$ENVIRONMENT"', "make variables", "make infra DEPLOY=--yes"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        (["branch_policy", "required_reviewers"], ""),
+        (["branch_policy", "wait_timer"], "environment azure-prod has no required reviewers: add them in"),
+        ([], "environment azure-prod has no required reviewers"),
+        (None, "environment azure-prod cannot be read: make it in the repository's settings, and give the job"),
+    ],
+)
+def test_a_job_stops_whose_environment_asks_nobody(
+    rules: list[str] | None, problem: str, server: Any, repository: Repository
+) -> None:
+    """As on a private repository below GitHub Enterprise, where GitHub itself says nothing."""
+    repository.rules = {} if rules is None else {"azure-prod": rules}
+    variables = {
+        "PATH": os.environ["PATH"],
+        "GH_CONFIG_DIR": str(Path(server.server_address).parent),
+        "GH_TOKEN": "token",
+        "GITHUB_REPOSITORY": OWN,
+        "GITHUB_SERVER_URL": "https://github.com",
+    }
+    command = [WORKFLOWS.parents[1] / ".ci" / "require-reviewers", "azure-prod"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == bool(problem), done.stderr
+    assert done.stdout.startswith(f"::error::{problem}" if problem else "")
+    assert done.stdout.count("\n") == bool(problem)

@@ -71,6 +71,10 @@ def command(
                 "--continue takes --live, --stage, --out and --json only: the rest was given when the release began"
             )
         name, _, number = model.partition("@")
+        if not name:
+            raise click.UsageError(
+                f"--continue {model!r} names no model: MODEL, or MODEL@VERSION (`make promote` takes it from APPROVED)"
+            )
         return _approve(name, number, stage or "", Answer(as_json, out, {}))
     if stage is not None:
         raise click.UsageError("--stage goes with --continue MODEL; which stages a release goes through: --stages")
@@ -164,6 +168,8 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, answer: 
         "release": release.as_json(),
     }
     endpoint = status.as_json() if status else None
+    with github_output.summary(result.url):
+        promotion_text.print_decision(decision, release, status, project)
     if answer.give({**promoted, "endpoint": endpoint, "output": result.as_json()["output"]}):
         return 0
     promotion_text.print_decision(decision, release, status, project)

@@ -24,15 +24,16 @@ KEYS = {
     "trigger": {"push", "pull_request", "workflow_dispatch", "workflow_call"},
     "input": {"description", "type", "options", "default", "required"},
     "job": {
-        *("if", "needs", "runs-on", "timeout-minutes", "environment", "permissions", "outputs", "steps"),
+        *("name", "if", "needs", "runs-on", "timeout-minutes", "environment", "concurrency", "permissions"),
+        *("outputs", "steps"),
         *("uses", "with"),
     },
     "step": {"name", "id", "uses", "with", "run", "env"},
-    "permissions": {"contents", "id-token"},
+    "permissions": {"actions", "contents", "id-token"},
 }
 """What may stand where; each is understood below."""
 NAMES = {
-    "github": {"event_name", "ref", "repository", "event.pull_request.head.repo.full_name"},
+    "github": {"event_name", "ref", "repository", "token", "event.pull_request.head.repo.full_name"},
     "vars": {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_COMPUTE"},
     "secrets": {
         "AZURE_CREDENTIALS",
@@ -72,6 +73,8 @@ class Job:
     """How a job ended."""
 
     result: str = "skipped"
+    title: str = ""
+    """What people see, those who approve it before all; empty: the name in the file."""
     outputs: dict[str, str] = field(default_factory=dict)
     environment: str = ""
     log: str = ""
@@ -210,6 +213,7 @@ class Run:
         if context == "github":
             owner = "stranger/project" if self.event.fork else "owner/project"
             known = {"event_name": self.event.name, "ref": self.event.ref, "repository": "owner/project"}
+            known["token"] = "a-token-of-the-job"
             return {**known, "event.pull_request.head.repo.full_name": owner}[rest]
         if context == "vars":
             values = self.event.environments
@@ -236,8 +240,9 @@ class Run:
         needs: Mapping[str, Mapping[str, str]],
         dies_when: Callable[[], bool] | None,
     ) -> Job:
-        done, outputs = Job("success", environment=environment), dict[str, dict[str, str]]()
+        outputs: dict[str, dict[str, str]] = {}
         look = lambda name: self._look(name, needs, outputs, environment)  # noqa: E731
+        done = Job("success", fill(job.get("name", ""), look), environment=environment)
         machine = self.machine(name, self._variables(job))
         machine.dies_when = dies_when
         own = lambda name: self._look(name, {}, {})  # noqa: E731 - here, variables of the environment are not known yet

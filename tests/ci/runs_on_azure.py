@@ -25,7 +25,13 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 PIPELINES = ROOT / ".ci"
 ENVIRONMENT = Path(sys.executable).parents[1]
 """Stands in for the one that `make setup` makes."""
-COPIED = ("Makefile", "experimentation/diabetes_ridge.ipynb", "production/promote.ipynb", "production/scoring")
+COPIED = (
+    "Makefile",
+    ".ci/require-reviewers",
+    "experimentation/diabetes_ridge.ipynb",
+    "production/promote.ipynb",
+    "production/scoring",
+)
 STAGES = """
 [promotion]
 trusted_flavors = ["sklearn", "python_function"]
@@ -73,7 +79,7 @@ class Project:
         self.git("commit", "-qm", message)
 
     def _make_programs(self) -> Path:
-        """An `az` that is signed in as the service: the steps of CI have no secret."""
+        """An `az` that is signed in as the service, for the steps of CI have no secret; and a `gh`."""
         real, folder = stand_in_az.put_on_path(self.folder / "az"), self.folder / "programs"
         folder.mkdir()
         given = (
@@ -81,7 +87,12 @@ class Project:
         )
         program = folder / "az"
         program.write_text(f'#!/bin/sh\n{given} exec {real}/az "$@"\n')
-        program.chmod(0o755)
+        gh = folder / "gh"
+        gh.write_text(
+            "#!/bin/sh\necho branch_policy; echo required_reviewers\n"
+        )  # tests/test_workflows.py has the real one
+        for each in (program, gh):
+            each.chmod(0o755)
         return folder
 
     def machine(self, job: str, system: Mapping[str, str]) -> Machine:

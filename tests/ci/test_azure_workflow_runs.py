@@ -54,7 +54,7 @@ def champions(project: Project) -> dict[str, tuple[str, dict[str, int]]]:
         status = project.nbops("endpoint", "status", endpoint)
         traffic = {slot["version"]: slot["traffic"] for slot in status["slots"].values() if slot["traffic"]}
         moves = project.nbops("history", "diabetes", "--stage", stage)["entries"]
-        mark = next((move["after"] for move in moves if move["what"] == "mark"), "")
+        mark = next((move["to"] for move in moves if move["what"] == "mark"), "")
         found[stage] = (mark, traffic)
     return found
 

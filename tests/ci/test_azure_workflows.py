@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from tests.ci.runs_on_azure import PIPELINES, ROOT, VARIABLES, WORKFLOWS
 
 NAMES = ("azure-infra", "azure-train", "azure-promote")
 TOKEN = {"contents": "read", "id-token": "write"}
+APPROVED = {**TOKEN, "actions": "read"}
+"""It also reads whether its environment has reviewers."""
 PERMISSIONS = {
-    "azure-infra": {"what-if": TOKEN, "deploy": TOKEN},
-    "azure-train": {"train": TOKEN, "promote": TOKEN},
-    "azure-promote": {"dev": TOKEN, "test": TOKEN, "prod": TOKEN},
+    "azure-infra": {"what-if": TOKEN, "deploy": APPROVED},
+    "azure-train": {"train": TOKEN, "promote": APPROVED},
+    "azure-promote": {"dev": TOKEN, "test": APPROVED, "prod": APPROVED},
 }
 """What each job may do; the workflows themselves may do nothing."""
 ENVIRONMENTS = {
@@ -51,8 +54,13 @@ class DryMachine(Machine):
 
     def run(self, command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
         self.environments.append(variables)
-        if "setvariable" in (self.temporary / "script.sh").read_text():
+        script = (self.temporary / "script.sh").read_text()
+        if "setvariable" in script:
             return Machine.run(self, command, {**variables, "PATH": "/usr/bin:/bin"})
+        if script == "make variables":
+            return 0 if variables["AZURE_CLIENT_ID"] else 2, ""
+        if script.startswith(".ci/"):
+            return 0, ""
         if "GITHUB_OUTPUT" in variables:
             waiting = [f"waiting={self.says}"] if self.says else []
             lines = ["promoted=false", *waiting, "model=diabetes", "version=5", ""]
@@ -100,7 +108,6 @@ def test_rights_environments_and_limits_are_those_of_the_tables(name: str) -> No
     assert {job: one["permissions"] for job, one in content["jobs"].items()} == PERMISSIONS[name]
     environments = {job: one["environment"] for job, one in content["jobs"].items() if "environment" in one}
     assert environments == ENVIRONMENTS[name]
-    assert content["concurrency"].get("cancel-in-progress", False) is False
     for job in content["jobs"].values():
         assert job.get("timeout-minutes", 0) <= 350, "GitHub ends a job after six hours"
         for step in job.get("steps", ()):
@@ -109,6 +116,60 @@ def test_rights_environments_and_limits_are_those_of_the_tables(name: str) -> No
             assert "${{" not in step.get("run", ""), "values reach a script by its variables"
     text = (WORKFLOWS / f"{name}.yml").read_text("utf-8")
     assert all(re.fullmatch(r"secrets\.\w+ && 'set' ", each) for each in re.findall(r"secrets\.[^}]*", text))
+
+
+def test_a_promotion_waits_for_its_turn_and_a_training_for_no_approval() -> None:
+    """GitHub's queue holds one run otherwise, and cancels it for the next."""
+    promote = github_workflow.read(WORKFLOWS / "azure-promote.yml")["concurrency"]
+    assert (promote["cancel-in-progress"], promote["queue"]) == (False, "max")
+    train = github_workflow.read(WORKFLOWS / "azure-train.yml")
+    assert "concurrency" not in train, "it would hold `promote`, with its approvals, too"
+    assert train["jobs"]["train"]["concurrency"] == {"group": "azure-train-${{ github.ref }}"}
+
+
+MAKE_ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
+ATTACK = "$(shell touch made){}"
+
+
+@pytest.mark.parametrize(
+    ("target", "variables", "command"),
+    [
+        ("infra", {}, "azure up --stage dev --what-if --markdown .nbops/infra/report.md"),
+        (
+            "infra",
+            {"STAGE": "prod", "GROUP": "a b", "DEPLOY": "--yes"},
+            "azure up --stage prod --resource-group a b --yes --markdown .nbops/infra/report.md",
+        ),
+        ("promote", {}, "promote --live --stages dev,test,prod"),
+        ("promote", {"STAGE": "dev", "EXPERIMENT": "x"}, "promote --live --stages dev,test,prod -p experiment=x"),
+        ("promote", {"STAGE": "test", "APPROVED": "x@1"}, "promote --continue x@1 --stage test"),
+        ("propose", {"LIVE": "--live"}, "promote --live"),
+    ],
+)
+def test_make_hands_variables_to_the_shell_and_carries_none_out(
+    target: str, variables: Mapping[str, str], command: str, tmp_path: Path
+) -> None:
+    """What stands in a variable of CI may come from others: an experiment's name, a group, an approved version."""
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    (tmp_path / "requirements.lock").touch()
+    (tmp_path / "pyproject.toml").touch()
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / ".venv" / ".ready").touch()
+    (programs / "nbops").write_text('#!/bin/sh\necho "called $*"\n')
+    (programs / "nbops").chmod(0o755)
+
+    def made(given: Mapping[str, str]) -> str:
+        words = ["make", "--silent", "--directory", str(tmp_path), target]
+        done = subprocess.run(
+            words, env=MAKE_ENVIRONMENT | given, capture_output=True, text=True, check=False, timeout=30
+        )
+        return done.stdout
+
+    assert f"called {command}\n" in made(variables)
+    for name in ("STAGE", "GROUP", "DEPLOY", "EXPERIMENT", "APPROVED", "LIVE", "BASE", "COMPUTE"):
+        made({"STAGE": "test", **variables, name: ATTACK.format(name)})
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +191,15 @@ def test_a_stage_follows_when_the_version_waits_for_it(
     run = start("azure-promote", machine, inputs={"experiment": "sales"})
     assert results(run) == dict(zip(("dev", "test", "prod"), ended.split(), strict=True))
     assert [job.environment for job in run.jobs.values() if job.environment] == [f"azure-promote-{s}" for s in asked]
-    assert [job.scripts for job in run.jobs.values() if job.scripts] == [[f"make promote STAGE={s}"] for s in asked]
+    before = {"dev": "make variables"}
+    assert [job.scripts for job in run.jobs.values() if job.scripts] == [
+        [before.get(s, '.ci/require-reviewers "$ENVIRONMENT"'), f"make promote STAGE={s}"] for s in asked
+    ]
+    assert [job.title for job in run.jobs.values() if job.title] == [f"{s} diabetes@5" for s in asked if s != "dev"]
+    assert [each["ENVIRONMENT"] for each in machine.seen if "ENVIRONMENT" in each] == [
+        f"azure-promote-{s}" for s in asked if s != "dev"
+    ]
+    machine.seen[:] = [each for each in machine.seen if "EXPERIMENT" in each or "APPROVED" in each]
     assert run.group == "azure-promote-sales"
     assert [each.get("APPROVED", "") for each in machine.seen] == ["", *["diabetes@5"] * (len(asked) - 1)]
     for each in machine.seen:
@@ -163,7 +232,7 @@ def test_a_stage_of_azure_devops_follows_when_the_version_waits_for_it(
 
 
 def test_a_push_trains_where_there_is_a_workspace_and_then_promotes(machines: Machines) -> None:
-    changed = ("experimentation/diabetes_ridge.ipynb",)
+    changed = ("data/sales/3/train.parquet",)
     run = start("azure-train", machines({"dev": ""}), "push", changed=changed)
     assert results(run) == {"train": "success", "promote": "success"}
     assert results(run.called["promote"])["dev"] == "success"
@@ -176,16 +245,17 @@ def test_a_push_trains_where_there_is_a_workspace_and_then_promotes(machines: Ma
     assert results(topic) == {"train": "success", "promote": "skipped"}
 
 
-def test_training_hands_over_the_names_of_old_secrets_and_no_value(machines: Machines) -> None:
-    machine = machines({"train": None})
+@pytest.mark.parametrize("name", NAMES)
+def test_each_workflow_hands_over_the_names_of_old_secrets_and_no_value(name: str, machines: Machines) -> None:
+    machine = machines({"train": None, "dev": None, "deploy": None})
     old = dict.fromkeys(("AZURE_CREDENTIALS", "WORKSPACE_NAME", "LOCATION"), "a-value-that-nobody-may-see")
-    run = start("azure-train", machine, environments={}, secrets=old, inputs={"compute": "cpu"})
-    assert results(run) == {"train": "failure", "promote": "skipped"}
-    (seen,) = machine.seen
-    assert [seen[name] for name in ("AZURE_CREDENTIALS", "LOCATION", "FRIENDLY_NAME", "COMPUTE")] == [
-        *("set", "set", "", "cpu")
-    ]
-    assert "a-value" not in str(seen)
+    run = start(name, machine, environments={}, secrets=old)
+    (first, *_) = (job for job in run.jobs.values() if job.result == "failure")
+    assert first.scripts[-1] == "make variables"
+    seen = machine.seen[-1]
+    names = ("AZURE_CREDENTIALS", "LOCATION", "FRIENDLY_NAME", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
+    assert [seen[name] for name in names] == ["set", "set", "", "", ""]
+    assert "a-value" not in str(machine.seen)
 
 
 def test_a_forks_pull_request_asks_azure_nothing(machines: Machines) -> None:

@@ -9,6 +9,20 @@ import pytest
 from notebooks_lib.cli import github_output
 
 
+def test_a_summary_takes_what_is_printed_as_text_that_is_no_markdown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "summary"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
+    with github_output.summary("https://ml.azure.com/runs/1"):
+        print("promoted: houses version 2\n```\n![x](https://example.com)")
+    assert file.read_text() == (
+        "````text\npromoted: houses version 2\n```\n![x](https://example.com)\n````\n\n"
+        "[The run with its card](https://ml.azure.com/runs/1)\n"
+    )
+    assert capsys.readouterr().out == ""
+
+
 def test_values_are_added_and_a_failure_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,12 @@ def test_a_usage_error_of_promote_starts_nothing(
     assert not project.layout.executed.exists()
 
 
+@pytest.mark.parametrize("approved", ["", "@", "@5"])
+def test_an_approval_without_a_model_names_what_is_missing(approved: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["promote", "--continue", approved, "--stage", "test"]) == 2
+    assert "names no model: MODEL, or MODEL@VERSION (`make promote` takes it from APPROVED)" in capsys.readouterr().err
+
+
 @pytest.mark.tracking
 def test_a_metric_that_no_run_logged_is_named_before_the_notebook_starts(
     project: Settings,

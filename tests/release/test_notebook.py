@@ -82,7 +82,7 @@ def test_a_promotion_waits_for_an_approval_goes_on_and_is_read_from_mlflow(
 @pytest.mark.proof  # release/test_gate.py has both answers; a notebook that fails is below
 @pytest.mark.notebooks
 @pytest.mark.tracking
-def test_a_stage_refuses_then_the_champion_is_kept(trials, houses, endpoints, github, capsys):
+def test_a_stage_refuses_then_the_champion_is_kept(trials, houses, endpoints, github, capsys, monkeypatch, tmp_path):
     trials.fitted(worse(), houses)
     trials.fitted(better(), houses)
     set_stage(endpoints)
@@ -98,7 +98,9 @@ def test_a_stage_refuses_then_the_champion_is_kept(trials, houses, endpoints, gi
     assert nbops(["promote", "--live", "--stages", "dev,prod", *ASKED]) == 0
     github.unlink()
     capsys.readouterr()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
     assert nbops(["promote", "--json", *ASKED]) == 0
+    assert "kept: houses version 1 stays" in (tmp_path / "summary").read_text()
     told = json.loads(capsys.readouterr().out)
     assert told["promoted"] is False
     assert told["decision"]["answer"] == "keep"

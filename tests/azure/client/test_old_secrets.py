@@ -44,6 +44,15 @@ def test_without_them_nothing_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     assert old_secrets.explain({"WORKSPACE_NAME": "set"}).splitlines()[1].startswith("  WORKSPACE_NAME becomes")
 
 
+def test_ci_without_the_variables_of_its_sign_in_ends_before_it() -> None:
+    told = old_secrets.check_variables(("AZURE_CLIENT_ID", "AZURE_TENANT_ID"), {"AZURE_CREDENTIALS": "set"})
+    assert told.startswith("CI cannot sign in to Azure without AZURE_CLIENT_ID and AZURE_TENANT_ID: set them in")
+    assert "\n  AZURE_CREDENTIALS becomes" in told
+    given = {"AZURE_CLIENT_ID": "id", "AZURE_TENANT_ID": "", "AZURE_CREDENTIALS": "set"}
+    assert "without AZURE_TENANT_ID:" in old_secrets.check_variables(("AZURE_CLIENT_ID", "AZURE_TENANT_ID"), given)
+    assert old_secrets.check_variables(("AZURE_CLIENT_ID",), given) == ""
+
+
 def test_the_page_has_a_row_for_each() -> None:
     page = (ROOT / "docs/azure-ci.md").read_text("utf-8")
     for name in SECRETS:
