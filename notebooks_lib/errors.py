@@ -3,6 +3,7 @@
     NbopsError                     a known fault: one line, and what to do next
     ├── UsageError (ValueError)    asked for wrongly; nothing was started (exit 2)
     │   ├── SettingsError          production/settings.toml or an NBOPS_* variable
+    │   │   └── NoWorkspaceError       nothing names a workspace of Azure ML
     │   ├── NotebookError          not a notebook, or one that cannot be run as asked
     │   ├── ParameterError         one or more parameters are wrong; carries every problem
     │   ├── InputError             rows sent to a model do not fit its signature; the model was not asked
@@ -54,6 +55,10 @@ class UsageError(NbopsError, ValueError):
 
 class SettingsError(UsageError):
     """The settings file or an NBOPS_* variable is wrong."""
+
+
+class NoWorkspaceError(SettingsError):
+    """Neither the settings nor a config.json nor a job names a workspace of Azure ML."""
 
 
 class OtherKindOfSweepError(UsageError):

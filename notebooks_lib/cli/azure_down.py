@@ -74,7 +74,7 @@ def _find_group(here: Settings, stage: str, resource_group: str) -> tuple[str, s
     from notebooks_lib.azure.infrastructure import infrastructure
     from notebooks_lib.azure.infrastructure.azure_cli import AzureCli
 
-    named = infrastructure.planned_workspace(here, stage)
+    named = infrastructure.named_workspace(here, stage)
     if named is not None:
         return named.subscription, resource_group or named.resource_group
     if resource_group:
@@ -119,7 +119,7 @@ def _tell_what_stays(here: Settings, found: ResourceGroup, stage: str, group: st
         tell(f"organisation registry {registry.name} stays: `nbops azure down --registry {registry.name}` removes it")
     for deployment in found.deployments:
         tell(f"what `nbops azure up` made for {deployment} stays")
-    named = infrastructure.planned_workspace(here, stage)
+    named = infrastructure.named_workspace(here, stage)
     if named and removed and any(each.name.casefold() == named.name.casefold() for each in found.ours):
         tell(f"the project still names workspace {named.name}: `nbops azure up` makes it again")
 

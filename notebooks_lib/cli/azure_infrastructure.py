@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,14 +71,15 @@ def up(
         need_terminal()
     cli = AzureCli()
     deployment = infrastructure.choose_deployment(here, cli.account(), stage=stage, resource_group=resource_group)
-    infra = infrastructure.Infrastructure(cli, deployment)
+    unasked = yes or what_if
+    infra = infrastructure.Infrastructure(cli, deployment, seconds=infrastructure.LONGEST if unasked else math.inf)
     infra.check_resource_group()
     waited = not what_if and infra.is_running()
     if waited:  # it may be somebody else's, of other files: what is left of ours is looked for after it
         tell(f"{deployment} was started before, and is still running")
         _wait(infra)
     tell(f"{deployment}, subscription {deployment.subscription}: asking Azure what would change")
-    changes = infra.changes(only_look=what_if, tell=tell)
+    changes = infra.changes(only_look=what_if)
     for line in change_lines(changes):
         click.echo(coloured(line), err=as_json)
     if markdown:
@@ -149,8 +151,9 @@ def _keep(here: Settings, stage: str, deployed: Deployed, *, new: bool) -> None:
         tell(f"wrote {path}: yours to change and commit")
     if new:
         workspace.forget_tracking_uri(here, deployed.workspace)
-    if infrastructure.planned_workspace(here, stage) is None:
-        tell(f"wrote {workspace.write_config(here.root, deployed.workspace).name}, which names the workspace")
+    if infrastructure.named_workspace(here, stage) is None:
+        written = workspace.write_config(here.root, deployed.workspace).relative_to(here.root)
+        tell(f"wrote {written.as_posix()}, which names the workspace")
 
 
 def change_lines(changes: Sequence[ResourceChange]) -> Iterator[str]:

@@ -32,7 +32,7 @@ _BY_SIGN_IN_CODE = {
     "AADSTS70021": "give the application a federated credential for this repository and branch or environment",
     "AADSTS700211": "give the application a federated credential with this issuer",
     "AADSTS700212": "give the application's federated credential the audience api://AzureADTokenExchange",
-    "AADSTS700213": "give the application a federated credential with this subject",
+    "AADSTS700213": "give the application a federated credential with the subject {subject}",
     "AADSTS700024": "set AZURE_CLIENT_ID and AZURE_TENANT_ID in the job, so that nbops renews its token",
     "AADSTS53003": "ask the administrators of your tenant which machines may sign in",
 }
@@ -78,6 +78,11 @@ DATA_SCIENTIST = "AzureML Data Scientist"
 
 _ACTION = re.compile(r"perform action '([^']+)'")
 _NAMED = re.compile(r"namespace '([^']+)'")
+_SUBJECT = re.compile(r"subject ('[^']+')")
+_NO_RIGHT = re.compile(
+    r"Authorization failed for template resource|does not have (?:permission|authorization) to perform action"
+)
+"""How a deployment says under a code of its own that a right is missing."""
 _ENTRA = re.compile(r"(AADSTS\d+): *(.*?)(?= *Trace ID:|[\r\n]|$)")
 _HOST = re.compile(r"host='([^']+)'")
 _ADDRESS = re.compile(r" with url: \S+")
@@ -131,9 +136,9 @@ def of_error(error: Mapping[str, Any], what: str) -> errors.AzureError:
         (str(each.get("code") or ""), str(each.get("message") or "no reason given")) for each in _innermost(error)
     ]
     code = reasons[0][0]
-    status = _status(code)
+    status = _status(*reasons[0])
     lines = dict.fromkeys(_one_line(f"{code}: {message}" if code else message) for code, message in reasons)
-    steps = dict.fromkeys(_step(_status(code), code, message, "") for code, message in reasons)
+    steps = dict.fromkeys(_step(_status(code, message), code, message, "") for code, message in reasons)
     cause = f"{_headline(status, what)}: {' | '.join([*lines][:MOST_REASONS])}"
     return errors.AzureError(cause, "; ".join([*steps][:MOST_REASONS]), status=status or None, code=code)
 
@@ -151,7 +156,8 @@ def sign_in_error(attempts: Sequence[tuple[str, Exception | None]]) -> errors.Az
             entra = _ENTRA.search(str(problem))
             code, reason = entra.groups() if entra else ("", errors.reason(problem, 200))
             cause = f"cannot sign in to Azure by {name}: {_one_line(f'{code}: {reason}' if code else reason)}"
-            step = _BY_SIGN_IN_CODE.get(code, _how_to_sign_in(again=True)) + old_secrets.explain(os.environ)
+            step = _BY_SIGN_IN_CODE.get(code, _how_to_sign_in(again=True))
+            step = step.format(subject=_first(_SUBJECT, reason, "of this job")) + old_secrets.explain(os.environ)
             return errors.AzureError(cause, step, status=401, code=code)
     reasons = "; ".join(f"{name}: {_unavailable(problem)}" for name, problem in tried)
     step = _how_to_sign_in() + old_secrets.explain(os.environ)
@@ -236,8 +242,10 @@ def _innermost(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [reason for each in inner for reason in _innermost(each)] or [error]
 
 
-def _status(code: str) -> int:
-    return 403 if "AuthorizationFailed" in code else 404 if code.endswith("NotFound") else 0
+def _status(code: str, message: str) -> int:
+    if "AuthorizationFailed" in code or _NO_RIGHT.search(message):
+        return 403
+    return 404 if code.endswith("NotFound") else 0
 
 
 def _how_to_sign_in(*, again: bool = False) -> str:

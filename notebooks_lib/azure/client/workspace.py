@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     """Return the workspace from the settings, else from the nearest config.json at or above the project's root.
 
     In a job it is the workspace that the job tracks to, whatever its files name: the submitter may have chosen another
-    by a variable. Raises SettingsError when nothing names one; its message begins with `wanted_by`, what needs one.
+    by a variable. Raises NoWorkspaceError when nothing names one; its message begins with `wanted_by`, what needs one.
     """
     if _JOB in os.environ and (workspace := _of_job()) is not None:
         return workspace
@@ -70,9 +71,9 @@ def find_workspace(settings: Settings, wanted_by: str = "") -> Workspace:
     raise none_named(wanted_by)
 
 
-def none_named(wanted_by: str = "", *, also: str = "") -> errors.SettingsError:
+def none_named(wanted_by: str = "", *, also: str = "") -> errors.NoWorkspaceError:
     """Return the error of a project that names no workspace; `also` is another way to name one, for this command."""
-    return errors.SettingsError(
+    return errors.NoWorkspaceError(
         f"{wanted_by and f'{wanted_by}: '}no workspace is named: {also and f'{also}, '}fill [azure] in"
         f" production/settings.toml, add config.json, or run nbops azure up{old_secrets.explain(os.environ)}"
     )
@@ -81,8 +82,8 @@ def none_named(wanted_by: str = "", *, also: str = "") -> errors.SettingsError:
 def stage_workspace(settings: Settings, stage: str) -> Workspace:
     """Return the workspace in which a stage has its endpoint: the project's, or another that the stage names.
 
-    What the stage leaves out, its group and subscription, is the project's. Raises SettingsError when that is needed
-    and nothing names it, and when another stage has an endpoint of the same name there.
+    What the stage leaves out, its group and subscription, is the project's. Raises NoWorkspaceError when that is needed
+    and nothing names it, and SettingsError when another stage has an endpoint of the same name there.
     """
     found = _stage_workspace(settings, stage)
     for other in settings.stages.stages_of(settings.stages.plain_endpoint(stage, MODEL)):
@@ -126,7 +127,7 @@ def project_workspace(settings: Settings) -> Workspace | None:
     """Return the workspace that the settings or config.json name; None if none is named."""
     try:
         return find_workspace(settings)
-    except errors.SettingsError:
+    except errors.NoWorkspaceError:
         return None
 
 
@@ -167,15 +168,25 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def write_config(root: Path, workspace: Workspace) -> Path:
-    """Write the config.json of a project, in Azure's own form, and return its path."""
+    """Write the config.json of a project, in Azure's own form, and return its path.
+
+    A config.json of another program stays as it is: then it is .azureml/config.json, which Azure's tools read as well.
+    Raises UsageError when that is there, too.
+    """
     content = {
         "subscription_id": workspace.subscription,
         "resource_group": workspace.resource_group,
         "workspace_name": workspace.name,
     }
-    file = root / "config.json"
-    file.write_text(json.dumps(content, indent=4) + "\n", "utf-8")
-    return file
+    for file in (root / "config.json", root / ".azureml" / "config.json"):
+        file.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError), file.open("x", encoding="utf-8") as new:
+            new.write(json.dumps(content, indent=4) + "\n")
+            return file
+    raise errors.UsageError(
+        f"config.json and .azureml/config.json are there and name no workspace: write workspace = {workspace.name!r},"
+        f" resource_group = {workspace.resource_group!r} and subscription = {workspace.subscription!r} under [azure]"
+    )
 
 
 def forget_tracking_uri(settings: Settings, workspace: Workspace) -> None:

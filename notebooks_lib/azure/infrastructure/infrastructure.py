@@ -5,6 +5,7 @@ Repeat any step safely: a deployment that is still running is waited for, and on
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,8 @@ WHAT_IF_PATIENCE = 300.0
 """Seconds in which Azure must say what would change; the CLI may download Bicep first."""
 WAIT = 1800.0
 """Seconds in which a deployment must have ended."""
+LONGEST = 2700.0
+"""Seconds that all steps together may take where nobody is asked: CI ends a job after an hour, without a word."""
 FIRST_POLL = 1.0
 POLL = 10.0
 """Seconds between two looks at a deployment: it grows from the first to the second."""
@@ -89,7 +92,7 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
             " give the roles of the people to itself; write the object id of a group or user:"
             " `az ad group show --group NAME --query id`"
         )
-    named = planned_workspace(settings, stage)
+    named = named_workspace(settings, stage)
     subscription = named.subscription if named else account.subscription
     if subscription.casefold() != account.subscription.casefold():
         raise errors.UsageError(
@@ -101,7 +104,7 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
         raise errors.UsageError("no resource group is named: --resource-group NAME, or resource_group under [azure]")
     of_stage = bool(settings.stages.of(stage).workspace) or stage == STAGES[0]
     ours = named is not None and group.casefold() == named.resource_group.casefold() and of_stage
-    name = named.name if named and ours else ""
+    name = named.name if named and ours and "workspaceName" in files.declared else ""
     taken = "location" in files.declared and "location" not in files.given
     location = settings.azure.location if taken else ""
     return Deployment(
@@ -109,11 +112,14 @@ def choose_deployment(settings: Settings, account: Account, *, stage: str, resou
     )
 
 
-def planned_workspace(settings: Settings, stage: str) -> Workspace | None:
-    """Return the workspace that a stage names, else the project's, made or not; None if none is named."""
+def named_workspace(settings: Settings, stage: str) -> Workspace | None:
+    """Return the workspace that a stage names, else the project's, made or not; None if none is named.
+
+    Raises SettingsError when another stage has an endpoint of the same name there.
+    """
     try:
         return workspace.stage_workspace(settings, stage)
-    except errors.SettingsError:
+    except errors.NoWorkspaceError:
         return None
 
 
@@ -123,11 +129,13 @@ def is_deleted_vault(error: errors.AzureError) -> bool:
 
 
 class Infrastructure:
-    """One deployment, before, during and after it."""
+    """One deployment, before, during and after it. After `seconds` its steps raise AzureError."""
 
-    def __init__(self, cli: AzureCli, deployment: Deployment) -> None:
+    def __init__(self, cli: AzureCli, deployment: Deployment, *, seconds: float = math.inf) -> None:
         self.deployment = deployment
         self._cli = cli
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds
         self._place = ("--subscription", deployment.subscription, "--resource-group", deployment.resource_group)
         self._named = (*self._place, "--name", deployment.name)
 
@@ -154,21 +162,12 @@ class Infrastructure:
                 return False
             raise
 
-    def changes(
-        self, *, only_look: bool = False, tell: Callable[[str], None] = lambda line: None
-    ) -> list[ResourceChange]:
-        """Return what the deployment would change.
+    def changes(self, *, only_look: bool = False) -> list[ResourceChange]:
+        """Return what the deployment would change. `only_look`: also for somebody who may read, but not deploy.
 
-        `only_look`: somebody who may read, but not deploy, is told so in a line, and sees it too.
         Raises UsageError when it would change a resource of somebody else, or one that Azure never changes.
         """
-        try:
-            answer = self._what_if()
-        except errors.AzureError as error:
-            if not only_look or error.status != 403:
-                raise
-            tell(f"you may look, but not deploy: {error.cause}")
-            answer = self._what_if("--validation-level", "ProviderNoRbac")
+        answer = self._what_if(*(("--validation-level", "ProviderNoRbac") if only_look else ()))
         if foreign := foreign_resources(answer, *managed_resources.TAGS):
             names = ", ".join(
                 each.rpartition("/providers/")[2] + (f" ({tags})" if tags else "") for each, tags in foreign.items()
@@ -189,7 +188,7 @@ class Infrastructure:
 
     def _what_if(self, *level: str) -> Any:
         command = ("deployment", "group", "what-if", *self._named, *self._files(), "--no-pretty-print", *level)
-        answer = self._cli.run(*command, what=str(self.deployment), patience=WHAT_IF_PATIENCE)
+        answer = self._cli.run(*command, what=str(self.deployment), patience=self._left(WHAT_IF_PATIENCE))
         if answer.get("error"):
             raise error_messages.of_error(answer["error"], str(self.deployment))
         return answer
@@ -197,8 +196,8 @@ class Infrastructure:
     def deleted_vault(self, changes: list[ResourceChange]) -> str:
         """Return the key vault that would be made, and that Azure still keeps as deleted; empty if none is seen.
 
-        Its name stays taken until then, so it has to be restored. Azure shows nobody's deleted vaults to somebody who
-        may not read them in the whole subscription. Raises UsageError for one that was deleted in another region.
+        Its name stays taken until then, so it has to be restored. Without read access to the subscription, Azure lists
+        no deleted vaults. Raises UsageError for one that was deleted in another region.
         """
         made = {it.resource.removeprefix(_VAULT): it.location for it in changes if it.resource.startswith(_VAULT)}
         if not made:
@@ -221,7 +220,7 @@ class Infrastructure:
         """Start the deployment. Raises AzureError when Azure refuses it before anything is made."""
         recover = ("--parameters", "recoverVault=true") if recover_vault else ()
         command = ("deployment", "group", "create", *self._named, *self._files(), *recover, "--no-wait")
-        self._cli.run(*command, what=str(self.deployment), patience=WHAT_IF_PATIENCE)
+        self._cli.run(*command, what=str(self.deployment), patience=self._left(WHAT_IF_PATIENCE))
 
     def wait(
         self,
@@ -244,7 +243,7 @@ class Infrastructure:
             if line not in lines:
                 tell(f"{self.deployment}: {line}")
                 lines.add(line)
-            time.sleep(min(pause, max(wait_seconds - waited, 0.01)))
+            time.sleep(min(pause, max(self._left(wait_seconds - waited), 0.01)))
             pause = min(2 * pause, poll)
         if state != "Succeeded":
             raise self._failure(state)
@@ -259,6 +258,14 @@ class Infrastructure:
                 return None
             raise
         return self._deployed(shown) if shown["properties"]["provisioningState"] == "Succeeded" else None
+
+    def _left(self, most: float) -> float:
+        """Return how many seconds a step may take, at most `most`. Raises AzureError when none are left."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            cause = f"{self.deployment}: `nbops azure up` has taken {self._seconds / 60:.3g} min, as long as it may"
+            raise errors.AzureError(cause, "Azure goes on with what was started: do it again to wait for it")
+        return min(most, left)
 
     def _deployed(self, shown: Any) -> Deployed:
         outputs = {name: str(each["value"]) for name, each in (shown["properties"].get("outputs") or {}).items()}

@@ -41,8 +41,10 @@ _ROLES_VERSION = "2022-04-01"
 _WORKSPACE = "Microsoft.MachineLearningServices/workspaces"
 _VAULT = "Microsoft.KeyVault/vaults"
 _TOPIC = "Microsoft.EventGrid/systemTopics"
-_BY_INSIGHTS = ("Application Insights Smart Detection", "Failure Anomalies - ")
-"""How the names begin of what Application Insights makes by itself, without tags."""
+_INSIGHTS = "Microsoft.Insights/components"
+_INSIGHTS_ACTIONS = ("Microsoft.Insights/actionGroups", "Application Insights Smart Detection")
+_INSIGHTS_ALERT = ("Microsoft.AlertsManagement/smartDetectorAlertRules", "Failure Anomalies - {}")
+"""Type and name of what Application Insights makes by itself, without tags: once a group, and for each component."""
 _VERSIONS = {kind.casefold(): version for kind, version in API_VERSIONS.items()}
 _ORDER = list(_VERSIONS)
 _OTHER_TYPES = _ORDER.index(_VAULT.casefold())
@@ -103,8 +105,9 @@ def read_group(client: RestClient, subscription: str, name: str, stage: str, pre
         if _lies_in(f"{source}/", made):  # as Defender for Storage makes one
             rest.remove(topic)
             ours += [topic] if _lies_in(f"{source}/", ours) else []
-    by_insights = [each for each in rest if str(each["name"]).startswith(_BY_INSIGHTS)]
-    ours += by_insights if ours and all(_deployment(each) == (stage, prefix) for each in made) else []
+    by_insights = [each for each in rest if _key(each) in _made_by_insights(made)]
+    alone = bool(ours) and all(_deployment(each) == (stage, prefix) for each in made)
+    ours += [each for each in by_insights if _key(each) in _made_by_insights(ours, actions=alone)]
     return ResourceGroup(
         sorted((_resource(each, client) for each in ours), key=_position),
         [_resource(each) for each in inside if _lies_in(each["id"], ours)],
@@ -123,8 +126,8 @@ def remove(
 ) -> None:
     """Remove resources one after the other; `tell` gets a line for each. One that is gone already is no fault.
 
-    A workspace is removed for good: as merely deleted it would keep its name for two weeks. With it go the roles that
-    Azure gave its identity on the resource group.
+    A workspace is removed for good: as merely deleted it would keep its name for two weeks. Before it go the roles that
+    Azure gave its identity on the resource group: nobody would find them after it.
     Raises AzureError at the first that cannot be removed, or is not gone after `wait_seconds`.
     """
     waiting = list(resources)
@@ -148,17 +151,15 @@ def _remove(client: RestClient, resource: ManagedResource, tell: Callable[[str],
     version = resource.api_version or _VERSIONS[resource.type.casefold()]
     path = f"{resource.id}?forceToPurge=true" if of_workspace else resource.id
     try:
-        roles = list(_roles_on_group(client, resource, version)) if of_workspace else []
+        for role in list(_roles_on_group(client, resource, version)) if of_workspace else ():
+            try:
+                client.request("DELETE", role, _ROLES_VERSION, what="the role of the workspace's identity")
+            except errors.AzureError as error:
+                tell(f"a role of the workspace stays on the resource group: {error}")
         client.operation("DELETE", path, version, what=str(resource), wait_seconds=wait_seconds)
     except errors.AzureError as error:
-        if error.status == 404:
-            return
-        raise
-    for role in roles:
-        try:
-            client.request("DELETE", role, _ROLES_VERSION, what="the role of the workspace's identity")
-        except errors.AzureError as error:
-            tell(f"a role of the removed workspace stays on the resource group: {error}")
+        if error.status != 404:
+            raise
 
 
 def _roles_on_group(client: RestClient, workspace: ManagedResource, version: str) -> Iterator[str]:
@@ -197,6 +198,17 @@ def _source(client: RestClient, topic: Mapping[str, Any]) -> str:
     """Return the resource whose events a system topic has."""
     answer = client.request("GET", topic["id"], API_VERSIONS[_TOPIC], what=f"{_TOPIC}/{topic['name']}")
     return str((answer.get("properties") or {}).get("source") or "")
+
+
+def _key(document: Mapping[str, Any]) -> tuple[str, str]:
+    return str(document["type"]).casefold(), str(document["name"]).casefold()
+
+
+def _made_by_insights(documents: Sequence[Mapping[str, Any]], *, actions: bool = True) -> set[tuple[str, str]]:
+    """Return the keys of what the Application Insights among some resources make by themselves."""
+    kind, name = _INSIGHTS_ALERT
+    found = [(kind, name.format(each["name"])) for each in documents if each["type"].casefold() == _INSIGHTS.casefold()]
+    return {(kind.casefold(), name.casefold()) for kind, name in [*found, *([_INSIGHTS_ACTIONS] if actions else [])]}
 
 
 def _tags(document: Mapping[str, Any]) -> Mapping[str, str]:

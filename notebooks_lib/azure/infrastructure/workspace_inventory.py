@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from notebooks_lib import errors
 from notebooks_lib.azure.client import workspace
 from notebooks_lib.azure.client.rest_client import RestClient
 from notebooks_lib.azure.client.workspace import Workspace
@@ -21,6 +22,8 @@ BATCH = "2023-10-01"
 _PARALLEL = 8
 _OURS = "nbops."
 """How the tags begin that nbops gives."""
+_FREE_INSTANCES = ("Stopped", "Deleting", "CreateFailed")
+"""States of a compute instance that has no machine; in all others, such as Unusable, one is paid for."""
 _KINDS = {"AmlCompute": "cluster", "ComputeInstance": "compute instance", "VirtualMachine": "virtual machine"}
 
 
@@ -71,7 +74,7 @@ def _computes(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
             cost = f"{least} of {size} at all times: min_instances is {least}" if least else ""
         elif kind == "ComputeInstance":
             state = str(own.get("state") or state)
-            cost = f"1 of {size} until it is stopped" if state in ("Running", "Starting", "Restarting") else ""
+            cost = "" if state in _FREE_INSTANCES else f"1 of {size} until it is stopped"
         elif outer.get("resourceId"):
             cost = f"{str(outer['resourceId']).rpartition('/')[2]}, billed as its own resource"
         yield InventoryItem(_KINDS.get(kind, kind), str(each["name"]), state, cost, _by_nbops(each))
@@ -83,21 +86,28 @@ def _online(client: RestClient, place: Workspace) -> Iterator[InventoryItem]:
 
     def deployments(endpoint: Mapping[str, Any]) -> list[Any]:
         what = f"deployments of endpoint {endpoint['name']}"
-        return list(client.pages(f"{path}/{endpoint['name']}/deployments", ONLINE, what=what))
+        try:
+            return list(client.pages(f"{path}/{endpoint['name']}/deployments", ONLINE, what=what))
+        except errors.AzureError as error:
+            if error.status != 404:
+                raise
+            return []  # deleted meanwhile
 
     for endpoint, found in zip(endpoints, _each(deployments, endpoints), strict=True):
         own = endpoint.get("properties") or {}
         traffic = ", ".join(f"{slot} {share} %" for slot, share in (own.get("traffic") or {}).items()) or "no traffic"
         state = f"{own.get('provisioningState')}, {traffic}"
+        cluster = str(own.get("compute") or "").rpartition("/")[2]
         yield InventoryItem("online endpoint", endpoint["name"], state, by_nbops=_by_nbops(endpoint))
         for each in found:
             own = each.get("properties") or {}
             count, size = (each.get("sku") or {}).get("capacity") or 1, own.get("instanceType")
             managed = own.get("endpointComputeType") != "Kubernetes"
+            where = f"{count} of {size}" if managed else f"{count} on {cluster or 'Kubernetes'}"
             yield InventoryItem(
                 "online deployment",
                 f"{endpoint['name']}/{each['name']}",
-                f"{own.get('provisioningState')}, {count} of {size}",
+                f"{own.get('provisioningState')}, {where}",
                 f"{count} of {size}, with or without requests" if managed else "",
                 _by_nbops(each),
             )

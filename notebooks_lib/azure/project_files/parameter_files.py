@@ -14,9 +14,12 @@ from notebooks_lib.azure.project_files import file_secrets, yaml_file
 from notebooks_lib.azure.project_files.file_faults import FileFault
 from notebooks_lib.azure.project_files.yaml_file import YamlFile
 
-_PARAMETER = re.compile(r"^param (\w+) (\w+)( *=)?")
+_PARAMETER = re.compile(r"^(?:@.*\)\s*)?param\s+(\w+)\s+((?:'[^']*'|[^'=\n/]|/(?!/))+)(=)?")
+_LITERAL = re.compile(r"'([^']*)'")
 _ALLOWED = re.compile(r"@allowed\(\[(.*?)\]\)", re.DOTALL)
 _BOUND = re.compile(r"@(min|max)(?:Length|Value)\((\d+)\)")
+_OPEN = "…"
+"""A type that goes on in the next line, where its default may stand."""
 _TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
 _EXAMPLES = {"string": '"text"', "int": "7", "bool": "true", "object": "{}", "array": "[]"}
 _NAMES = {
@@ -41,12 +44,14 @@ class TemplateParameter:
     """A parameter that a template declares."""
 
     type: str
+    """string, int, bool, object or array; another one, such as a type of the template's own, is left to Azure."""
     required: bool
     allowed: tuple[str, ...] = ()
     """Empty: any value."""
     least: int | None = None
     most: int | None = None
-    """Bounds of a number, or of the length of a text."""
+    """Bounds of a number, or of the length of a text or an array."""
+    nullable: bool = False
 
 
 def stage_of(path: Path) -> str:
@@ -63,10 +68,24 @@ def template_parameters(text: str) -> dict[str, TemplateParameter]:
         if match := _PARAMETER.match(line):
             allowed = _ALLOWED.search(block)
             bounds = {end: int(number) for end, number in _BOUND.findall(block)}
-            values = tuple(re.findall(r"'([^']*)'", allowed[1])) if allowed else ()
-            found[match[1]] = TemplateParameter(match[2], not match[3], values, bounds.get("min"), bounds.get("max"))
+            kind, choices = _type(match[2].strip().removesuffix("?"))
+            values = tuple(_LITERAL.findall(allowed[1])) if allowed else choices
+            nullable = match[2].strip().endswith("?")
+            required = not (match[3] or nullable or kind == _OPEN)
+            found[match[1]] = TemplateParameter(
+                kind, required, values, bounds.get("min"), bounds.get("max"), nullable=nullable
+            )
             block = ""
     return found
+
+
+def _type(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a type of Bicep and the values that it allows, such as those of `'Basic' | 'Premium'`."""
+    if text.endswith("[]"):
+        return "array", ()
+    if text.startswith("'") and not _LITERAL.sub("", text).strip(" |"):
+        return "string", tuple(_LITERAL.findall(text))
+    return (_OPEN if text.endswith(("{", "[", "(", "|")) else text), ()
 
 
 def faults(path: Path, template: Path) -> Iterator[FileFault]:
@@ -136,14 +155,17 @@ def shared_prefixes(paths: Sequence[Path]) -> Iterator[FileFault]:
 
 def _problem(name: str, value: Any, parameter: TemplateParameter, stage: str) -> str:
     wanted = _TYPES.get(parameter.type)
+    if value is None and parameter.nullable:
+        return ""
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
         return f"{value!r} is no {parameter.type}: write {_EXAMPLES[parameter.type]}, for example"
     if parameter.allowed and value not in parameter.allowed:
         near = errors.nearest(str(value), parameter.allowed)
         return f"{value!r} is none of {', '.join(parameter.allowed)}" + (f", did you mean {near}?" if near else "")
-    size, unit = (len(value), " characters") if isinstance(value, str) else (value, "")
+    unit = {"string": " characters", "array": " entries"}.get(parameter.type, "")
+    size = value if parameter.type == "int" else len(value) if unit else None
     for bound, wrong in ((parameter.least, "least"), (parameter.most, "most")):
-        if bound is not None and (size < bound if wrong == "least" else size > bound):
+        if size is not None and bound is not None and (size < bound if wrong == "least" else size > bound):
             return f"{value!r} must have at {wrong} {bound}{unit}" if unit else f"{value!r} must be at {wrong} {bound}"
     rule, advice = _NAMES.get(name, (r"[\s\S]*", ""))
     if isinstance(value, str) and not re.fullmatch(rule, value):

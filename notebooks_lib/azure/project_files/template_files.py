@@ -32,7 +32,7 @@ class StageFiles:
     template: Path
     parameters: Path
     prefix: str
-    """From the parameters, else of the names of project and stage. Empty: the template has none."""
+    """From the parameters, else made of the names of project and stage. Empty: the template has none."""
 
     @cached_property
     def declared(self) -> Mapping[str, TemplateParameter]:
@@ -61,7 +61,8 @@ def find_template(root: Path) -> Path:
 def find_files(settings: Settings, stage: str) -> StageFiles:
     """Return template and parameters of a stage, each of them the project's own if it has it.
 
-    A project with a template of its own needs its own parameters. Raises UsageError when something is missing or wrong.
+    A project with a template of its own needs its own parameters. Raises UsageError when something is missing or wrong,
+    and when neither the parameters name a prefix nor the settings the project: another clone would have another prefix.
     """
     root = settings.root
     template, parameters = find_template(root), root / FOLDER / f"parameters.{stage}.json"
@@ -80,7 +81,13 @@ def find_files(settings: Settings, stage: str) -> StageFiles:
     files = StageFiles(template, parameters, "")
     if "prefix" not in files.declared:
         return files
-    return StageFiles(template, parameters, files.given.get("prefix") or default_prefix(settings.project_name, stage))
+    prefix = files.given.get("prefix")
+    if not prefix and not settings.project.name:
+        raise errors.UsageError(
+            'nothing names the deployment in each clone alike: write name = "NAME" under [project] in'
+            f" {settings.layout.settings_file.relative_to(root)}; until now it was the folder's, {root.name!r}"
+        )
+    return StageFiles(template, parameters, prefix or default_prefix(settings.project.name, stage))
 
 
 def default_prefix(project: str, stage: str) -> str:

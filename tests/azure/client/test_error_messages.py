@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ServiceRequestError
 from azure.core.rest import HttpRequest
 
 from notebooks_lib.azure.client import error_messages, http_pipeline
@@ -190,6 +190,14 @@ UNTRUSTED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-si
 )
 def test_no_signature_and_no_rest_of_an_exception_stands_in_the_line(text: str, expected: str) -> None:
     assert str(error_messages.describe(ServiceRequestError(text), WHAT)).startswith(expected)
+
+
+def test_a_subject_that_no_federated_credential_has_is_quoted() -> None:
+    """That of a repository that is new, or renamed, has ids: whoever set it up by an older page sees the difference."""
+    subject = "repo:owner@1/project@2:environment:azure-train"
+    said = f"AADSTS700213: No matching federated identity record found for presented assertion subject '{subject}'."
+    told = str(error_messages.sign_in_error([("GitHub's OIDC token", ClientAuthenticationError(said))]))
+    assert told.endswith(f"; give the application a federated credential with the subject '{subject}'")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,16 @@ def test_a_config_json_of_something_else_is_passed_over(empty_project: Settings)
     assert workspace.find_workspace(empty_project).name == "ws"
 
 
+def test_a_config_json_of_something_else_is_never_replaced(empty_project: Settings) -> None:
+    root, made = empty_project.root, workspace.Workspace("s-1", "group", "ws")
+    write(root / "config.json", {"port": 8888})
+    assert workspace.write_config(root, made) == root / ".azureml" / "config.json"
+    assert json.loads((root / "config.json").read_text()) == {"port": 8888}
+    assert workspace.find_workspace(empty_project) == made
+    with pytest.raises(errors.UsageError, match=r"name no workspace: write workspace = 'ws', resource_group = 'group'"):
+        workspace.write_config(root, made)
+
+
 def test_a_config_json_that_leads_to_a_device_is_passed_over(empty_project: Settings) -> None:
     (empty_project.root / "config.json").symlink_to("/dev/zero")
     write(empty_project.root.parent / "config.json", NAMES)

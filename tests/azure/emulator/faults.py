@@ -13,6 +13,7 @@ ANSWERS = {
     "server_error": (500, "InternalServerError", "An internal error has occurred."),
     "expired_token": (401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."),
     "conflict": (409, "ContainerBeingDeleted", "The specified container is being deleted. Try operation later."),
+    "not_found": (404, "ResourceNotFound", "The Resource was not found."),
     "forbidden": (403, "AuthorizationFailed", "The client does not have authorization to perform the action."),
 }
 """Faults that answer in place of the service."""

@@ -173,9 +173,20 @@ def template(given: dict[str, list[str]], read: Any) -> Any:
         outer = "InvalidTemplateDeployment - The template deployment is not valid. See inner errors for details."
         raise Refused(f"{outer}\nInvalidTemplate - Deployment template validation failed: '{problems[0]}'.")
     if account().get("reader") and given.get("validation-level") != ["ProviderNoRbac"]:
-        action = "perform action 'Microsoft.Authorization/roleAssignments/write' over scope '/x'"
-        raise Refused(f"(AuthorizationFailed) The client does not have authorization to {action}.", 3)
+        raise Refused(no_right(made))
     return made
+
+
+def no_right(made: Any) -> str:
+    """What Azure says to somebody who may not deploy: arm-template-whatif#135."""
+    who = account()["objectId"]
+    reasons = [
+        f"Authorization failed for template resource '{each.id.rpartition('/')[2]}' of type '{each.type}'. The client"
+        f" '{who}' with object id '{who}' does not have permission to perform action '{each.type}/write' at scope"
+        f" '{each.id}'."
+        for each in made.resources()
+    ]
+    return f"InvalidTemplateDeployment - Deployment failed with multiple errors: '{':'.join(reasons)}'"
 
 
 class Reference(dict[str, Any]):

@@ -136,6 +136,15 @@ def test_a_command_that_does_not_answer_is_ended_with_its_children(
             "it failed: Error while attempting to download Bicep CLI: <urlopen error [Errno -2] Name or service not known>;"
             " check the network: the Azure CLI downloads Bicep at its first use (`az bicep install`)",
         ),
+        (
+            "ERROR: InvalidTemplateDeployment - Deployment failed with multiple errors: 'Authorization failed for template"
+            " resource 'x' of type 'Microsoft.Authorization/roleAssignments'. The client 'c' with object id 'o' does not have"
+            " permission to perform action 'Microsoft.Authorization/roleAssignments/write' at scope '/s'.'\n",
+            "no permission for it: InvalidTemplateDeployment: Deployment failed with multiple errors: 'Authorization failed"
+            " for template resource 'x' of type 'Microsoft.Authorization/roleAssignments'. The client 'c' with object id 'o'"
+            " does not have permission to perform action 'Microsoft.Authorization/roleAssignments/write' at scope  …;"
+            " ask for the role Role Based Access Control Administrator; a new role takes some minutes to hold",
+        ),
         ("", "it failed: it failed without a word; correct what the reason names, then do it again"),
     ],
 )

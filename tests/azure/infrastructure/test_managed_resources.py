@@ -143,10 +143,21 @@ def test_what_application_insights_makes_by_itself_goes_with_the_last_stage(grou
         "insights",
     )
     put("Microsoft.Insights/components/others", "test")
-    assert (names(read(group).ours), read(group).others) == (["insights"], [])
+    put("microsoft.alertsmanagement/smartDetectorAlertRules/Failure Anomalies - others")
+    assert (names(read(group).ours), read(group).others) == (["Failure Anomalies - insights", "insights"], [])
 
 
-def test_with_a_workspace_go_the_roles_of_its_identity_on_the_group(
+def test_what_is_only_named_like_what_application_insights_makes_stays(group: str, put: Put) -> None:
+    put("Microsoft.Insights/components/insights", "dev")
+    put("Microsoft.Compute/virtualMachines/Failure Anomalies - x")
+    put("microsoft.alertsmanagement/smartDetectorAlertRules/Failure Anomalies - of the shop")
+    put("microsoft.insights/actiongroups/Application Insights Smart Detection 2")
+    found = read(group)
+    assert names(found.ours) == ["insights"]
+    assert len(found.others) == 3
+
+
+def test_before_a_workspace_go_the_roles_of_its_identity_on_the_group(
     group: str, put: Put, azure_server: Emulated
 ) -> None:
     put("Microsoft.MachineLearningServices/workspaces/w", "dev", identity={"principalId": "who"})
@@ -154,13 +165,16 @@ def test_with_a_workspace_go_the_roles_of_its_identity_on_the_group(
     for name, who in (("1", "who"), ("2", "somebody else")):
         azure_server.put(f"{path}/{name}", {"properties": {"principalId": who}})
     client, lines = rest_client.resource_manager(), list[str]()
+    began = azure_server.record.position()
     managed_resources.remove(client, read(group).ours)
+    removed = [seen.path.rpartition("/")[2] for seen in azure_server.record.since(began) if seen.method == "DELETE"]
+    assert removed == ["1", "w"], "a `down` that is killed in between finds them again"
     assert [each["name"] for each in client.pages(path, "2022-04-01", what="roles")] == ["2"]
 
     put("Microsoft.MachineLearningServices/workspaces/w", "dev", identity={"principalId": "somebody else"})
     with azure_server.fault("forbidden", method="DELETE", path="/roleAssignments/"):
         managed_resources.remove(client, read(group).ours, tell=lines.append)
-    assert lines[1].startswith("a role of the removed workspace stays on the resource group: no permission for")
+    assert lines[1].startswith("a role of the workspace stays on the resource group: no permission for")
 
 
 def test_removal_is_for_good_and_can_be_said_again(group: str, put: Put, azure_server: Emulated) -> None:

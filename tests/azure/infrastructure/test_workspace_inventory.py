@@ -37,6 +37,9 @@ def place(azure_workspace: AzureProject, with_workspace: WithWorkspace, azure_se
         "computes/mine", {"computeType": "ComputeInstance", "properties": {"vmSize": "STANDARD_A2", "state": "Running"}}
     )
     put("computes/off", {"computeType": "ComputeInstance", "properties": {"vmSize": "STANDARD_A2", "state": "Stopped"}})
+    put(
+        "computes/bad", {"computeType": "ComputeInstance", "properties": {"vmSize": "STANDARD_A2", "state": "Unusable"}}
+    )
     put("computes/k8s", {"computeType": "Kubernetes", "resourceId": "/subscriptions/S/x/aks", "properties": {}})
     put("onlineEndpoints/houses", {"traffic": {"blue": 90, "green": 10}}, tags={"nbops.model": "houses"})
     size = {"instanceType": "Standard_DS3_v2", "endpointComputeType": "Managed"}
@@ -44,7 +47,7 @@ def place(azure_workspace: AzureProject, with_workspace: WithWorkspace, azure_se
     put("onlineEndpoints/empty", {"traffic": {}})
     on_cluster = size | {"endpointComputeType": "Kubernetes", "instanceType": "defaultinstancetype"}
     put("onlineEndpoints/k8s/deployments/blue", on_cluster, sku={"capacity": 1})
-    put("onlineEndpoints/k8s", {"traffic": {"blue": 100}})
+    put("onlineEndpoints/k8s", {"traffic": {"blue": 100}, "compute": f"{place.path}/computes/aks"})
     put("batchEndpoints/nightly", {})
     put("schedules/retrain", {"isEnabled": True, "tags": {"nbops.schedule": "retrain.yml"}})
     put("schedules/old", {"isEnabled": False})
@@ -70,7 +73,7 @@ def test_all_there_is_and_what_it_costs_while_idle(place: workspace.Workspace) -
         ("online endpoint", "houses", "Succeeded, blue 90 %, green 10 %"),
         ("online endpoint", "empty", "Succeeded, no traffic"),
         ("online endpoint", "k8s", "Succeeded, blue 100 %"),
-        ("online deployment", "k8s/blue", "Succeeded, 1 of defaultinstancetype"),
+        ("online deployment", "k8s/blue", "Succeeded, 1 on aks"),
         ("batch endpoint", "nightly", "Succeeded"),
         ("schedule", "retrain", "on"),
         ("schedule", "old", "off"),
@@ -80,10 +83,18 @@ def test_all_there_is_and_what_it_costs_while_idle(place: workspace.Workspace) -
         ("images", "its tier, by the day"),
         ("kept", "2 of STANDARD_DS3_V2 at all times: min_instances is 2"),
         ("mine", "1 of STANDARD_A2 until it is stopped"),
+        ("bad", "1 of STANDARD_A2 until it is stopped"),
         ("k8s", "aks, billed as its own resource"),
         ("houses/blue", "3 of Standard_DS3_v2, with or without requests"),
     }
     assert [each.name for each in found if each.by_nbops] == ["houses", "retrain", "runs"]
+
+
+def test_an_endpoint_that_is_deleted_meanwhile_is_no_failure(
+    place: workspace.Workspace, azure_server: Emulated
+) -> None:
+    with azure_server.fault("not_found", path="/onlineEndpoints/houses/deployments$"):
+        assert "houses/blue" not in [each.name for each in items(place)]
 
 
 def test_one_list_that_cannot_be_read_is_one_line(place: workspace.Workspace, azure_server: Emulated) -> None:

@@ -37,6 +37,47 @@ def test_the_parameters_of_a_template_are_those_that_a_parser_finds(file: Path) 
         )
 
 
+MODERN = """
+@minLength(1)
+param subnets array
+@maxLength(2) param zones string[]
+param zone string? // none: anywhere
+param tier 'Basic' | 'Premium'
+param size sku = 'small'
+param network {
+  name: string
+} = { name: 'x' }
+param more (string | int)[] = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("subnets", "[]", ": [] must have at least 1 entries"),
+        ("zones", '["1", "2", "3"]', ": ['1', '2', '3'] must have at most 2 entries"),
+        ("zones", '"1"', ": '1' is no array: write [], for example"),
+        ("zone", "null", ""),
+        ("zone", "7", ': 7 is no string: write "text", for example'),
+        ("tier", '"Premum"', ": 'Premum' is none of Basic, Premium, did you mean Premium?"),
+        ("size", "7", ""),
+        ("network", '"x"', ""),
+    ],
+)
+def test_a_template_in_todays_bicep_is_read(tmp_path: Path, name: str, value: str, fault: str) -> None:
+    """What only Azure's own compiler knows, it says."""
+    template = tmp_path / "main.bicep"
+    template.write_text(MODERN)
+    declared = parameter_files.template_parameters(MODERN)
+    assert [name for name, each in declared.items() if each.required] == ["subnets", "zones", "tier"]
+    given = {"subnets": '["a"]', "zones": "[]", "tier": '"Basic"', name: value}
+    text = ", ".join(f'"{each}": {{"value": {content}}}' for each, content in given.items())
+    file = tmp_path / "parameters.dev.json"
+    file.write_text(f'{{"parameters": {{{text}}}}}')
+    found = [each.shown(tmp_path) for each in parameter_files.faults(file, template)]
+    assert found == ([f"parameters.dev.json:1: {name}{fault}"] if fault else [])
+
+
 def test_our_own_files_have_no_fault(tmp_path: Path) -> None:
     assert [*parameter_files.shared_prefixes(sorted(FOLDER.glob("parameters.*.json")))] == []
     for stage in ("dev", "test", "prod"):

@@ -10,7 +10,7 @@ import pytest
 from notebooks_lib import errors
 from notebooks_lib.azure.project_files import template_files
 from notebooks_lib.azure.project_files.template_files import default_prefix, find_files, write_missing_files
-from notebooks_lib.settings import Settings
+from notebooks_lib.settings import Settings, load
 from notebooks_lib.stages import STAGES
 
 
@@ -21,12 +21,26 @@ def folder(empty_project: Settings) -> Path:
     return folder
 
 
+def test_a_project_without_a_name_is_refused_where_its_folder_would_name_the_deployment(
+    empty_project: Settings,
+) -> None:
+    """Azure Pipelines clones each repository into a folder `s`."""
+    nameless = Settings(root=empty_project.root)
+    with pytest.raises(errors.UsageError) as refused:
+        find_files(nameless, "dev")
+    assert str(refused.value) == (
+        'nothing names the deployment in each clone alike: write name = "NAME" under [project] in'
+        f" production/settings.toml; until now it was the folder's, {empty_project.root.name!r}"
+    )
+
+
 def test_without_files_those_are_taken_that_nbops_brings_and_can_be_written(empty_project: Settings) -> None:
+    empty_project = load(empty_project.root, {"NBOPS_PROJECT_NAME": "sales"})
     for stage in STAGES:
         files = find_files(empty_project, stage)
         assert files.template.read_text("utf-8").startswith("// An Azure Machine Learning workspace")
         assert files.parameters.name == f"parameters.{stage}.json"
-        assert files.prefix == default_prefix(empty_project.project_name, stage)
+        assert files.prefix == default_prefix("sales", stage)
     root = empty_project.root
     assert write_missing_files(root) == [f"production/infra/{name}" for name in template_files.FILES]
     assert write_missing_files(root) == []
