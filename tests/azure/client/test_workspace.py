@@ -83,7 +83,7 @@ def test_a_config_json_that_leads_to_a_device_is_passed_over(empty_project: Sett
 
 def test_without_any_the_keys_to_fill_are_named(empty_project: Settings) -> None:
     with pytest.raises(
-        errors.SettingsError, match=r"subscription, resource_group and workspace under \[azure\] in .*toml"
+        errors.NoWorkspaceError, match=r"fill \[azure\] in .*toml, add config\.json, or run nbops azure up"
     ):
         workspace.tracking_uri(empty_project)
 
