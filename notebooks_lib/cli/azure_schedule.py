@@ -38,7 +38,8 @@ def apply(what_if: bool, yes: bool, as_json: bool) -> int:
     """Give the workspace the schedules of production/azure/schedules, and the monitors of monitor.yml: show, ask, do.
 
     What this project made, and no longer has, is deleted. What is as its file says is left alone, and what is off stays
-    off. Exit code: 0 done, nothing to do, or not wanted; 1 it failed, and the next `apply` goes on.
+    off. Exit code: 0 done, nothing to do, or not wanted; 1 it failed, or there is a monitor that cannot be made: all
+    else is done, and the next `apply` goes on.
     """
     from notebooks_lib import settings
     from notebooks_lib.azure.client import rest_client
@@ -50,17 +51,18 @@ def apply(what_if: bool, yes: bool, as_json: bool) -> int:
     plan = plan_schedules(settings.here(), rest_client.resource_manager(), os.environ)
     for line in change_lines([ResourceChange(each.kind, each.what, each.lines) for each in plan.changes]):
         click.echo(coloured(line), err=as_json)
-    for note in plan.notes:
+    for note in (*plan.notes, *plan.failures):
         tell(note)
     applied = bool(plan.changes) and not what_if and (yes or click.confirm("Apply this?", err=True))
     for change in plan.changes if applied else ():
         change.carry_out(tell)
     if as_json:
         changes = [{"kind": each.kind, "what": each.what, "lines": each.lines} for each in plan.changes]
-        click.echo(json.dumps({"changes": changes, "notes": plan.notes, "applied": applied}))
+        shown = {"changes": changes, "notes": plan.notes, "failures": plan.failures, "applied": applied}
+        click.echo(json.dumps(shown))
     elif applied:
         click.echo("done: nbops azure schedule list shows when each runs next")
-    return 0
+    return 1 if plan.failures else 0
 
 
 @schedule.command("list")

@@ -127,9 +127,13 @@ class StageRollout:
         self._passes(old)
         instead = f", instead of version {old.version}" if old else ""
         freed = "; its endpoint was freed" if change.empties else ""
-        monitored = monitor_update.update_monitor(rollout.store, rollout.model, self.name)
         text = f"version {change.number} is champion of {self.name}{instead}{freed}"
-        return self._done("switch", f"{text}{f'; {monitored}' if monitored else ''}", changed=True)
+        return self._done("switch", self._with_monitor(text), changed=True)
+
+    def _with_monitor(self, text: str) -> str:
+        """Let the monitor watch the slot that serves now; return the text with what changed of it."""
+        monitored = monitor_update.update_monitor(self.rollout.store, self.rollout.model, self.name)
+        return f"{text}; {monitored}" if monitored else text
 
     def _nothing_to_do(self) -> str:
         rollout, version = self.rollout, self.rollout.version
@@ -163,9 +167,10 @@ class StageRollout:
             rollout.status = self.endpoint.start()
             golden = traffic_and_champion.golden_predictions(rollout.store, version)
             rows = slot_checks.verify_golden(self.endpoint, golden, rollout.store.settings.promotion.tolerance)
+            text = f"version {version.version} serves already: {rows} known rows are answered as they should be"
             if rollout.promoting:
                 self._passes(champions.previous(rollout.store, rollout.model, self.name))
-            return f"version {version.version} serves already: {rows} known rows are answered as they should be"
+            return self._with_monitor(text)  # a promotion that was killed has perhaps not moved it
         return ""
 
     def _passes(self, instead_of: Version | None) -> None:

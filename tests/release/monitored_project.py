@@ -46,7 +46,7 @@ class Monitored:
     def serve(self, slot: str, version: str, *, mode: str = "Enabled") -> None:
         """Let a slot that holds a version serve all requests."""
         put_slot(self.server, self.client, self.place, ENDPOINT, slot, mode=mode, version=version)
-        put_endpoint(self.server, self.place, ENDPOINT, {slot: 100})
+        put_endpoint(self.server, self.place, ENDPOINT, {slot: 100}, **{Tag.ENDPOINT_MODEL: moving.MODEL})
 
 
 @contextlib.contextmanager

@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from notebooks_lib.azure.schedules import schedule
+from notebooks_lib import dataset_tag, datasets
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.azure.schedules import monitor, schedule
+from notebooks_lib.azure.schedules.monitor import ServingSlot
 from notebooks_lib.azure.schedules.schedule import Schedule
 from notebooks_lib.errors import UsageError
+from notebooks_lib.models import registry
 from notebooks_lib.release import endpoint_monitor
 from notebooks_lib.release.endpoint_monitor import EndpointMonitor
+from notebooks_lib.settings import Settings, load
+from notebooks_lib.tags import Tag
+from notebooks_lib.tracking import query
 from tests.azure.emulator import Emulated
-from tests.release.monitored_project import ENDPOINT, Monitored, monitored_project
+from tests.release.monitored_project import ENDPOINT, STAGE, Monitored, monitored_project
 from tests.release.moving import MODEL
 
 pytestmark = pytest.mark.tracking
@@ -34,6 +44,63 @@ def _found(monitored: Monitored) -> EndpointMonitor | str:
 
 def _present(monitored: Monitored) -> Schedule:
     return schedule.require_schedule(monitored.client, monitored.place, NAME)
+
+
+PLACE = Workspace("s", "g", "w")
+
+
+@pytest.fixture
+def store(empty_project: Settings) -> Any:
+    """A store of a project whose prod is on Azure; nothing is asked of it."""
+    empty_project.layout.settings_file.write_text(f'[project]\nname = "mine"\n{STAGE}')
+    return SimpleNamespace(settings=load(empty_project.root, {}))
+
+
+def test_one_model_that_cannot_be_monitored_holds_up_no_other(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(store: Any, client: Any, place: Any, model: str, values: Any) -> Any:
+        if model == "bad":
+            raise UsageError("slot blue does not collect")
+        return "it does not serve"
+
+    monkeypatch.setattr(registry, "models", lambda store: ["bad", "good"])
+    monkeypatch.setattr(endpoint_monitor, "find_monitor", find)
+    monitors = endpoint_monitor.find_monitors(store, None, PLACE, {})  # type: ignore[arg-type]
+    assert monitors.failed == {"bad-live-monitor": "monitor bad-live-monitor: slot blue does not collect"}
+    assert monitors.idle == {"good-live-monitor": "it does not serve"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "whose"),
+    [
+        ({}, "somebody without nbops"),
+        ({Tag.ENDPOINT_MODEL: "cars"}, "model 'cars'"),
+        ({Tag.ENDPOINT_MODEL: MODEL, Tag.ENDPOINT_PROJECT: "theirs"}, "project 'theirs'"),
+        ({Tag.ENDPOINT_MODEL: MODEL, Tag.ENDPOINT_PROJECT: "mine"}, ""),
+        ({Tag.ENDPOINT_MODEL: MODEL}, ""),
+    ],
+)
+def test_the_endpoint_of_somebody_else_is_not_monitored(
+    store: Any, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str], whose: str
+) -> None:
+    endpoint = OnlineEndpoint.of({"name": ENDPOINT, "tags": tags, "properties": {"traffic": {}}})
+    monkeypatch.setattr(monitor, "find_endpoint", lambda *at: endpoint)
+    found = endpoint_monitor.find_monitor(store, None, PLACE, MODEL, {})  # type: ignore[arg-type]
+    assert isinstance(found, str)
+    assert found.endswith(f"is not monitored: {whose} made it") if whose else "does not serve" in found
+
+
+def test_a_reference_of_other_content_than_the_training_is_refused(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = datasets.read("diabetes@1", store.settings)
+    trained = dataset_tag.DatasetTag.of("diabetes", 1, "0" * 64)
+    run = SimpleNamespace(tags={f"{Tag.DATASET_PREFIX}diabetes": str(trained)}, metrics={})
+    slot = ServingSlot(ENDPOINT, "blue", "id", {}, {"model_inputs": "i", "model_outputs": "o"})
+    endpoint = OnlineEndpoint.of({"name": ENDPOINT, "tags": {Tag.ENDPOINT_MODEL: MODEL}, "properties": {}})
+    monkeypatch.setattr(monitor, "find_endpoint", lambda *at: endpoint)
+    monkeypatch.setattr(monitor, "serving_slot", lambda *at: slot)
+    monkeypatch.setattr(registry, "get", lambda *at: SimpleNamespace(run_id="r"))
+    monkeypatch.setattr(query, "find_run", lambda *at: run)
+    with pytest.raises(UsageError, match=rf"fingerprint 0{{12}}, and diabetes@1 has {here.fingerprint[:12]} here"):
+        endpoint_monitor.find_monitor(store, None, PLACE, MODEL, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.proof

@@ -15,9 +15,16 @@ from notebooks_lib.__main__ import run as nbops
 from notebooks_lib.cli import promotion_text
 from notebooks_lib.errors import PromotionError, UsageError
 from notebooks_lib.models import champions, logged_models, registry
-from notebooks_lib.release import golden, version_deployment
+from notebooks_lib.release import (
+    golden,
+    monitor_update,
+    recovery,
+    slot_checks,
+    traffic_and_champion,
+    version_deployment,
+)
 from notebooks_lib.release.canary_deployment import CanaryDeployment
-from notebooks_lib.release.promotion_pipeline import Release
+from notebooks_lib.release.promotion_pipeline import Release, StageRollout
 from notebooks_lib.release.rollback import rollback
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import load
@@ -59,6 +66,36 @@ class Journey:
     def served(self) -> tuple[str, str]:
         status = endpoint_for(self.settings, "houses").status()
         return status.state, status.version
+
+
+def test_a_promotion_that_finds_its_version_serving_moves_the_monitor(empty_project, monkeypatch):
+    """As after a kill between the mark of the champion and the monitor."""
+    version = SimpleNamespace(version="2", model="houses", waiting="")
+    passed: list[str] = []
+    rollout = SimpleNamespace(
+        store=SimpleNamespace(settings=empty_project),
+        model="houses",
+        names=("prod",),
+        version=version,
+        dry_run=False,
+        waiting="",
+        promoting=True,
+        compared="1",
+        passes=lambda stage, before: passed.append(stage),
+        done=lambda step: step,
+    )
+    monkeypatch.setattr(recovery, "recover", lambda *at: None)
+    monkeypatch.setattr(champions, "champion", lambda *at: version)
+    monkeypatch.setattr(champions, "previous", lambda *at: None)
+    monkeypatch.setattr(version_deployment, "endpoint_status", lambda endpoint: None)
+    monkeypatch.setattr(version_deployment, "serves_all", lambda status, version: True)
+    monkeypatch.setattr(traffic_and_champion, "golden_predictions", lambda *at: None)
+    monkeypatch.setattr(slot_checks, "verify_golden", lambda *at: 3)
+    monkeypatch.setattr(monitor_update, "update_monitor", lambda store, model, stage: f"{model} is watched in {stage}")
+    stage = StageRollout(rollout, "prod")
+    stage.endpoint = SimpleNamespace(start=lambda: None)
+    assert stage.deploy().text.endswith("as they should be; houses is watched in prod")
+    assert passed == ["prod"]
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ WAIT = 300.0
 _KINDS = {"createjob": "pipeline", "createmonitor": "monitor"}
 _SENT = ("action", "trigger", "displayName", "description", "tags", "properties", "isEnabled")
 """What of a schedule Azure takes; the rest of its answer it sets itself."""
+_SET_BY_AZURE = ("status", "services")
+"""What Azure answers of the job that a schedule starts, and sets itself."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def put_schedule(
     client: RestClient, workspace: Workspace, name: str, properties: Mapping[str, Any], *, wait_seconds: float = WAIT
 ) -> Schedule:
     """Make a schedule, or replace what it was, and wait until it holds. Raises AzureError."""
-    body = {"properties": {key: properties[key] for key in _SENT if properties.get(key) is not None}}
+    body = {"properties": _settable({key: properties[key] for key in _SENT if key in properties})}
     path, what = _path(workspace, name), f"schedule {name}"
     return Schedule.of(client.operation("PUT", path, API_VERSION, what=what, body=body, wait_seconds=wait_seconds))
 
@@ -137,6 +139,21 @@ def last_job(client: RestClient, workspace: Workspace, name: str) -> Job | None:
     query = {"listViewType": "ActiveOnly", "scheduleId": name}
     page = client.request("GET", f"{workspace.path}/jobs", NOW_VERSION, what=f"jobs of schedule {name}", query=query)
     return max(map(Job.of, page["value"]), key=lambda job: job.created, default=None)
+
+
+def _settable(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Azure takes of what it answered: no nulls, and not what it sets itself."""
+    body: dict[str, Any] = _without_nulls(properties)
+    job = (body.get("action") or {}).get("jobDefinition") or {}
+    for key in _SET_BY_AZURE:
+        job.pop(key, None)
+    return body
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def _path(workspace: Workspace, name: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,8 @@ from notebooks_lib.azure.project_files.schedule_trigger import Trigger
 from notebooks_lib.azure.schedules.schedule import Schedule
 from notebooks_lib.tags import Tag
 
+BEFORE_NOW = timedelta(minutes=1)
+"""By how much a start of our own is past: Azure runs the first job at once if it is given none."""
 _RECURRENCE = {"hours": "hours", "minutes": "minutes", "week_days": "weekDays", "month_days": "monthDays"}
 
 
@@ -59,12 +62,11 @@ def trigger_body(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is sent of a trigger. Its times are those of its time zone: Azure's SDK drops another offset."""
     cron = str(values["type"]).lower() == "cron"
     name = str(values.get("time_zone") or time_zones.UTC)
-    zone = time_zones.zone(name) or ZoneInfo(time_zones.UTC)
+    zone = _zone(name)
     body: dict[str, Any] = {"triggerType": "Cron" if cron else "Recurrence", "timeZone": name}
     for key, sent in (("start_time", "startTime"), ("end_time", "endTime")):
         if values.get(key):
-            moment = schedule_trigger.read_time(values[key], zone).astimezone(zone)
-            body[sent] = moment.strftime("%Y-%m-%d %H:%M:%S")
+            body[sent] = _written(schedule_trigger.read_time(values[key], zone), zone)
     if cron:
         return {**body, "expression": str(values["expression"])}
     body |= {"frequency": str(values["frequency"]).lower(), "interval": int(values["interval"])}
@@ -75,6 +77,28 @@ def trigger_body(values: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
+def with_start(trigger: Mapping[str, Any], present: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a trigger with a start: its own, else that of the schedule that is there, else one that is just past.
+
+    After a start that is past, the first job runs at the next time of the trigger. The start of what is there is kept,
+    so that a change does not begin to count every third day anew.
+    """
+    if trigger.get("startTime"):
+        return dict(trigger)
+    before, start = _readable(present), now - BEFORE_NOW
+    if before is not None and before.start is not None and before.start < start:
+        start = before.start
+    return {**trigger, "startTime": _written(start, _zone(str(trigger["timeZone"])))}
+
+
+def _zone(name: str) -> ZoneInfo:
+    return time_zones.zone(name) or ZoneInfo(time_zones.UTC)
+
+
+def _written(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def digest(content: object) -> str:
     """Return the digest of what a schedule starts."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -82,9 +106,10 @@ def digest(content: object) -> str:
 
 def differences(wanted: WantedSchedule, present: Schedule) -> Iterator[str]:
     """Yield, each as a line for people, in what a schedule of the workspace is not as the project wants it."""
-    own = present.properties
-    if not _same_trigger(wanted.properties["trigger"], own.get("trigger") or {}):
-        yield f"trigger: {_shown(own.get('trigger') or {})} -> {_shown(wanted.properties['trigger'])}"
+    own, trigger = present.properties, wanted.properties["trigger"]
+    there = _without_chosen_start(own.get("trigger") or {}, trigger)
+    if _readable(there) != _readable(trigger):
+        yield f"trigger: {_shown(there)} -> {_shown(trigger)}"
     for key, name in (("displayName", "display_name"), ("description", "description")):
         if (own.get(key) or "") != wanted.properties[key]:
             yield f"{name}: {own.get(key) or ''!r} -> {wanted.properties[key]!r}"
@@ -108,15 +133,25 @@ def _changed(there: Mapping[str, str], asked: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {there.get(key, 'none')} -> {asked.get(key, 'none')}" for key in changed)
 
 
-def _same_trigger(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+def _without_chosen_start(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the trigger of a schedule without a start that no file has chosen.
+
+    Azure answers with a start always. A start that is still to come is somebody's choice.
+    """
+    trigger = _readable(present)
+    chosen = wanted.get("startTime") or trigger is None or trigger.start is None or trigger.start > datetime.now(UTC)
+    return {key: value for key, value in present.items() if chosen or key != "startTime"}
+
+
+def _readable(trigger: Mapping[str, Any]) -> Trigger | None:
+    """Return a trigger; None if nbops cannot read it."""
     try:
-        return Trigger.of(wanted) == Trigger.of(present)
+        return Trigger.of(trigger)
     except (ValueError, TypeError):
-        return False
+        return None
 
 
 def _shown(trigger: Mapping[str, Any]) -> str:
     names = ("expression", "interval", "frequency", "schedule", "timeZone", "startTime", "endTime")
-    return " ".join(
-        json.dumps(trigger[key]) if key == "schedule" else str(trigger[key]) for key in names if key in trigger
-    )
+    given = {name: trigger[name] for name in names if trigger.get(name) is not None}
+    return " ".join(json.dumps(value) if isinstance(value, dict) else str(value) for value in given.values())

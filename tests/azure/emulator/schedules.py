@@ -36,6 +36,7 @@ class Schedules:
     async def put(self, request: Request) -> Response:
         """Make or change a schedule, if it could run."""
         path, own = request.url.path, (await request.json()).get("properties") or {}
+        is_new = self._manager.find(path) is None
         if not NAME.fullmatch(request.path_params["name"]):
             return failed(400, "InvalidScheduleName", "A schedule's name has letters, digits, - and _.")
         problem = _wrong_trigger(own.get("trigger") or {}) or self._wrong_action(path, own.get("action") or {})
@@ -44,7 +45,12 @@ class Schedules:
         answer = await self._manager.answer(request)
         if (document := self._manager.find(path)) is not None and answer.status_code < 300:
             document["properties"].setdefault("isEnabled", True)
-            document["properties"]["trigger"] = _spelled(document["properties"]["trigger"])
+            document["properties"] |= {"provisioningState": "Succeeded", "displayName": own.get("displayName")}
+            document["properties"]["trigger"] = _spelled(_completed(document["properties"]["trigger"]))
+            if job := document["properties"]["action"].get("jobDefinition"):
+                job |= {"status": "NotStarted", "services": {}, "description": job.get("description")}
+            if is_new and document["properties"]["isEnabled"] and not (own.get("trigger") or {}).get("startTime"):
+                await self._start(path, document, datetime.now(UTC))  # it has no time to wait for
         return answer
 
     def _wrong_action(self, path: str, action: Document) -> str:
@@ -100,6 +106,12 @@ class Schedules:
         if not own["isEnabled"]:
             return failed(400, "UserError", "A disabled schedule cannot be triggered.")
         moment = datetime.fromisoformat(asked["scheduleTime"]).astimezone(UTC)
+        name = await self._start(path, document, moment)
+        return JSONResponse({"submissionId": name, "scheduleActionType": own["action"]["actionType"]})
+
+    async def _start(self, path: str, document: Document, moment: datetime) -> str:
+        """Start what a schedule starts; return the name of the job."""
+        own = document["properties"]
         name = f"{document['name']}-{moment:%Y%m%dT%H%M%S.%fZ}".replace(".", "-")
         scope, kind = path.partition("/schedules/")[0], own["action"]["actionType"]
         properties: dict[str, Any] = {"jobType": "Pipeline", **own["action"].get("jobDefinition", {})}
@@ -109,7 +121,7 @@ class Schedules:
             await self._jobs.start(f"{scope}/jobs/{name}", properties)
         else:  # there is no Spark here: that it ran is written down
             self._manager.put(f"{scope}/jobs/{name}", {"properties": properties | {"status": "Completed"}})
-        return JSONResponse({"submissionId": name, "scheduleActionType": kind})
+        return name
 
     async def list(self, request: Request) -> Response:
         """List schedules; those that are off only for whoever asks for all."""
@@ -141,6 +153,13 @@ def _wrong_trigger(trigger: Document) -> str:
     if "/" in str(trigger.get("timeZone")):
         return f"The time zone {trigger['timeZone']} is not supported."
     return ""
+
+
+def _completed(trigger: Document) -> Document:
+    """A trigger as it is answered: it has a start always, and what it has none of is null."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"  # in whatever zone the trigger is
+    none = {"schedule": None} if str(trigger.get("triggerType")).lower() == "recurrence" else {}
+    return {**none, "endTime": None, **trigger, "startTime": trigger.get("startTime") or now}
 
 
 def _spelled(value: Any, key: str = "") -> Any:

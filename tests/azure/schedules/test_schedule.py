@@ -17,7 +17,13 @@ from notebooks_lib.azure.schedules.schedule import Schedule
 from tests.azure.emulator import Emulated
 
 pytestmark = pytest.mark.tracking
-TRIGGER = {"triggerType": "Recurrence", "frequency": "week", "interval": 1, "timeZone": "UTC"}
+TRIGGER = {
+    "triggerType": "Recurrence",
+    "frequency": "week",
+    "interval": 1,
+    "timeZone": "UTC",
+    "startTime": "2026-01-01 06:00:00",
+}
 
 
 @pytest.fixture
@@ -42,6 +48,7 @@ def test_a_schedule_is_found_and_listed_on_and_off(client: RestClient, place: Wo
         assert schedule.switch(client, place, found, on=on).enabled == on
         assert made.name in [each.name for each in schedule.list_schedules(client, place)]
     after = schedule.require_schedule(client, place, made.name)
+    assert made.properties["action"]["jobDefinition"]["status"] == "NotStarted", "Azure says more than it was told"
     for key in ("action", "tags", "trigger"):
         assert after.properties[key] == made.properties[key]
 
@@ -52,6 +59,23 @@ def test_a_switch_that_changes_nothing_sends_nothing(
     began = azure_server.record.position()
     schedule.switch(client, place, made, on=True)
     assert not list(azure_server.record.since(began))
+
+
+def test_what_azure_sets_itself_is_not_sent_back() -> None:
+    sent: list[Any] = []
+
+    class Client:
+        def operation(self, method: str, path: str, version: str, *, body: Any, **_: Any) -> Any:
+            sent.append(body["properties"])
+            return {"name": "a", **body}
+
+    job = {"jobType": "Pipeline", "jobs": {"a": {"componentId": "c", "limits": None}}}
+    answered = {"jobDefinition": job | {"status": "NotStarted", "services": {}, "description": None}}
+    own = {"action": answered, "trigger": {**TRIGGER, "endTime": None}, "isEnabled": True, "provisioningState": "Ok"}
+    there = Schedule.of({"name": "a", "properties": own})
+    schedule.switch(Client(), Workspace("s", "g", "w"), there, on=False)  # type: ignore[arg-type]
+    plain = {"jobType": "Pipeline", "jobs": {"a": {"componentId": "c"}}}
+    assert sent == [{"action": {"jobDefinition": plain}, "trigger": TRIGGER, "isEnabled": False}]
 
 
 def test_it_runs_next_at_the_time_of_its_trigger(made: Schedule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,37 @@ def _wanted(**changed: Any) -> WantedSchedule:
 def test_what_is_as_its_file_says_has_no_difference() -> None:
     assert list(schedule_body.differences(_wanted(), _present(_wanted()))) == []
     assert list(schedule_body.differences(_wanted(commit="b" * 40), _present(_wanted()))) == [], "the code is the same"
+
+
+def test_a_start_that_azure_has_filled_in_is_no_difference_and_one_that_is_to_come_is() -> None:
+    answered = dict(_wanted().properties["trigger"]) | {"startTime": "2022-11-07T10:52:06", "endTime": None}
+    assert list(schedule_body.differences(_wanted(), _present(_wanted(), trigger=answered))) == []
+    later = _present(_wanted(), trigger=answered | {"startTime": "2099-01-01T00:00:00"})
+    (line,) = schedule_body.differences(_wanted(), later)
+    assert "UTC 2099-01-01T00:00:00 -> 2 week" in line
+    chosen = _wanted(trigger=WEEKLY | {"start_time": "2022-11-07T10:00:00"})
+    (line,) = schedule_body.differences(chosen, _present(_wanted(), trigger=answered))
+    assert "None" not in line
+
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("own", "present", "expected"),
+    [
+        ({}, {}, "2026-11-30 12:59:00"),
+        ({"start_time": "2027-01-01T00:00:00"}, {"startTime": "2026-01-01T06:00:00"}, "2027-01-01 00:00:00"),
+        ({}, {"startTime": "2026-01-01T06:00:00", "timeZone": "UTC"}, "2026-01-01 07:00:00"),
+        ({}, {"startTime": "2099-01-01T06:00:00"}, "2026-11-30 12:59:00"),
+        ({}, {"triggerType": "Odd", "interval": "x"}, "2026-11-30 12:59:00"),
+    ],
+)
+def test_what_is_sent_has_a_start_so_that_azure_starts_no_job_at_once(
+    own: dict[str, Any], present: dict[str, Any], expected: str
+) -> None:
+    trigger = schedule_body.trigger_body(CRON | {"time_zone": "W. Europe Standard Time"} | own)
+    assert schedule_body.with_start(trigger, present, NOON) == trigger | {"startTime": expected}
 
 
 @pytest.mark.parametrize(

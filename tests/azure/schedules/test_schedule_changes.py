@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from notebooks_lib import errors
+from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.azure.schedules import schedule_changes
 from notebooks_lib.azure.schedules.schedule import Schedule
 from notebooks_lib.azure.schedules.schedule_body import WantedSchedule, wanted_schedule
@@ -46,6 +49,29 @@ def test_what_is_to_be_kept_is_not_deleted() -> None:
 def test_a_schedule_of_somebody_else_is_left_alone(project: str, whose: str) -> None:
     with pytest.raises(errors.UsageError, match=rf"another schedule 'a' \({whose}\): rename the file"):
         schedule_changes.plan_changes([_wanted("a")], [_there("A", project=project)], "p")
+
+
+class Azure:
+    """A workspace with one schedule."""
+
+    def __init__(self, there: Schedule) -> None:
+        self.there = there
+
+    def request(self, method: str, path: str, version: str, **_: Any) -> Any:
+        return {"name": self.there.name, "properties": self.there.properties}
+
+    def operation(self, method: str, path: str, version: str, *, body: Any, **_: Any) -> Any:
+        return {"name": self.there.name, **body}
+
+
+def test_one_that_was_switched_off_or_taken_in_the_meantime_is_seen() -> None:
+    off = Schedule.of({"name": "a", "properties": {**_there("a").properties, "isEnabled": False}})
+    at = Workspace("s", "g", "w")
+    made = schedule_changes.make(Azure(off), at, _wanted("a", "two"), {})  # type: ignore[arg-type]
+    assert (made.enabled, made.tags[Tag.SCHEDULE_CONTENT]) == (False, "two")
+    assert "startTime" in made.trigger
+    with pytest.raises(errors.UsageError, match="project 'q' made it"):
+        schedule_changes.make(Azure(_there("a", project="q")), at, _wanted("a"), {})  # type: ignore[arg-type]
 
 
 def test_the_tags_of_a_schedule_say_which_project_made_it() -> None:
