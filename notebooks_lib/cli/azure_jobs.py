@@ -10,6 +10,7 @@ import click
 
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.positive_number import POSITIVE
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.client.rest_client import RestClient
@@ -64,7 +65,7 @@ def list_(last: int, as_json: bool) -> int:
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path), help="File for the executed notebook.")
 @click.option(
     "--wait-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=120,
     show_default=True,
     help="Minutes that the job may wait before it runs.",

@@ -12,6 +12,7 @@ import click
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import out_file, output
 from notebooks_lib.cli.job_output import Detached
+from notebooks_lib.cli.positive_number import POSITIVE
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.jobs.pipeline_following import PipelineEnd
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--on", metavar="PLACE", help="Where steps run that name no compute: azureml:NAME or azureml:serverless.")
 @click.option(
     "--wait-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Minutes that it may wait before a step runs. Default: 120.",
 )
 @out_file.option

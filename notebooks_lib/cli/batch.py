@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import safe_text
+from notebooks_lib.cli.positive_number import POSITIVE
 from notebooks_lib.stages import STAGES
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def command() -> None:
 @click.option("--fresh", is_flag=True, help="On Azure: score again what a job has scored.")
 @click.option(
     "--wait-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=120,
     show_default=True,
     help="On Azure: minutes that the job may wait before it runs.",

@@ -16,6 +16,7 @@ from notebooks_lib import errors
 from notebooks_lib.cli import only_if as condition
 from notebooks_lib.cli import out_file
 from notebooks_lib.cli import output as terminal
+from notebooks_lib.cli.positive_number import POSITIVE
 from notebooks_lib.notebooks import document, parameter_schema, parameter_values
 from notebooks_lib.tags import Env
 
@@ -57,8 +58,8 @@ class _Command(click.Command):
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file."
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole notebook.")
-@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option("--timeout", type=POSITIVE, help="Seconds for the whole notebook.")
+@click.option("--cell-timeout", type=POSITIVE, help="Seconds for each cell.")
 @click.option("--experiment", help="Experiment of the run. Default: the notebook's, else the project's.")
 @click.option("--name", help="Name of the run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the executed notebook.")
@@ -74,7 +75,7 @@ class _Command(click.Command):
 @click.option("--job", "job_file", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
 @click.option(
     "--wait-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Minutes that a job may wait before it runs. Default: 120.",
 )
 @condition.option

@@ -13,6 +13,7 @@ import click
 from notebooks_lib import errors
 from notebooks_lib.cli import only_if, out_file, sweep_output
 from notebooks_lib.cli.only_if import Answer
+from notebooks_lib.cli.positive_number import POSITIVE
 from notebooks_lib.notebooks import document, parameter_schema
 from notebooks_lib.sweeps import samplers_and_pruners
 
@@ -81,11 +82,11 @@ class _KeepsArguments(click.Command):
 @click.option(
     "--service/--no-service", default=None, help="Let Azure ML propose the trials, in a sweep job of its own."
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each trial.")
-@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option("--timeout", type=POSITIVE, help="Seconds for each trial.")
+@click.option("--cell-timeout", type=POSITIVE, help="Seconds for each cell.")
 @click.option(
     "--sweep-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Seconds for the whole sweep; with --service.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")

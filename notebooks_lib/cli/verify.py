@@ -15,6 +15,7 @@ import click
 
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.positive_number import POSITIVE
 from notebooks_lib.notebooks import document
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ MOST = 500
 )
 @click.option("--allow-stale", is_flag=True, help="Bands of another source are named as stale, and do not fail.")
 @click.option("-p", "--param", "-f", "--file", "given", multiple=True, hidden=True)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each run.")
-@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
+@click.option("--timeout", type=POSITIVE, help="Seconds for each run.")
+@click.option("--cell-timeout", type=POSITIVE, help="Seconds for each cell.")
 @click.option("--experiment", help="Experiment of the runs. Default: the notebook's, else the project's.")
 @click.option("--kernel", help="Use this kernel instead of the notebook's.")
 @click.option("--cold", is_flag=True, help="Start an ordinary kernel, not a warm one.")

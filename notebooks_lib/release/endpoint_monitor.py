@@ -49,7 +49,7 @@ class EndpointMonitor:
         The SDK makes what is sent, and takes seconds to import.
         """
         reference_data.upload_reference(client, place, self.dataset)
-        action = monitor.monitor_action(file, self.completed, self.comparison.task)
+        action = monitor.monitor_action(file, self.completed, self.comparison.task, os.environ)
         schedule_changes.make(client, place, self.wanted, action)
 
 

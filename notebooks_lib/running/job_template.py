@@ -102,10 +102,10 @@ def make_template(
         uncommitted=start.git is not None and start.git.dirty,
         limit_mb=settings.azure.snapshot_mb,
     )
-    properties = _properties(file, values)
+    properties = _properties(file, values, environ)
     properties["command"] = _command(notebook, options)
     variables = properties.get("environmentVariables") or {}
-    latest = version_lookup.latest_versions(settings)
+    latest = {**version_lookup.latest_versions(settings), **json.loads(environ.get(Env.DATASETS) or "{}")}
     datasets = {Env.DATASETS: json.dumps(latest)} if latest else {}
     properties["environmentVariables"] = {**forwarded(environ, settings), **datasets, **variables}
     return JobTemplate(chosen, place, environment.read_environment(settings.root, environ), files, properties)
@@ -131,7 +131,7 @@ def _job_file(chosen: Path | None, root: Path) -> Path:
     return chosen.absolute()
 
 
-def _properties(file: Path, values: dict[str, Any]) -> dict[str, Any]:
+def _properties(file: Path, values: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """Return what a job file says, as the SDK would send it; it is not imported where nothing is said."""
     if not values:
         return {"jobType": "Command"}
@@ -140,8 +140,7 @@ def _properties(file: Path, values: dict[str, Any]) -> dict[str, Any]:
     try:
         properties: dict[str, Any] = file_loading.request_body(kind.name, file, values, filled_in)["properties"]
     except Exception as error:
-        texts = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in file_loading.refusals(error))
-        raise errors.UsageError(f"{file}: Azure's SDK refuses it: {texts}") from error
+        raise file_check.sdk_refusal(file, error, environ) from error
     return properties
 
 

@@ -18,7 +18,6 @@ from notebooks_lib.azure.schedules.schedule_body import WantedSchedule
 from notebooks_lib.running import pipeline_submission, pipeline_template
 from notebooks_lib.running.pipeline_template import PipelineTemplate
 from notebooks_lib.settings import Settings
-from notebooks_lib.tags import Env
 from notebooks_lib.tracking import provenance
 
 if TYPE_CHECKING:
@@ -66,30 +65,11 @@ def _read_schedule(file: Path, settings: Settings, environ: Mapping[str, str]) -
     pipeline = schedule_file_kinds.pipeline_file(file, values)
     assert pipeline is not None, "the file has no fault"
     template = pipeline_template.make_pipeline_template(pipeline.resolve(), settings, environ)
-    job = values["create_job"]
-    for key in ("inputs", "settings"):
-        if isinstance(job, dict) and job.get(key):
-            merged = {**(template.values.get(key) or {}), **job[key]}
-            template = replace(template, values={**template.values, key: merged})
+    overridden = schedule_file_kinds.with_overrides(template.values, values["create_job"])
+    template = replace(template, values=overridden)
     git = provenance.git_state(settings.root)
     commit = f"{git.commit}{'-dirty' if git.dirty else ''}" if git else ""
     wanted = schedule_body.wanted_schedule(
-        file.stem, values, project=settings.project_name, content=_content(template), commit=commit
+        file.stem, values, project=settings.project_name, content=template.digest, commit=commit
     )
     return ScheduledPipeline(wanted, template)
-
-
-def _content(template: PipelineTemplate) -> str:
-    """Return the digest of what a pipeline runs: not who submits it, nor by which commit."""
-    steps = {
-        name: {
-            **step,
-            "environment_variables": {
-                key: value for key, value in (step.get("environment_variables") or {}).items() if key != Env.JOB
-            },
-        }
-        for name, step in template.values["jobs"].items()
-    }
-    tags = {key: value for key, value in template.values["tags"].items() if key != "mlflow.user"}
-    values = {**template.values, "jobs": steps, "tags": tags}
-    return schedule_body.digest([values, template.snapshot.sha256, template.environment.version])

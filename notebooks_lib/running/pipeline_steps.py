@@ -14,43 +14,30 @@ from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 
 _EXPRESSION = re.compile(r"\$\{\{[^}]*\}\}")
-_OPERATORS = set("();<>|&")
-_ALWAYS = ("data", "promote", "rollback", "endpoint", "history", "gate")
-"""Commands whose answer depends on more than their step: Azure must not take it from an earlier pipeline."""
+_OPERATORS = "();<>|&\n"
+_REDIRECTIONS = re.compile(r"[<>]&?|>>|<<<?|&>>?|<>|>\|")
+_BEFORE_COMMAND = frozenset(("!", "{", "if", "then", "elif", "else", "while", "until", "do", "time"))
+"""Words of the shell after which a command begins."""
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
+_REUSABLE = "run"
+"""The one command whose answer follows from its step: Azure may take it from an earlier pipeline."""
 
 
 @dataclass(frozen=True)
-class StepCommand:
-    """The command of a step, as words of a shell; `${{…}}` are words like any others."""
+class NbopsCommand:
+    """One command of nbops in a step, as words of a shell; `${{…}}` is a word like any other."""
 
-    text: str
     words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, step: Mapping[str, Any]) -> StepCommand:
-        """Return the command of a step. One that the shell could not split has no words."""
-        text = str(step.get("command") or "").replace("\\\n", " ").strip()
-        try:
-            words = shlex.split(_EXPRESSION.sub("EXPRESSION", text))
-        except ValueError:
-            words = []
-        return cls(text, tuple(words))
 
     @property
     def subcommand(self) -> str:
-        """The command of nbops, such as "run"; empty for a step that runs something else."""
-        is_ours = len(self.words) > 1 and self.words[0] == pipeline_file_kind.PROGRAM
-        return self.words[1] if is_ours else ""
-
-    @property
-    def always_runs(self) -> bool:
-        """Whether its result may differ although nothing of the step has changed."""
-        return self.subcommand in _ALWAYS
+        """Such as "run"."""
+        return self.words[1]
 
     @property
     def notebooks(self) -> tuple[str, ...]:
         """The notebooks that it names."""
-        return tuple(word for word in self.words if word.endswith(".ipynb")) if self.subcommand else ()
+        return tuple(word for word in self.words if word.endswith(".ipynb"))
 
     def option(self, name: str) -> str:
         """Return the last value of an option, as of `--stages dev` or `--stages=dev`; empty without one."""
@@ -58,30 +45,63 @@ class StepCommand:
         values += [value for word, value in zip(self.words, self.words[1:], strict=False) if word == name]
         return values[-1] if values else ""
 
+
+@dataclass(frozen=True)
+class StepCommand:
+    """The command of a step: the lines that a shell gets."""
+
+    text: str
+    commands: tuple[NbopsCommand, ...]
+    """Those of nbops in it, wherever a command of the shell begins; none if the shell could not read it."""
+    is_single: bool
+    """Whether the shell runs one command."""
+
+    @classmethod
+    def of(cls, step: Mapping[str, Any]) -> StepCommand:
+        """Return the command of a step."""
+        text = str(step.get("command") or "").replace("\\\n", " ").strip()
+        try:
+            commands = list(_shell_commands(_EXPRESSION.sub("EXPRESSION", text)))
+        except ValueError:
+            commands = []
+        ours = [each for each in map(_without_prefix, commands) if each[:1] == [pipeline_file_kind.PROGRAM]]
+        of_nbops = tuple(NbopsCommand(tuple(words)) for words in ours if len(words) > 1)
+        return cls(text, of_nbops, is_single=len(commands) == 1)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it runs nbops."""
+        return bool(self.commands)
+
+    @property
+    def always_runs(self) -> bool:
+        """Whether its result may differ although nothing of the step has changed: it looks at more than its inputs.
+
+        A single `nbops run` is taken from an earlier pipeline, as are steps without nbops.
+        """
+        return self.is_ours and not (self.is_single and self.commands[0].subcommand == _REUSABLE)
+
+    @property
+    def notebooks(self) -> tuple[str, ...]:
+        """The notebooks that its commands of nbops name."""
+        return tuple(notebook for command in self.commands for notebook in command.notebooks)
+
     def completed(self) -> str:
         """Return what the shell of a job gets: with nbops taken out of the snapshot, if the step runs it.
 
         A single command replaces the shell, so that a signal reaches it.
         """
-        if not self.subcommand:
+        if not self.is_ours:
             return self.text
-        module = "python -m notebooks_lib"
-        rest = self.text.removeprefix(pipeline_file_kind.PROGRAM)
-        if "\n" in self.text or _has_operators(self.text):
-            return f'{snapshot.unpack_command()} && nbops() {{ {module} "$@"; }} && {self.text}'
-        return f"{snapshot.unpack_command()} && exec {module}{rest}"
+        module, program = "python -m notebooks_lib", f"{pipeline_file_kind.PROGRAM} "
+        if self.is_single and self.text.startswith(program) and "$(" not in self.text and "`" not in self.text:
+            return f"{snapshot.unpack_command()} && exec {module} {self.text.removeprefix(program)}"
+        return f'{snapshot.unpack_command()} && nbops() {{ {module} "$@"; }} && {self.text}'
 
 
-def _has_operators(text: str) -> bool:
-    lexer = shlex.shlex(_EXPRESSION.sub("EXPRESSION", text), posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    return any(token and set(token) <= _OPERATORS for token in lexer)
-
-
-def local_stages(commands: Mapping[str, StepCommand], settings: Settings) -> Iterator[tuple[str, str]]:
+def local_stages(steps: Mapping[str, StepCommand], settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each step that promotes to an endpoint that would be gone as soon as the step ends, and what to write."""
-    for name, command in commands.items():
+    for name, command in ((name, command) for name, step in steps.items() for command in step.commands):
         if command.subcommand != "promote" or "--live" not in command.words:
             continue
         named = command.option("--stages").split(",") if command.option("--stages") else settings.stages.default
@@ -92,3 +112,27 @@ def local_stages(commands: Mapping[str, StepCommand], settings: Settings) -> Ite
                     f"stage {stage} is served on the machine that promotes, which a step loses at its end: write"
                     f' endpoint = "azureml:" under [stages.{stage}] in production/settings.toml, or take --live out',
                 )
+
+
+def _shell_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command of the shell. Raises ValueError for a text that the shell cannot split."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=_OPERATORS)
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    words: list[str] = []
+    for token in lexer:
+        if token and set(token) <= set(_OPERATORS) and not _REDIRECTIONS.fullmatch(token):
+            if words:
+                yield words
+            words = []
+        else:
+            words.append(token)
+    if words:
+        yield words
+
+
+def _without_prefix(words: list[str]) -> list[str]:
+    """Return a command without the variables and the words of the shell before it."""
+    for place, word in enumerate(words):
+        if word not in _BEFORE_COMMAND and not _ASSIGNMENT.fullmatch(word):
+            return words[place:]
+    return []

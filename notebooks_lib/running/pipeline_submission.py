@@ -48,12 +48,11 @@ def prepare_pipeline(
         },
     )
     request = pipeline_job.pipeline_request(
-        workspace, template.file, template.values, parts, always_run=template.always_run
+        workspace, template.file, template.values, parts, always_run=template.always_run, environ=environ
     )
     pipeline_job.create_components(client, request)
     properties = dict(request.properties)
-    digest = pipeline_job.digest(properties)
-    return {**properties, "tags": {**properties["tags"], Tag.PIPELINE_DIGEST: digest}}
+    return {**properties, "tags": {**properties["tags"], Tag.PIPELINE_DIGEST: template.digest}}
 
 
 def submit_pipeline(client: RestClient, workspace: Workspace, properties: Mapping[str, Any]) -> SubmittedPipeline:

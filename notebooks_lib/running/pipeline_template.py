@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,9 @@ from notebooks_lib.running.plan import NotebookPlanner
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Env, Tag
 from notebooks_lib.tracking import provenance
+
+USER = "mlflow.user"
+"""The tag that says who submits."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,22 @@ class PipelineTemplate:
         """The steps that Azure must run each time, even if nothing of them has changed."""
         return frozenset(name for name, command in self.commands.items() if command.always_runs)
 
+    @property
+    def digest(self) -> str:
+        """The digest of what it runs: not who submits it, nor by which commit."""
+        steps = {
+            name: {
+                **step,
+                "environment_variables": {
+                    key: value for key, value in (step.get("environment_variables") or {}).items() if key != Env.JOB
+                },
+            }
+            for name, step in self.values["jobs"].items()
+        }
+        tags = {key: value for key, value in self.values["tags"].items() if key != USER}
+        content = [{**self.values, "jobs": steps, "tags": tags}, self.snapshot.sha256, self.environment.version]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
 
 def make_pipeline_template(
     file: Path, settings: Settings, environ: Mapping[str, str], *, on: str | None = None
@@ -86,7 +107,7 @@ def make_pipeline_template(
     named = dict(environ)
     clouds.set_azure_cloud(named)  # always, so that the same pipeline is the same whatever this process did before
     variables = {**job_template.forwarded(named, settings), Env.JOB: request.as_text()}
-    tags = {Tag.PIPELINE: _relative(file, settings.root), "mlflow.user": request.user}
+    tags = {Tag.PIPELINE: _relative(file, settings.root), USER: request.user}
     completed = {
         "display_name": file.stem,
         "experiment_name": _experiment(commands.values(), settings),
@@ -111,7 +132,7 @@ def _existing(file: Path) -> Path:
 
 def _completed(step: Mapping[str, Any], command: StepCommand, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return a step with the command of its job, and for one of nbops with what the submitter hands over."""
-    if not command.subcommand:
+    if not command.is_ours:
         return dict(step)
     own = {**variables, **(step.get("environment_variables") or {})}
     return {**step, "command": command.completed(), "environment_variables": own}
@@ -122,9 +143,9 @@ def _modules(notebook: Path, root: Path) -> Iterable[str]:
     return [path for path, _ in project_modules.find_modules(document.read(notebook), root)]
 
 
-def _experiment(commands: Iterable[StepCommand], settings: Settings) -> str:
+def _experiment(steps: Iterable[StepCommand], settings: Settings) -> str:
     """Return the experiment of the first notebook that a step runs: the runs of all steps are in the pipeline's."""
-    for command in commands:
+    for command in (command for step in steps for command in step.commands):
         if command.subcommand == "run" and command.notebooks:
             planner = NotebookPlanner(
                 settings.root / command.notebooks[0], settings, experiment=command.option("--experiment") or None

@@ -135,6 +135,15 @@ def test_a_job_gets_the_latest_versions_of_this_machine(on_azure: Settings) -> N
     assert json.loads(prepared(on_azure)[1].properties["environmentVariables"][Env.DATASETS]) == {"sales": 2}
 
 
+def test_a_version_that_was_chosen_for_this_process_is_the_latest_in_its_jobs_too(
+    on_azure: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--only-if` chooses the version that `nbops data newer` found."""
+    datasets.add(csv(on_azure.root, frame(60)), "sales", on_azure, target="y", key="id")
+    monkeypatch.setenv(Env.DATASETS, '{"sales": 7}')
+    assert json.loads(prepared(on_azure)[1].properties["environmentVariables"][Env.DATASETS])["sales"] == 7
+
+
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself
 def test_what_a_job_file_says_is_sent_as_the_sdk_would_send_it(
     on_azure: Settings, monkeypatch: pytest.MonkeyPatch

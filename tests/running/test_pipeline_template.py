@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from notebooks_lib import errors
 from notebooks_lib.running.pipeline_template import PipelineTemplate, make_pipeline_template
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Env, Tag
+from notebooks_lib.tracking import provenance
 from tests import building
 
 STEPS = """\
@@ -62,6 +64,21 @@ def test_steps_of_nbops_get_the_program_and_what_the_submitter_knows(project: Se
     assert {"experimentation/n.ipynb", "helper.py", "production/settings.toml"} <= template.snapshot.files.keys()
 
 
+def test_two_people_on_two_branches_submit_the_same_pipeline(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    for user, branch in (("ann", "main"), ("bob", "other")):
+        git = provenance.Git(commit=branch * 10, branch=branch, dirty=False, diff="")
+        monkeypatch.setattr(provenance, "git_state", lambda root, git=git: git)
+        monkeypatch.setattr(getpass, "getuser", lambda user=user: user)
+        template = made(project, STEPS)
+        assert template.values["tags"]["mlflow.user"] == user
+        digests.append(template.digest)
+    assert digests[0] == digests[1]
+    assert made(project, STEPS.replace("OMP_NUM_THREADS: 2", "OMP_NUM_THREADS: 3")).digest != digests[0]
+
+
 def test_places_are_those_of_the_file_else_of_the_command_else_serverless(project: Settings) -> None:
     assert made(project, STEPS).computes == ("serverless", "gpu")
     assert made(project, f"settings: {{default_compute: azureml:cpu}}\n{STEPS}").computes == ("cpu", "gpu")
@@ -81,6 +98,9 @@ def test_a_promotion_whose_endpoint_would_die_with_its_step_is_refused(project: 
     with pytest.raises(errors.UsageError, match=refused):
         made(project, "jobs:\n  up: {command: nbops promote --live}\n")
     made(project, "jobs:\n  up: {command: nbops promote}\n")
+    for command in ("mkdir o && nbops promote --live", "nbops run n.ipynb && nbops promote --live"):
+        with pytest.raises(errors.UsageError, match=refused):
+            made(project, f"jobs:\n  up: {{command: '{command}'}}\n")
     (project.layout.settings_file).write_text(
         project.layout.settings_file.read_text() + '[stages.dev]\nendpoint = "azureml:"\n'
     )

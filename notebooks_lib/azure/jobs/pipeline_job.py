@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notebooks_lib import errors
 from notebooks_lib.azure.client.rest_client import RestClient
 from notebooks_lib.azure.client.workspace import Workspace
-from notebooks_lib.azure.project_files import compute_names, file_loading, pipeline_file_kind
+from notebooks_lib.azure.project_files import compute_names, file_check, file_loading, pipeline_file_kind
 
 API_VERSION = "2024-01-01-preview"
 _COMPONENTS = "components/azureml_anonymous/versions"
@@ -40,12 +39,18 @@ class PipelineRequest:
 
 
 def pipeline_request(
-    workspace: Workspace, file: Path, values: dict[str, Any], parts: PipelineParts, *, always_run: frozenset[str]
+    workspace: Workspace,
+    file: Path,
+    values: dict[str, Any],
+    parts: PipelineParts,
+    *,
+    always_run: frozenset[str],
+    environ: Mapping[str, str],
 ) -> PipelineRequest:
     """Return the bodies for the values of a file. Nothing is sent.
 
-    `always_run` are the steps whose results Azure must not take from an earlier pipeline. Raises UsageError for what
-    Azure's SDK refuses.
+    `always_run` are the steps whose results Azure must not take from an earlier pipeline; `environ` has what each
+    `${NAME}` of the file stands for. Raises UsageError for what Azure's SDK refuses.
     """
     settings = {key: value for key, value in (values.get("settings") or {}).items() if key != "default_compute"}
     steps: dict[str, dict[str, Any]] = values["jobs"]
@@ -63,8 +68,7 @@ def pipeline_request(
         components = _take_components(workspace, loaded, always_run)
         properties: dict[str, Any] = loaded._to_rest_object().as_dict()["properties"]
     except Exception as error:
-        texts = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in file_loading.refusals(error))
-        raise errors.UsageError(f"{file}: Azure's SDK refuses it: {texts}") from error
+        raise file_check.sdk_refusal(file, error, environ) from error
     default = str((values.get("settings") or {}).get("default_compute") or compute_names.SERVERLESS)
     properties["settings"]["default_compute"] = _compute_id(parts, default) or compute_names.SERVERLESS
     for name, place in places.items():

@@ -158,7 +158,7 @@ def check_file(path: Path, kind: FileKind, environ: Mapping[str, str], *, by_sdk
     if file is None:
         return CheckedFile(path, kind, exists=True, values={}, faults=tuple(faults))
     filled = file_secrets.filled(file.values, environ)
-    secrets = list(file_secrets.faults(file, environ))
+    secrets = list(file_secrets.faults(file, environ, kind.written_out))
     lines = {fault.line for fault in secrets}
     others = [*faults, *_own_faults(file, kind, filled, environ)]
     faults = secrets + [fault for fault in others if fault.line not in lines]  # which would show the secret
@@ -168,6 +168,15 @@ def check_file(path: Path, kind: FileKind, environ: Mapping[str, str], *, by_sdk
             for key_path, text in _refused_by_sdk(path, kind, filled)
         )
     return CheckedFile(path, kind, exists=True, values=file.values, faults=tuple(dict.fromkeys(faults)))
+
+
+def sdk_refusal(path: Path, error: Exception, environ: Mapping[str, str]) -> errors.UsageError:
+    """Return the error for a file that the SDK refuses. It shows no value that a `${NAME}` of the file stands for."""
+    found = file_loading.refusals(error)
+    texts = "; ".join(f"{'.'.join(map(str, key))}: {text}" if key else text for key, text in found)
+    file, _ = yaml_file.read(path)
+    shown = file_secrets.hidden(texts, file, environ) if file else texts
+    return errors.UsageError(f"{path}: Azure's SDK refuses it: {shown}")
 
 
 def _own_faults(

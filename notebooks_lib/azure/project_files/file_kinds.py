@@ -40,6 +40,8 @@ class FileKind:
     """Returns values with what nbops fills in below the top level."""
     misfit: Callable[[Mapping[str, Any]], tuple[KeyPath, str] | None] = lambda values: None
     """Returns the fault of a file that describes something else altogether."""
+    written_out: Callable[[KeyPath], str] = lambda path: ""
+    """Returns why the text at a key must have no `${NAME}`; empty where it may."""
     stand_in: Mapping[str, Any] = field(default_factory=dict)
     """Values in place of those that the SDK could judge only once they are completed; their own file is checked."""
 

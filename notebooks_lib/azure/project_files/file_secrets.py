@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from notebooks_lib import errors, secret_forms
@@ -26,12 +26,17 @@ def filled(values: Any, environ: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(lambda match: environ.get(match["name"], match[0]) if match["end"] else match[0], values)
 
 
-def faults(file: YamlFile, environ: Mapping[str, str]) -> Iterator[FileFault]:
-    """Yield the variables that are not set, and the secrets that stand in a file. Neither shows the secret."""
+def faults(
+    file: YamlFile, environ: Mapping[str, str], written_out: Callable[[KeyPath], str] = lambda path: ""
+) -> Iterator[FileFault]:
+    """Yield the variables that are not set, and the secrets that stand in a file. Neither shows the secret.
+
+    `written_out` says why a text may have no variable; empty where it may.
+    """
     yield from literal_faults(file)
     for path, value in _texts(file.values):
         for match in _VARIABLE.finditer(value):
-            if text := _problem(match, environ):
+            if text := written_out(path) or _problem(match, environ):
                 yield file.fault(path, text)
 
 

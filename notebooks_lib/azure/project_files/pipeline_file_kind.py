@@ -65,6 +65,8 @@ def _rules(_: Path, values: dict[str, Any]) -> Faults:
     if not steps:
         yield ("jobs",), "is missing: write a step below it, such as train:, with command: nbops run NOTEBOOK"
         return
+    for key in ("inputs", "outputs"):
+        yield from _no_mapping(values, key)
     default = (values.get("settings") or {}).get("default_compute")
     if default is not None and not _is_compute(default):
         yield ("settings", "default_compute"), _no_compute(default)
@@ -107,7 +109,9 @@ def _no_compute(value: object) -> str:
 
 def _of_data(name: str, step: dict[str, Any], values: dict[str, Any]) -> Faults:
     """Yield what is wrong with what a step takes and gives."""
-    steps, given = values["jobs"], values.get("inputs") or {}
+    for key in ("inputs", "outputs"):
+        yield from _no_mapping(step, key)
+    steps, given = values["jobs"], _mapping(values.get("inputs"))
     for key, match in sources(step):
         other, wanted = match["step"], match["name"]
         if other is None:
@@ -116,15 +120,26 @@ def _of_data(name: str, step: dict[str, Any], values: dict[str, Any]) -> Faults:
             known = [each for each in steps if each != name]
             what, wanted = f"there is no other step {other}", other
         else:
-            known, what = list((steps[other] or {}).get("outputs") or {}), f"step {other} has no output {wanted}"
+            outputs = _mapping(_mapping(steps[other]).get("outputs"))
+            known, what = list(outputs), f"step {other} has no output {wanted}"
         if wanted not in known:
             yield ("inputs", key), f"{what}{_meant(wanted, known)}"
     command = step.get("command")
     for match in _USE.finditer(command if isinstance(command, str) else ""):
         kind, wanted = match["kind"], match["name"]
-        known = list(step.get(kind) or {})
+        known = list(_mapping(step.get(kind)))
         if wanted not in known:
             yield ("command",), f"${{{{{kind}.{wanted}}}}} is not among the {kind} of the step{_meant(wanted, known)}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _no_mapping(values: Mapping[str, Any], key: str) -> Faults:
+    """Yield the fault of a key that is no mapping, which the schema leaves open."""
+    if values.get(key) is not None and not isinstance(values[key], dict):
+        yield (key,), f"is no mapping: write NAME: VALUE below {key}:, indented by two spaces"
 
 
 def _meant(wanted: str, known: list[str]) -> str:
@@ -168,6 +183,16 @@ def wrong_step(values: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
     return None
 
 
+def _written_out(path: KeyPath) -> str:
+    """Return why a text must have no `${NAME}`: the command of a step would have the value in it, for all to read."""
+    if len(path) == 3 and (path[0], path[2]) == ("jobs", "command"):
+        return (
+            "a ${NAME} here would be replaced by its value, and a command can be read in Studio: write $NAME for a "
+            "variable of the shell, and NAME: ${NAME} below environment_variables:"
+        )
+    return ""
+
+
 PIPELINE = FileKind(
     "pipeline",
     {
@@ -181,4 +206,5 @@ PIPELINE = FileKind(
     _rules,
     completed=lambda values: with_filled_steps(values, "azureml:SNAPSHOT:1", "azureml:nbops:HASH"),
     misfit=wrong_step,
+    written_out=_written_out,
 )

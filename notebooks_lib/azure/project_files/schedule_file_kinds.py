@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks_lib import errors
-from notebooks_lib.azure.project_files import pipeline_file_kind, schedule_trigger, yaml_file
+from notebooks_lib.azure.project_files import file_schema, pipeline_file_kind, schedule_trigger, yaml_file
 from notebooks_lib.azure.project_files.file_kinds import Faults, FileKind, exists
 from notebooks_lib.stages import STAGES
 
@@ -34,7 +34,9 @@ _THRESHOLDS = {
 }
 """From which value on a signal alerts, unless the file says otherwise."""
 _SCHEDULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
-_OF_CREATE_JOB = ("type", "job", "inputs", "settings")
+OVERRIDES = ("inputs", "settings")
+"""What `create_job` may give to the pipeline in place of its own."""
+_OF_CREATE_JOB = ("type", "job", *OVERRIDES)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _IN_EACH = {
     "id": "Azure sets it",
@@ -90,13 +92,42 @@ def _job_rules(path: Path, job: Mapping[str, Any]) -> Faults:
         yield ("create_job", "type"), "is missing: write type: pipeline"
     elif kind != "pipeline":
         yield ("create_job", "type"), f"{kind!r} cannot be scheduled: write type: pipeline"
-    for key in ("inputs", "settings"):
+    for key in OVERRIDES:
         if key in job and not isinstance(job[key], dict):
             yield ("create_job", key), f"is not a mapping: write keys and values below {key}:, indented by two spaces"
+    faults = list(_pipeline_faults(path, job["job"])) if isinstance(job.get("job"), str) else []
+    if isinstance(job.get("job"), str) and not faults:
+        yield from ((("create_job", *key), text) for key, text in _override_faults(path.parent / job["job"], job))
     if isinstance(job.get("job"), str):
-        yield from ((("create_job", "job"), text) for text in _pipeline_faults(path, job["job"]))
+        yield from ((("create_job", "job"), text) for text in faults)
     else:
         yield ("create_job", "job"), f"is missing: write job: ../{PIPELINES}/NAME.yml, the file of a pipeline"
+
+
+def with_overrides(pipeline: Mapping[str, Any], job: object) -> dict[str, Any]:
+    """Return the values of a pipeline with the inputs and settings that the `create_job` of a schedule has."""
+    given = job if isinstance(job, dict) else {}
+    merged = {key: {**(pipeline.get(key) or {}), **given[key]} for key in OVERRIDES if given.get(key)}
+    return {**pipeline, **merged}
+
+
+def _override_faults(file: Path, job: Mapping[str, Any]) -> Faults:
+    """Yield what is wrong with the inputs and settings that a schedule gives to the pipeline of a file."""
+    content, _ = yaml_file.read(file)
+    mappings = [each.get(key) or {} for each in (job, content.values if content else {}) for key in OVERRIDES]
+    if content is None or not all(isinstance(each, dict) for each in mappings):
+        return  # a fault of its own
+    known = list(content.values.get("inputs") or {})
+    for name in job.get("inputs") or {}:
+        if name not in known:
+            near = errors.nearest(name, known)
+            hint = f", did you mean {near}?" if near else f"; it has {', '.join(known) or 'none'}"
+            yield ("inputs", name), f"the pipeline {file.name} has no such input{hint}"
+    values, kind = with_overrides(content.values, job), pipeline_file_kind.PIPELINE
+    completed = kind.completed({**kind.filled_in(file), **values})
+    found = list(file_schema.faults(kind.name, completed, written=values, decided=kind.decided))
+    found = found or list(kind.rules(file, values))
+    yield from ((path, text) for path, text in found if len(path) > 1 and path[1] in (job.get(str(path[0])) or {}))
 
 
 def _pipeline_faults(path: Path, name: str) -> Iterator[str]:

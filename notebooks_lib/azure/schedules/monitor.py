@@ -17,7 +17,7 @@ from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.azure.endpoints import online_endpoint
 from notebooks_lib.azure.endpoints.online_deployment import API_VERSION
 from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint, endpoint_path
-from notebooks_lib.azure.project_files import file_loading, schedule_file_kinds
+from notebooks_lib.azure.project_files import file_check, file_loading, schedule_file_kinds
 from notebooks_lib.azure.project_files.schedule_file_kinds import COLLECTIONS
 from notebooks_lib.azure.schedules import schedule_body
 
@@ -108,7 +108,7 @@ def monitor_content(completed: Mapping[str, Any]) -> str:
     return schedule_body.digest(completed["create_monitor"])
 
 
-def monitor_action(file: Path, completed: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def monitor_action(file: Path, completed: Mapping[str, Any], task: Task, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return what is sent of a monitor, as the SDK would send it, which takes seconds to import.
 
     But for one thing: the SDK calls every prediction drift one of a classification.
@@ -117,8 +117,7 @@ def monitor_action(file: Path, completed: Mapping[str, Any], task: Task) -> dict
     try:
         sent = file_loading.request_body("monitor", file, {"tags": {}, **completed}, {})
     except Exception as error:
-        texts = "; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in file_loading.refusals(error))
-        raise errors.UsageError(f"{file}: Azure's SDK refuses it: {texts}") from error
+        raise file_check.sdk_refusal(file, error, environ) from error
     action: dict[str, Any] = _without_prefix(sent["properties"]["action"])
     for signal in action["monitorDefinition"]["signals"].values():
         if "modelType" in signal:

@@ -31,7 +31,8 @@ def test_the_name_follows_from_content_and_predecessor() -> None:
 
 
 def request(values: dict[str, Any]) -> PipelineRequest:
-    return pipeline_job.pipeline_request(WORKSPACE, Path("p.yml"), values, PARTS, always_run=frozenset({"prepare"}))
+    always_run = frozenset({"prepare"})
+    return pipeline_job.pipeline_request(WORKSPACE, Path("p.yml"), values, PARTS, always_run=always_run, environ={})
 
 
 @pytest.mark.filterwarnings("ignore")  # the SDK warns about itself

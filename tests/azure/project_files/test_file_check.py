@@ -568,3 +568,11 @@ def test_mutated_files_give_lines_that_name_the_fault(place: Path, name: str) ->
             ), (change, fault)
     assert still_valid < 40
     print(f"{name}: {still_valid} of 100 still valid", file=sys.stderr)
+
+
+def test_a_refusal_of_the_sdk_shows_no_value_that_was_filled_in(tmp_path: Path) -> None:
+    file = tmp_path / "job.yml"
+    file.write_text("tags: {token: '${TOKEN}'}\n")
+    refusal = file_check.sdk_refusal(file, ValueError("not s3cret99 here"), {"TOKEN": "s3cret99"})
+    assert str(refusal).startswith(f"{file}: Azure's SDK refuses it: ")
+    assert str(refusal).endswith("not ${TOKEN} here")

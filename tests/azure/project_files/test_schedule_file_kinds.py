@@ -27,7 +27,7 @@ def place(tmp_path: Path) -> Path:
     place = file_check.folder(tmp_path)
     for name in ("schedules", "pipelines", "elsewhere"):
         (place / name).mkdir(parents=True)
-    pipeline = "type: pipeline\njobs:\n  a: {command: nbops run a.ipynb}\n"
+    pipeline = "type: pipeline\ninputs: {dataset: sales}\njobs:\n  a: {command: nbops run a.ipynb}\n"
     for name in ("pipelines/retrain.yml", "elsewhere/retrain.yml"):
         (place / name).write_text(pipeline)
     (place / "pipelines" / "train.yml").write_text("type: command\ncommand: nbops run a.ipynb\n")
@@ -73,6 +73,18 @@ INLINE = WRAPPED.replace("train:", "nightly:")
         (
             f"{DAILY}create_job: {{type: pipeline, job: ../pipelines/retrain.yml, inputs: [a]}}\n",
             "2: inputs: is not a mapping: write keys and values below inputs:",
+        ),
+        (
+            f"{DAILY}create_job: {{type: pipeline, job: ../pipelines/retrain.yml, inputs: {{datset: a}}}}\n",
+            "2: datset: the pipeline retrain.yml has no such input, did you mean dataset?",
+        ),
+        (
+            f"{DAILY}create_job: {{type: pipeline, job: ../pipelines/retrain.yml, settings: {{force_rerunn: true}}}}\n",
+            "2: force_rerunn: unknown key, did you mean force_rerun?",
+        ),
+        (
+            f"{DAILY}create_job: {{type: pipeline, job: ../pipelines/retrain.yml, settings: {{default_compute: cpu}}}}\n",
+            "2: default_compute: 'cpu' is no compute: write azureml:NAME",
         ),
         (
             'trigger:\n  type: cron\n  expression: "0 2 1 * *"\ncreate_job: ../pipelines/retrain.yml\n',

@@ -97,6 +97,8 @@ def test_what_azure_answers_is_the_trigger_of_the_file() -> None:
             "end_time: is not after start_time (2027-02-01T00:00:00), so that it would never run",
         ),
         (_every("day", 0), "interval: 0 is too few: write 1 or more"),
+        (_every("day", 99999999999999), "interval: 99999999999999 days are more than four years: write 1464 or less"),
+        (_every("month", 49), "interval: 49 months are more than four years: write 48 or less"),
         (_every("day", 1, {"hours": [6, 24], "minutes": 0}), "schedule.hours: 24 is out of range: write 0 to 23"),
         (_every("month", 1, SIX | {"month_days": 32}), "schedule.month_days: 32 is out of range: write 1 to 31"),
         (_every("week", 1, SIX | {"week_days": "mon"}), "schedule.week_days: 'mon' is none of monday, tuesday"),

@@ -80,7 +80,7 @@ def test_a_slot_that_collects_nothing_is_refused_with_the_key() -> None:
 @pytest.mark.proof
 def test_what_the_sdk_gets_wrong_is_right_in_the_body(tmp_path: Path) -> None:
     completed = monitor.monitor_values(VALUES, _comparison())
-    action = monitor.monitor_action(tmp_path / "monitor.yml", completed, "regression")
+    action = monitor.monitor_action(tmp_path / "monitor.yml", completed, "regression", {})
     own = action["monitorDefinition"]
     assert own["signals"]["prediction_drift"]["modelType"] == "regression"
     assert own["monitoringTarget"]["taskType"] == "regression"
@@ -92,7 +92,7 @@ def test_what_the_sdk_gets_wrong_is_right_in_the_body(tmp_path: Path) -> None:
     known = ("modelType", "mode", "windowSize", "windowOffset", "inputDataType: Trailing", "alertNotificationSetting")
     assert [each for each in misfits(body, "Schedule") if not any(key in each for key in known)] == []
     with pytest.raises(errors.UsageError, match="Azure's SDK refuses it"):
-        monitor.monitor_action(tmp_path / "monitor.yml", completed | {"trigger": 5}, "regression")
+        monitor.monitor_action(tmp_path / "monitor.yml", completed | {"trigger": 5}, "regression", {})
 
 
 @pytest.fixture
@@ -145,14 +145,15 @@ def test_the_real_sdk_sends_the_same_monitor(
     slot = monitor.serving_slot(client, place, endpoint)
     assert slot is not None
     comparison = Comparison(slot, data_asset.asset_id(place, f"{served}-reference", "1"), "price", "regression")
-    completed = monitor.monitor_values(VALUES, comparison)
+    values = VALUES | {"trigger": VALUES["trigger"] | {"start_time": "2026-01-01T00:00:00"}}
+    completed = monitor.monitor_values(values, comparison)
     mine = schedule.put_schedule(
         client,
         place,
         f"{served}-mine",
         {
-            "action": monitor.monitor_action(tmp_path / "monitor.yml", completed, "regression"),
-            "trigger": schedule_body.trigger_body(VALUES["trigger"]),
+            "action": monitor.monitor_action(tmp_path / "monitor.yml", completed, "regression", {}),
+            "trigger": schedule_body.trigger_body(values["trigger"]),
         },
     )
     file = tmp_path / "completed.yml"
