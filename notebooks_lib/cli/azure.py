@@ -18,6 +18,7 @@ from notebooks_lib.cli.azure_pipeline import pipeline
 from notebooks_lib.cli.azure_schedule import schedule
 from notebooks_lib.cli.azure_status import status
 from notebooks_lib.cli.azure_verify import verify
+from notebooks_lib.cli.command_group import CommandGroup
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.project_files.file_check import CheckedFile, CheckedFolder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Make the workspace, check the files that describe it, run pipelines and schedules, follow and stop jobs."""
 
@@ -107,7 +108,7 @@ def _summary(checked: CheckedFolder, *, show: bool) -> str:
     found, faults = sum(file.exists for file in checked.files) + len(checked.parameters), len(checked.faults)
     if not found and not faults:
         return "no files under production/azure: the defaults hold" + ("" if show else " (nbops azure check --show)")
-    return f"{found} file{'' if found == 1 else 's'}, {faults or 'no'} fault{'' if faults == 1 else 's'}"
+    return f"{output.counted(found, 'file')}, {output.counted(faults, 'fault') if faults else 'no faults'}"
 
 
 def _shown(file: CheckedFile) -> str:

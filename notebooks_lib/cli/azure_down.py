@@ -46,9 +46,9 @@ def down(stage: str, resource_group: str, prefix: str | None, registry: str | No
     from notebooks_lib.azure.project_files import template_files
 
     here = settings.here()
+    subscription, group = _find_group(here, stage, resource_group)
     if not yes:
         need_terminal()
-    subscription, group = _find_group(here, stage, resource_group)
     prefix = template_files.find_files(here, stage).prefix if prefix is None else prefix
     client = rest_client.resource_manager()
     found = managed_resources.read_group(client, subscription, group, stage, prefix)

@@ -29,7 +29,9 @@ _SIGNS: Mapping[Kind, tuple[str, str]] = {
 stage_option = click.option(
     "--stage", type=click.Choice(STAGES), default=STAGES[0], show_default=True, help="The stage that it serves."
 )
-group_option = click.option("--resource-group", default="", help="Instead of the one in the settings or config.json.")
+group_option = click.option(
+    "-g", "--resource-group", default="", help="Instead of the one in the settings or config.json."
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
@@ -67,11 +69,11 @@ def up(
     here = settings.here()
     if write_files:
         return _write_files(here, as_json=as_json)
-    if not (yes or what_if):
-        need_terminal()
     cli = AzureCli()
     deployment = infrastructure.choose_deployment(here, cli.account(), stage=stage, resource_group=resource_group)
     unasked = yes or what_if
+    if not unasked:
+        need_terminal()
     infra = infrastructure.Infrastructure(cli, deployment, seconds=infrastructure.LONGEST if unasked else math.inf)
     infra.check_resource_group()
     waited = not what_if and infra.is_running()

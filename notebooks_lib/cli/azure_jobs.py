@@ -10,6 +10,7 @@ import click
 
 from notebooks_lib import errors, safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.command_group import CommandGroup
 from notebooks_lib.cli.positive_number import POSITIVE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 _run = click.argument("run")
 
 
-@click.group("jobs")
+@click.group("jobs", cls=CommandGroup)
 def jobs() -> None:
     """List, follow and stop the jobs of `nbops run` and `nbops sweep` with --on azureml:NAME, and pipelines."""
 

@@ -13,6 +13,7 @@ import click
 from notebooks_lib import errors
 from notebooks_lib.cli import output
 from notebooks_lib.cli.azure_infrastructure import change_lines, coloured, need_terminal, tell
+from notebooks_lib.cli.command_group import CommandGroup
 
 if TYPE_CHECKING:
     from notebooks_lib.azure.client.rest_client import RestClient
@@ -25,7 +26,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-@click.group("schedule")
+@click.group("schedule", cls=CommandGroup)
 def schedule() -> None:
     """Make the schedules of production/azure/schedules, and list, switch, start and delete schedules."""
 
@@ -42,13 +43,15 @@ def apply(what_if: bool, yes: bool, as_json: bool) -> int:
     else is done, and the next `apply` goes on.
     """
     from notebooks_lib import settings
-    from notebooks_lib.azure.client import rest_client
+    from notebooks_lib.azure.client import rest_client, workspace
     from notebooks_lib.azure.infrastructure.what_if import ResourceChange
     from notebooks_lib.release.schedule_plan import plan_schedules
 
+    here = settings.here()
+    workspace.find_workspace(here)
     if not (yes or what_if):
         need_terminal()
-    plan = plan_schedules(settings.here(), rest_client.resource_manager(), os.environ)
+    plan = plan_schedules(here, rest_client.resource_manager(), os.environ)
     for line in change_lines([ResourceChange(each.kind, each.what, each.lines) for each in plan.changes]):
         click.echo(coloured(line), err=as_json)
     for note in (*plan.notes, *plan.failures):
@@ -166,9 +169,9 @@ def delete(name: str, yes: bool, as_json: bool) -> int:
     """
     from notebooks_lib.azure.schedules import schedule as schedules
 
+    client, workspace = _connected()
     if not yes:
         need_terminal()
-    client, workspace = _connected()
     found = schedules.find_schedule(client, workspace, name)
     deleted = False
     if found is not None:

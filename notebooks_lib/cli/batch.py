@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import safe_text
+from notebooks_lib.cli.command_group import CommandGroup
 from notebooks_lib.cli.positive_number import POSITIVE
 from notebooks_lib.stages import STAGES
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from notebooks_lib.settings import Settings
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_WAIT_MINUTES = 120.0
 _stage = click.option(
     "--stage",
     type=click.Choice(STAGES),
@@ -26,7 +28,20 @@ _stage = click.option(
 )
 
 
-@click.group()
+class _Place(click.ParamType[str]):
+    """local or azureml; a compute is named in the file of the deployment."""
+
+    name = "local|azureml"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in ("local", "azureml"):
+            return str(value)
+        on_azure = str(value).startswith("azureml:")
+        compute = f"--on azureml, and in production/azure/batch/deployment.yml compute: {value}"
+        return self.fail(f"write {compute}" if on_azure else f"found {value!r}, allowed local or azureml", param, ctx)
+
+
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Score a whole table with a registered model, and write the predictions to one file.
 
@@ -64,16 +79,14 @@ def command() -> None:
 )
 @click.option(
     "--on",
-    type=click.Choice(["local", "azureml"]),
+    type=_Place(),
     help="Where. Default: azureml if the endpoint of the stage is azureml:NAME, else local.",
 )
 @click.option("--fresh", is_flag=True, help="On Azure: score again what a job has scored.")
 @click.option(
     "--wait-minutes",
     type=POSITIVE,
-    default=120,
-    show_default=True,
-    help="On Azure: minutes that the job may wait before it runs.",
+    help="On Azure: minutes that the job may wait before it runs. Default: 120.",
 )
 @_as_json
 def run(
@@ -83,7 +96,7 @@ def run(
     params: str,
     on: str | None,
     fresh: bool,
-    wait_minutes: float,
+    wait_minutes: float | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -98,10 +111,16 @@ def run(
     from notebooks_lib.serving.batch import local_batch
     from notebooks_lib.serving.batch.batch_request import BatchRequest
 
+    if (found := model.rpartition("@"))[1]:
+        raise click.UsageError(f"MODEL is a name alone, found {model!r}: write {found[0]} --version {found[2]}")
     here = settings.here()
     request = BatchRequest(model, data, output, params=_params(params), **options)
     if (on or here.stages.of(options["stage"]).target) == "azureml":
-        return _run_on_azure(request, here, fresh=fresh, wait_minutes=wait_minutes, as_json=as_json)
+        minutes = _WAIT_MINUTES if wait_minutes is None else wait_minutes
+        return _run_on_azure(request, here, fresh=fresh, wait_minutes=minutes, as_json=as_json)
+    for option, given in (("--fresh", fresh), ("--wait-minutes", wait_minutes is not None)):
+        if given:
+            raise click.UsageError(f"{option} is about a job on Azure, and this machine scores: leave it out")
     summary = local_batch.score_here(request, here, tell=_tell)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
@@ -189,15 +208,18 @@ def _tell(line: str) -> None:
 
 
 def _print(summary: BatchSummary) -> None:
+    from notebooks_lib.cli import output
+
     where = "here" if summary.on == "local" else f"by job {summary.job}"
     speed = f"{summary.rows / max(summary.seconds, 0.001):,.0f} rows a second"
-    click.echo(f"{summary.rows - summary.refused:,} predictions of version {summary.version}, {where} ({speed})")
+    predictions = output.counted(summary.rows - summary.refused, "prediction")
+    click.echo(f"{predictions} of version {summary.version}, {where} ({speed})")
     if summary.refused:
-        click.echo(f"  refused    {summary.refused:,} rows, with the cause in the column error")
+        click.echo(f"  refused    {output.counted(summary.refused, 'row')}, with the cause in the column error")
         for each in summary.first_refused:
             click.echo(f"             row {each['row']}: {safe_text.printable(str(each['cause']))}")
     if summary.held_out:
-        click.echo(f"  left out   {summary.held_out:,} rows of the holdout, which only promotion reads")
+        click.echo(f"  left out   {output.counted(summary.held_out, 'row')} of the holdout, which only promotion reads")
     if summary.unused:
         click.echo(f"  not used   {safe_text.printable(', '.join(summary.unused))}")
     click.echo(f"  result     {safe_text.printable(summary.output)}")

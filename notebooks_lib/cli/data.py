@@ -11,6 +11,7 @@ import click
 
 from notebooks_lib import safe_text
 from notebooks_lib.cli import output
+from notebooks_lib.cli.command_group import CommandGroup
 from notebooks_lib.cli.data_collected import collected
 from notebooks_lib.cli.data_newer import newer
 from notebooks_lib.errors import UsageError
@@ -27,7 +28,7 @@ MOST_SHARES = 10
 """Classes of a target whose share is shown."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """List, show, add and share versioned datasets, and see which models were trained on them.
 

@@ -99,7 +99,10 @@ def collected(
 def _print(written: CollectedData) -> None:
     from notebooks_lib.cli import output
 
-    click.echo(f"{written.rows} rows of {written.requests} requests in {output.path(Path(written.file).absolute())}")
+    click.echo(
+        f"{output.counted(written.rows, 'row')} of {output.counted(written.requests, 'request')}"
+        f" in {output.path(Path(written.file).absolute())}"
+    )
     times = [at.isoformat(timespec="seconds") for at in (written.first, written.last) if at]
     facts = [
         ("time", " to ".join(times)),
@@ -110,7 +113,7 @@ def _print(written: CollectedData) -> None:
         facts.append(("labels", f"{written.labelled} rows have one, {written.unlabelled} have none and are left out"))
         more = {
             "labels of no row": index.unused,
-            "labels said twice": index.repeated,
+            "duplicate labels": index.repeated,
             "labels without key": index.without_key,
         }
         more |= {"rows without any label": index.empty, "earlier rows of the same key, left out": written.earlier}

@@ -62,7 +62,7 @@ def command(as_json: bool) -> int:
     for change in _unfinished(project):
         click.echo(f"{click.style('note ', fg='yellow')}  unfinished: {journal.describe(change)}")
         click.echo("       -> unless it is still running: the next nbops promote --live or nbops rollback mends it")
-    click.echo("all well" if not wrong else f"{wrong} fault{'' if wrong == 1 else 's'}")
+    click.echo("all well" if not wrong else output.counted(wrong, "fault"))
     return int(wrong > 0)
 
 

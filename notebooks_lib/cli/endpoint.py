@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notebooks_lib import safe_text
+from notebooks_lib.cli.command_group import CommandGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,20 +20,23 @@ if TYPE_CHECKING:
     from notebooks_lib.serving.request_counts import RequestCounts
     from notebooks_lib.settings import Settings
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _COLOURS = {"running": "green", "stopped": "yellow", "broken": "red"}
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Start, stop and call the endpoint of a model, and split its traffic between slots.
 
-    NAME is the name of the endpoint and of its model. It can be left out if there is only one endpoint.
+    NAME is the endpoint's: MODEL in prod, MODEL-STAGE in other stages, unless the settings say otherwise; STAGE:NAME
+    names the stage, too. It can be left out if there is only one endpoint.
     """
 
 
 @command.command()
 @click.argument("name", required=False)
-def start(name: str | None) -> None:
+@_as_json
+def start(name: str | None, as_json: bool) -> None:
     """Start NAME again, with the same model, address and key as before.
 
     If NAME has never been started, or has no slot left, it gets the champion of the stage whose endpoint it is, or of
@@ -43,19 +47,26 @@ def start(name: str | None) -> None:
 
     output.show_endpoint_progress()
     status = manual_endpoint_changes.start_by_hand(_here(), name or _endpoint(None).name)
+    if as_json:
+        _json(status.as_json(), indent=None)
+        return
     click.echo(f"{status.name} {'is now running' if status.changed else 'was running already'}")
     _print(status)
 
 
 @command.command()
 @click.argument("name", required=False)
-def stop(name: str | None) -> None:
+@_as_json
+def stop(name: str | None, as_json: bool) -> None:
     """Stop serving NAME. Its model, address and key are kept for the next start.
 
     On Azure its slots are deleted, so that they cost nothing; the next start deploys them again.
     """
     with _changed_by_hand(name) as endpoint:
         status = endpoint.stop()
+    if as_json:
+        _json(status.as_json(), indent=None)
+        return
     click.echo(f"{status.name} {'stopped' if status.changed else 'was not running'}")
     click.echo(f"  start again   nbops endpoint start {status.name}")
 
@@ -118,7 +129,8 @@ def invoke(name: str | None, data: str | None, example: bool, slot: str | None, 
 @click.argument("name", required=False)
 @click.option("--version", default="", help="The version. Default: the champion of the endpoint's stage.")
 @click.option("--slot", default="", help="The slot. Default: the one without traffic.")
-def deploy(name: str | None, version: str, slot: str) -> None:
+@_as_json
+def deploy(name: str | None, version: str, slot: str, as_json: bool) -> None:
     """Load a registered version into a slot of NAME, without traffic. The champion stays the same.
 
     The version's files must be those that were scored. A slot with traffic is not overwritten. A stopped server is
@@ -130,6 +142,9 @@ def deploy(name: str | None, version: str, slot: str) -> None:
     name = _endpoint(name).name
     output.show_endpoint_progress()
     chosen, status = manual_endpoint_changes.deploy_by_hand(_here(), name, version=version, slot=slot)
+    if as_json:
+        _json({**status.as_json(), "slot": chosen}, indent=None)
+        return
     there = status.slots[chosen]
     click.echo(f"slot {chosen!r} of {name} holds version {there.version}, with {there.traffic} % of the traffic")
     _print_slots(status)
@@ -138,7 +153,8 @@ def deploy(name: str | None, version: str, slot: str) -> None:
 @command.command()
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT...")
-def traffic(name: str, shares: tuple[str, ...]) -> None:
+@_as_json
+def traffic(name: str, shares: tuple[str, ...], as_json: bool) -> None:
     """Split the traffic of NAME between its slots, as in: blue=90 green=10.
 
     The percentages add up to 100, or to 0; other slots get nothing. The server keeps running, and `nbops history` shows
@@ -146,31 +162,34 @@ def traffic(name: str, shares: tuple[str, ...]) -> None:
     """
     with _changed_by_hand(name) as endpoint:
         status = endpoint.set_traffic(_shares(shares))
-    _print_slots(status)
+    _show_slots(status, as_json=as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="SLOT=PERCENT")
-def mirror(name: str, shares: tuple[str, ...]) -> None:
+@_as_json
+def mirror(name: str, shares: tuple[str, ...], as_json: bool) -> None:
     """Mirror a share of the requests to a slot of NAME without traffic, as in: green=20; green=0 ends it.
 
     Callers never get the slot's answers: they are compared with those of the serving slot. `status` shows the result.
     """
     with _changed_by_hand(name) as endpoint:
         status = endpoint.set_mirror(_shares(shares))
-    _print_slots(status)
+    _show_slots(status, as_json=as_json)
 
 
 @command.command("delete-slot")
 @click.argument("name")
 @click.argument("slot")
-def delete_slot(name: str, slot: str) -> None:
+@_as_json
+def delete_slot(name: str, slot: str, as_json: bool) -> None:
     """Delete SLOT of NAME, unless it has traffic. When no slot is left, the server stops."""
     with _changed_by_hand(name) as endpoint:
         status = endpoint.delete_slot(slot)
-    click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
-    _print_slots(status)
+    if not as_json:
+        click.echo(f"{status.name} has no slot {slot!r} any more" + ("" if status.slots else "; it is stopped"))
+    _show_slots(status, as_json=as_json)
 
 
 @command.command()
@@ -239,7 +258,8 @@ def _payload(data: str) -> Any:
         try:
             data = sys.stdin.read() if where == "-" else Path(where).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{where}: cannot be read: {error}; give --data JSON or --data @FILE") from error
+            cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise InputError(f"--data @{where}: {cause}; give --data JSON or --data @FILE") from error
     try:
         return json.loads(data)
     except ValueError as error:
@@ -254,6 +274,13 @@ def _shares(texts: tuple[str, ...]) -> dict[str, int]:
             raise click.UsageError(f"found {share!r}; expected each slot once with a whole number, as in blue=90")
         shares_by_slot[slot] = int(percent)
     return shares_by_slot
+
+
+def _show_slots(status: EndpointStatus, *, as_json: bool) -> None:
+    if as_json:
+        _json(status.as_json(), indent=None)
+    else:
+        _print_slots(status)
 
 
 def _print_slots(status: EndpointStatus, counts: Mapping[str, RequestCounts] | None = None) -> None:

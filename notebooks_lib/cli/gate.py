@@ -7,9 +7,10 @@ import json
 import click
 
 from notebooks_lib.cli import output
+from notebooks_lib.cli.command_group import CommandGroup
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Test the promotion gate."""
 

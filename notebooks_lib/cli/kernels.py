@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notebooks_lib.cli.command_group import CommandGroup
+
 if TYPE_CHECKING:
     from notebooks_lib.kernels.benchmark import KernelStart
     from notebooks_lib.kernels.template_protocol import TemplateStatus
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 NAMES = "mlflow,sklearn,pandas"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Show, stop and measure the template processes of warm kernels.
 

@@ -7,6 +7,7 @@ import importlib
 import click
 
 from notebooks_lib import __version__
+from notebooks_lib.cli.command_group import AZ_ML, CommandGroup
 
 COMMANDS = {
     "init": "Make a project: notebooks, settings, tests, a Makefile, workflows.",
@@ -36,7 +37,7 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(CommandGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -49,7 +50,7 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in {**COMMANDS, **AZ_ML["nbops"]}:
             from notebooks_lib import errors
 
             raise click.UsageError(errors.unknown("command", args[0], COMMANDS), ctx)

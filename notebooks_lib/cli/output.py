@@ -149,6 +149,11 @@ def open_hint(url: str) -> str:
     return f"`nbops ui`, then {url}" if "//127.0.0.1:5000/" in url else url
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 row" and "2,000 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def path(value: Path) -> str:
     """Return a path relative to the current directory if possible."""
     here = Path.cwd()

@@ -71,7 +71,9 @@ class _Command(click.Command):
 )
 @click.option("--no-html", is_flag=True, help="Do not make the HTML page.")
 @click.option("--help-notebook", is_flag=True, help="Show what the notebook is for and its parameters, and stop.")
-@click.option("--on", metavar="PLACE", help="Run it as a job: azureml:NAME for a compute, or azureml:serverless.")
+@click.option(
+    "--on", metavar="PLACE", help="Where: local (the default), or as a job: azureml:NAME, azureml:serverless."
+)
 @click.option("--job", "job_file", type=click.Path(path_type=Path), help="Job file. Default: production/azure/job.yml.")
 @click.option(
     "--wait-minutes",
@@ -114,6 +116,8 @@ def command(
     for option, value in (("name", name), ("experiment", experiment)):
         if value is not None and not value.strip():
             raise click.UsageError(f"--{option} takes a name, found an empty one: leave it out for the default")
+    if on == "local":
+        on = None
     if job_file is not None and on is None:
         raise click.UsageError("--job says what a job needs: name its place with --on azureml:NAME")
     if wait_minutes is not None and on is None:

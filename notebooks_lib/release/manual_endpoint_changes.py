@@ -113,7 +113,7 @@ def find_champion(settings: Settings, name: str) -> ServedVersion:
                 f"endpoint {name!r} has no slot, and belongs to no stage of a registered model; deploy a model "
                 "to it first"
             )
-        raise UnknownNameError("endpoint or model", name, {*endpoints, *names, *served})
+        raise UnknownNameError("endpoint or model", name, {*endpoints, *names})
     stage, model = served.get(name, (PROD, name))
     champion = champions.champion(store, model, stage)
     if champion is None:

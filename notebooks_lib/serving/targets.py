@@ -101,7 +101,9 @@ def endpoint_for(settings: Settings, name: str, stage: str = "") -> Endpoint:
     started or requested. On Azure, `-` stands for `_` in the name, so that a model's name finds its endpoint. Raises
     UsageError for a name that no endpoint can have.
     """
-    stage = stage or stage_of(settings, name)
+    if not stage:
+        name = _short_name(settings, name)
+        stage = stage_of(settings, name)
     kind = settings.stages.of(stage).target if stage else "local"
     if kind == AZUREML:
         return TARGETS[kind].open(settings, azure_name(name), stage)
@@ -151,6 +153,7 @@ def choose_endpoint(settings: Settings, name: str | None) -> Endpoint:
     are several endpoints, or none.
     """
     if name is not None:
+        name = _short_name(settings, name)
         kind = _target_of(settings, name)
         spelled = azure_name(name) if kind == AZUREML else name
         if spelled in _names(settings, kind, TARGETS[kind]):  # the other kinds need not be asked
@@ -170,6 +173,7 @@ def open_collected(settings: Settings, name: str, since: datetime) -> Opened:
     Raises UnknownNameError when there is neither a file nor an endpoint of this name, UsageError for a name that no
     endpoint can have, AzureError.
     """
+    name = _short_name(settings, name)
     kind = _target_of(settings, name)
     spelled = azure_name(name) if kind == AZUREML else check_name("endpoint", name)
     read = TARGETS[kind].collected
@@ -215,6 +219,12 @@ def stage_of(settings: Settings, name: str) -> str:
         ways = " or ".join(f"{stage}:{plain}" for stage in stages)
         raise UsageError(f"{len(stages)} stages have an endpoint {plain!r}, in workspaces of their own: say {ways}")
     return stages[0] if stages else ""
+
+
+def _short_name(settings: Settings, name: str) -> str:
+    """Return NAME for STAGE:NAME where only this stage has an endpoint of that name, else the name as it is."""
+    stage, colon, plain = name.rpartition(":")
+    return plain if colon and _stages_fitting(settings, plain) == [stage] else name
 
 
 def _stages_fitting(settings: Settings, name: str) -> list[str]:

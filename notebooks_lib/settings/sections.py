@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -201,6 +202,12 @@ class CanaryStep(Section):
         return self
 
 
+def _workspace(value: str) -> str:
+    if value and not re.fullmatch(r"[^/\s]+(/[^/\s]+){0,2}", value):
+        raise ValueError("write NAME, GROUP/NAME or SUBSCRIPTION/GROUP/NAME")
+    return value
+
+
 class Stage(Section):
     """The conditions under which a version may enter a stage: approval, canary, limits."""
 
@@ -210,7 +217,7 @@ class Stage(Section):
     "azureml:NAME" is an online endpoint of a workspace, "azureml:" one with the default name; others are processes of
     this machine.
     """
-    workspace: Annotated[str, StringConstraints(pattern=r"^([^/\s]+(/[^/\s]+){0,2})?$")] = ""
+    workspace: Annotated[str, AfterValidator(_workspace)] = ""
     """Another workspace for it: NAME, GROUP/NAME or SUBSCRIPTION/GROUP/NAME. Empty: the one of [azure]."""
     canary: tuple[CanaryStep, ...] = ()
     """Steps before a version gets all requests. Empty: it gets them after the contract tests."""

@@ -41,7 +41,7 @@ def test_refused_rows_are_named_with_their_causes(capsys: pytest.CaptureFixture[
     assert (shown.out, shown.err.count("\n")) == ("", 1)
     assert "row 1: column 'age': found '\\x1b[31m'; expected a number; nothing was written" in shown.err
     assert program.run([*RUN, "--error-threshold", "-1"]) == 0
-    assert "refused    1 rows, with the cause in the column error\n             row 1: " in capsys.readouterr().out
+    assert "refused    1 row, with the cause in the column error\n             row 1: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,13 @@ def test_refused_rows_are_named_with_their_causes(capsys: pytest.CaptureFixture[
         (["--mini-batch-size", "0"], "--mini-batch-size"),
         (["-o", "out.txt"], "expected a file .parquet or .csv"),
         (["--stage", "tset"], "--stage"),
+        (
+            ["--on", "azureml:cpu"],
+            "write --on azureml, and in production/azure/batch/deployment.yml compute: azureml:cpu",
+        ),
+        (["--on", "gpu"], "found 'gpu', allowed local or azureml"),
+        (["--on", "local", "--fresh"], "--fresh is about a job on Azure, and this machine scores: leave it out"),
+        (["--wait-minutes", "3"], "--wait-minutes is about a job on Azure"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_refused_before_anything_is_scored(

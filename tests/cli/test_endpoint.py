@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,9 +77,15 @@ def test_traffic_and_mirror_are_set_by_slot(
             "logs -n 1": 0,
             "stop": 0,
             "start": 0,
+            "stop --json": 0,
+            "start --json": 0,
+            "traffic sample blue=90 green=10 --json": 0,
         }.items():
             assert program.run(["endpoint", *words.split()]) == code, words
     shown = capsys.readouterr().out
+    stopped, started, shared = (json.loads(line) for line in shown.splitlines()[-3:])
+    assert (stopped["state"], started["state"], stopped["changed"]) == ("stopped", "running", True)
+    assert shared["slots"]["green"]["traffic"] == 10
     assert "0 %, mirror 10 %" in shown
     assert "3.0" in shown
     assert "slot green: version 2 is loaded" in shown

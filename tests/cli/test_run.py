@@ -54,3 +54,9 @@ def test_run_prints_one_json_object_or_text(project: Settings, capfd: pytest.Cap
     words = capfd.readouterr().out
     assert "FAILED" in words
     assert "cell 0 (1 / 0): ZeroDivisionError: division by zero" in words
+
+
+@pytest.mark.parametrize("on", [[], ["--on", "local"]])
+def test_the_options_of_a_job_need_a_place_that_is_not_here(on: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["run", "any.ipynb", *on, "--job", "job.yml"]) == 2
+    assert "--job says what a job needs: name its place with --on azureml:NAME" in capsys.readouterr().err

@@ -68,6 +68,13 @@ def test_a_release_opens_the_endpoint_of_its_stage_whatever_the_models_name(
     check_endpoints(empty_project, ("prod",), model)  # all on this machine: one name is one endpoint
 
 
+def test_a_name_may_say_its_stage_too(empty_project: Settings) -> None:
+    assert endpoint_for(empty_project, "prod:houses").name == "houses"
+    assert endpoint_for(empty_project, "dev:houses-dev").name == "houses-dev"
+    with pytest.raises(UsageError, match="starting with a letter or digit"):
+        endpoint_for(empty_project, "dev:houses")
+
+
 def test_an_endpoint_that_no_stage_names_is_local(empty_project: Settings) -> None:
     own = Stages(prod=Stage(endpoint="live-{model}"))
     assert isinstance(endpoint_for(empty_project.model_copy(update={"stages": own}), "houses"), LocalEndpoint)

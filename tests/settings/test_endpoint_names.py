@@ -46,7 +46,10 @@ def test_without_a_name_azures_stages_have_those_of_this_machine() -> None:
         ),
         ('endpoint = "aks:houses"', "no such place"),
         ('workspace = "other"', 'workspace = "other" needs an endpoint there: set endpoint = "azureml:NAME"'),
-        ('endpoint = "azureml:"\nworkspace = "a/b/c/d"', "stages.prod.workspace: String should match pattern"),
+        (
+            'endpoint = "azureml:"\nworkspace = "a/b/c/d"',
+            "stages.prod.workspace: write NAME, GROUP/NAME or SUBSCRIPTION/GROUP/NAME",
+        ),
         (
             'endpoint = "azureml:{model}-test"',
             """test and prod have one endpoint, '{model}-test'; give prod another: endpoint = "azureml:{model}-test-prod\"""",

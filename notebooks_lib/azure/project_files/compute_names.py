@@ -18,7 +18,8 @@ def compute_name(on: str) -> str:
     scheme, _, name = on.partition(":")
     if f"{scheme}:" == PREFIX and _NAME.fullmatch(name):
         return name
-    raise errors.UsageError(f"--on {on!r}: found no such place, allowed {FORMS}{likely_meant(on)}")
+    bare = "; name a compute, such as azureml:cpu" if on.rstrip(":") == PREFIX.rstrip(":") else ""
+    raise errors.UsageError(f"--on {on!r}: found no such place, allowed {FORMS}{likely_meant(on) or bare}")
 
 
 def likely_meant(on: str) -> str:
