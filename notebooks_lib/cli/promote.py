@@ -154,8 +154,8 @@ def _report_finished(project: Settings, result: RunResult, run_id: str, answer: 
 
     record = decision_record.read_decision(connect(project), run_id)
     decision, release = record.decision, record.release
-    last = release.passed[-1] if release.passed else "prod"
-    status = None if release.dry_run else _status(project, last, decision.model)
+    served = [stage for stage in release.passed or ("prod",) if stage not in project.stages.approval]
+    status = _status(project, served[-1], decision.model) if served and not release.dry_run else None
     subject = {"model": decision.model, "version": release.version}
     _write_github_output(promoted=release.promoted, waiting=release.waiting, **subject, decision=decision.answer)
     promoted = {

@@ -105,13 +105,17 @@ class Gate:
 
     def champion_table(self) -> ReportTable:
         """Return a table of the champion and its endpoint, to show in a notebook."""
-        champion = self.champion()
-        status = version_deployment.endpoint_status(targets.stage_endpoint(self.store.settings, PROD, self.model))
+        champion, settings = self.champion(), self.store.settings
+        if PROD in settings.stages.approval:
+            endpoint = f"not asked: {PROD} needs an approval"
+        else:
+            status = version_deployment.endpoint_status(targets.stage_endpoint(settings, PROD, self.model))
+            endpoint = f"{status.state}, version {status.version}" if status else "none yet"
         rows = [
             ("champion", f"version {champion.version}" if champion else "none yet"),
             ("run", champion.run_id if champion else ""),
             ("reason", champion.reason if champion else ""),
-            ("endpoint", f"{status.state}, version {status.version}" if status else "none yet"),
+            ("endpoint", endpoint),
         ]
         return ReportTable.of((self.model, ""), rows)
 

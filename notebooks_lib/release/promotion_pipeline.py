@@ -141,7 +141,6 @@ class StageRollout:
             return f"not before {rollout.waiting} is approved"
         if version is None:
             return "nothing to deploy: there is no champion"
-        status = version_deployment.endpoint_status(self.endpoint)
         mine = champions.champion(rollout.store, rollout.model, self.name)
         holds = mine is not None and mine.version == version.version
         if (
@@ -153,6 +152,9 @@ class StageRollout:
             raise PromotionError(changes.stale_comparison(mine))  # while it was in the stages before
         if not rollout.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
+        closed = self.name in rollout.store.settings.stages.approval and self.name != rollout.approved
+        if closed and not rollout.promoting:
+            return f"version {version.version} stays; its endpoint is not asked: {self.name} needs an approval"
         if rollout.promoting and not holds:
             self._admit(version)  # before an approval is asked for
         if rollout.promoting and self.policy.approval and self.name != rollout.approved and not holds:
@@ -160,9 +162,10 @@ class StageRollout:
             return f"waits for an approval: {continue_command(rollout.model)}"
         if not holds:
             return ""
-        if self.policy.empty_after and rollout.promoting:
+        if (closed or self.policy.empty_after) and rollout.promoting:
             self._passes(champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
+        status = version_deployment.endpoint_status(self.endpoint)
         if version_deployment.serves_all(status, version) or self._only_stopped(status, version):
             rollout.status = self.endpoint.start()
             golden = traffic_and_champion.golden_predictions(rollout.store, version)

@@ -199,7 +199,8 @@ class PipelineRun:
                 if kind == "task":
                     connection = step["inputs"]["azureSubscription"]
                     done.connections.append(connection)
-                    own |= {**machine.sign_in_cli(), **machine.service_connection(connection)}
+                    signed_in = machine.sign_in_cli(reader=connection.endswith("-reader"))
+                    own |= {**signed_in, **machine.service_connection(connection)}
                 if not self._script(script, machine, common | own, step, job, done):
                     return
 

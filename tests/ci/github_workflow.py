@@ -45,6 +45,8 @@ NAMES = {
     },
 }
 """Context -> what our workflows may ask it for; inputs, needs and steps are read in the file."""
+READER = "a-read-only-application"
+"""The id of an application that may not deploy."""
 ACTIONS: dict[str, set[str]] = {
     "actions/checkout": {"persist-credentials", "fetch-depth"},
     "actions/setup-python": {"python-version"},
@@ -292,7 +294,7 @@ class Run:
         elif action == "azure/login":
             assert "ACTIONS_ID_TOKEN_REQUEST_URL" in machine.variables, "azure/login needs id-token: write"
             assert all(given.values()), f"azure/login without {given}"
-            machine.variables = {**machine.variables, **machine.sign_in_cli()}
+            machine.variables = {**machine.variables, **machine.sign_in_cli(reader=given["client-id"] == READER)}
         elif action == "actions/upload-artifact":
             source = machine.sources / given["path"]
             assert source.is_file() or given.get("if-no-files-found") != "error", f"{source} is not there"

@@ -57,13 +57,18 @@ class Machine:
         with (self.sources / ".git" / "info" / "exclude").open("a") as exclude:
             exclude.write(".venv\n")
         (self.sources / ".venv").mkdir()
-        (self.sources / ".venv" / "bin").symlink_to(environment / "bin")
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (self.sources / ".venv" / name).symlink_to(environment / name)
         (self.sources / ".venv" / ".ready").touch()
 
-    def sign_in_cli(self) -> dict[str, str]:
-        """Sign the Azure CLI in, as the login of CI does; return the variables by which it knows that."""
+    def sign_in_cli(self, *, reader: bool = False) -> dict[str, str]:
+        """Sign the Azure CLI in, as the login of CI does; return the variables by which it knows that.
+
+        A `reader` may not deploy.
+        """
         folder = self.folder / "azure-cli"
-        stand_in_az.sign_in(folder, emulator.SUBSCRIPTION)
+        application = {"name": emulator.CLIENT, "type": "servicePrincipal"}
+        stand_in_az.sign_in(folder, emulator.SUBSCRIPTION, user=application, reader=reader)
         return {"AZURE_CONFIG_DIR": str(folder)}
 
     def service_connection(self, name: str) -> dict[str, str]:

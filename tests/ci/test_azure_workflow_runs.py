@@ -13,7 +13,7 @@ from tests.azure import emulator
 from tests.azure.emulator import Emulated
 from tests.azure_devops_server import PullRequest
 from tests.azure_devops_server import serve as serve_azure_devops
-from tests.ci.github_workflow import Run
+from tests.ci.github_workflow import READER, Run
 from tests.ci.runs_on_azure import Project, make_project, requested
 
 pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(3000)]
@@ -64,9 +64,18 @@ def test_a_push_trains_and_promotes_through_approvals_and_the_next_keeps_the_cha
     run.start()
     assert results(run) == {"train": "success", "promote": "success"}, logs(run) + logs(run.called["promote"])
     promoted = run.called["promote"]
-    assert {name: (job.environment, job.scripts) for name, job in promoted.jobs.items()} == {
-        stage: (f"azure-promote-{stage}", [f"make promote STAGE={stage}"]) for stage in ("dev", "test", "prod")
+    assert {name: (job.title, job.environment, job.scripts) for name, job in promoted.jobs.items()} == {
+        "dev": ("", "azure-promote-dev", ["make variables", "make promote STAGE=dev"]),
+        **{
+            stage: (
+                f"{stage} diabetes@1",
+                f"azure-promote-{stage}",
+                ['.ci/require-reviewers "$ENVIRONMENT"', f"make promote STAGE={stage}"],
+            )
+            for stage in ("test", "prod")
+        },
     }
+    assert "waiting: diabetes version 1 needs an approval to enter test" in promoted.jobs["dev"].summary
     assert promoted.jobs["dev"].outputs == {"waiting": "test", "approved": "diabetes@1"}
     assert champions(project) == {stage: ("1", {"1": 100}) for stage in ("dev", "test", "prod")}
     (project.repository / "README.md").write_text("a later commit\n")
@@ -121,7 +130,13 @@ def infrastructure(azure: Emulated, tmp_path: Path) -> Project:
     group = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/of-ci"
     azure.put(group, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
     project.variables[""] = {**project.variables[""], "AZURE_RESOURCE_GROUP": "of-ci"}
-    project.variables[""]["AZURE_CLIENT_ID"] = "an-application-that-may-only-look"
+    project.variables[""]["AZURE_CLIENT_ID"] = READER
+    parameters = project.repository / "production" / "infra" / "parameters.dev.json"
+    people = parameters.read_text().replace(
+        '"peopleId": { "value": "" }', f'"peopleId": {{ "value": "{emulator.TENANT}" }}'
+    )
+    parameters.write_text(people)
+    project.commit("people")
     return project
 
 
@@ -163,7 +178,10 @@ def test_azure_devops_trains_promotes_and_takes_over(project: Project, azure: Em
 def test_azure_devops_forecasts_comments_and_deploys(infrastructure: Project) -> None:
     settings = infrastructure.repository / "production" / "settings.toml"
     named = {"subscription": emulator.SUBSCRIPTION, "resource_group": "of-ci", "workspace": "of-ci-dev"}
-    settings.write_text("[azure]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in named.items()))
+    settings.write_text(
+        '[project]\nname = "sample"\n\n[azure]\n'
+        + "".join(f"{key} = {json.dumps(value)}\n" for key, value in named.items())
+    )
     infrastructure.commit("named")
     with serve_azure_devops() as server:
         server.pull = PullRequest(SHA, emulator.JOB_TOKEN)

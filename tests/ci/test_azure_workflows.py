@@ -65,6 +65,7 @@ class DryMachine(Machine):
             waiting = [f"waiting={self.says}"] if self.says else []
             lines = ["promoted=false", *waiting, "model=diabetes", "version=5", ""]
             Path(variables["GITHUB_OUTPUT"]).write_text("\n".join(lines))
+            Path(variables["GITHUB_STEP_SUMMARY"]).write_text("waiting\n")
         return int(self.says is None), ""
 
 

@@ -24,8 +24,11 @@ from notebooks_lib.release import (
     version_deployment,
 )
 from notebooks_lib.release.canary_deployment import CanaryDeployment
-from notebooks_lib.release.promotion_pipeline import Release, StageRollout
+from notebooks_lib.release.gate import Gate
+from notebooks_lib.release.promotion_pipeline import Release, StageRollout, stage_rollouts
 from notebooks_lib.release.rollback import rollback
+from notebooks_lib.release.rollout import Rollout
+from notebooks_lib.serving.local_endpoint import LocalEndpoint
 from notebooks_lib.serving.targets import endpoint_for
 from notebooks_lib.settings import load
 from notebooks_lib.tags import Tag
@@ -188,6 +191,32 @@ def test_a_version_comes_by_a_mirror_and_a_share_and_goes_back(place, endpoints,
         endpoint.stop()  # which closes the files
     files = sorted(endpoints.layout.collected.rglob("model_inputs/**/*.parquet"))
     assert [len(pq.read_table(each)) for each in files] == ([1] if place == "local" else [])
+
+
+def test_in_ci_the_endpoint_of_a_stage_is_not_touched_before_its_approval(endpoints, monkeypatch):
+    """That of another environment may be out of this job's reach, and starting or repairing it costs an approval, too."""
+    settings = load(endpoints.root, {"NBOPS_STAGES_APPROVAL": "prod"})
+    store = connect(settings)
+    one, two = moving.version(store, 1.0), moving.version(store, 2.0)
+    champions.mark_champion(store, one, reason="planted", stage="prod")
+
+    def touched(*_: object) -> None:
+        raise AssertionError("the endpoint of prod was touched")
+
+    for name in ("status", "start", "deploy", "idle_slot"):
+        monkeypatch.setattr(LocalEndpoint, name, touched)
+
+    def told(version, *, promoting: bool) -> str:
+        rollout = Rollout(store, "houses", ["prod"], dry_run=False)
+        rollout.version, rollout.compared, rollout.promoting = version, "1", promoting
+        (stage,) = stage_rollouts(rollout)
+        return stage.deploy().text
+
+    assert told(one, promoting=False) == "version 1 stays; its endpoint is not asked: prod needs an approval"
+    assert told(one, promoting=True) == "version 1 has passed already"
+    assert told(two, promoting=True) == "waits for an approval: nbops promote --continue houses"
+    question = Gate("houses", experiment="houses", metric="rmse", settings=settings)
+    assert question.champion_table().rows[-1] == ("endpoint", "not asked: prod needs an approval")
 
 
 def test_there_must_be_something_to_go_back_to(trials, houses):
