@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 @stage_option
 @group_option
 @click.option("--prefix", help="Instead of the one in the parameters: of a deployment that `down` has named.")
-@click.option("--registry", help="Remove only this organisation registry, with all models in it.")
+@click.option("--registry", help="Remove only this Azure ML registry, with all models in it.")
 @yes_option
 @json_option
 def down(stage: str, resource_group: str, prefix: str | None, registry: str | None, yes: bool, as_json: bool) -> int:
     """Remove what `nbops azure up` made for a stage, with all runs, models and data in it: show, ask, remove.
 
-    That is what the stage's prefix made, and nothing of other stages and projects. An organisation registry stays.
-    Nothing is removed from a resource group that also holds what `up` did not make, or while a lock or a missing right
-    would stop it half-way.
+    That is what the stage's prefix made, and nothing of other stages and projects. An Azure ML registry stays.
+    Nothing is removed from a resource group that also holds what `up` did not make, or while a lock or a missing
+    permission would stop it half-way.
 
     Exit code: 0 done, nothing to do, or not wanted; 1 it failed; repeat the command to go on.
     """
@@ -116,7 +116,7 @@ def _tell_what_stays(here: Settings, found: ResourceGroup, stage: str, group: st
     from notebooks_lib.azure.infrastructure import infrastructure
 
     for registry in found.registries:
-        tell(f"organisation registry {registry.name} stays: `nbops azure down --registry {registry.name}` removes it")
+        tell(f"Azure ML registry {registry.name} stays: `nbops azure down --registry {registry.name}` removes it")
     for deployment in found.deployments:
         tell(f"what `nbops azure up` made for {deployment} stays")
     named = infrastructure.named_workspace(here, stage)

@@ -9,7 +9,7 @@ import click
 
 
 class _PositiveNumber(click.FloatRange):
-    """`nan` and `inf` are numbers to Python, and no limit to whoever waits."""
+    """`nan` and `inf` are numbers to Python, and no limits."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)

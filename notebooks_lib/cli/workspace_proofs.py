@@ -200,7 +200,7 @@ def stops_a_job(verified: VerifiedWorkspace) -> str:
 
 
 def keeps_a_limit(verified: VerifiedWorkspace) -> str:
-    """Show that a job that reaches limits.timeout ends, and is told apart from one that was stopped."""
+    """Show that a job that reaches limits.timeout ends, and differs from one that was stopped."""
     verified.needed("the dataset")
     if not (verified.project.root / SHORT_JOB).is_file():
         raise NotTriedError("job.yml has limits of its own")

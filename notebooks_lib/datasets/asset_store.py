@@ -66,7 +66,7 @@ class AssetStore:
         return sorted(int(asset.version) for asset in self._assets(name) if _is_ours(asset))
 
     def next_version(self, name: str) -> int:
-        """Return one more than the largest number that an asset has, whoever made it, also an archived one."""
+        """Return the number after the largest of any asset, also of archived ones and those that nbops did not make."""
         numbers = [int(asset.version) for asset in self._assets(name, archived=True) if _is_number(asset.version)]
         return max(numbers, default=0) + 1
 

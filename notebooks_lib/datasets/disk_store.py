@@ -113,7 +113,7 @@ class DiskStore:
                 home.rmdir()
 
     def remove(self, name: str, version: int) -> None:
-        """Take away a version of which another copy is elsewhere; whoever reads it meanwhile gets it whole or not."""
+        """Remove a version that has another copy elsewhere; a concurrent reader gets all of it or nothing."""
         draft = self._folder / name / f"{_BUILDING}{uuid.uuid4().hex}"
         with suppress(OSError):  # another process was quicker
             self._version(name, version).rename(draft)

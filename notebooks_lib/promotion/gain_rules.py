@@ -62,7 +62,7 @@ def gain_enough(evidence: Evidence, policy: Policy) -> RuleResult | None:
         reason += f"{old.label}: a gain of {shown(paired.gain)}, with {percent(1 - at)} confidence "
         reason += f"{'below' if worse else 'above'} {shown(bound)}; {threshold}"
     else:
-        says = "surely more than" if ok else "surely not more than" if worse else "not told from"
+        says = "surely more than" if ok else "surely not more than" if worse else "not distinguishable from"
         reason = f"the gain in {evidence.metric} is {says} {shown(policy.min_gain)}"
     if not (ok or worse or paired.differing == 0):
         reason += f". {_reach_of_these_rows(paired, policy, level)}"

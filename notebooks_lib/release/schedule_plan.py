@@ -51,7 +51,7 @@ class SchedulePlan:
 
 @dataclass
 class _Place:
-    """What one workspace shall have."""
+    """What one workspace should have."""
 
     workspace: Workspace
     pipelines: dict[str, ScheduledPipeline] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def plan_schedules(settings: Settings, client: RestClient, environ: Mapping[str,
 def _add_monitors(
     place: _Place, settings: Settings, client: RestClient, environ: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """Add the monitors that a workspace shall have; return what the user should know of them, and what failed."""
+    """Add the monitors that a workspace should have; return what the user should know of them, and what failed."""
     if not monitor_file(settings).exists():
         return [], []
     values = endpoint_monitor.read_monitor_file(settings, environ)
@@ -103,8 +103,8 @@ def _add_monitors(
         notes.append("monitor.yml: no model is registered yet, so there is no monitor")
     if monitors.found and not schedule_file_kinds.has_emails(values):
         notes.append(
-            "monitor.yml: nobody is told when a monitor alerts: write emails: [NAME@DOMAIN] below create_monitor: and "
-            "alert_notification:"
+            "monitor.yml: nobody is notified when a monitor alerts: write emails: [NAME@DOMAIN] below create_monitor: "
+            "and alert_notification:"
         )
     if monitors.found and _reads_by_identity(workspace.read(client, place.workspace)):
         notes.append(

@@ -1,6 +1,6 @@
 """The changes of one stage of a model: a lock, so that one process at a time changes it, and a journal of each change.
 
-Where they are kept depends on what runs the stage's endpoint, because whoever can reach the endpoint must find them:
+Where they are kept depends on what runs the stage's endpoint: each machine that reaches it must find them.
 
     this machine      files (`local_stage_changes.py`)
     anything else     the tracking store (`shared_stage_changes.py`), so that another machine can go on

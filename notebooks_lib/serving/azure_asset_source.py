@@ -1,4 +1,4 @@
-"""Where the slots of a stage get model and environment from: the endpoint's workspace, or an organisation registry.
+"""Where the slots of a stage get model and environment from: the endpoint's workspace, or an Azure ML registry.
 
 A stage in another workspace than the project's gets both through the registry: each is an asset of the project's
 workspace first, and is shared from there once. Marks, ledger and journal stay in the project's store.

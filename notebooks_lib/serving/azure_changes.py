@@ -104,8 +104,8 @@ class AzureChanges:
     def _check_answer(self, name: str, slot: AzureSlot, ask: Callable[[], EndpointAnswer]) -> None:
         """Raise EndpointError when a slot does not answer its own example.
 
-        Whoever is too busy, or fails, is asked again for ASK_SECONDS. A slot without traffic is deleted then. One that
-        cannot be asked at all is not: it may be well.
+        A slot that is too busy, or fails, is asked again for ASK_SECONDS. A slot without traffic is deleted then. One
+        that cannot be asked at all is not: it may be well.
         """
         deadline = time.monotonic() + ASK_SECONDS
         while True:

@@ -52,7 +52,7 @@ class Azure(Section):
     location: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]*$")] = ""
     """Region in which `nbops azure up` makes a workspace, such as westeurope. Empty: that of the resource group."""
     registry: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9-]{2,32})?$")] = ""
-    """The organisation registry through which a stage in another workspace gets its versions."""
+    """The Azure ML registry through which a stage in another workspace gets its versions."""
     snapshot_mb: float = Field(default=100, gt=0)
     """Megabytes of the project's files that a job is sent at most."""
 

@@ -111,5 +111,5 @@ class ServiceSweepRequest:
 
     @property
     def swept(self) -> SweptParameters:
-        """What each trial is told."""
+        """What is sent to each trial."""
         return SweptParameters.of(self.domain.swept)

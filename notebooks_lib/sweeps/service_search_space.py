@@ -43,7 +43,7 @@ WireForm = list[object]
 
 @dataclass(frozen=True)
 class ServiceParameter:
-    """A swept parameter: what the service is told to draw, and what a text that it has drawn means."""
+    """A swept parameter: the distribution sent to the service, and the meaning of a text that it has drawn."""
 
     wire: WireForm
     read: Callable[[str], object]

@@ -1,6 +1,6 @@
 """Run a sweep whose trials Azure ML proposes: submit its sweep job, or come back to one, follow it, and end its run.
 
-Who follows may go away at any time: the sweep goes on, and whoever comes back writes what is missing.
+Following may stop at any time: the sweep goes on, and the next follower writes what is missing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SETTLE = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class _Watcher:
-    """Who is told what happens to the sweep."""
+    """Receives what happens to the sweep."""
 
     on_open: Callable[[str, str], None]
     on_change: Callable[[Mapping[int, Trial], int], None]

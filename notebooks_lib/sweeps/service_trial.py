@@ -24,7 +24,7 @@ _NUMBER = re.compile(r".*_(\d+)")
 
 @dataclass(frozen=True)
 class SweptParameters:
-    """What the trials of a sweep job are told: each swept parameter with its values or its distribution."""
+    """What is sent to the trials of a sweep job: each swept parameter with its values or its distribution."""
 
     kind: Literal["grid", "space"]
     described: Mapping[str, str]

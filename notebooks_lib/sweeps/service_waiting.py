@@ -21,7 +21,7 @@ class WaitPacing:
     longest: float = job_following.WAIT_MINUTES * 60
     """For which no trial may run, while the sweep has not ended."""
     tell_after: float = 15.0
-    """That a trial waits before it is told of: every job waits for some."""
+    """Seconds that a trial waits before it is reported: every job waits for some."""
     remind: float = 120.0
     """Between two lines about trials that wait."""
 

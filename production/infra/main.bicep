@@ -61,7 +61,7 @@ param storageSku string = 'Standard_LRS'
 ])
 param containerRegistrySku string = 'Basic'
 
-@description('Name of an organisation registry to make, which several workspaces share. Empty: none.')
+@description('Name of an Azure ML registry to make, which several workspaces share. Empty: none.')
 param registryName string = ''
 
 @description('Name of a schedule that wakes when a new version of a dataset arrives. Empty: none.')

@@ -133,7 +133,7 @@ def test_other_challengers_are_shown_with_their_level():
     assert "nothing was spent" not in read(left)
     many = [replace(each, uses=Uses(20, 3)) for each in asked.by_challenger]
     hidden = read(together(*many), Policy(uses=20))
-    assert "run c undecided 0.25 % version 3 stays: the gain in rmse is not told from 0." in hidden
+    assert "run c undecided 0.25 % version 3 stays: the gain in rmse is not distinguishable from 0." in hidden
     assert "rmse 1 against" not in hidden
 
 

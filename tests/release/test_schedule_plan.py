@@ -52,7 +52,7 @@ def test_what_the_user_should_know_is_told(monitored: Monitored, azure_server: E
     body = {"location": "westeurope", "properties": {"systemDatastoresAuthMode": "identity"}}
     monitored.client.operation("PUT", monitored.place.path, "2024-10-01", what="w", body=body, wait_seconds=60)
     told = "\n".join(_plan(monitored).notes)
-    assert "nobody is told when a monitor alerts: write emails: [NAME@DOMAIN]" in told
+    assert "nobody is notified when a monitor alerts: write emails: [NAME@DOMAIN]" in told
     assert "Azure's monitors read by key or SAS only" in told
 
     monitor_file(monitored.settings).write_text("trigger: {type: cron}\n")

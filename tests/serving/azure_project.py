@@ -32,7 +32,7 @@ def make_workspace(client: RestClient, name: str) -> Workspace:
 
 
 def make_registry(client: RestClient, name: str) -> str:
-    """Make an empty organisation registry and return its name."""
+    """Make an empty Azure ML registry and return its name."""
     scope = f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{emulator.RESOURCE_GROUP}"
     path = f"{scope}/providers/Microsoft.MachineLearningServices/registries/{name}"
     body = {"location": "westeurope", "properties": {"regionDetails": [{"location": "westeurope"}]}}

@@ -96,7 +96,7 @@ def test_a_stage_elsewhere_needs_a_registry_and_says_which_key(empty_project: Se
     settings = empty_project.model_copy(update={"stages": stages, "azure": own})
     refusal = (
         r"^\[stages.prod\] has its endpoint in workspace 'x', and the project's versions are in 'w': they get there "
-        r'through an organisation registry; write registry = "NAME" under \[azure\] in .*settings.toml$'
+        r'through an Azure ML registry; write registry = "NAME" under \[azure\] in .*settings.toml$'
     )
     with pytest.raises(SettingsError, match=refusal):
         workspace.stage_registry(settings, "prod")

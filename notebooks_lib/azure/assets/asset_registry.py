@@ -1,4 +1,4 @@
-"""An organisation registry of Azure ML: versions of models and environments that several workspaces share.
+"""A registry of Azure ML: versions of models and environments that several workspaces share.
 
 A version is shared once, from a workspace, and never changes in the registry. It sends what the SDK's `models.share`
 sends, without the SDK.

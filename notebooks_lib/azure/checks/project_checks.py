@@ -93,7 +93,7 @@ def _compute(client: RestClient, chosen: Workspace, file: CheckedFile) -> Health
 
 
 def _needs(files: Sequence[CheckedFile], environ: Mapping[str, str]) -> Iterator[CoreNeed]:
-    """Yield the machines that the files ask for. Those of low priority have a quota of their own, not checked here."""
+    """Yield the machines that the files ask for. Low-priority VMs have a quota of their own, not checked here."""
     for file in files:
         values = file_secrets.filled(dict(file.values), environ)
         resources = values.get("resources") or {}

@@ -30,7 +30,7 @@ class Cloud:
     storage_suffix: str
     """What follows `ACCOUNT.blob.` in the address of a storage account."""
     discovery: str
-    """Where an organisation registry is looked up by its name."""
+    """Where an Azure ML registry is looked up by its name."""
 
     @property
     def scope(self) -> str:

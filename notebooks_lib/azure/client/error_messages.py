@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ _LOCALLY = "work locally with NBOPS_TRACKING_URI=sqlite:///.nbops/mlflow.db"
 _SIGN_IN_AGAIN = "sign in again: `az login`"
 _QUOTA = "ask for more quota in the portal (Quotas), or take fewer or smaller machines"
 _NAMESPACE = "Microsoft.MachineLearningServices"
+_OF_A_SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 MOST_REASONS = 3
-"""How many reasons of one failure are told."""
+"""How many reasons of one failure are shown."""
 
 _BY_SIGN_IN_CODE = {
     "AADSTS7000215": "put the value of the secret, not its id, into AZURE_CLIENT_SECRET",
@@ -82,7 +84,7 @@ _SUBJECT = re.compile(r"subject ('[^']+')")
 _NO_RIGHT = re.compile(
     r"Authorization failed for template resource|does not have (?:permission|authorization) to perform action"
 )
-"""How a deployment says under a code of its own that a right is missing."""
+"""How a deployment says under a code of its own that a permission is missing."""
 _ENTRA = re.compile(r"(AADSTS\d+): *(.*?)(?= *Trace ID:|[\r\n]|$)")
 _HOST = re.compile(r"host='([^']+)'")
 _ADDRESS = re.compile(r" with url: \S+")
@@ -255,9 +257,10 @@ def _how_to_sign_in(*, again: bool = False) -> str:
         return "run it in an AzureCLI@2 task, with `SYSTEM_ACCESSTOKEN: $(System.AccessToken)` under env"
     if again:
         return _SIGN_IN_AGAIN
-    names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
-    missing = [name for name in names if not os.environ.get(name)]
-    return f"run `az login`, or set {' and '.join(missing)}" if missing else "run `az login`"
+    install = "" if shutil.which("az") else "install the Azure CLI (https://aka.ms/install-azure-cli), then "
+    missing = [name for name in _OF_A_SERVICE_PRINCIPAL if not os.environ.get(name)]
+    in_ci = "; in CI use a federated credential, or else" if len(missing) > 1 else ", or"
+    return f"{install}run `az login`{in_ci} set {' and '.join(missing)}" if missing else f"{install}run `az login`"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

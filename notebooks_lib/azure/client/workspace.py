@@ -105,7 +105,7 @@ def _stage_workspace(settings: Settings, stage: str) -> Workspace:
 
 
 def stage_registry(settings: Settings, stage: str) -> str:
-    """Return the organisation registry through which a stage gets its versions; empty for the project's own workspace.
+    """Return the Azure ML registry through which a stage gets its versions; empty for the project's own workspace.
 
     A stage is in another workspace only where the project names one. Raises SettingsError, with the key to write, when
     it is, and no registry is named.
@@ -117,7 +117,7 @@ def stage_registry(settings: Settings, stage: str) -> str:
     if not settings.azure.registry:
         raise errors.SettingsError(
             f"[stages.{stage}] has its endpoint in workspace {target.name!r}, and the project's versions are in"
-            f' {home.name!r}: they get there through an organisation registry; write registry = "NAME" under [azure]'
+            f' {home.name!r}: they get there through an Azure ML registry; write registry = "NAME" under [azure]'
             f" in {settings.layout.settings_file}"
         )
     return settings.azure.registry

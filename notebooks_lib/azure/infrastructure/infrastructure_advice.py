@@ -21,7 +21,7 @@ def lines(settings: Settings, stage: str, deployed: Deployed) -> Iterator[str]:
     yield f"workspace {deployed.workspace} is there"
     yield from _workspace(settings, stage, deployed)
     if registry := outputs.get(_REGISTRY):
-        yield f"organisation registry {registry} is there"
+        yield f"Azure ML registry {registry} is there"
         if settings.azure.registry != registry:
             yield f'  {_file(settings)}: registry = "{registry}" under [azure], for stages in another workspace'
     if identity := outputs.get(_IDENTITY):

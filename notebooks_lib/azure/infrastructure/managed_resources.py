@@ -15,7 +15,7 @@ STAGE = "nbops.stage"
 PREFIX = "nbops.prefix"
 """The tags of every resource that production/infra/main.bicep declares for one workspace."""
 REGISTRY = "nbops.registry"
-"""In place of stage and prefix: the tag of an organisation registry, which several workspaces share."""
+"""In place of stage and prefix: the tag of an Azure ML registry, which several workspaces share."""
 TAGS = (MANAGED_BY, STAGE, PREFIX, REGISTRY)
 API_VERSIONS = {
     "Microsoft.Logic/workflows": "2019-05-01",
@@ -83,7 +83,7 @@ class ResourceGroup:
     deployments: Sequence[str]
     """The other deployments of `nbops azure up` in it, such as those of other projects."""
     registries: Sequence[ManagedResource]
-    """Organisation registries that `nbops azure up` made, which serve several workspaces."""
+    """Azure ML registries that `nbops azure up` made, which serve several workspaces."""
 
 
 def read_group(client: RestClient, subscription: str, name: str, stage: str, prefix: str = "") -> ResourceGroup:
@@ -185,7 +185,7 @@ def _api_version(client: RestClient, document: Mapping[str, Any]) -> str:
     if kind.casefold() in _VERSIONS:
         return _VERSIONS[kind.casefold()]
     namespace, _, name = kind.partition("/")
-    # Not that of the subscription: whoever is signed in may read this one.
+    # Not that of the subscription: every signed-in user may read this one.
     provider = client.request("GET", f"/providers/{namespace}", _LISTED, what=f"the resource provider {namespace}")
     types = {each["resourceType"].casefold(): each["apiVersions"] for each in provider.get("resourceTypes") or ()}
     versions = sorted(types.get(name.casefold(), ()), key=lambda version: ("preview" not in version, version))

@@ -1,4 +1,4 @@
-"""What would stop a removal half-way: locks and rights that are missing. It only reads."""
+"""What would stop a removal half-way: locks and missing permissions. It only reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _AUTHORIZATION = "Microsoft.Authorization"
 
 
 def obstacles(client: RestClient, group: str, resources: Sequence[ManagedResource]) -> list[str]:
-    """Return, for a resource group's path, a line for each lock and each right that keeps resources from removal.
+    """Return, for a resource group's path, a line for each lock and each permission that keeps resources from removal.
 
-    A right that somebody has only on single resources is not seen, nor is a lock on the subscription: that one stops
-    the removal before anything is gone.
+    A permission that somebody has only on single resources is not seen, nor is a lock on the subscription: that one
+    stops the removal before anything is gone.
     """
     return [*_locks(client, group, resources), *_missing_rights(client, group, resources)]
 

@@ -26,7 +26,7 @@ class RunDetails:
     """Why it failed, in Azure's words; empty if it did not."""
     code: str
     logs: Mapping[str, str]
-    """Name of a log -> its signed address."""
+    """Name of a log -> its SAS URL."""
     seconds: float
     """For how long it has run; 0.0 if it did not, or has not ended."""
 
@@ -123,7 +123,7 @@ class RunHistory:
         return self.blob(str(answer["contentUri"]), path)
 
     def blob(self, address: str, what: str) -> bytes:
-        """Return what lies at a signed address, such as a log's."""
+        """Return what is at a SAS URL, such as a log's."""
         with error_messages.translated(what):
             answer = http_pipeline.send(HttpRequest("GET", address), http_pipeline.USUAL)
         if answer.status_code == 416:  # an empty one

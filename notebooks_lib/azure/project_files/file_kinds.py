@@ -208,6 +208,14 @@ def whole_number(value: object) -> int | None:
     return int(value) if isinstance(value, int | str) and re.fullmatch(r"-?\d+", str(value)) else None
 
 
+def _compute_instance(values: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
+    """Return the fault of a file for a compute instance, which belongs to one person."""
+    if str(values.get("type")).lower().replace("_", "") != "computeinstance":
+        return None
+    way = "`az ml compute create --type ComputeInstance --name NAME`, then --on azureml:NAME without a file"
+    return ("type",), f"nbops makes no compute instances: {way}"
+
+
 ENVIRONMENT = FileKind(
     "environment",
     {
@@ -224,6 +232,7 @@ COMPUTE = FileKind(
     lambda path: {"name": path.stem},
     None,
     _compute_rules,
+    misfit=_compute_instance,
 )
 JOB = FileKind(
     "job",

@@ -131,7 +131,7 @@ def _override_faults(file: Path, job: Mapping[str, Any]) -> Faults:
 
 
 def _pipeline_faults(path: Path, name: str) -> Iterator[str]:
-    """Yield what is wrong with the file that a schedule is to run; the pipeline's own faults are told at its file."""
+    """Yield what is wrong with the file that a schedule names; the pipeline's own faults are reported at its file."""
     file, folder = path.parent / name, path.parent.parent / PIPELINES
     if name.startswith("azureml:"):
         yield f"is a job in Azure, which nbops cannot complete: write ../{PIPELINES}/NAME.yml, the file of a pipeline"
@@ -164,7 +164,7 @@ def _wrapping(name: str) -> str:
 def completed_monitor(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of monitor.yml with what nbops decides; in capitals, what is known only when it is sent.
 
-    What has a wrong form stays as it is: it is told as a fault.
+    A value of a wrong form is left alone: it is reported as a fault.
     """
     own = values.get("create_monitor", {})
     if not isinstance(own, dict):
@@ -300,7 +300,7 @@ def _signal_rules(signal: Mapping[str, Any]) -> Faults:
 
 
 def has_emails(values: Mapping[str, Any]) -> bool:
-    """Return whether somebody is told when a monitor alerts."""
+    """Return whether somebody is notified when a monitor alerts."""
     own = values.get("create_monitor") or {}
     return bool((own.get("alert_notification") or {}).get("emails"))
 

@@ -93,7 +93,7 @@ def find_files(settings: Settings, stage: str) -> StageFiles:
 def default_prefix(project: str, stage: str) -> str:
     """Return the prefix of a stage whose parameters name none: from the names of project and stage.
 
-    A long name is cut, and told from others that begin alike by two characters.
+    A long name is cut; two characters distinguish it from others with the same beginning.
     """
     name = re.sub(r"[^a-z0-9]", "", project.lower()).lstrip("0123456789") or "nbops"
     room = _LONGEST_PREFIX - len(stage)

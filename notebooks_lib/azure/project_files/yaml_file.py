@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ class _Reader:
             self._fault(path, line, f'is {value} to YAML: write {value}, or "{node.value}" in quotes')
         if value is None or isinstance(value, str | int | float):
             return value
+        if isinstance(value, datetime):  # `end_time: 2027-01-31T06:00:00`, which Azure takes, too
+            return str(node.value)
         self._fault(path, line, f"is {_kind(node.tag)} to YAML: {quoted}")
         return str(node.value)
 

@@ -30,7 +30,7 @@ class WantedSchedule:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """The tags that it shall have."""
+        """The tags that it should have."""
         tags: Mapping[str, str] = self.properties["tags"]
         return tags
 

@@ -55,7 +55,7 @@ class JobPacing:
     without_machine: float = 7200.0
     """For which no trial may run before the sweep is given up."""
     tell_after: float = 15.0
-    """That a trial waits before it is told of: every job waits for some."""
+    """Seconds that a trial waits before it is reported: every job waits for some."""
     remind: float = 120.0
     """Between two lines about trials that wait."""
 

@@ -1,4 +1,4 @@
-"""An organisation registry: a version is shared once, found again, and never replaced; what cannot be is refused."""
+"""An Azure ML registry: a version is shared once, found again, and never replaced; what cannot be is refused."""
 
 from __future__ import annotations
 

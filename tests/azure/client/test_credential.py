@@ -211,8 +211,9 @@ TRIED = "managed identity: none on this machine; Azure CLI: {}"
         (
             {},
             None,
-            f"not signed in to Azure ({TRIED.format('`az` is not installed')}); run `az login`, or set AZURE_TENANT_ID and"
-            " AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+            f"not signed in to Azure ({TRIED.format('`az` is not installed')}); install the Azure CLI"
+            " (https://aka.ms/install-azure-cli), then run `az login`; in CI use a federated credential, or else set"
+            " AZURE_TENANT_ID and AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
         ),
         (
             CLIENT,

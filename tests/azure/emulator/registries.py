@@ -1,4 +1,4 @@
-"""Organisation registries: where one is, what it holds, and the import of what a workspace shares with it.
+"""Azure ML registries: where one is, what it holds, and the import of what a workspace shares with it.
 
 A registry keeps the files of a model itself, so that it has them when the workspace is gone.
 """

@@ -147,7 +147,7 @@ class TrackingFacade:
                 return too_large(kind, limit, len(keys))
         return None
 
-    # -- artifacts: run history hands out signed blob addresses
+    # -- artifacts: run history hands out SAS URLs
 
     async def create_artifacts(self, request: Request) -> Response:
         """Empty artifacts with an address to upload to; a path that exists is a conflict (lightly-train#256)."""

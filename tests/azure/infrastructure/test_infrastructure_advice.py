@@ -37,7 +37,7 @@ def test_every_file_that_takes_the_identity_is_named_with_its_line(empty_project
     assigned = f"identity: {{type: user_assigned, user_assigned_identities: [{{resource_id: {IDENTITY}}}]}}"
     assert shown == [
         "workspace 'w' (resource group 'g', subscription s) is there",
-        "organisation registry org-models is there",
+        "Azure ML registry org-models is there",
         '  production/settings.toml: registry = "org-models" under [azure], for stages in another workspace',
         f"identity for jobs and endpoints: {IDENTITY} (client id 77777777-2222-3333-4444-555555555555)",
         "  add to production/azure/job.yml: identity: {type: managed, client_id: 77777777-2222-3333-4444-555555555555}",
@@ -80,7 +80,7 @@ def test_what_the_settings_say_already_is_not_said_again(empty_project: Settings
         update={"tracking": empty_project.tracking.model_copy(update={"uri": "azureml"})}
     )
     shown = list(infrastructure_advice.lines(settings, "dev", Deployed(MADE, {"registryName": "org-models"})))
-    assert shown[1:] == ["organisation registry org-models is there", "next: nbops doctor"]
+    assert shown[1:] == ["Azure ML registry org-models is there", "next: nbops doctor"]
 
 
 def test_the_workspace_of_a_stage_comes_with_the_keys_that_name_it(empty_project: Settings) -> None:

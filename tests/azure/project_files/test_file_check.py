@@ -311,6 +311,7 @@ RULES = [
     ("environment.yml", "build:\n  path: compute\n", "2: path: no file Dockerfile in compute"),
     ("environment.yml", "name: x\ndependencies: [a]\n", "2: dependencies: this is a conda file: keep it elsewhere"),
     ("compute/a_b.yml", "type: amlcompute\n", "1: is no name of a compute: rename the file; a letter, then"),
+    ("compute/me.yml", "type: computeinstance\nsize: a\n", "1: type: nbops makes no compute instances: `az ml compute"),
     ("compute/cpu.yml", "size: a\n", "1: type: is missing: write type: amlcompute or kubernetes or virtualmachine"),
     (
         "compute/cpu.yml",

@@ -74,6 +74,12 @@ def test_another_encoding_a_folder_and_a_missing_file_are_faults(tmp_path: Path)
         assert (file, [fault.text for fault in faults]) == (None, [f"cannot be read: {reason}"])
 
 
+def test_a_time_without_quotes_is_the_text_that_it_is(tmp_path: Path) -> None:
+    file, faults = _read(tmp_path, "end_time: 2027-01-31T06:00:00\n")
+    assert file is not None
+    assert (file.values, faults) == ({"end_time": "2027-01-31T06:00:00"}, [])
+
+
 READABLE = {
     "a: 1\nb: 2\na: 3\n": "3: a: is given twice, first in line 1: take one out",
     "1: a\n": '1: 1: this key is no text to YAML: write "1" in quotes',
