@@ -125,7 +125,7 @@ def anybody(azure_server: emulator.Emulated) -> Ask:
     def ask(method: str, address: str, **options: Any) -> requests.Response:
         proxies = {"https": azure_server.environment["HTTPS_PROXY"]}
         trusted = azure_server.environment["REQUESTS_CA_BUNDLE"]
-        return requests.request(method, address, proxies=proxies, verify=trusted, timeout=30, **options)
+        return requests.request(method, address, **{"proxies": proxies, "verify": trusted, "timeout": 30, **options})
 
     return ask
 

@@ -323,6 +323,19 @@ def test_a_connection_is_cut_in_the_middle_of_an_upload(azure_server: Emulated, 
     assert anybody("PUT", blob, data=b"x" * 3_000_000).status_code == 201
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_a_request_is_held_until_its_client_is_gone(azure_server: Emulated, anybody: Ask, done: bool) -> None:
+    blob, words = f"{BLOBS}/container/{name()}?sig=signed", {"data": b"one two"}
+    with azure_server.fault("held", method="PUT", body="two$", done=done):
+        assert anybody("PUT", f"{BLOBS}/container/{name()}?sig=signed", data=b"two three").status_code == 201
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            anybody("PUT", blob, **words, timeout=0.5)
+
+    assert azure_server.record.since()[-1].status == record.NO_ANSWER
+    assert anybody("GET", blob).status_code == (200 if done else 404)
+    assert anybody("PUT", blob, **words).status_code == 201
+
+
 def test_an_operation_fails_with_its_reason(azure_server: Emulated, ask: Ask) -> None:
     path = f"computes/{name()}"
     with azure_server.fault("operation_fails", path=path, code="OutOfQuota", message="no cores"):

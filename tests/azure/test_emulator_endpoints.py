@@ -38,9 +38,12 @@ def refused(endpoint: QuickEndpoint, reason: str, **changes: dict[str, Any]) -> 
         endpoint.change(**changes)
 
 
-def test_traffic_and_mirror_are_held_to_the_rules(quick: QuickEndpoint) -> None:
+def test_traffic_and_mirror_are_held_to_the_rules(quick: QuickEndpoint, azure_server: Emulated) -> None:
     refused(quick, "sums to 60, and must sum to 0 or 100", traffic={"blue": 60})
     refused(quick, "deployment red, which does not exist", traffic={"red": 100})
+    noted = [seen.split for seen in azure_server.record.since() if seen.split and seen.path.endswith(quick.name)]
+    slots = {"blue": "Succeeded", "green": "Succeeded"}
+    assert noted[-2:] == [{"traffic": each, "mirror": {}, "slots": slots} for each in ({"blue": 60}, {"red": 100})]
     refused(quick, "At most 50 percent can be mirrored", mirror={"green": 51})
     refused(quick, "cannot have live and mirrored traffic", mirror={"blue": 10})
     refused(quick, "to one deployment", traffic={}, mirror={"blue": 10, "green": 10})

@@ -43,6 +43,8 @@ _LONGEST_DIFF = 1_000_000
 _PATHS_PER_CALL = 500
 _LARGEST_TEXT = 2**20
 """Bytes up to which a file is searched for secrets."""
+_IN_REPOSITORY = {"notebooks_lib/serving/score.py": "production/scoring/score.py"}
+"""What a built wheel has in the package, and where it stands for an nbops that runs from its repository."""
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -171,6 +173,8 @@ def nbops_wheel() -> bytes:
         ) from None
     info = f"nbops-{notebooks_lib.__version__}.dist-info"
     contents = package_files("*")
+    for path in _IN_REPOSITORY.keys() - contents.keys():
+        contents[path] = (package.parent / _IN_REPOSITORY[path]).read_bytes()
     for name in ("METADATA", "entry_points.txt", "WHEEL"):
         if text := distribution.read_text(name):
             contents[f"{info}/{name}"] = text.encode()

@@ -248,3 +248,5 @@ def test_the_wheel_brings_nbops_and_its_entry_points(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() == str(tmp_path / "notebooks_lib" / "azure" / "project_files" / "file_schema.py")
     assert distribution.version == notebooks_lib.__version__
+    score = Path(notebooks_lib.__file__).parents[1] / "production" / "scoring" / "score.py"
+    assert (tmp_path / "notebooks_lib" / "serving" / "score.py").read_bytes() == score.read_bytes(), "a job may deploy"
