@@ -20,8 +20,11 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib import uv_environment
 from notebooks_lib.azure.client import rest_client
 from notebooks_lib.azure.infrastructure import managed_resources
+from notebooks_lib.models import requirements
+from notebooks_lib.serving.scoring_environment import scoring_requirements
 from tests import building
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
@@ -32,6 +35,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, py
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "experimentation/sales.ipynb"
 MODEL = "sales"
+NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops", "cloudpickle")
 PARAMETERS = 'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty'
 CELLS = (
     "from notebooks_lib import datasets, tracking\nrun = tracking.run()\ndata = datasets.load(dataset)",
@@ -99,7 +103,7 @@ class Shop:
     cluster: str
     environment: Mapping[str, str]
 
-    def nbops(self, *arguments: str, code: int = 0) -> Any:
+    def nbops(self, *arguments: str, code: int | None = 0) -> Any:
         """Run a command in a process of its own; return the object that it prints, or its text."""
         done = subprocess.run(
             [sys.executable, "-m", "notebooks_lib", *arguments],
@@ -110,7 +114,7 @@ class Shop:
             timeout=900,
             check=False,
         )
-        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        assert code in (done.returncode, None), f"{arguments}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if "--json" in arguments else done.stdout + done.stderr
 
     def write(self, file: str, text: str) -> None:
@@ -118,6 +122,12 @@ class Shop:
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+    def commit(self) -> None:
+        """Commit every file: stages take only models of a clean commit."""
+        subprocess.run(["git", "add", "."], cwd=self.root, check=True)
+        who = ("-c", "user.name=n", "-c", "user.email=e")
+        subprocess.run(["git", *who, "commit", "-qm", "a step of the journey"], cwd=self.root, check=True)
 
 
 def table(first: int, rows: int) -> str:
@@ -129,6 +139,23 @@ def table(first: int, rows: int) -> str:
     return "day,price,promotion,turnover\n" + "\n".join(lines) + "\n"
 
 
+@pytest.fixture(scope="module")
+def scoring_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of the environment in which Azure would score: it has the collector.
+
+    Its packages come from their index: it is made before every host but Azure's is refused.
+    """
+    model, folder = tmp_path_factory.mktemp("requirements"), tmp_path_factory.mktemp("scoring") / "environment"
+    lines = requirements.pinned_requirements(NEEDED, REPOSITORY / "requirements.lock")
+    (model / "requirements.txt").write_text("\n".join(lines))
+    (model / "MLmodel").write_text("flavors: {python_function: {}}\n")
+    packages = scoring_requirements(model).packages
+    uv_environment.make_environment(
+        folder, "install", "--compile-bytecode", *packages, python=sys.executable, subject="it", timeout=600
+    )
+    return uv_environment.python_of(folder)
+
+
 @pytest.fixture
 def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
     root = azure_workspace.settings.root
@@ -137,7 +164,7 @@ def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
     building.write(root / NOTEBOOK, *CELLS, parameters=PARAMETERS, title="What will the shop sell?")
     shutil.copyfile(REPOSITORY / "production" / "promote.ipynb", root / "production" / "promote.ipynb")
     shop.write("requirements.lock", "click==8.5.1\n")
-    shop.write(".gitignore", ".nbops\n*.csv\n*.parquet\n")
+    shop.write(".gitignore", ".nbops\ndata\n*.csv\n")
     shop.write(
         f"production/azure/compute/{shop.cluster}.yml", "type: amlcompute\nsize: Standard_DS3_v2\nmax_instances: 2\n"
     )
@@ -147,12 +174,8 @@ def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
     shop.write("production/azure/pipelines/retrain.yml", PIPELINE)
     shop.write("production/azure/schedules/retrain.yml", SCHEDULE)
     shop.write("production/azure/batch/deployment.yml", f"compute: azureml:{shop.cluster}\n")
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"],
-    ):
-        subprocess.run(["git", *command], cwd=root, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    shop.commit()
     return shop
 
 
@@ -163,11 +186,23 @@ def promote(shop: Shop, stages: str = "dev,test,prod") -> Any:
     return promoted
 
 
-def test_from_up_to_down(shop: Shop, azure_group: str, azure_server: Emulated) -> None:
+def until_collected(shop: Shop) -> Any:
+    """Return what the endpoint of stage test has collected: the collector hands over now and then."""
+    deadline = time.monotonic() + 60
+    command = ("data", "collected", f"{MODEL}-test", "-o", "answered.csv")
+    while "collected nothing" in (text := shop.nbops(*command, code=None)) and time.monotonic() < deadline:
+        time.sleep(3)
+    assert "collected nothing" not in text, text
+    return shop.nbops(*command, "--json")
+
+
+def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azure_server: Emulated) -> None:
+    azure_server.serve_with(scoring_python)
     nbops, on = shop.nbops, ("--on", f"azureml:{shop.cluster}")
     nbops("azure", "up", "--resource-group", azure_group, "--yes")
     config = json.loads((shop.root / "config.json").read_text())
     shop.write("production/settings.toml", SETTINGS)
+    shop.commit()
     workspace = (
         f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}"
         f"/providers/Microsoft.MachineLearningServices/workspaces/{config['workspace_name']}"
@@ -205,8 +240,7 @@ def test_from_up_to_down(shop: Shop, azure_group: str, azure_server: Emulated) -
     shop.write("new.json", json.dumps(body))
     asked = nbops("endpoint", "invoke", f"{MODEL}-test", "--data", "@new.json", "--json")
     assert len(asked["predictions"]) == 400
-    time.sleep(5)  # the collector hands over now and then
-    collected = nbops("data", "collected", f"{MODEL}-test", "-o", "answered.csv", "--json")
+    collected = until_collected(shop)
     assert collected["rows"] == 400, collected
     shop.write("new.csv", table(900, 400))
     nbops("data", "add", "new.csv", "--name", "sales")

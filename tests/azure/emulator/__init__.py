@@ -99,6 +99,13 @@ class Emulated:
         """Keep a document of the resource manager as it stands; what a list has under "list" is its whole answer."""
         self._control("document", {"path": path, "document": document})
 
+    def serve_with(self, python: str) -> None:
+        """Let deployments from now on run with another Python: that of an environment made for scoring.
+
+        Without it they run with this one, in which the inference server is stood in for and nothing is collected.
+        """
+        self._control("scoring", {"python": python})
+
     def _control(self, what: str, wanted: dict[str, Any]) -> Any:
         trusted = ssl.create_default_context(cafile=self.environment["SSL_CERT_FILE"])
         connection = http.client.HTTPSConnection("localhost", self.port, context=trusted, timeout=30)

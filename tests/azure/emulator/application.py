@@ -119,6 +119,8 @@ class Azure:
                 self.manager.put(**wanted)
             case "lifetimes":
                 self.sign_in.lifetimes.update(wanted)
+            case "scoring":
+                self.endpoints.python = wanted["python"]
         return JSONResponse(unused)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -14,10 +15,11 @@ from starlette.routing import Route
 
 from tests.azure.emulator.blobs import folder_of
 from tests.azure.emulator.certificates import REGIONS
+from tests.azure.emulator.collector_sidecar import CollectorSidecar
 from tests.azure.emulator.faults import Fault, Faults
 from tests.azure.emulator.record import SPLIT
 from tests.azure.emulator.resource_manager import CORES, Document, ResourceManager, failed, not_found
-from tests.azure.emulator.scoring_process import ScoringProcess
+from tests.azure.emulator.scoring_process import Collector, ScoringProcess
 from tests.azure.emulator.sign_in import SignIn
 from tests.azure.emulator.tracking_facade import SCOPE
 
@@ -34,6 +36,7 @@ class OnlineEndpoints:
         self._folder, self.manager, self.sign_in, self.faults = folder, manager, sign_in, faults
         self.processes: dict[str, ScoringProcess] = {}
         self.secrets: dict[str, str] = {}
+        self.python = sys.executable
         endpoint = f"/{SCOPE}/onlineEndpoints/{{endpoint}}"
         deployment = f"{endpoint}/deployments/{{slot}}"
         self.routes = [
@@ -111,8 +114,9 @@ class OnlineEndpoints:
             code = self.manager.find(own["codeConfiguration"]["codeId"]) or {}
             self._lay_out(code["properties"]["codeUri"], folder / "code")
             variables = {key: str(value) for key, value in (own.get("environmentVariables") or {}).items()}
+            script, collector = own["codeConfiguration"]["scoringScript"], self._collector(path, own)
             process = ScoringProcess(
-                folder, own["codeConfiguration"]["scoringScript"], variables, crashes=fault is not None
+                folder, script, variables, self.python, crashes=fault is not None, collector=collector
             )
 
         def outcome() -> Fault | bool | None:
@@ -127,6 +131,19 @@ class OnlineEndpoints:
             self.processes[path.lower()] = process
         self.manager.newest_operation(path).outcome = outcome
         return answer
+
+    def _collector(self, path: str, own: Document) -> Collector | None:
+        """Return what collects beside a deployment whose file asks for it."""
+        collections = (own.get("dataCollector") or {}).get("collections") or {}
+        shares = {
+            name: 100 * each.get("samplingRate", 1)
+            for name, each in collections.items()
+            if each.get("dataCollectionMode") == "Enabled"
+        }
+        workspace, _, names = path.partition("/onlineEndpoints/")
+        endpoint, _, slot = names.partition("/deployments/")
+        root = self._folder.parent / "blobs" / "blobstore"
+        return Collector(CollectorSidecar(root, endpoint, slot, workspace=workspace), shares) if shares else None
 
     def _wrong_deployment(self, path: str, body: Document, endpoint: Document) -> tuple[str, str] | None:
         own = body.get("properties") or {}

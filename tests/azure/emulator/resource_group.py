@@ -44,6 +44,15 @@ class ResourceGroups:
         found = [one for one in found if one["type"].lower() == kind.lower()]
         return [one for one in found if principal in ("", one["properties"].get("principalId"))]
 
+    def permissions(self, scope: str, principal: str) -> list[Document]:
+        """Return what an owner of the subscription may do: read and write data only by a role for that."""
+        found: list[Document] = [{"actions": ["*"], "notActions": []}]
+        for role in self.below("/".join(scope.split("/")[:5]), ROLE, principal):
+            held = f"{scope.lower()}/".startswith(f"{role['id'].partition(f'/providers/{ROLE}/')[0].lower()}/")
+            if held and role["properties"]["roleDefinitionId"].endswith(BLOBS):
+                found.append({"actions": [], "dataActions": ["Microsoft.Storage/storageAccounts/blobServices/*"]})
+        return found
+
     def refusal(self, path: str, body: Document) -> tuple[str, str] | None:
         """Return code and message with which the service refuses a PUT."""
         own, there, deleted = (

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from tests.azure.emulator import CLIENT
 from tests.azure.emulator.blobs import ACCOUNT, SIGNED
 from tests.azure.emulator.certificates import MANAGEMENT, REGIONS
 from tests.azure.emulator.faults import Fault, Faults
@@ -32,8 +33,7 @@ LONG = ("workspaces", "computes", "onlineEndpoints", "deployments", "batchEndpoi
 PARENT = re.compile(r"/(workspaces|registries|onlineEndpoints|batchEndpoints)/[^/]+(?=/)", re.I)
 """What must be there before anything below it can be."""
 IN_GROUP = re.compile(
-    r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/providers/Microsoft\.Authorization/(locks|roleAssignments|permissions)",
-    re.I,
+    r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/providers/Microsoft\.Authorization/(locks|roleAssignments)", re.I
 )
 """What is listed of a whole resource group."""
 VERSION = re.compile(r"/(data|models|environments|codes|components)/[^/]+/versions/[^/]+$", re.I)
@@ -109,7 +109,7 @@ class ResourceManager:
         artifacts = store | {"containerName": "azureml", "isDefault": False}
         self.put(f"{path}/datastores/workspaceartifactstore", {"properties": artifacts})
         permissions = {"list": {"value": [{"actions": ["*"], "notActions": [], "dataActions": ["*"]}]}}
-        for place in (path, properties["storageAccount"]):
+        for place in (path, properties["storageAccount"]):  # the account that no template made a role on
             self.put(f"{place}/providers/Microsoft.Authorization/permissions", permissions)
         return self.put(path, {"location": location, "tags": {}, "properties": properties})
 
@@ -138,9 +138,10 @@ class ResourceManager:
             group := re.fullmatch(r"(/subscriptions/[^/]+/resourceGroups/[^/]+)/resources", path, re.I)
         ):
             return JSONResponse({"value": self._groups.resources(group[1])})
+        scope, asks, _ = path.partition("/providers/Microsoft.Authorization/permissions")
+        if request.method == "GET" and asks and path.lower() not in self._documents:
+            return JSONResponse({"value": self._groups.permissions(scope, CLIENT)})
         if request.method == "GET" and (listed := IN_GROUP.fullmatch(path)) and path.lower() not in self._documents:
-            if listed[2].lower() == "permissions":
-                return JSONResponse({"value": [{"actions": ["*"], "notActions": []}]})
             principal = request.query_params.get("$filter", "").rpartition(" eq ")[2].strip("'")
             found = self._groups.below(listed[1], f"Microsoft.Authorization/{listed[2]}", principal)
             return JSONResponse({"value": found})

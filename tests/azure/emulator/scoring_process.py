@@ -1,35 +1,69 @@
 """A deployment's container: a process that runs the deployment's own score.py, by its `init` and `run`.
 
-The process is this same file, run as a program. Where the inference server is not installed, which needs an environment
-of its own, it stands in for the little of it that score.py imports.
+The process is this same file, run as a program. It stands in for the inference server, of which score.py imports little;
+that score.py runs under the real one is the matter of tests/serving/test_scoring_server.py.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
 import types
+from contextlib import ExitStack
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.azure.emulator.collector_sidecar import CollectorSidecar
 
 SERVER = "azureml_inference_server_http"
 CRASHES = "EMULATED_CRASH"
 
 
-class ScoringProcess:
-    """One process, from its start to its end."""
+@dataclass(frozen=True)
+class Collector:
+    """What collects beside a process, and of which percentage of the requests each collection takes a record."""
 
-    def __init__(self, folder: Path, script: str, variables: dict[str, str], *, crashes: bool = False) -> None:
+    sidecar: CollectorSidecar
+    shares: dict[str, float]
+
+    def variables(self, folder: Path) -> dict[str, str]:
+        """Return the variables by which the service turns collecting on; the configuration is a file in `folder`."""
+        collections = {name: {"enabled": True, "sampleRatePercentage": share} for name, share in self.shares.items()}
+        file = folder / "mdc.json"
+        file.write_text(json.dumps({"collections": collections, "runMode": "cloud"}))
+        return {"AZUREML_MDC_CONFIG_PATH": str(file), "AZUREML_MDC_PORT": str(self.sidecar.port)}
+
+
+class ScoringProcess:
+    """One process, from its start to its end, and what collects beside it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        script: str,
+        variables: dict[str, str],
+        python: str = sys.executable,
+        *,
+        crashes: bool = False,
+        collector: Collector | None = None,
+    ) -> None:
+        self._beside = ExitStack()
+        if collector is not None:
+            self._beside.enter_context(collector.sidecar)
+            variables = variables | collector.variables(folder)
         self.log, self._port_file = folder / "log", folder / "port"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PATH": f"{Path(python).parent}:/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "AZUREML_MODEL_DIR": str(folder / "model"),
@@ -37,7 +71,7 @@ class ScoringProcess:
             **variables,
             **({CRASHES: "1"} if crashes else {}),
         }
-        command = [sys.executable, __file__, str(folder / "code" / script), str(self._port_file)]
+        command = [python, __file__, str(folder / "code" / script), str(self._port_file)]
         with self.log.open("wb") as stream:
             self._process = subprocess.Popen(
                 command,
@@ -67,6 +101,7 @@ class ScoringProcess:
         self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
+        self._beside.close()
 
 
 def _stand_in() -> None:
@@ -96,8 +131,7 @@ def main(script: Path, port_file: Path) -> None:
     if os.environ.get(CRASHES):
         print("Worker (pid:7) was sent SIGKILL! Perhaps out of memory?", flush=True)
         sys.exit(137)
-    if importlib.util.find_spec(SERVER) is None:
-        _stand_in()
+    _stand_in()
     spec = importlib.util.spec_from_file_location("score", script)
     assert spec is not None
     assert spec.loader is not None

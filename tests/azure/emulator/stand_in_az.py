@@ -18,15 +18,15 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from tests.azure.emulator import SUBSCRIPTION
+from tests.azure.emulator import CLIENT, SUBSCRIPTION, TENANT
 
 ROOT = Path(__file__).parents[3]
 MANAGEMENT = "https://management.azure.com"
 ACCOUNT = "account.json"
 USER = {
     "user": {"name": "somebody@example.com", "type": "user"},
-    "tenantId": "99999999-2222-3333-4444-555555555555",
-    "objectId": "77777777-2222-3333-4444-555555555555",
+    "tenantId": TENANT,
+    "objectId": CLIENT,
 }
 FLAGS = ("--no-pretty-print", "--no-wait", "--only-show-errors")
 SLOW = "STAND_IN_AZ_SLEEPS"
