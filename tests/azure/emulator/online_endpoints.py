@@ -138,7 +138,7 @@ class OnlineEndpoints:
         shares = {
             name: 100 * each.get("samplingRate", 1)
             for name, each in collections.items()
-            if each.get("dataCollectionMode") == "Enabled"
+            if str(each.get("dataCollectionMode")).lower() == "enabled"
         }
         workspace, _, names = path.partition("/onlineEndpoints/")
         endpoint, _, slot = names.partition("/deployments/")
