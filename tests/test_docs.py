@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests import prose
 
@@ -82,3 +83,32 @@ def test_the_readme_is_short() -> None:
     """At most 750 words, without details and blocks of code."""
     text = re.sub(r"<details>.*?</details>", "", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
     assert len(re.sub(r"^    .*", "", _FENCE.sub("", text), flags=re.MULTILINE).split()) <= 750
+
+
+def _broken_tables(page: str) -> Iterator[str]:
+    """Yield the lines that look like rows of a table and are none, and rows of another width than their table's."""
+    lines = page.split("\n")
+    for token in MarkdownIt("commonmark").enable("table").parse(page):
+        if token.map is None:
+            continue
+        own = lines[slice(*token.map)]
+        if token.type == "paragraph_open":
+            yield from (line for line in own if line.lstrip().startswith("|"))
+        if token.type == "table_open":
+            yield from (line for line in own if line.strip() and _bars(line) != _bars(own[0]))
+
+
+def _bars(line: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", line))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_table_is_broken(page: Path) -> None:
+    assert list(_broken_tables(page.read_text("utf-8"))) == []
+
+
+def test_a_broken_table_is_found() -> None:
+    head = "| a | b |\n|---|---|\n"
+    assert list(_broken_tables(f"{head}| 1 | 2 |\n\n| 3 | 4 |\n")) == ["| 3 | 4 |"]
+    assert list(_broken_tables(f"{head}| 1 | 2 | 3 | 4 |\n")) == ["| 1 | 2 | 3 | 4 |"]
+    assert list(_broken_tables(f"{head}| 1 | `a\\|b` |\n")) == []

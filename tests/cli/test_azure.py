@@ -98,9 +98,9 @@ def test_the_example_of_the_page_is_valid_and_its_faults_are_real(
     blocks = dict(re.findall(r"```yaml\n# production/azure/(\S+)\n(.*?)```", text, re.DOTALL))
     jobs = {"environment.yml", "job.yml", "compute/cpu.yml", "compute/gpu.yml"}
     endpoints = {"deployment.yml", "prod/endpoint.yml", "monitor.yml"}
-    assert blocks.keys() == {*jobs, *endpoints, "schedules/retrain.yml"}
+    assert blocks.keys() == {*jobs, *endpoints, "schedules/retrain.yml", "pipelines/retrain.yml"}
     pipeline = PAGES.parent / "production" / "azure" / "pipelines" / "retrain.yml"
-    _write(empty_project, "pipelines/retrain.yml", pipeline.read_text("utf-8"))
+    assert blocks["pipelines/retrain.yml"] == pipeline.read_text("utf-8")
     (empty_project.root / "environment.yml").write_text("dependencies: [python=3.11]\n")
     (stage,) = re.findall(r"```toml\n# production/settings.toml\n(.*?)```", text, re.DOTALL)
     empty_project.layout.settings_file.write_text(f"[project]\nname = 'a'\n{stage}")
