@@ -24,7 +24,7 @@ def exit_with_parent(pid: int, by: int = 9) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0)
     elif hasattr(os, "getppid"):
         threading.Thread(target=_watch, args=(pid,), name="starter", daemon=True).start()
-    if hasattr(os, "getppid") and os.getppid() != pid:  # it ended before the kernel was told
+    if hasattr(os, "getppid") and os.getppid() != pid:  # it ended before this was set up
         os._exit(1)
 
 

@@ -72,7 +72,7 @@ class DiskStore:
         return str(self._version(name, version))
 
     def remedy(self, name: str, version: int) -> str:
-        """Return how to repair a version: from a backup, or as the store was told."""
+        """Return how to repair a version: from a backup, or by the remedy of the store."""
         return self._remedy(name, version)
 
     def metadata(self, name: str, version: int) -> Metadata:

@@ -217,7 +217,7 @@ def _check_time(file: Path, read: readers.FileTable, metadata: Metadata) -> None
 
 
 def _odd(read: readers.FileTable, column: str, kind: str) -> int:
-    """Return the first row whose written value is of another kind; the first row if none can be told."""
+    """Return the first row whose written value is of another kind; the first row if none can be found."""
     import pyarrow as pa
 
     written = (read.table if read.written is None else read.written)[column]

@@ -50,7 +50,7 @@ def note_loaded(dataset: Dataset) -> None:
             MlflowClient().set_tag(run_id, Tag.DATASET_PREFIX + dataset.name, tag_value(dataset))
             _noted.add((run_id, dataset.ref))
     except Exception as error:  # noqa: BLE001 - a store that is away must not keep data from the user
-        _log.warning("the run could not be told that %s was loaded: %s", dataset.ref, error)
+        _log.warning("the run does not record that %s was loaded: %s", dataset.ref, error)
 
 
 def mlflow_dataset(dataset: Dataset) -> Any:

@@ -290,7 +290,7 @@ def _logged_example(folder: Path, model: Any) -> dict[str, Any] | None:
 
 
 def _first_rows(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same request with its first row only, where rows can be told apart."""
+    """Return the same request with its first row only, where rows can be separated."""
     return {key: _cut_rows(key, value) for key, value in payload.items()}
 
 

@@ -70,7 +70,7 @@ class ServiceSweepRequest:
         except errors.ParameterError:
             equal = False
         if not equal:
-            raise errors.UsageError("a trial cannot be told these values: they are not equal once they are written")
+            raise errors.UsageError("these values cannot be sent to a trial: they are not equal once they are written")
 
     def _check_numbers(self) -> None:
         if isinstance(self.domain.swept, ParameterGrid) and self.trials is not None:

@@ -177,7 +177,7 @@ class StudyProposals:
             if trial.state == Optuna.RUNNING:
                 if number in ended:
                     _tell_study(self._study, trial.number, *ended[number])
-                _fail(self._study, trial.number)  # no effect if it was told above
+                _fail(self._study, trial.number)  # no effect if it was reported above
             if trial.state in (Optuna.COMPLETE, Optuna.PRUNED) or _ENDED in trial.user_attrs or number in ended:
                 done.add(number)
         if self._grid is not None:

@@ -62,7 +62,7 @@ ALPHA = ("alpha=loguniform(1e-3, 10)",)
         ({"space": ALPHA, "sweep_timeout": float("inf")}, "give 60 or more"),
         ({"space": ALPHA, "sweep_timeout": 59.0}, "the service treats less than 60 seconds as 60 days"),
         ({"space": ("share=normal(0.5, 0.1)",)}, "the service cannot draw these values: share: normal(0.5, 0.1) may"),
-        ({"space": ("free=choice(1, 1.0)",)}, "1 and 1.0 cannot be told apart"),
+        ({"space": ("free=choice(1, 1.0)",)}, "1 and 1.0 cannot be distinguished"),
         ({"space": ("beta=choice(nan, 1)",)}, "they are not equal once they are written"),
         ({"space": ALPHA, "on": "azure:cpu"}, "did you mean azureml:cpu"),
         ({"space": ALPHA, "on": "azureml:"}, "azureml"),

@@ -189,8 +189,8 @@ def test_a_grid_is_sent_as_choices() -> None:
         ("seed=int(1, 2000)", False, "quniform(1, 2000, 1) takes any range"),
         ("alpha=loguniform(1e-3, 10)", True, "bayesian sampling takes choice, int, uniform and quniform"),
         ("beta=normal(0, 1)", True, "bayesian sampling takes"),
-        ("free=choice(1, 1.0)", False, "1 and 1.0 cannot be told apart"),
-        ("beta=choice(0.1, 0.10000000000000002)", False, "cannot be told apart"),
+        ("free=choice(1, 1.0)", False, "1 and 1.0 cannot be distinguished"),
+        ("beta=choice(0.1, 0.10000000000000002)", False, "cannot be distinguished"),
     ],
 )
 def test_what_the_service_cannot_draw_is_refused_with_the_reason(space: str, bayesian: bool, reason: str) -> None:

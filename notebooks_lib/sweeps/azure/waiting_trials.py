@@ -28,7 +28,7 @@ class WaitingTrials:
         self._told: float | None = None
 
     def tell(self, open_jobs: Sequence[TrialJob]) -> None:
-        """Tell of the trials that have waited for long, unless that was told just now."""
+        """Report the trials that have waited for long, unless that was reported just now."""
         now = time.time()
         waiting = [each for each in open_jobs if each.waits_since and now - each.waits_since >= self._after]
         if not waiting:
