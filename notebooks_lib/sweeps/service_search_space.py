@@ -140,7 +140,7 @@ def _listed(values: Sequence[object]) -> ServiceParameter:
     for (one, first), (other, second) in itertools.pairwise(numbers):
         if _look_alike(one, other):
             raise InvalidSearchSpace(
-                f"{short_repr(values[first])} and {short_repr(values[second])} cannot be distinguished once they are sent"
+                f"{short_repr(values[first])} and {short_repr(values[second])} cannot be distinguished once sent"
             )
     texts = {text: value for text, value in zip(sent, values, strict=True) if isinstance(text, str)}
 
