@@ -222,10 +222,10 @@ def test_without_an_open_pull_request_at_this_commit_nothing_is_written(
     [
         ("GET /organization/project-id", 401, "does not accept the token"),
         ("GET /organization/project-id", 404, "no such pull request"),
-        ("POST /organization", 403, "lacks the right 'Contribute to pull requests'"),
+        ("POST /organization", 403, "lacks the permission 'Contribute to pull requests'"),
         ("POST /organization", 409, "at the same time"),
         ("POST /organization", 400, "answered 400: TF401027: You need the Git permission."),
-        ("/threads", 403, "lacks the right"),
+        ("/threads", 403, "lacks the permission"),
     ],
 )
 def test_an_error_of_azure_devops_is_one_line_and_red(
