@@ -71,10 +71,10 @@ def up(
         return _write_files(here, as_json=as_json)
     cli = AzureCli()
     deployment = infrastructure.choose_deployment(here, cli.account(), stage=stage, resource_group=resource_group)
-    unasked = yes or what_if
-    if not unasked:
+    unattended = yes or what_if
+    if not unattended:
         need_terminal()
-    infra = infrastructure.Infrastructure(cli, deployment, seconds=infrastructure.LONGEST if unasked else math.inf)
+    infra = infrastructure.Infrastructure(cli, deployment, seconds=infrastructure.LONGEST if unattended else math.inf)
     infra.check_resource_group()
     waited = not what_if and infra.is_running()
     if waited:  # it may be somebody else's, of other files: what is left of ours is looked for after it

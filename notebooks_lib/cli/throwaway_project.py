@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,10 @@ CELLS = (
     "run.log_model(model, example=data.validation.X.head(3))",
 )
 _COPIED = ("environment.yml", "requirements.lock", "production/azure/job.yml", "production/azure/environment.yml")
+_BEFORE_SETTINGS = (
+    *("NBOPS_", "AZUREML_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT"),
+)
+"""How the variables begin that name a store, a run or a setting in place of the project's files."""
 _COPIED_FOLDERS = ("production/azure/compute", "production/azure/connections")
 
 
@@ -100,10 +105,10 @@ class ThrowawayProject:
 def throwaway_project(settings: Settings, workspace: Workspace, name: str = "") -> Iterator[ThrowawayProject]:
     """Make a project with the environment and the computes of `settings`; its folder is removed at the end.
 
-    Without `name` it gets a new one.
+    Without `name` it gets a new one. Until the end, no variable of this process names another store or workspace.
     """
     name = name or f"{PREFIX}{uuid.uuid4().hex[:6]}"
-    with _folder() as root:
+    with _folder() as root, _hide_variables():
         for file in _COPIED:
             if (settings.root / file).is_file():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +164,16 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+@contextmanager
+def _hide_variables() -> Iterator[None]:
+    """Take away the variables that hold before a project's settings, also from its commands."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_BEFORE_SETTINGS)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from notebooks_lib import process_identity
+from notebooks_lib import errors, process_identity
 from notebooks_lib.azure.assets import data_asset
 from notebooks_lib.azure.client import rest_client
 from notebooks_lib.azure.client.rest_client import RestClient
@@ -15,7 +15,6 @@ from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.azure.endpoints import online_endpoint
 from notebooks_lib.azure.jobs import jobs
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
-from notebooks_lib.errors import NbopsError
 from notebooks_lib.settings import Settings
 
 
@@ -59,8 +58,8 @@ def remove(project: ThrowawayProject) -> list[str]:
     for what, remove_it in steps.items():
         try:
             remove_it()
-        except NbopsError as error:
-            left.append(f"{what}: {error}")
+        except Exception as error:  # noqa: BLE001 - MLflow's own, too: the other steps are to come
+            left.append(f"{what}: {errors.reason(error)}")
     return left
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from notebooks_lib import errors, safe_text
 from notebooks_lib.cli.throwaway_project import NOTEBOOK, SHORT_JOB, CommandResult, ThrowawayProject
-from notebooks_lib.errors import AzureError, NbopsError
+from notebooks_lib.errors import AzureError
 
 FIGURES_WAIT = 900.0
 """Seconds within which Azure Monitor must show the requests that were sent."""
@@ -33,6 +35,8 @@ class VerifiedWorkspace:
     on: str
     """The address of the compute, such as azureml:serverless."""
     found: dict[str, Any] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when somebody has had enough: no further proof begins."""
 
     def needed(self, what: str) -> Any:
         """Return what an earlier proof has found. Raises NotTriedError if it has not."""
@@ -63,11 +67,23 @@ class Outcome:
 
 
 def show_all(verified: VerifiedWorkspace, groups: Sequence[Sequence[Proof]], *, at_once: bool) -> Iterator[Outcome]:
-    """Yield the outcome of each proof as it comes. The proofs of a group go one after another, groups also at once."""
-    with ThreadPoolExecutor(len(groups) if at_once else 1) as pool:
-        results = [pool.submit(lambda proofs: [show(verified, proof) for proof in proofs], group) for group in groups]
-        for result in results:
+    """Yield the outcome of each proof as it comes. The proofs of a group go one after another, groups also at once.
+
+    After Ctrl-C no further one begins.
+    """
+
+    def show_group(proofs: Sequence[Proof]) -> list[Outcome]:
+        return [show(verified, proof) for proof in proofs if not verified.stopping.is_set()]
+
+    pool = ThreadPoolExecutor(len(groups) if at_once else 1)
+    try:
+        for result in [pool.submit(show_group, group) for group in groups]:
             yield from result.result()
+    except BaseException:
+        verified.stopping.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def show(verified: VerifiedWorkspace, proof: Proof) -> Outcome:
@@ -77,12 +93,12 @@ def show(verified: VerifiedWorkspace, proof: Proof) -> Outcome:
         state, detail = "shown", proof.show(verified)
     except NotTriedError as error:
         state, detail = "not tried", str(error)
-    except (NotShownError, NbopsError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
-        state, detail = "not shown", " ".join(f"{error}".split()) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - MLflow's own, too: the rest is tried, and the table printed
+        state, detail = "not shown", safe_text.masked(errors.reason(error))
     return Outcome(proof.part, proof.what, state, detail, round(time.monotonic() - began, 1))
 
 
-def may_do_the_rest(verified: VerifiedWorkspace) -> str:
+def check_permissions(verified: VerifiedWorkspace) -> str:
     """Show that the lines of `nbops doctor` about Azure are well."""
     findings = _content(verified.project.nbops("doctor", "--json"), any_code=True)["findings"]
     ours = [finding for finding in findings if finding["what"].startswith("azure")]
@@ -91,7 +107,7 @@ def may_do_the_rest(verified: VerifiedWorkspace) -> str:
     return f"{len(ours)} lines of nbops doctor"
 
 
-def pushed_once(verified: VerifiedWorkspace) -> str:
+def push_twice(verified: VerifiedWorkspace) -> str:
     """Show that a version is pushed once, and the same one again is nothing."""
     dataset = f"{verified.project.dataset}@1"
     _add_table(verified.project)
@@ -101,7 +117,7 @@ def pushed_once(verified: VerifiedWorkspace) -> str:
     return f"{dataset}, with its {verified.project.workspace.name}"
 
 
-def other_rows_are_refused(verified: VerifiedWorkspace) -> str:
+def push_other_rows(verified: VerifiedWorkspace) -> str:
     """Show that other files under a version that is there are refused."""
     dataset = verified.needed("the dataset")
     with verified.project.with_other_rows() as colleague:
@@ -111,7 +127,7 @@ def other_rows_are_refused(verified: VerifiedWorkspace) -> str:
     return pushed.error
 
 
-def tracks_a_run(verified: VerifiedWorkspace) -> str:
+def track_run(verified: VerifiedWorkspace) -> str:
     """Show that a run on this machine is in the workspace, with metric, files and model."""
     result = _content(verified.project.nbops("run", NOTEBOOK, "--json"))
     _expect(result["status"] == "FINISHED", f"{result['status']}: {(result['failure'] or {}).get('message', '')}")
@@ -122,7 +138,7 @@ def tracks_a_run(verified: VerifiedWorkspace) -> str:
     return f"run {result['run_id']}, rmse {result['metrics']['rmse']:.6g}"
 
 
-def finds_runs_by_dataset(verified: VerifiedWorkspace) -> str:
+def find_runs_by_dataset(verified: VerifiedWorkspace) -> str:
     """Show that runs are found by the dataset that they used."""
     run = verified.needed("a run on this machine")["run_id"]
     used = _content(verified.project.nbops("data", "models", verified.needed("the dataset"), "--json"))
@@ -130,7 +146,7 @@ def finds_runs_by_dataset(verified: VerifiedWorkspace) -> str:
     return f"{len(used)} run of {verified.found['the dataset']}"
 
 
-def marks_a_champion(verified: VerifiedWorkspace) -> str:
+def mark_champion(verified: VerifiedWorkspace) -> str:
     """Show that a version is registered from the run, marked as champion, and read back."""
     from notebooks_lib.models import champions, registry
     from notebooks_lib.tracking.store import connect
@@ -144,7 +160,7 @@ def marks_a_champion(verified: VerifiedWorkspace) -> str:
     return f"{model} version {version.version}"
 
 
-def runs_as_a_job(verified: VerifiedWorkspace) -> str:
+def run_job(verified: VerifiedWorkspace) -> str:
     """Show that the same notebook as a job gives the same metric."""
     here = verified.needed("a run on this machine")["metrics"]["rmse"]
     result = _content(verified.project.nbops("run", NOTEBOOK, "--on", verified.on, "--json"), any_code=True)
@@ -155,7 +171,7 @@ def runs_as_a_job(verified: VerifiedWorkspace) -> str:
     return f"job {result['run_id']}, {result['seconds']:.0f} s of notebook"
 
 
-def runs_once(verified: VerifiedWorkspace) -> str:
+def submit_again(verified: VerifiedWorkspace) -> str:
     """Show that a job that is submitted again under its name does not run again."""
     from notebooks_lib.azure.client import rest_client
     from notebooks_lib.azure.jobs import jobs
@@ -176,7 +192,7 @@ def runs_once(verified: VerifiedWorkspace) -> str:
     return seen
 
 
-def stops_a_job(verified: VerifiedWorkspace) -> str:
+def stop_job(verified: VerifiedWorkspace) -> str:
     """Show that a job is listed while it runs, is stopped, and its run ends as KILLED."""
     verified.needed("the dataset")
     with ThreadPoolExecutor(1) as pool:
@@ -184,7 +200,7 @@ def stops_a_job(verified: VerifiedWorkspace) -> str:
             verified.project.nbops, "run", NOTEBOOK, "--on", verified.on, "-p", "wait=900.0", "--json"
         )
         mine: list[Mapping[str, Any]] = []
-        while not mine and not waiting.done():
+        while not mine and not waiting.done() and not verified.stopping.is_set():
             time.sleep(LOOK_EVERY / 5)
             listed = _content(verified.project.nbops("azure", "jobs", "list", "--json"))["jobs"]
             mine = [job for job in listed if job["experiment"] == verified.project.name and _waits(job)]
@@ -196,7 +212,7 @@ def stops_a_job(verified: VerifiedWorkspace) -> str:
     return f"job {mine[0]['name']}: its run is KILLED"
 
 
-def keeps_a_limit(verified: VerifiedWorkspace) -> str:
+def reach_time_limit(verified: VerifiedWorkspace) -> str:
     """Show that a job that reaches limits.timeout ends, and differs from one that was stopped."""
     verified.needed("the dataset")
     if not (verified.project.root / SHORT_JOB).is_file():
@@ -207,7 +223,7 @@ def keeps_a_limit(verified: VerifiedWorkspace) -> str:
     return str(failure.get("message", ""))
 
 
-def sweeps_by_the_service(verified: VerifiedWorkspace) -> str:
+def sweep_by_service(verified: VerifiedWorkspace) -> str:
     """Show that the service draws values for a sweep, and its trials are runs of ours."""
     verified.needed("the dataset")
     space = ("--space", "shrink=uniform(0.9, 1.1)", "--trials", "2", "--jobs", "2", "--sampler", "random")
@@ -219,7 +235,7 @@ def sweeps_by_the_service(verified: VerifiedWorkspace) -> str:
     return f"sweep {ran.content['run_id']}" if "run_id" in ran.content else "two trials"
 
 
-def deploys(verified: VerifiedWorkspace) -> str:
+def deploy_champion(verified: VerifiedWorkspace) -> str:
     """Show that the champion is served from an online endpoint."""
     verified.needed("a registered version")
     began = time.monotonic()
@@ -229,7 +245,7 @@ def deploys(verified: VerifiedWorkspace) -> str:
     return f"endpoint {verified.project.endpoint}, {time.monotonic() - began:.0f} s"
 
 
-def answers(verified: VerifiedWorkspace) -> str:
+def invoke_endpoint(verified: VerifiedWorkspace) -> str:
     """Show that the endpoint answers the model's example."""
     endpoint = verified.needed("an endpoint")
     verified.found["first request"] = time.time()
@@ -238,7 +254,7 @@ def answers(verified: VerifiedWorkspace) -> str:
     return f"five requests, {len(given[-1]['predictions'])} predictions each"
 
 
-def counts_requests(verified: VerifiedWorkspace) -> str:
+def count_requests(verified: VerifiedWorkspace) -> str:
     """Show that Azure Monitor counts the requests by slot and status, within minutes."""
     from notebooks_lib.azure.client import rest_client
     from notebooks_lib.azure.endpoints import endpoint_metrics
@@ -246,7 +262,8 @@ def counts_requests(verified: VerifiedWorkspace) -> str:
     began, endpoint = verified.needed("first request"), verified.needed("an endpoint")
     client, seen = rest_client.resource_manager(), 0
     while seen < 5 and time.time() - began < FIGURES_WAIT:
-        time.sleep(LOOK_EVERY)
+        if verified.stopping.wait(LOOK_EVERY):
+            break
         at = client, verified.project.workspace, endpoint, 60 * (began // 60), time.time()
         figures = endpoint_metrics.requests_by_minute(*at)
         seen = sum(minute.answered for slot, minutes in figures.items() if slot for minute in minutes.values())
@@ -256,29 +273,29 @@ def counts_requests(verified: VerifiedWorkspace) -> str:
 
 FIRST: tuple[tuple[Proof, ...], ...] = (
     (
-        Proof("workspace", "you may do what the rest needs", may_do_the_rest),
-        Proof("data", "a version is pushed once", pushed_once),
-        Proof("data", "other files under a version that is there are refused", other_rows_are_refused),
-        Proof("tracking", "a run on this machine is in the workspace", tracks_a_run),
-        Proof("tracking", "runs are found by their dataset", finds_runs_by_dataset),
-        Proof("models", "a version is registered and marked as champion", marks_a_champion),
+        Proof("workspace", "you may do what the rest needs", check_permissions),
+        Proof("data", "a version is pushed once", push_twice),
+        Proof("data", "other files under a version that is there are refused", push_other_rows),
+        Proof("tracking", "a run on this machine is in the workspace", track_run),
+        Proof("tracking", "runs are found by their dataset", find_runs_by_dataset),
+        Proof("models", "a version is registered and marked as champion", mark_champion),
     ),
 )
 """What the other groups build on."""
 JOBS: tuple[tuple[Proof, ...], ...] = (
     (
-        Proof("jobs", "the same notebook as a job gives the same metric", runs_as_a_job),
-        Proof("jobs", "a job submitted again under its name does not run again", runs_once),
+        Proof("jobs", "the same notebook as a job gives the same metric", run_job),
+        Proof("jobs", "a job submitted again under its name does not run again", submit_again),
     ),
-    (Proof("jobs", "a job is listed, and stopped: its run is KILLED", stops_a_job),),
-    (Proof("jobs", "a job that reaches its time limit is marked so", keeps_a_limit),),
-    (Proof("sweeps", "the service draws values, and its trials are runs", sweeps_by_the_service),),
+    (Proof("jobs", "a job is listed, and stopped: its run is KILLED", stop_job),),
+    (Proof("jobs", "a job that reaches its time limit is marked so", reach_time_limit),),
+    (Proof("sweeps", "the service draws values, and its trials are runs", sweep_by_service),),
 )
 ENDPOINT: tuple[tuple[Proof, ...], ...] = (
     (
-        Proof("endpoints", "the champion is served", deploys),
-        Proof("endpoints", "it answers the model's example", answers),
-        Proof("endpoints", "Azure Monitor counts the requests by slot", counts_requests),
+        Proof("endpoints", "the champion is served", deploy_champion),
+        Proof("endpoints", "it answers the model's example", invoke_endpoint),
+        Proof("endpoints", "Azure Monitor counts the requests by slot", count_requests),
     ),
 )
 

@@ -132,7 +132,7 @@ def approve(store: Store, model: str, *, number: str = "", stage: str = "", prob
     if stage and stage in record.passed:
         rollout.waiting = first
         return rollout
-    for name in rollout.names:
+    for name in [stage] if stage else rollout.names:  # the approval of one stage settles no other
         recovery.recover(store, model, name)
     _check_passed(store, registry.get(store, model, version.version), rollout.earlier)
     now = champions.champion(store, model)

@@ -65,7 +65,8 @@ class StageRollout:
             return self._done(
                 "deploy", outcome or f"would load the version at endpoint {self.endpoint.name!r}, without traffic"
             )
-        recovery.recover(rollout.store, rollout.model, self.name)
+        if not self._closed:
+            recovery.recover(rollout.store, rollout.model, self.name)
         self._over = self._nothing_to_do()
         if self._over:
             return self._done("deploy", self._over)
@@ -130,6 +131,11 @@ class StageRollout:
         text = f"version {change.number} is champion of {self.name}{instead}{freed}"
         return self._done("switch", self._with_monitor(text), changed=True)
 
+    @property
+    def _closed(self) -> bool:
+        """Whether CI asks for an approval before this stage, and this is not it: then its endpoint is left alone."""
+        return self.name in self.rollout.store.settings.stages.approval and self.name != self.rollout.approved
+
     def _with_monitor(self, text: str) -> str:
         """Let the monitor watch the slot that serves now; return the text with what changed of it."""
         monitored = monitor_update.update_monitor(self.rollout.store, self.rollout.model, self.name)
@@ -152,8 +158,7 @@ class StageRollout:
             raise PromotionError(changes.stale_comparison(mine))  # while it was in the stages before
         if not rollout.promoting and self.name != PROD:
             return "nothing to do: the champion of prod stays"
-        closed = self.name in rollout.store.settings.stages.approval and self.name != rollout.approved
-        if closed and not rollout.promoting:
+        if self._closed and not rollout.promoting:
             return f"version {version.version} stays; its endpoint is not asked: {self.name} needs an approval"
         if rollout.promoting and not holds:
             self._admit(version)  # before an approval is asked for
@@ -162,7 +167,7 @@ class StageRollout:
             return f"waits for an approval: {continue_command(rollout.model)}"
         if not holds:
             return ""
-        if (closed or self.policy.empty_after) and rollout.promoting:
+        if (self._closed or self.policy.empty_after) and rollout.promoting:
             self._passes(champions.previous(rollout.store, rollout.model, self.name))
             return f"version {version.version} has passed already"
         status = version_deployment.endpoint_status(self.endpoint)

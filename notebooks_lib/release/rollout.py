@@ -140,7 +140,8 @@ def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:
     assert rollout.version is not None
     champion = champions.champion(rollout.store, rollout.model, stage)
     before, after = champion.version if champion else "", rollout.version.version
-    entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id)
+    who = release_ledger.approving_user() if what == "approved" else ""
+    entry = LedgerEntry(rollout.model, stage, what, before, after, reason=rollout.reason, run=rollout.run_id, who=who)
     release_ledger.write_entry(rollout.store, entry, f"{what}-{uuid.uuid4().hex}")
 
 

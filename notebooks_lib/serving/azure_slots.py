@@ -13,6 +13,7 @@ from typing import Literal
 from notebooks_lib.azure.assets.asset_registry import registry_of
 from notebooks_lib.azure.endpoints.online_deployment import OnlineDeployment
 from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving.endpoint import DeploymentDetail, SlotStatus
 from notebooks_lib.tags import Tag
 
@@ -70,9 +71,10 @@ def read_slots(
 
     A stop notes all slots and takes their traffic before it deletes the first. So while no deployment has traffic, a
     noted slot is stopped, with the noted share, whether or not its deployment is still there. While one has traffic,
-    only a slot without a deployment is stopped: it could not be started, and has no share.
+    only a slot without a deployment is stopped: it could not be started, and has no share. Raises EndpointError for a
+    note that nbops did not write.
     """
-    slots = _noted(endpoint.tags, workspace_path)
+    slots = _noted(endpoint, workspace_path)
     if endpoint.traffic:
         slots = {name: replace(slot, traffic=0, mirror=0) for name, slot in slots.items()}
     for deployment in deployments:
@@ -130,16 +132,27 @@ def _deployed(endpoint: OnlineEndpoint, deployment: OnlineDeployment) -> AzureSl
     )
 
 
-def _noted(tags: Mapping[str, str], workspace_path: str) -> dict[str, AzureSlot]:
+def _noted(endpoint: OnlineEndpoint, workspace_path: str) -> dict[str, AzureSlot]:
+    tags = endpoint.tags
     names = {name.removeprefix(Tag.SLOT_PREFIX).partition(".")[0] for name in tags if name.startswith(Tag.SLOT_PREFIX)}
     slots = {}
     for slot in names:
         begin = f"{Tag.SLOT_PREFIX}{slot}."
         kept = {name: tags.get(begin + name, "") for name in _IDS}
         ids = {name: own if registry_of(own) else f"{workspace_path}/{own}" for name, own in kept.items()}
-        shares = {name: int(tags.get(begin + name, "0")) for name in ("traffic", "mirror")}
+        shares = {name: _share(endpoint, begin + name) for name in ("traffic", "mirror")}
         slots[slot] = replace(_read(tags, begin), state="stopped", **ids, **shares)  # type: ignore[arg-type]
     return slots
+
+
+def _share(endpoint: OnlineEndpoint, tag: str) -> int:
+    text = endpoint.tags.get(tag, "0")
+    if not (text.isascii() and text.isdecimal() and int(text) <= 100):
+        raise EndpointError(
+            f"endpoint {endpoint.name!r}: its tag {tag} is {text!r}, and nbops writes a number from 0 to 100: put the"
+            " number back, or remove the tag, in Studio"
+        )
+    return int(text)
 
 
 def _read(tags: Mapping[str, str], begin: str) -> AzureSlot:

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -44,7 +45,7 @@ class LedgerEntry:
     run: str = ""
     """The promotion run that decided it, if any."""
     who: str = ""
-    """user@machine; in CI the person who triggered it."""
+    """user@machine; in CI the person who started the job, and of an approval there the run that was approved."""
     when: str = ""
     """ISO, UTC."""
 
@@ -100,6 +101,23 @@ def acting_user() -> str:
     except (KeyError, OSError):
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
+
+
+def approving_user() -> str:
+    """Return who approves: "user@machine", but in CI the run in which it was approved, and who started that.
+
+    CI does not say to a job who approved it; its page of the run does.
+    """
+    found = os.environ
+    user = found.get("GITHUB_ACTOR") or found.get("BUILD_REQUESTEDFOR") or "unknown"
+    if run := found.get("GITHUB_RUN_ID"):
+        url = f"{found.get('GITHUB_SERVER_URL')}/{found.get('GITHUB_REPOSITORY')}/actions/runs/{run}"
+    elif run := found.get("BUILD_BUILDID"):
+        place = f"{found.get('SYSTEM_COLLECTIONURI')}{found.get('SYSTEM_TEAMPROJECT')}"
+        url = f"{quote(place, safe=':/')}/_build/results?buildId={run}"
+    else:
+        return acting_user()
+    return f"approved in {url}, started by {user}"
 
 
 def _create(store: Store, experiment: str, entry: LedgerEntry, key: str) -> str:

@@ -18,7 +18,7 @@ def test_without_a_workspace_one_reads_how_to_get_one(
     empty_project: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.run(["azure", "status"]) == 2
-    assert "or make one: nbops azure up" in capsys.readouterr().err
+    assert "or run nbops azure up" in capsys.readouterr().err
 
 
 @pytest.mark.tracking

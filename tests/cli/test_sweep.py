@@ -151,7 +151,7 @@ def test_a_sweep_file_and_a_study(project: Settings, capsys: pytest.CaptureFixtu
         (["--grid", "alpha=1,2", "--sampler", "tpe"], "--sampler goes with --space"),
         (["--grid", "alpha=1,2", "--name", ""], "--name takes a name"),
         (["--grid", "alpha=1,2", "--on", "moon"], "allowed local, dask"),
-        (["--grid", "alpha=1,2", "--timeout", "nan"], "number of seconds"),
+        (["--grid", "alpha=1,2", "--timeout", "nan"], "write a number above 0"),
     ],
 )
 def test_usage_errors_are_reported_and_start_nothing(

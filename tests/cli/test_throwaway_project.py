@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.cli import throwaway_project
 from notebooks_lib.cli.throwaway_project import NOTEBOOK, PREFIX, SHORT_JOB, write_files
@@ -37,6 +42,24 @@ def test_it_has_the_files_that_jobs_need_and_is_gone_afterwards(empty_project: S
             ours, theirs = ((each.root / "probe.csv").read_text() for each in (project, colleague))
             assert (ours != theirs, colleague.dataset) == (True, project.dataset)
     assert not project.root.exists()
+
+
+def test_no_variable_puts_another_store_in_its_place(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `verify` would show something of SQLite, of another workspace, or of the job that it runs in."""
+    job = "azureml://westeurope.api.azureml.ms/mlflow/v2.0/subscriptions/s/resourceGroups/g/providers/x/workspaces/of-a-job"
+    foreign = {
+        "NBOPS_TRACKING_URI": "sqlite:///other.db",
+        "NBOPS_AZURE_WORKSPACE": "other",
+        "MLFLOW_TRACKING_URI": job,
+        "AZUREML_RUN_ID": "a-job",
+    }
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    with throwaway_project.throwaway_project(empty_project, PLACE) as project:
+        assert not foreign.keys() & os.environ.keys()
+        assert workspace.find_workspace(project.settings) == PLACE
+        assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert foreign.items() <= os.environ.items()
 
 
 def test_limits_of_the_project_stay(empty_project: Settings) -> None:

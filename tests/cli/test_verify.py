@@ -104,7 +104,7 @@ def test_make_verify_says_how_many_were_verified(
         (["-p", "alpha=1"], "change the default in its parameters cell"),
         (["-f", "values.yaml"], "change the default in its parameters cell"),
         (["--learn", "--repeats", "2"], "too few to learn from: take 3 or more"),
-        (["--timeout", "nan"], "number of seconds"),
+        (["--timeout", "nan"], "write a number above 0"),
         (["--grid", "alpha=1"], "No such option"),
         ([], "unknown notebook 'q.ipynb'"),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.cli.throwaway_project import ThrowawayProject
@@ -27,6 +29,10 @@ def _azure_fails(verified: VerifiedWorkspace) -> str:
     raise AzureError("the workspace is gone", "make one")
 
 
+def _mlflow_fails(verified: VerifiedWorkspace) -> str:
+    raise MlflowException("INTERNAL_ERROR: no such route")
+
+
 def _unexpected_answer(verified: VerifiedWorkspace) -> str:
     return str({}["status"])
 
@@ -42,6 +48,7 @@ def _needs_a_run(verified: VerifiedWorkspace) -> str:
         (_refuted, "not shown", "it ran twice"),
         (_azure_fails, "not shown", "the workspace is gone; make one"),
         (_unexpected_answer, "not shown", "'status'"),
+        (_mlflow_fails, "not shown", "INTERNAL_ERROR: no such route"),
         (_needs_a_run, "not tried", "needs a run, which was not made"),
     ],
 )
@@ -62,3 +69,22 @@ def test_one_that_fails_does_not_end_the_others(at_once: bool, verified: Verifie
         ("2", "shown"),
         ("3", "shown"),
     ]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_after_an_interrupt_no_further_one_begins(at_once: bool, verified: VerifiedWorkspace) -> None:
+    began: list[str] = []
+
+    def interrupted(verified: VerifiedWorkspace) -> str:
+        _thread.interrupt_main()
+        assert verified.stopping.wait(10)
+        return "ended"
+
+    def begins(verified: VerifiedWorkspace) -> str:
+        began.append("another")
+        return "well"
+
+    groups = [[Proof("a", "1", interrupted), Proof("a", "2", begins)]]
+    with pytest.raises(KeyboardInterrupt):
+        list(show_all(verified, groups if at_once else [*groups, [Proof("b", "3", begins)]], at_once=at_once))
+    assert began == []

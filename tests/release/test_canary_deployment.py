@@ -386,6 +386,21 @@ def test_an_approval_is_for_one_version_and_one_stage(
     assert champions.champion(store, "doors").version == "1"
 
 
+def test_an_approval_of_one_stage_settles_no_other(
+    waiting: tuple[Store, Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _, two = waiting
+    waits_for(store, two, stages=["test", "prod"])
+    settled: list[str] = []
+    monkeypatch.setattr(approval.recovery, "recover", lambda store, model, stage: settled.append(stage))
+    monkeypatch.setattr(approval, "stage_rollouts", lambda rollout: ())
+    approval.approve(store, "doors", number="2", stage="test")
+    assert settled == ["test"]
+    waits_for(store, two, stages=["test", "prod"])
+    approval.approve(store, "doors")
+    assert settled == ["test", "test", "prod"]
+
+
 def test_a_job_that_is_run_again_approves_nothing_more(waiting: tuple[Store, Version, Version]) -> None:
     store, _, _ = waiting
     again = approval.approve(store, "doors", number="2", stage="dev")  # which it has passed

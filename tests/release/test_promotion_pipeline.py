@@ -205,6 +205,7 @@ def test_in_ci_the_endpoint_of_a_stage_is_not_touched_before_its_approval(endpoi
 
     for name in ("status", "start", "deploy", "idle_slot"):
         monkeypatch.setattr(LocalEndpoint, name, touched)
+    monkeypatch.setattr(recovery, "recover", touched)
 
     def told(version, *, promoting: bool) -> str:
         rollout = Rollout(store, "houses", ["prod"], dry_run=False)

@@ -8,6 +8,7 @@ import pytest
 
 from notebooks_lib.azure.endpoints.online_deployment import OnlineDeployment
 from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
+from notebooks_lib.errors import EndpointError
 from notebooks_lib.serving import azure_slots
 from notebooks_lib.serving.azure_slots import LONGEST_TAG, AzureSlot
 from notebooks_lib.serving.endpoint import DeploymentDetail
@@ -49,6 +50,14 @@ def test_azures_state_of_a_deployment_is_told_in_ours(state: str, shown: str) ->
     found = azure_slots.read_slots(endpoint(), [deployment("blue", SLOT, state)], PLACE)["blue"].status()
     assert found.state == shown
     assert bool(found.error) == (shown == "failed")
+
+
+@pytest.mark.parametrize("text", ["many", "", "-1", "101", "1.5", "²"])
+def test_a_share_that_somebody_else_wrote_is_named(text: str) -> None:
+    written = endpoint(tags=SLOT.notes("blue") | {"nbops.slot.blue.traffic": text})
+    with pytest.raises(EndpointError) as refused:
+        azure_slots.read_slots(written, [], PLACE)
+    assert str(refused.value).startswith(f"endpoint 'houses': its tag nbops.slot.blue.traffic is {text!r}, and nbops")
 
 
 def test_what_a_stopped_endpoint_notes_is_what_it_served() -> None:

@@ -40,6 +40,38 @@ def test_an_entry_is_added_once_and_read_newest_first(either_store: Store, monke
     assert first.as_json()["from"] == "1=100"
 
 
+@pytest.mark.parametrize(
+    ("variables", "who"),
+    [
+        (
+            {
+                "GITHUB_ACTOR": "ada",
+                "GITHUB_RUN_ID": "7",
+                "GITHUB_SERVER_URL": "https://github.com",
+                "GITHUB_REPOSITORY": "o/n",
+            },
+            "approved in https://github.com/o/n/actions/runs/7, started by ada",
+        ),
+        (
+            {
+                "BUILD_REQUESTEDFOR": "Ada B",
+                "BUILD_BUILDID": "8",
+                "SYSTEM_COLLECTIONURI": "https://dev.azure.com/o/",
+                "SYSTEM_TEAMPROJECT": "a b",
+            },
+            "approved in https://dev.azure.com/o/a%20b/_build/results?buildId=8, started by Ada B",
+        ),
+        ({}, release_ledger.acting_user()),
+    ],
+)
+def test_who_started_a_run_of_ci_has_not_approved_it(
+    variables: dict[str, str], who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert release_ledger.approving_user() == who
+
+
 def test_an_entry_that_was_cut_short_is_finished_by_the_next_call(
     project: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

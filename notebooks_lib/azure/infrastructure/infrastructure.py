@@ -188,7 +188,7 @@ class Infrastructure:
 
     def _what_if(self, *level: str) -> Any:
         command = ("deployment", "group", "what-if", *self._named, *self._files(), "--no-pretty-print", *level)
-        answer = self._cli.run(*command, what=str(self.deployment), patience=self._left(WHAT_IF_PATIENCE))
+        answer = self._cli.run(*command, what=str(self.deployment), patience=self._seconds_left(WHAT_IF_PATIENCE))
         if answer.get("error"):
             raise error_messages.of_error(answer["error"], str(self.deployment))
         return answer
@@ -220,7 +220,7 @@ class Infrastructure:
         """Start the deployment. Raises AzureError when Azure refuses it before anything is made."""
         recover = ("--parameters", "recoverVault=true") if recover_vault else ()
         command = ("deployment", "group", "create", *self._named, *self._files(), *recover, "--no-wait")
-        self._cli.run(*command, what=str(self.deployment), patience=self._left(WHAT_IF_PATIENCE))
+        self._cli.run(*command, what=str(self.deployment), patience=self._seconds_left(WHAT_IF_PATIENCE))
 
     def wait(
         self,
@@ -243,7 +243,7 @@ class Infrastructure:
             if line not in lines:
                 tell(f"{self.deployment}: {line}")
                 lines.add(line)
-            time.sleep(min(pause, max(self._left(wait_seconds - waited), 0.01)))
+            time.sleep(min(pause, max(self._seconds_left(wait_seconds - waited), 0.01)))
             pause = min(2 * pause, poll)
         if state != "Succeeded":
             raise self._failure(state)
@@ -259,7 +259,7 @@ class Infrastructure:
             raise
         return self._deployed(shown) if shown["properties"]["provisioningState"] == "Succeeded" else None
 
-    def _left(self, most: float) -> float:
+    def _seconds_left(self, most: float) -> float:
         """Return how many seconds a step may take, at most `most`. Raises AzureError when none are left."""
         left = self._ends - time.monotonic()
         if left <= 0:

@@ -105,9 +105,9 @@ def read_group(client: RestClient, subscription: str, name: str, stage: str, pre
         if _lies_in(f"{source}/", made):  # as Defender for Storage makes one
             rest.remove(topic)
             ours += [topic] if _lies_in(f"{source}/", ours) else []
-    by_insights = [each for each in rest if _key(each) in _made_by_insights(made)]
+    by_insights = [each for each in rest if _key(each) in _insights_keys(made)]
     alone = bool(ours) and all(_deployment(each) == (stage, prefix) for each in made)
-    ours += [each for each in by_insights if _key(each) in _made_by_insights(ours, actions=alone)]
+    ours += [each for each in by_insights if _key(each) in _insights_keys(ours, actions=alone)]
     return ResourceGroup(
         sorted((_resource(each, client) for each in ours), key=_position),
         [_resource(each) for each in inside if _lies_in(each["id"], ours)],
@@ -204,7 +204,7 @@ def _key(document: Mapping[str, Any]) -> tuple[str, str]:
     return str(document["type"]).casefold(), str(document["name"]).casefold()
 
 
-def _made_by_insights(documents: Sequence[Mapping[str, Any]], *, actions: bool = True) -> set[tuple[str, str]]:
+def _insights_keys(documents: Sequence[Mapping[str, Any]], *, actions: bool = True) -> set[tuple[str, str]]:
     """Return the keys of what the Application Insights among some resources make by themselves."""
     kind, name = _INSIGHTS_ALERT
     found = [(kind, name.format(each["name"])) for each in documents if each["type"].casefold() == _INSIGHTS.casefold()]
