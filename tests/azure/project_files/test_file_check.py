@@ -13,7 +13,16 @@ import pytest
 import yaml
 
 from notebooks_lib import errors
-from notebooks_lib.azure.project_files import endpoint_file_kinds, file_check, file_kinds, file_loading, stage_files
+from notebooks_lib.azure.project_files import (
+    batch_file_kinds,
+    endpoint_file_kinds,
+    file_check,
+    file_kinds,
+    file_loading,
+    pipeline_file_kind,
+    schedule_file_kinds,
+    stage_files,
+)
 
 MACHINE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/m"
 VALID = {
@@ -577,3 +586,25 @@ def test_a_refusal_of_the_sdk_shows_no_value_that_was_filled_in(tmp_path: Path) 
     refusal = file_check.sdk_refusal(file, ValueError("not s3cret99 here"), {"TOKEN": "s3cret99"})
     assert str(refusal).startswith(f"{file}: Azure's SDK refuses it: ")
     assert str(refusal).endswith("not ${TOKEN} here")
+
+
+def test_the_page_lists_what_nbops_decides() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "azure.md").read_text("utf-8")
+    kinds = {
+        "environment.yml": file_kinds.ENVIRONMENT,
+        "compute/NAME.yml": file_kinds.COMPUTE,
+        "job.yml": file_kinds.JOB,
+        "endpoint.yml": endpoint_file_kinds.ENDPOINT,
+        "deployment.yml": endpoint_file_kinds.DEPLOYMENT,
+        "batch/endpoint.yml": batch_file_kinds.BATCH_ENDPOINT,
+        "batch/deployment.yml": batch_file_kinds.BATCH_DEPLOYMENT,
+        "pipelines/NAME.yml": pipeline_file_kind.PIPELINE,
+        "schedules/NAME.yml": schedule_file_kinds.SCHEDULE,
+        "monitor.yml": schedule_file_kinds.MONITOR,
+    }
+    rows = dict(
+        re.findall(r"^\| `(\S+)` \| ((?:`\w+`(?:, )?)+)", page.partition("### What nbops decides")[2], re.MULTILINE)
+    )
+    assert {file: set(re.findall(r"\w+", keys)) for file, keys in rows.items()} == {
+        file: set(kind.decided) for file, kind in kinds.items()
+    }
