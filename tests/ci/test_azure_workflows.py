@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from notebooks_lib.azure.infrastructure import infrastructure
 from tests.ci import azure_devops_pipeline, github_workflow
 from tests.ci.azure_devops_pipeline import PipelineRun
 from tests.ci.github_expressions import Unknown, condition, evaluate
@@ -257,6 +258,44 @@ def test_each_workflow_hands_over_the_names_of_old_secrets_and_no_value(name: st
     names = ("AZURE_CREDENTIALS", "LOCATION", "FRIENDLY_NAME", "AZURE_CLIENT_ID", "AZURE_TENANT_ID")
     assert [seen[name] for name in names] == ["set", "set", "", "", ""]
     assert "a-value" not in str(machine.seen)
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_file_and_page_say_which_checks_a_service_connection_must_have(name: str) -> None:
+    """It holds the rights, and a branch's own pipeline can name it: an approval of an environment does not stop that."""
+    header = (PIPELINES / f"{name}.yml").read_text("utf-8").partition("\ntrigger:")[0]
+    page = (ROOT / "docs" / "azure-ci.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.lstrip().startswith("| `nbops-azure-")]
+    for connection in CONNECTIONS[name]:
+        (row,) = (row for row in rows if f"`{connection}`" in row)
+        deploys = re.search("-(test|prod|dev)$", connection) and connection != "nbops-azure-promote-dev"
+        if connection != "nbops-azure-reader":
+            assert "*Branch control*: `refs/heads/main`" in row
+            assert '"Branch control" (refs/heads/main)' in " ".join(header.replace("\n#", "").split())
+        assert ("*Approvals*" in row) == bool(deploys)
+
+
+def test_what_decides_what_is_deployed_or_trained_starts_it() -> None:
+    """In both systems: the settings name the workspace, its region, the folder of the data and what a promotion asks."""
+    for name, wanted in {
+        "infra": {"production/infra", "production/settings.toml"},
+        "train": {
+            *("experimentation", "data", "production/azure", "production/settings.toml"),
+            *("environment.yml", "requirements.lock"),
+        },
+    }.items():
+        pushed = github_workflow.read(WORKFLOWS / f"azure-{name}.yml")[True]["push"]["paths"]
+        assert {path.removesuffix("/**") for path in pushed} == wanted
+        pipeline = yaml.safe_load((PIPELINES / f"azure-pipelines-{name}.yml").read_text("utf-8"))
+        assert set(pipeline["trigger"]["paths"]["include"]) == wanted
+
+
+def test_a_deployment_ends_with_a_line_before_ci_ends_it_without_one() -> None:
+    setup = 10 * 60
+    job = github_workflow.read(WORKFLOWS / "azure-infra.yml")["jobs"]["deploy"]
+    stage = azure_devops_pipeline.read(PIPELINES / "azure-pipelines-infra.yml")["stages"][2]["jobs"][0]
+    for minutes in (job["timeout-minutes"], int(stage["timeoutInMinutes"])):
+        assert infrastructure.LONGEST + setup < 60 * minutes <= 3600, "the free grant of Azure DevOps has 60 minutes"
 
 
 def test_a_forks_pull_request_asks_azure_nothing(machines: Machines) -> None:
