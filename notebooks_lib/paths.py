@@ -48,6 +48,11 @@ class Layout:
         return self.state / "scoring"
 
     @property
+    def batches(self) -> Path:
+        """Rows and models of batches that run: a folder each."""
+        return self.state / "batches"
+
+    @property
     def changes(self) -> Path:
         """Journals of promotions and rollbacks: a folder for each model, in it one for each stage."""
         return self.state / "changes"

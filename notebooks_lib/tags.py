@@ -55,7 +55,7 @@ class Tag:
     VERIFY = "nbops.verify"  # on a run of `nbops verify`: "learn" or "verify"; it is neither ranked nor promoted
     LEDGER = "nbops.ledger"  # on an entry of the ledger, which is a run: what makes it be written once
     LEDGER_PREFIX = "nbops.ledger."  # + field of the entry
-    BATCH_SETTINGS = "nbops.batch.settings"  # on a batch deployment: digest of all that it is made of
+    BATCH_SETTINGS = "nbops.batch.settings"  # on a batch endpoint or deployment: digest of all that it is made of
     CHANGE_MODEL = "nbops.change.model"  # on a run of nbops-changes: the stage that it locks, or once locked
     CHANGE_STAGE = "nbops.change.stage"
     CHANGE_OWNER = "nbops.change.owner"  # JSON of the process that locks it

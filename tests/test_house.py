@@ -216,7 +216,6 @@ TESTED_IN = {
     "serving/access_log": "serving/test_app",
     "serving/asgi_requests": "serving/test_app",
     "serving/azure_session": "serving/test_azure_counts",
-    "serving/batch/batch_deployments": "serving/batch/test_azure_batch",
     "serving/batch/batch_parts": "serving/batch/test_azure_batch",
     "serving/batch/batch_request": "serving/batch/test_local_batch",
     "serving/body_complexity": "serving/test_attacks",

@@ -157,17 +157,27 @@ def deploy(model: str, version: str, stage: str, as_json: bool) -> int:
 @command.command()
 @click.argument("model")
 @_stage
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @_as_json
-def delete(model: str, stage: str, as_json: bool) -> int:
-    """Delete the batch endpoint of MODEL with its deployments. The model and the results of its jobs stay."""
+def delete(model: str, stage: str, yes: bool, as_json: bool) -> int:
+    """Delete the batch endpoint of MODEL with its deployments, after asking; one that is gone stays gone.
+
+    The model and the results of its jobs stay. An endpoint that nbops did not make is refused.
+    """
     from notebooks_lib import settings
+    from notebooks_lib.cli.azure_infrastructure import need_terminal
     from notebooks_lib.serving.batch.batch_deployments import BatchDeployments
 
+    if not yes:
+        need_terminal()
     place = BatchDeployments(settings.here(), model, stage)
-    deleted = place.delete()
+    there = place.find() is not None
+    if there:
+        _tell(f"batch endpoint {place.endpoint} of workspace {place.workspace.name!r}, with its deployments")
+    deleted = there and (yes or click.confirm("Delete it?", err=True)) and place.delete()
     if as_json:
         click.echo(json.dumps({"model": model, "endpoint": place.endpoint, "deleted": deleted}))
-    else:
+    elif deleted or not there:
         click.echo(f"batch endpoint {place.endpoint} {'is deleted' if deleted else 'was not there'}")
     return 0
 

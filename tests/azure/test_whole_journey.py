@@ -267,7 +267,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
 
     back = nbops("rollback", MODEL, "--json")
     assert back["version"] == "1"
-    nbops("batch", "delete", MODEL)
+    nbops("batch", "delete", MODEL, "--yes")
     nbops("azure", "schedule", "delete", "retrain", "--yes")
     for stage in ("live", "test"):
         nbops("endpoint", "stop", f"{MODEL}-{stage}")

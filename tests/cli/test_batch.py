@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from notebooks_lib import __main__ as program
+from notebooks_lib.azure.client.workspace import Workspace
+from notebooks_lib.serving.batch import azure_batch
+from notebooks_lib.serving.batch.azure_batch import BatchDetached
+from notebooks_lib.serving.batch.batch_deployments import BatchDeployments
 from notebooks_lib.settings import Settings
 from tests.serving.batch.conftest import ROWS, scoring  # noqa: F401 - a project with a champion
 from tests.serving.conftest import models  # noqa: F401
@@ -71,3 +76,30 @@ def test_what_is_asked_for_wrongly_is_refused_before_anything_is_scored(
     assert program.run([*RUN, *more]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out.csv").exists()
+
+
+def test_who_leaves_a_batch_is_told_how_to_come_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def score(*given: Any, fresh: bool, **options: Any) -> None:
+        raise BatchDetached("table-1", fresh=fresh)
+
+    monkeypatch.setattr(azure_batch, "score_on_azure", score)
+    for more, way in (([], "the same command again;"), (["--fresh"], "the same command again, without --fresh;")):
+        assert program.run([*RUN, "--on", "azureml", *more]) == 130
+        assert f"job table-1 goes on; to come back, give {way}" in capsys.readouterr().err
+
+
+def test_an_endpoint_is_deleted_after_asking(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deleted: list[str] = []
+    place = Workspace("s", "g", "w")
+    monkeypatch.setattr(BatchDeployments, "workspace", place)
+    monkeypatch.setattr(BatchDeployments, "find", lambda self: object())
+    monkeypatch.setattr(BatchDeployments, "delete", lambda self: deleted.append(self.endpoint) or True)
+    assert program.run(["batch", "delete", "table"]) == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert not deleted
+    assert program.run(["batch", "delete", "table", "--yes"]) == 0
+    assert deleted == ["table-batch"]

@@ -22,6 +22,8 @@ WAIT = 900.0
 """Seconds in which an endpoint or a deployment must be made or deleted."""
 OUTPUT = "score"
 """The name that batch deployments of models give to their output."""
+RETRIES = {"max_retries": 3, "timeout": 3600}
+"""How often a worker tries its files again, and the seconds for each try. Azure's own default is 30 s."""
 _LEVELS = {"debug": "Debug", "info": "Info", "warning": "Warning"}
 
 
@@ -132,7 +134,8 @@ def deployment_body(location: str, values: Mapping[str, Any], parts: BatchParts)
     variables = {name: str(value) for name, value in (settings.get("environment_variables") or {}).items()}
     count = (values.get("resources") or {}).get("instance_count") or settings.get("instance_count") or 1
     own = {key: value for key, value in (values.get("resources") or {}).items() if key != "instance_count"}
-    retries = settings.get("retry_settings") or {}
+    given = {key: value for key, value in (settings.get("retry_settings") or {}).items() if value is not None}
+    retries = {**RETRIES, **given}
     properties: dict[str, Any] = {
         "model": {"referenceType": "Id", "assetId": parts.model},
         "environmentId": parts.environment,
@@ -144,16 +147,13 @@ def deployment_body(location: str, values: Mapping[str, Any], parts: BatchParts)
         "maxConcurrencyPerInstance": int(settings.get("max_concurrency_per_instance") or 1),
         "outputAction": "SummaryOnly",
         "errorThreshold": 0,
+        "retrySettings": {
+            "maxRetries": int(retries["max_retries"]),
+            "timeout": duration(int(retries["timeout"])),
+        },
         "loggingLevel": _LEVELS[str(settings.get("logging_level") or "info").lower()],
         "properties": dict(values.get("properties") or {}),
     }
-    if retries:
-        given = {"maxRetries": retries.get("max_retries"), "timeout": retries.get("timeout")}
-        properties["retrySettings"] = {
-            key: duration(int(value)) if key == "timeout" else int(value)
-            for key, value in given.items()
-            if value is not None
-        }
     if values.get("description") is not None:
         properties["description"] = str(values["description"])
     return {"location": location, "tags": {**(values.get("tags") or {}), **parts.tags}, "properties": properties}

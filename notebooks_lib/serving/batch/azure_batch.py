@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +17,15 @@ from typing import Any
 from notebooks_lib.azure.client import workspace
 from notebooks_lib.azure.endpoints import batch_endpoint
 from notebooks_lib.azure.endpoints.batch_endpoint import BatchDeployment, BatchEndpoint
-from notebooks_lib.azure.jobs import job_following, jobs
+from notebooks_lib.azure.jobs import job_following
 from notebooks_lib.azure.jobs.job_following import Listener
-from notebooks_lib.azure.jobs.jobs import Job
 from notebooks_lib.azure.jobs.run_history import RunHistory
 from notebooks_lib.azure.storage import datastore, file_download, file_upload
 from notebooks_lib.azure.storage.datastore import Datastore
 from notebooks_lib.azure.storage.file_upload import BlobFolder
 from notebooks_lib.errors import AzureError, BatchError, JobUncertainError
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.serving.batch import batch_parts
+from notebooks_lib.serving.batch import batch_attempts, batch_parts, batch_scratch
 from notebooks_lib.serving.batch.batch_deployments import BatchDeployments
 from notebooks_lib.serving.batch.batch_input import BatchInput, MiniBatch
 from notebooks_lib.serving.batch.batch_request import BatchModel, BatchRequest, BatchSummary, ResultRows
@@ -38,16 +36,16 @@ from notebooks_lib.tags import Tag
 
 PLACE = "nbops/batch"
 """The folder of all batches in the workspace's default datastore."""
-MOST_ATTEMPTS = 1000
 
 
 class BatchDetached(Exception):
     """The command ends before its job: after Ctrl-C, or because Azure does not answer or the job waits too long."""
 
-    def __init__(self, job: str, error: AzureError | None = None) -> None:
+    def __init__(self, job: str, error: AzureError | None = None, *, fresh: bool = False) -> None:
         self.job = job
         self.error = error
-        back = f"to come back, give the same command again; to stop it: nbops azure jobs stop {job}"
+        same = "the same command again, without --fresh" if fresh else "the same command again"
+        back = f"to come back, give {same}; to stop it: nbops azure jobs stop {job}"
         super().__init__(f"nbops: {error}; {back}" if error else f"detached: job {job} goes on; {back}")
 
 
@@ -88,12 +86,12 @@ def score_on_azure(
     place = BatchDeployments(settings, request.model, request.stage)
     with (
         BatchModel.fetch(request.model, request.version, request.stage, settings) as model,
-        tempfile.TemporaryDirectory(prefix="nbops-batch-") as scratch,
+        batch_scratch.scratch_folder(settings) as scratch,
     ):
         scorer = BatchScorer(ServedModel.load(model.folder), request.params)
         rows = ResultRows(request, data, scorer.columns_used, tell)
         endpoint, deployment = place.require(model)
-        sent = _write_parts(request, data, rows, Path(scratch))
+        sent = _write_parts(request, data, rows, scratch)
         store = datastore.default_datastore(place.client, place.workspace)
         job = _find_or_submit(place, endpoint, deployment, model, sent, store, fresh=fresh, tell=tell)
         try:
@@ -105,19 +103,20 @@ def score_on_azure(
                         raise BatchError(f"job {job}: part {number} has another number of rows: score again: --fresh")
                     file.write(rows.add(rest, scored))
         except KeyboardInterrupt:
-            raise BatchDetached(job) from None
+            raise BatchDetached(job, fresh=fresh) from None
         except AzureError as error:
-            raise BatchDetached(job, error) from error
+            raise BatchDetached(job, error, fresh=fresh) from error
     return rows.summary(model.version, "azureml", job)
 
 
 def _write_parts(request: BatchRequest, data: BatchInput, rows: ResultRows, folder: Path) -> _Sent:
     """Write the rows into parts, before anything is sent. Raises what reading the table raises."""
-    digests, unread = [], 0
+    digests, unread, first = [], 0, (0, "")
     for number, batch in enumerate(data.batches(rows.columns, request.mini_batch_size)):
         if batch.faults:
+            first = first if unread else min(batch.faults.items())
             unread += len(batch.faults)
-            rows.check_refused(unread, *next(iter(sorted(batch.faults.items()))))
+            rows.check_refused(unread, *first)
         part = batch.table.select(rows.used_in(batch))
         digests.append(batch_parts.write_part(folder, number, part, request.params))
         kept = [name for name in rows.kept if name in batch.table.column_names]
@@ -139,18 +138,19 @@ def _find_or_submit(
     fresh: bool,
     tell: Callable[[str], None],
 ) -> str:
-    """Return the name of the job that scores these parts; it is submitted unless there is one that has not failed."""
+    """Return the name of the job that scores these parts: the newest that has not failed, else a new one.
+
+    With `fresh` it is a new one, unless the newest scores again already.
+    """
     content = json.dumps([model.sha256, deployment.tags.get(Tag.BATCH_SETTINGS), sent.digests])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     base = f"{endpoint.name}-{deployment.name}-{digest}"
-    for attempt in range(1, MOST_ATTEMPTS):
-        name = base if attempt == 1 else f"{base}-{attempt}"
-        job = _find(place, name)
-        if job is None:
-            break
-        if not fresh and job.status not in ("Failed", "Canceled", "CancelRequested"):
-            tell(f"job {name} scores these rows already: {job.status}")
-            return name
+    attempts = batch_attempts.list_attempts(place.client, place.workspace, base)
+    there = batch_attempts.job_to_follow(attempts, fresh=fresh)
+    if there is not None:
+        tell(f"job {there.name} scores these rows already: {there.status}")
+        return there.name
+    name = batch_attempts.attempt_name(base, len(attempts) + 1)
     source = f"{PLACE}/{digest}/input"
     tell(f"sending {len(sent.digests)} files of rows to workspace {place.workspace.name}")
     sent.upload_to(store.folder(source))
@@ -158,26 +158,17 @@ def _find_or_submit(
     try:
         batch_endpoint.invoke(*at, store.uri(source), store.uri(_output(name)))
     except KeyboardInterrupt:
-        if _find(place, name) is not None:
-            raise BatchDetached(name) from None
+        if batch_attempts.find_attempt(place.client, place.workspace, name) is not None:
+            raise BatchDetached(name, fresh=fresh) from None
         raise
     except JobUncertainError as error:
-        raise BatchDetached(name, error) from error
+        raise BatchDetached(name, error, fresh=fresh) from error
     tell(f"job {name}: submitted")
     return name
 
 
 def _output(job: str) -> str:
     return f"{PLACE}/{job}/output"
-
-
-def _find(place: BatchDeployments, name: str) -> Job | None:
-    try:
-        return jobs.find_job(place.client, place.workspace, name)
-    except AzureError as error:
-        if error.status == 404:
-            return None
-        raise
 
 
 def _follow(place: BatchDeployments, job: str, listener: Listener, wait_minutes: float, shortest: float) -> None:

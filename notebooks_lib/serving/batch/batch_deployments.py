@@ -8,11 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from notebooks_lib.azure.assets import code_asset, environment, model_asset
@@ -26,6 +24,7 @@ from notebooks_lib.azure.project_files import batch_file_kinds, file_check
 from notebooks_lib.errors import EndpointError, ModelError, UsageError
 from notebooks_lib.models.registry import Version
 from notebooks_lib.serving import load_check, scoring_code, scoring_environment, scoring_script, server_launch
+from notebooks_lib.serving.batch import batch_scratch
 from notebooks_lib.serving.batch.batch_request import BatchModel
 from notebooks_lib.settings import Settings, endpoint_names
 from notebooks_lib.tags import Tag
@@ -87,6 +86,7 @@ class BatchDeployments:
         body = batch_endpoint.deployment_body(location, of_deployment, parts)
         body["tags"][Tag.BATCH_SETTINGS] = digest = _digest(body)
         tags = {Tag.ENDPOINT_MODEL: self.model}
+        tags[Tag.BATCH_SETTINGS] = _digest(batch_endpoint.endpoint_body(location, of_endpoint, tags))
         if there is None:
             tell(f"batch endpoint {name}: making it")
             there = batch_endpoint.put_batch_endpoint(*at, batch_endpoint.endpoint_body(location, of_endpoint, tags))
@@ -95,20 +95,22 @@ class BatchDeployments:
         if not same:
             tell(f"batch endpoint {name}: deploying version {model.version.version}")
             batch_endpoint.put_batch_deployment(*at, chosen, body)
-        if there.default != chosen:
+        as_wanted = there.default == chosen and there.tags.get(Tag.BATCH_SETTINGS) == tags[Tag.BATCH_SETTINGS]
+        if not as_wanted:
             body = batch_endpoint.endpoint_body(location, of_endpoint, tags, chosen)
             batch_endpoint.put_batch_endpoint(*at, body)
-        changed = not same or there.default != chosen
+        changed = not (same and as_wanted)
         return DeployedBatch(self.model, model.version.version, name, chosen, str(self.workspace.name), changed)
 
     def find(self) -> BatchEndpoint | None:
-        """Return the endpoint; None if there is none. Raises UsageError when it is another model's."""
+        """Return the endpoint; None if there is none. Raises UsageError when nbops did not make it for this model."""
         found = batch_endpoint.find_batch_endpoint(self.client, self.workspace, self.endpoint)
-        other = found.tags.get(Tag.ENDPOINT_MODEL, "") if found is not None else ""
-        if other not in ("", self.model):
+        other = found.tags.get(Tag.ENDPOINT_MODEL, "") if found is not None else self.model
+        if other != self.model:
+            what = f"scores with model {other!r}, not {self.model!r}" if other else "was not made by nbops"
             raise UsageError(
-                f"batch endpoint {self.endpoint!r} of workspace {self.workspace.name!r} scores with model {other!r}, "
-                f"not {self.model!r}; give the stage another name: endpoint under [stages.{self.stage}]"
+                f"batch endpoint {self.endpoint!r} of workspace {self.workspace.name!r} {what}; give the stage another "
+                f"name: endpoint under [stages.{self.stage}]"
             )
         return found
 
@@ -142,10 +144,10 @@ class BatchDeployments:
 
     def _check_here(self, model: BatchModel) -> None:
         """Load the model in a child process. Raises ModelError when it does not load, or answers no example."""
-        with tempfile.TemporaryDirectory(prefix="nbops-batch-") as scratch:
+        with batch_scratch.scratch_folder(self.settings) as scratch:
             seconds, variables = self.settings.endpoint.start_timeout, server_launch.server_environment()
             try:
-                load_check.check_load(model.folder, Path(scratch) / "log", seconds, variables)
+                load_check.check_load(model.folder, scratch / "log", seconds, variables)
             except EndpointError as error:
                 raise ModelError(f"version {model.version.version} cannot score: {error}") from error
 

@@ -1,6 +1,7 @@
 """Read a table in mini-batches of one size, in the order of its rows: Parquet, CSV, TSV or JSON Lines.
 
-Values stay as they are written: texts in CSV, JSON's own types in JSON Lines.
+Values stay as they are written: texts in CSV, JSON's own types in JSON Lines. JSON Lines are read twice, first for the
+names and types of all rows, so that a column does not depend on where its mini-batches end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -111,14 +113,13 @@ class FileInput:
             raise UsageError(f"{path}: expected a file {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
     def column_names(self) -> list[str]:
-        """Return the names of the columns; of JSON Lines, those of the first rows. Raises InputError without rows."""
+        """Return the names of the columns. Raises InputError for a table that cannot be read."""
         if self._suffix == ".parquet":
             return self._unique([str(name) for name in self._parquet().schema_arrow.names])
         if self._suffix in _SEPARATORS:
             with self._text() as text:
                 return self._unique(next(self._csv_rows(text), []))
-        first = next(self.batches(None, 1000), None)
-        return list(first.table.column_names) if first is not None else []
+        return list(self._json_types)
 
     def batches(self, columns: Collection[str] | None, size: int) -> Iterator[MiniBatch]:
         """Yield mini-batches of `size` rows, the last of fewer, with these columns; None means all.
@@ -173,11 +174,15 @@ class FileInput:
         return self.path.open(encoding="utf-8-sig", newline="")
 
     def _csv_rows(self, text: Any) -> Iterator[list[str]]:
-        """Yield the lines that are not empty, the first of them with the names."""
+        """Yield the lines, the first with the names. An empty one is a missing value if there is a single column."""
         csv.field_size_limit(_LONGEST_FIELD)
         reader = csv.reader(text, delimiter=_SEPARATORS[self._suffix], strict=True)
+        columns = 0
         try:
-            yield from (line for line in reader if line)
+            for line in reader:
+                if line or columns == 1:
+                    yield line or [""]
+                    columns = columns or len(line)
         except csv.Error as error:
             raise InputError(f"{self.path}: line {reader.line_num}: {reason(error)}") from error
         except UnicodeDecodeError as error:
@@ -202,37 +207,102 @@ class FileInput:
                 yield MiniBatch(table, _numbers(first, len(rows), faults), faults)
                 first += len(rows)
 
+    @cached_property
+    def _json_types(self) -> dict[str, pa.DataType]:
+        """The columns of JSON Lines, in the order in which their names appear first."""
+        kinds: dict[str, set[str]] = {}
+        with self._text() as text:
+            for line in self._json_lines(text):
+                record = _read_record(line)
+                for name, value in record.items() if isinstance(record, dict) else ():
+                    kinds.setdefault(name, set()).add(_kind(value))
+        return {name: _json_type(found) for name, found in kinds.items()}
+
+    def _json_lines(self, text: Any) -> Iterator[str]:
+        rows = 0
+        try:
+            for line in text:
+                if not line.isspace():
+                    yield line
+                    rows += 1
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path}: is not UTF-8 after row {rows}: {error.reason}") from error
+
     def _json_batches(self, columns: Collection[str] | None, size: int) -> Iterator[MiniBatch]:
+        types = {name: kind for name, kind in self._json_types.items() if columns is None or name in columns}
         first = 0
         with self._text() as text:
-            lines = (line for line in text if not line.isspace())
-            try:
-                while chosen := list(islice(lines, size)):
-                    yield _of_json_lines(chosen, columns, first)
-                    first += len(chosen)
-            except UnicodeDecodeError as error:
-                raise InputError(f"{self.path}: is not UTF-8 after row {first}: {error.reason}") from error
+            lines = self._json_lines(text)
+            while chosen := list(islice(lines, size)):
+                yield _of_json_lines(chosen, types, first)
+                first += len(chosen)
 
 
-def _of_json_lines(lines: list[str], columns: Collection[str] | None, first: int) -> MiniBatch:
+def _of_json_lines(lines: list[str], types: Mapping[str, pa.DataType], first: int) -> MiniBatch:
     import pyarrow as pa
 
     records: list[dict[str, Any]] = []
     faults: dict[int, str] = {}
     for number, line in enumerate(lines, first):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            faults[number] = f"is not JSON: {reason(error)}"
-            continue
+        record = _read_record(line)
         if isinstance(record, dict):
             records.append(record)
         else:
-            faults[number] = "is not a JSON object"
-    found = dict.fromkeys(name for record in records for name in record)
-    names = list(found) if columns is None else sorted(columns)
-    table = pa.table({name: _json_array([each.get(name) for each in records]) for name in names})
+            faults[number] = record
+    table = pa.table({name: _json_array([each.get(name) for each in records], kind) for name, kind in types.items()})
     return MiniBatch(table, _numbers(first, len(lines), faults), faults)
+
+
+def _read_record(line: str) -> dict[str, Any] | str:
+    """Return the object in a line, or why there is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"is not JSON: {reason(error)}"
+    if not isinstance(record, dict):
+        return "is not a JSON object"
+    if any(not _is_unicode(name) for name in record):
+        return "has a name with half a surrogate pair, which is no text"
+    return record
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _kind(value: Any) -> str:
+    """Return what decides the type of a column."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "exact" if abs(value) < _EXACT else "long" if abs(value) < 2**63 else "other"
+    if value is None or isinstance(value, bool | float):
+        return type(value).__name__
+    return "text" if isinstance(value, str) and _is_unicode(value) else "other"
+
+
+def _json_type(kinds: Collection[str]) -> pa.DataType:
+    """Return the type of a column of JSON; of one with values of several types or nested ones, JSON itself."""
+    import pyarrow as pa
+
+    found = set(kinds) - {"NoneType"}
+    for fitting, kind in (
+        ((), pa.null()),
+        (("exact", "long"), pa.int64()),
+        (("exact", "float"), pa.float64()),
+        (("bool",), pa.bool_()),
+        (("text",), pa.string()),
+    ):
+        if found <= set(fitting):
+            return kind
+    return pa.json_(pa.string())
+
+
+def _json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if not isinstance(kind, pa.JsonType):
+        return pa.array(values, kind)
+    texts = [None if value is None else json.dumps(value) for value in values]
+    return pa.ExtensionArray.from_storage(kind, pa.array(texts, pa.string()))
 
 
 def _numbers(first: int, count: int, faults: Collection[int]) -> Rows:
@@ -240,21 +310,3 @@ def _numbers(first: int, count: int, faults: Collection[int]) -> Rows:
     import numpy as np
 
     return np.setdiff1d(np.arange(first, first + count), list(faults))
-
-
-def _json_array(values: list[Any]) -> pa.Array:
-    """Return values of JSON as a column; those of several types as the JSON that stands for them."""
-    import pyarrow as pa
-
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int, float} and all(abs(value) < _EXACT for value in values if type(value) is int):
-        values, kinds = [None if value is None else float(value) for value in values], {float}
-    if len(kinds) < 2:
-        try:
-            array = pa.array(values)
-            if not pa.types.is_nested(array.type):
-                return array
-        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
-            pass
-    texts = [None if value is None else json.dumps(value) for value in values]
-    return pa.ExtensionArray.from_storage(pa.json_(pa.string()), pa.array(texts, pa.string()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebooks_lib.errors import BatchError, InputError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import champions, model_files, registry, trusted_flavors
 from notebooks_lib.models.registry import Version
-from notebooks_lib.serving.batch import batch_input, batch_result
+from notebooks_lib.serving.batch import batch_input, batch_result, batch_scratch
 from notebooks_lib.serving.batch.batch_input import BatchInput, DatasetInput, FileInput, MiniBatch
 from notebooks_lib.serving.batch.batch_scorer import PREDICTION, ScoredBatch
 from notebooks_lib.tags import Tag
@@ -62,8 +61,8 @@ class BatchRequest:
         """
         batch_result.check_output(self.output)
         path = Path(self.data)
-        if path.suffix.lower() not in batch_input.SUFFIXES and not path.exists() and "/" not in self.data:
-            return DatasetInput(self.data, settings)
+        if path.suffix.lower() not in batch_input.SUFFIXES and not path.is_file() and "/" not in self.data:
+            return DatasetInput(self.data, settings)  # also beside a folder of that name
         if path.exists() and self.output.exists() and path.samefile(self.output):
             raise UsageError(f"-o {self.output}: is the file to score; name another")
         return FileInput(path)
@@ -86,8 +85,8 @@ class BatchModel:
         when the files are not those that were scored.
         """
         chosen = find_version(settings, model, version, stage)
-        with tempfile.TemporaryDirectory(prefix="nbops-batch-") as scratch:
-            folder = model_files.download(chosen.source, Path(scratch))
+        with batch_scratch.scratch_folder(settings) as scratch:
+            folder = model_files.download(chosen.source, scratch)
             yield cls(chosen, folder, check_files(chosen, folder, settings))
 
 
@@ -196,12 +195,11 @@ class ResultRows:
         rows = np.concatenate([batch.rows, np.array(list(batch.faults), dtype=np.int64)])
         order = np.argsort(rows, kind="stable")
         columns = {ROW: pa.array(rows, pa.int64())}
-        for name in self.kept:
-            columns[name] = (
-                _padded(batch.table[name], len(rows)) if name in batch.table.column_names else pa.nulls(len(rows))
-            )
-        for name in scored.predictions.column_names:
-            columns[name] = _padded(scored.predictions[name], len(rows))
+        columns |= {name: _padded(batch.table[name], len(rows)) for name in self.kept}
+        if len(scored.refused) == len(batch.rows):
+            columns[PREDICTION] = pa.nulls(len(rows))  # what form predictions have is not known
+        else:
+            columns |= {name: _padded(scored.predictions[name], len(rows)) for name in scored.predictions.column_names}
         if self._request.error_threshold:
             columns[ERROR] = pa.array([refused.get(int(row)) for row in rows], pa.string())
         table = pa.table(columns)
@@ -253,19 +251,26 @@ class ResultRows:
 
 
 def _kept(request: BatchRequest, data: BatchInput, names: Sequence[str]) -> list[str]:
-    """Return the columns of the input that the result has: those that are asked for, else the key of a dataset."""
-    if ALL_COLUMNS in request.keep and ALL_COLUMNS not in names:
-        kept = list(names)
-    else:
-        kept = list(dict.fromkeys(request.keep)) or ([data.key] if data.key else [])
+    """Return the columns of the input that the result has: those that are asked for, else the key of a dataset.
+
+    A key whose name is that of a column of the result is left out.
+    """
+    if not request.keep:
+        return [data.key] if data.key and not _is_of_result(data.key) else []
+    everything = ALL_COLUMNS in request.keep and ALL_COLUMNS not in names
+    kept = list(names if everything else dict.fromkeys(request.keep))
     for name in kept:
         if name not in names:
             raise UnknownNameError("column", name, names)
-        if name in (ROW, ERROR, PREDICTION) or name.startswith(f"{PREDICTION}."):
+        if _is_of_result(name):
             raise UsageError(
                 f"the result has a column {name!r} of its own: rename that of {data.name}, or do not keep it"
             )
     return kept
+
+
+def _is_of_result(name: str) -> bool:
+    return name in (ROW, ERROR, PREDICTION) or name.startswith(f"{PREDICTION}.")
 
 
 def _padded(values: pa.ChunkedArray, rows: int) -> pa.ChunkedArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from notebooks_lib import atomic_private_files
 from notebooks_lib.errors import BatchError, UsageError, nearest
+from notebooks_lib.serving.batch.batch_scorer import PREDICTION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +40,9 @@ class ResultFile:
     def __init__(self, output: Path) -> None:
         self.output = output
         self.rows = 0
+        self._is_csv = output.suffix.lower() == ".csv"
         self._writer: Any = None
+        self._held: list[pa.Table] = []
 
     def __enter__(self) -> Self:
         """Make the draft beside the file."""
@@ -49,26 +53,49 @@ class ResultFile:
         return self
 
     def write(self, table: pa.Table) -> None:
-        """Add rows. The first rows decide the types of the columns; raises BatchError for others."""
+        """Add rows. Raises BatchError for other columns or types than those of the rows before.
+
+        The first predictions decide what columns they have. Rows without any are held back until then.
+        """
+        if self._writer is None and _has_no_predictions(table):
+            self._held.append(table)
+        else:
+            self._begin(table)
+            self._append(table)
+        self.rows += len(table)
+
+    def _begin(self, table: pa.Table) -> None:
+        if self._writer is not None:
+            return
+        self._schema = _storable(table, self._is_csv).schema
+        self._writer = self._open(self._schema)
+        for held in self._held:
+            self._append(held)
+        self._held.clear()
+
+    def _append(self, table: pa.Table) -> None:
         import pyarrow as pa
 
-        if self._writer is None:
-            table = _storable(table)
-            self._writer = self._open(table.schema)
-            self._schema = table.schema
-        try:
-            table = _storable(table).select(self._schema.names).cast(self._schema)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+        table = _storable(table, self._is_csv)
+        if _has_no_predictions(table):
+            table = _with_missing(table, self._schema)
+        names, expected = set(table.column_names), set(self._schema.names)
+        if names != expected:
             raise BatchError(
-                f"rows from number {self.rows} on have other columns or types than those before: {error}"
-            ) from error
+                f"rows from number {self.rows} on have {', '.join(sorted(names - expected)) or 'no'} where rows before "
+                f"have {', '.join(sorted(expected - names)) or 'none'}: let the model give each row as many values, or "
+                "score all rows at once: --mini-batch-size"
+            )
+        try:
+            table = table.select(self._schema.names).cast(self._schema)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise BatchError(f"rows from number {self.rows} on have other types than those before: {error}") from error
         self._writer.write_table(table)
-        self.rows += len(table)
 
     def _open(self, schema: pa.Schema) -> Any:
         from pyarrow import csv, parquet
 
-        if self.output.suffix.lower() == ".csv":
+        if self._is_csv:
             return csv.CSVWriter(self._file, schema)
         return parquet.ParquetWriter(self._file, schema, compression="zstd")
 
@@ -76,6 +103,8 @@ class ResultFile:
         """Put the draft in the place of the file, or remove it after an error."""
         try:
             try:
+                if kind is None and self._held:
+                    self._begin(self._held[0])
                 if self._writer is not None:
                     self._writer.close()
             finally:
@@ -104,14 +133,43 @@ def _rights(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _storable(table: pa.Table) -> pa.Table:
-    """Return a table without types that a later mini-batch may not have: all missing, a category, JSON."""
+def _has_no_predictions(table: pa.Table) -> bool:
+    """Return whether all predictions are missing, so that they do not say what columns or type they have."""
+    return PREDICTION in table.column_names and table[PREDICTION].null_count == len(table)
+
+
+def _with_missing(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table without predictions with the columns that others have."""
+    import pyarrow as pa
+
+    table = table.drop_columns([PREDICTION])
+    for column in schema:
+        if column.name == PREDICTION or column.name.startswith(f"{PREDICTION}."):
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table
+
+
+def _storable(table: pa.Table, is_csv: bool) -> pa.Table:  # noqa: FBT001
+    """Return a table without types that a later mini-batch, or the format, may not have."""
     import pyarrow as pa
 
     for place, name in enumerate(table.column_names):
         column = table[name]
         if pa.types.is_dictionary(column.type):
             table = table.set_column(place, name, column.cast(column.type.value_type))
-        elif isinstance(column.type, pa.JsonType) or pa.types.is_null(column.type):
+        elif pa.types.is_null(column.type):
             table = table.set_column(place, name, column.cast(pa.string()))
+        elif isinstance(column.type, pa.JsonType):
+            items = [None if text is None else json.loads(text) for text in column.to_pylist()]
+            table = table.set_column(place, name, pa.array(map(_text, items), pa.string()))
+        elif is_csv and pa.types.is_nested(column.type):
+            table = table.set_column(place, name, pa.array(map(_text, column.to_pylist()), pa.string()))
     return table
+
+
+def _text(value: Any) -> str | None:
+    """Return a value of any type as text: texts as they are, others as JSON."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode()

@@ -68,6 +68,8 @@ class BatchScorer:
         absent = [name for name in known if name not in used]
         misspelt = [name for name in names if name not in known and nearest(name, absent)] if absent else []
         request_formats.check_names([*used, *misspelt], self._model.columns)
+        if not used:
+            raise InputError(f"no column of the model is in the table; it takes {', '.join(known)}")
         return used
 
     def score(self, table: pa.Table) -> ScoredBatch:
@@ -165,18 +167,27 @@ def _parts(frame: pd.DataFrame) -> Iterable[Rows]:
 
 
 def _columns(answers: list[Any], refused: Mapping[int, str], outputs: Sequence[Column]) -> pa.Table:
-    """Return predictions as columns: one, or one for each name or place where a row has several values."""
+    """Return predictions as columns: one, or one for each name or place where each row has as many values."""
     import pyarrow as pa
 
-    first = next((answer for row, answer in enumerate(answers) if row not in refused), None)
-    if isinstance(first, Mapping):
-        names = dict.fromkeys(name for answer in answers if isinstance(answer, Mapping) for name in answer)
+    given = [answer for row, answer in enumerate(answers) if row not in refused]
+    if given and isinstance(given[0], Mapping):
+        names = dict.fromkeys(name for answer in given if isinstance(answer, Mapping) for name in answer)
         return pa.table({f"{PREDICTION}.{name}": _array([_at(each, name) for each in answers]) for name in names})
-    if isinstance(first, list) and not any(isinstance(item, list | Mapping) for item in first):
-        width = range(len(first))
-        return pa.table({f"{PREDICTION}.{place}": _array([_at(each, place) for each in answers]) for place in width})
+    if width := _width(given):
+        places = range(width)
+        return pa.table({f"{PREDICTION}.{place}": _array([_at(each, place) for each in answers]) for place in places})
     declared = outputs[0].type if len(outputs) == 1 else ""
     return pa.table({PREDICTION: _array(answers, declared)})
+
+
+def _width(answers: Sequence[Any]) -> int:
+    """Return how many values each row has; 0 where they are no lists, nested, or of different lengths."""
+    if not all(isinstance(answer, list) for answer in answers):
+        return 0
+    widths = {len(answer) for answer in answers}
+    flat = not any(isinstance(item, list | Mapping) for answer in answers for item in answer)
+    return widths.pop() if len(widths) == 1 and flat else 0
 
 
 def _at(answer: Any, key: Any) -> Any:

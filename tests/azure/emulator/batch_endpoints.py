@@ -160,7 +160,7 @@ def score_files(job: Any, deployment: dict[str, Any], places: dict[str, str]) ->
                     if not queue or len(errors) > own["errorThreshold"] >= 0:
                         break
                     batch = queue.pop(0)
-                for _ in range(1 + int((own.get("retrySettings") or {}).get("maxRetries", 0))):
+                for _ in range(1 + int((own.get("retrySettings") or {}).get("maxRetries", 3))):
                     print(json.dumps(batch), file=worker.stdin, flush=True)
                     if worker.stdout.readline().strip() == str(len(batch)):
                         break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,9 @@ def test_the_body_of_a_deployment_is_what_the_sdk_would_send(name: str, tmp_path
     values = {"compute": "azureml:cpu", **(yaml.safe_load(VALID[name]) if name else {})}
     decided = {"output_action": "summary_only", "error_threshold": 0}
     settings = {"mini_batch_size": 1, "max_concurrency_per_instance": 1, "logging_level": "info", **decided}
-    written = values | {"settings": settings | values.get("settings", {})}
+    given = values.get("settings", {})
+    retries = {**batch_endpoint.RETRIES, **given.get("retry_settings", {})}
+    written = values | {"settings": settings | given | {"retry_settings": retries}}
     written["resources"] = {"instance_count": 1, **values.get("resources", {})}
     entity = file_loading.load(
         "batch_deployment",
@@ -51,6 +54,19 @@ def test_the_body_of_a_deployment_is_what_the_sdk_would_send(name: str, tmp_path
     variables = expected["properties"].pop("environmentVariables", None) or {}
     assert own.pop("environmentVariables") == {name: str(value) for name, value in variables.items()}
     assert body == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({}, {"maxRetries": 3, "timeout": "PT1H"}),
+        ({"retry_settings": {"timeout": 60}}, {"maxRetries": 3, "timeout": "PT1M"}),
+        ({"retry_settings": {"max_retries": 0}}, {"maxRetries": 0, "timeout": "PT1H"}),
+    ],
+)
+def test_a_mini_batch_has_an_hour_unless_the_file_says_otherwise(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    body = batch_endpoint.deployment_body("westeurope", {"compute": "azureml:cpu", "settings": given}, PARTS)
+    assert body["properties"]["retrySettings"] == sent
 
 
 def test_the_body_of_an_endpoint_is_what_the_sdk_would_send(tmp_path: Path) -> None:

@@ -69,17 +69,47 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rows_after_it_keep_their_nu
     [
         ([1, 2.5], [1.0, 2.5]),
         ([1, None], [1, None]),
+        ([True, None], [True, None]),
         ([2**53 + 1, 0.5], ["9007199254740993", "0.5"]),
+        ([2**62, 1], [2**62, 1]),
         ([1, "x"], ["1", '"x"']),
+        ([1, True], ["1", "true"]),
         ([[1], [2]], ["[1]", "[2]"]),
         ([2**70], [str(2**70)]),
+        (["\ud800"], ['"\\ud800"']),
+        ([None], [None]),
     ],
 )
-def test_the_types_of_json_are_kept(values: list[Any], expected: list[Any], tmp_path: Path) -> None:
+def test_the_type_of_a_column_of_json_is_that_of_all_its_rows(
+    values: list[Any], expected: list[Any], tmp_path: Path
+) -> None:
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"a": value}) + "\n" for value in values))
-    (batch,) = FileInput(tmp_path / "t.jsonl").batches(["a", "b"], 9)
-    assert batch.table["a"].to_pylist() == expected
-    assert batch.table["b"].null_count == len(values)
+    for size in (1, 9):
+        batches = list(FileInput(tmp_path / "t.jsonl").batches(["a", "b"], size))
+        assert [item for batch in batches for item in batch.table["a"].to_pylist()] == expected
+        assert len({str(batch.table["a"].type) for batch in batches}) == 1
+
+
+def test_a_column_of_json_that_begins_late_is_read(tmp_path: Path) -> None:
+    lines = [json.dumps({"a": 1} | ({"late": 2} if row > 1200 else {})) for row in range(1300)]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    data = FileInput(tmp_path / "t.jsonl")
+    assert data.column_names() == ["a", "late"]
+    late = [item for batch in data.batches(None, 100) for item in batch.table["late"].to_pylist()]
+    assert late == [None] * 1201 + [2] * 99
+
+
+def test_a_name_that_is_no_text_is_a_fault_of_its_line(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"\\ud800": 2}\n')
+    (batch,) = FileInput(tmp_path / "t.jsonl").batches(None, 9)
+    assert batch.faults == {1: "has a name with half a surrogate pair, which is no text"}
+    assert batch.table.to_pydict() == {"a": [1]}
+
+
+def test_an_empty_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n\n2\n")
+    (batch,) = FileInput(tmp_path / "t.csv").batches(None, 9)
+    assert batch.table["a"].to_pylist() == ["1", "", "2"]
 
 
 @pytest.mark.parametrize(

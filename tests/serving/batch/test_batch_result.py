@@ -77,6 +77,34 @@ def test_other_columns_in_a_later_mini_batch_are_an_error(tmp_path: Path) -> Non
         file.write(ROWS.rename_columns(["row", "other", "city"]))
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_rows_without_predictions_take_the_columns_of_those_with_some(suffix: str, tmp_path: Path) -> None:
+    without = pa.table({"row": [0], "prediction": pa.nulls(1), "error": ["x"]})
+    some = pa.table({"row": [1], "prediction.a": [0.5], "prediction.b": [2], "error": pa.nulls(1)})
+    with ResultFile(tmp_path / f"out{suffix}") as file:
+        for table in (without, some, without):
+            file.write(table)
+    read = parquet.read_table if suffix == ".parquet" else csv.read_csv
+    assert read(tmp_path / f"out{suffix}").to_pydict() == {
+        "row": [0, 1, 0],
+        "prediction.a": [None, 0.5, None],
+        "prediction.b": [None, 2, None],
+        "error": ["x", None if suffix == ".parquet" else "", "x"],
+    }
+
+
+def test_a_form_of_predictions_that_changes_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            BatchError,
+            match=r"rows from number 1 on have prediction where rows before have prediction\.0: .*--mini-batch",
+        ),
+        ResultFile(tmp_path / "out.csv") as file,
+    ):
+        file.write(pa.table({"row": [0], "prediction.0": [1.0]}))
+        file.write(pa.table({"row": [1], "prediction": ["[1, 2]"]}))
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [

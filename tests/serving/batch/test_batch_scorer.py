@@ -136,6 +136,10 @@ def test_a_model_that_gives_no_prediction_for_each_row_is_at_fault(answer: Any) 
         ([{"a": [1]}, {"a": [2]}], "", "string"),
         ([[[1], [2]], [[3], [4]]], "", "string"),
         ([1, "x"], "", "string"),
+        ([["a"], ["a", "b"]], "", "string"),
+        ([["a", "b"], ["a"]], "", "string"),
+        ([[], ["a"]], "", "string"),
+        ([["a"], None], "", "string"),
     ],
 )
 def test_the_type_of_a_prediction_is_that_of_the_signature_if_it_fits(
@@ -154,6 +158,16 @@ def test_columns_that_the_model_does_not_take_are_left_alone_unless_one_is_missp
     names = BatchScorer(Stub(len, (), ["income", "age", "o"]))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"missing column 'income'; unknown column 'incone', did you mean 'income'\?"):
         names.columns_used(["age", "incone"])
+
+
+def test_lists_of_different_lengths_are_kept_whole() -> None:
+    scored = scorer(lambda frame: [["a"], [], ["a", "b"]]).score(pa.table({"x": [1.0, 2.0, 3.0]}))
+    assert scored.predictions.to_pydict() == {"prediction": ['["a"]', "[]", '["a", "b"]']}
+
+
+def test_a_table_with_no_column_of_the_model_is_refused_even_if_all_are_optional() -> None:
+    with pytest.raises(InputError, match="no column of the model is in the table; it takes o"):
+        scorer(len, columns="o").columns_used(["a", "b"])
 
 
 def test_optional_columns_may_be_missing() -> None:

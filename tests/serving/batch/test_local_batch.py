@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from notebooks_lib.errors import BatchError, InputError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import registry
@@ -88,6 +90,50 @@ def test_refused_rows_end_the_batch_unless_they_are_allowed(rows: Settings) -> N
         assert found["error"].tolist() == [None, *(each["cause"] for each in summary.first_refused), None]
         assert [each["row"] for each in summary.first_refused] == [1, 2]
         assert summary.refused == 2
+
+
+def test_kept_columns_of_json_do_not_depend_on_where_mini_batches_end(rows: Settings) -> None:
+    kept = [1, "a", 2, None, {"x": ["é"]}, 2.5]
+    lines = [
+        json.dumps({"age": 1, "bmi": 2, "bp": 3, "k": value, "n": 1 if row < 3 else 0.5})
+        for row, value in enumerate(kept)
+    ]
+    Path("rows.jsonl").write_text("\n".join(lines))
+    for size in (1, 2, 100):
+        score(rows, "rows.jsonl", keep=["k", "n"], mini_batch_size=size)
+        found = pd.read_parquet("out.parquet")
+        assert found["k"].tolist() == ["1", "a", "2", None, '{"x": ["é"]}', "2.5"]
+        assert found["n"].tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
+
+
+def test_a_mini_batch_of_refused_rows_alone_is_a_part_of_the_result(rows: Settings) -> None:
+    Path("bad.csv").write_text("age,bmi,bp\nx,2,3\n1\n4,5,6\nx,2,3\n")
+    for size in (1, 2, 4):
+        summary = score(rows, "bad.csv", error_threshold=-1, mini_batch_size=size)
+        found = pd.read_parquet("out.parquet")
+        assert (found["prediction"].dtype, found["prediction"].isna().tolist()) == (float, [True, True, False, True])
+        assert summary.refused == 3
+    Path("bad.csv").write_text("age,bmi,bp\nx,2,3\n")
+    assert score(rows, "bad.csv", error_threshold=-1).refused == 1
+    assert pd.read_parquet("out.parquet").columns.tolist() == ["row", "prediction", "error"]
+
+
+def test_a_kept_list_is_json_in_csv(rows: Settings) -> None:
+    pa_table = pa.Table.from_pandas(ROWS.assign(tags=[["a"], [], None, ["é", "b"]]))
+    parquet.write_table(pa_table, "rows.parquet")
+    score(rows, "rows.parquet", "out.csv", keep=["tags"])
+    assert pd.read_csv("out.csv", keep_default_na=False)["tags"].tolist() == ['["a"]', "[]", "", '["é", "b"]']
+
+
+def test_a_folder_with_the_name_of_a_dataset_does_not_hide_it(rows: Settings) -> None:
+    from notebooks_lib.datasets import add
+
+    many = pd.concat([ROWS] * 20, ignore_index=True) + np.arange(80)[:, None]
+    many.assign(row=[f"c{number}" for number in range(80)]).to_csv("many.csv", index=False)
+    add("many.csv", name="sales", key="row", settings=rows)
+    Path("sales").mkdir()
+    assert score(rows, "sales").data == "sales@1"
+    assert pd.read_parquet("out.parquet")["row"].tolist() == list(range(80)), "a key of that name is not kept"
 
 
 def test_all_columns_can_be_kept_and_a_name_of_the_result_cannot(rows: Settings) -> None:
