@@ -23,8 +23,8 @@ from notebooks_lib.stages import STAGES
 def newer(name: str, model: str, stage: str, out: Path | None, as_json: bool) -> None:
     """Show whether dataset NAME has versions that the champion of MODEL was not trained on.
 
-    The versions are those on this machine and in the Azure ML workspace, if one is named. Without a champion the answer
-    is yes. The exit code is 0 for both answers; "newer" in the JSON object is true or false.
+    The versions are those on this machine and in the Azure ML workspace, if one is named. Without a champion, or such a
+    model, the answer is yes. The exit code is 0 for both answers; "newer" in the JSON object is true or false.
     """
     from notebooks_lib import settings
     from notebooks_lib.models.unseen_data import find_unseen

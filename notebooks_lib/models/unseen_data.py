@@ -21,7 +21,7 @@ class UnseenData:
     """The versions of a dataset that came after the one that a champion was trained on."""
 
     newer: bool
-    """True if there is at least one, and also when there is no champion, or it was trained on other data."""
+    """True if there is at least one, and also when there is no champion or no such model, or it has other data."""
     dataset: str
     model: str
     stage: str
@@ -50,10 +50,14 @@ class _Champion:
     """What its run says of the dataset in question."""
 
 
+class _UnregisteredError(Exception):
+    """There is no such model; its argument are the names of those that there are."""
+
+
 def find_unseen(name: str, model: str, settings: Settings, *, stage: str = PROD) -> UnseenData:
     """Compare the versions of a dataset, on this machine and in the workspace, with that of a stage's champion.
 
-    Raises UnknownNameError for a dataset or model that is nowhere, UsageError for a name with a version, DatasetError,
+    Raises UnknownNameError for a dataset that is nowhere, UsageError for a name with a version, and DatasetError,
     AzureError or TrackingError when a place does not answer.
     """
     _, version = version_lookup.parse_ref(name)
@@ -61,7 +65,7 @@ def find_unseen(name: str, model: str, settings: Settings, *, stage: str = PROD)
         raise errors.UsageError(f"{name}: all versions are compared; give the name alone: {name.partition('@')[0]}")
     with ThreadPoolExecutor(1) as pool:  # both may ask Azure, and the answer is due in seconds
         asked = pool.submit(version_lookup.sources_by_version, name, settings)
-        champion = _find_champion(settings, name, model, stage)
+        champion, missing = _find_champion(settings, name, model, stage)
         sources = asked.result()
     trained = _trained_version(champion, name)
     numbers = sorted(sources)
@@ -80,21 +84,25 @@ def find_unseen(name: str, model: str, settings: Settings, *, stage: str = PROD)
         newest=f"{name}@{newest}",
         unseen=tuple(f"{name}@{number}" for number in unseen),
         where=sources[newest].origin(name),
-        reason=_reason(name, model, stage, champion, trained, unseen),
+        reason=_reason(name, model, stage, champion, trained, unseen)
+        if champion
+        else f"{missing}, so every version of {name} is new to it",
     )
 
 
-def _find_champion(settings: Settings, name: str, model: str, stage: str) -> _Champion | None:
-    """Return the champion of a stage with its dataset; None if there is none. Raises UnknownNameError for a model."""
+def _find_champion(settings: Settings, name: str, model: str, stage: str) -> tuple[_Champion | None, str]:
+    """Return the champion of a stage with its dataset; if there is none, why."""
     uri = tracking_uri(settings)
-    if uri.startswith("azureml:"):
-        version, tags = _in_workspace(uri, model, stage)
-    else:
-        version, tags = _in_store(settings, model, stage)
+    try:
+        found = _in_workspace(uri, model, stage) if uri.startswith("azureml:") else _in_store(settings, model, stage)
+    except _UnregisteredError as error:
+        near = errors.nearest(model, list(error.args))
+        return None, f"{model} is not registered yet{f' (did you mean {near}?)' if near else ''}"
+    version, tags = found
     if not version:
-        return None
+        return None, f"{model} has no champion in {stage} yet"
     tag = DatasetTag.parse(tags.get(f"{Tag.DATASET_PREFIX}{name}", ""))
-    return _Champion(version, tag if tag.ref else None)
+    return _Champion(version, tag if tag.ref else None), ""
 
 
 def _in_workspace(uri: str, model: str, stage: str) -> tuple[str, Mapping[str, str]]:
@@ -106,7 +114,7 @@ def _in_workspace(uri: str, model: str, stage: str) -> tuple[str, Mapping[str, s
         asked = pool.submit(search.versions_named, model)
         aliases = search.aliases_of(model)
         if aliases is None:
-            raise _unknown(model, search.models())
+            raise _UnregisteredError(*search.models())
         versions = {each.version: each for each in asked.result() if Tag.READY in each.tags}
     champion = champion_among(versions, aliases, stage)
     return ("", {}) if champion is None else (champion.version, search.tags_of(champion.run_id))
@@ -120,7 +128,7 @@ def _in_store(settings: Settings, model: str, stage: str) -> tuple[str, Mapping[
     champion = champions.champion(store, model, stage)
     if champion is None:
         if model not in (known := registry.models(store)):
-            raise _unknown(model, known)
+            raise _UnregisteredError(*known)
         return "", {}
     return champion.version, _tags_of(store, champion.run_id)
 
@@ -140,10 +148,6 @@ def _tags_of(store: Any, run_id: str) -> Mapping[str, str]:
     return tags
 
 
-def _unknown(model: str, known: list[str]) -> errors.UnknownNameError:
-    return errors.UnknownNameError("model", model, known, "a model is known from its first promotion on: nbops promote")
-
-
 def _trained_version(champion: _Champion | None, name: str) -> int | None:
     """Return the number of the champion's version of the dataset; None when its tag names none."""
     if champion is None or champion.dataset is None:
@@ -155,11 +159,7 @@ def _trained_version(champion: _Champion | None, name: str) -> int | None:
     return number if dataset == name else None
 
 
-def _reason(
-    name: str, model: str, stage: str, champion: _Champion | None, trained: int | None, unseen: list[int]
-) -> str:
-    if champion is None:
-        return f"{model} has no champion in {stage} yet, so every version of {name} is new to it"
+def _reason(name: str, model: str, stage: str, champion: _Champion, trained: int | None, unseen: list[int]) -> str:
     who = f"version {champion.version} of {model}, the champion of {stage},"
     if trained is None:
         return f"{who} was trained on no version of {name}, as far as its run tells"

@@ -140,7 +140,6 @@ def test_a_champion_whose_run_is_gone_has_seen_no_version(project: Settings, nam
         ("sale", "", UnknownNameError, "unknown dataset 'sale', did you mean 'sales'?"),
         ("sales@1", "", UsageError, "give the name alone: sales"),
         ("Sales!", "", UsageError, "use lower-case letters"),
-        ("sales", "none-such", UnknownNameError, "a model is known from its first promotion on: nbops promote"),
     ],
 )
 def test_unknown_names_are_refused(
@@ -152,10 +151,14 @@ def test_unknown_names_are_refused(
         find_unseen(dataset, model or name, project)
 
 
-def test_a_model_that_the_workspace_does_not_know_is_refused(azure_workspace: AzureProject) -> None:
-    add(azure_workspace.settings, 60)
-    with pytest.raises(UnknownNameError, match="unknown model 'none-such'"):
-        find_unseen("sales", "none-such", azure_workspace.settings)
+def test_to_a_model_that_was_never_promoted_all_is_new(either_store: Store, name: str) -> None:
+    add(either_store.settings, 60)
+    found = find_unseen("sales", f"{name}-first", either_store.settings)
+    assert (found.newer, found.champion, found.unseen) == (True, None, ("sales@1",))
+    assert found.reason == f"{name}-first is not registered yet, so every version of sales is new to it"
+    make_champion(either_store, name)
+    misspelt = find_unseen("sales", f"{name}x", either_store.settings)
+    assert misspelt.reason.startswith(f"{name}x is not registered yet (did you mean {name}?), so")
 
 
 def test_a_version_that_only_the_workspace_has_is_found(azure_workspace: AzureProject, name: str) -> None:
@@ -212,7 +215,7 @@ def test_the_command_prints_one_object_writes_it_to_a_file_and_ends_with_0(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "sales@2 is newer"
     assert lines[2] == "  new       sales@2"
-    assert nbops(["data", "newer", "sales", "--than-champion", "none-such", "--out", str(tmp_path / "no.json")]) == 2
+    assert nbops(["data", "newer", "none-such", "--than-champion", name, "--out", str(tmp_path / "no.json")]) == 2
     assert not (tmp_path / "no.json").exists()
 
 
