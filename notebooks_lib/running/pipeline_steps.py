@@ -13,6 +13,7 @@ from notebooks_lib.azure.project_files import pipeline_file_kind
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _EXPRESSION = re.compile(r"\$\{\{[^}]*\}\}")
 _OPERATORS = "();<>|&\n"
 _REDIRECTIONS = re.compile(r"[<>]&?|>>|<<<?|&>>?|<>|>\|")
@@ -61,7 +62,7 @@ class StepCommand:
         """Return the command of a step."""
         text = str(step.get("command") or "").replace("\\\n", " ").strip()
         try:
-            commands = list(_shell_commands(_EXPRESSION.sub("EXPRESSION", text)))
+            commands = list(_shell_commands(_EXPRESSION.sub("EXPRESSION", _COMMENT.sub("", text))))
         except ValueError:
             commands = []
         ours = [each for each in map(_without_prefix, commands) if each[:1] == [pipeline_file_kind.PROGRAM]]

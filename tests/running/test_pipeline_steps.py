@@ -39,6 +39,7 @@ def test_other_commands_stay_as_they_are(text: str) -> None:
         ("if nbops data newer sales; then nbops sweep a; fi", ["data", "sweep"]),
         ("(nbops run a; nbops page b) | tee log", ["run", "page"]),
         ("echo $(nbops data newer sales)", ["data"]),
+        ("# don't promote\nnbops run a.ipynb", ["run"]),
         ("echo 'a && nbops run b'", []),
     ],
 )

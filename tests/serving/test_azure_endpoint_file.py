@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from notebooks_lib.azure.endpoints import online_endpoint
 from notebooks_lib.errors import UsageError
 from notebooks_lib.serving import azure_endpoint_file
 from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
@@ -71,3 +73,12 @@ def test_an_endpoint_with_slots_that_nbops_did_not_make_is_refused(empty_project
     azure_endpoint_file.check_ours(change.at, endpoint, [], VERSION)
     ours = azure_endpoint_file.create_or_change(change.at, endpoint, VERSION)
     azure_endpoint_file.check_ours(change.at, ours, ["blue", "green"], VERSION)
+
+
+def test_an_endpoint_that_is_made_names_its_project(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no other project of the workspace takes it for its own, as monitors do."""
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(azure_endpoint_file.workspace, "read", lambda *at: {"location": "westeurope"})
+    monkeypatch.setattr(online_endpoint, "create_endpoint", lambda client, at, name, body: made.append(body))
+    azure_endpoint_file.create_or_change(changes(serving(empty_project), empty_project).at, None, VERSION)
+    assert made[0]["tags"] == {Tag.ENDPOINT_MODEL: "houses", Tag.ENDPOINT_PROJECT: empty_project.project_name}

@@ -26,7 +26,14 @@ _CRON_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _CRON_FIELDS = ("minute", "hour", "day", "month", "day of the week")
 _LIMITS = {"hours": (0, 23), "minutes": (0, 59), "month_days": (1, 31)}
 _STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(1), "week": timedelta(7)}
-_DAYS = {"day": 1, "week": 7, "month": 30}
+_LONGEST = {
+    "minute": SEARCHED_DAYS * 24 * 60,
+    "hour": SEARCHED_DAYS * 24,
+    "day": SEARCHED_DAYS,
+    "week": SEARCHED_DAYS // 7,
+    "month": 48,
+}
+"""The intervals of four years."""
 _IGNORED = (2, 3)
 """The fields of a cron expression that Azure ignores: it runs on every day and in every month."""
 
@@ -139,11 +146,10 @@ def faults(values: Mapping[str, Any], now: datetime) -> Iterator[tuple[KeyPath, 
         yield from ((("expression",), text) for text in _cron_faults(values["expression"]))
     interval = whole_number(values.get("interval"))
     frequency = str(values.get("frequency")).lower()
-    longest = SEARCHED_DAYS // _DAYS[frequency] if frequency in _DAYS else SEARCHED_DAYS * 24 * 60
     if interval is not None and interval < 1:
         yield ("interval",), f"{interval} is too few: write 1 or more"
-    elif interval is not None and interval > longest:
-        yield ("interval",), f"{interval} {frequency}s are more than four years: write {longest} or less"
+    elif interval is not None and interval > _LONGEST.get(frequency, interval):
+        yield ("interval",), f"{interval} {frequency}s are more than four years: write {_LONGEST[frequency]} or less"
     if isinstance(pattern := values.get("schedule"), dict):
         yield from ((("schedule", *path), text) for path, text in _pattern_faults(pattern, frequency))
 

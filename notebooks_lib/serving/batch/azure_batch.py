@@ -111,12 +111,9 @@ def score_on_azure(
 
 def _write_parts(request: BatchRequest, data: BatchInput, rows: ResultRows, folder: Path) -> _Sent:
     """Write the rows into parts, before anything is sent. Raises what reading the table raises."""
-    digests, unread, first = [], 0, (0, "")
+    digests = []
     for number, batch in enumerate(data.batches(rows.columns, request.mini_batch_size)):
-        if batch.faults:
-            first = first if unread else min(batch.faults.items())
-            unread += len(batch.faults)
-            rows.check_refused(unread, *first)
+        rows.check_read(batch)
         part = batch.table.select(rows.used_in(batch))
         digests.append(batch_parts.write_part(folder, number, part, request.params))
         kept = [name for name in rows.kept if name in batch.table.column_names]

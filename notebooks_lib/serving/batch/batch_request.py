@@ -176,6 +176,8 @@ class ResultRows:
         self._unused = [name for name in names if name not in self.used]
         self._rows = self._refused = 0
         self._first: list[dict[str, Any]] = []
+        self._unread = 0
+        self._first_unread: tuple[int, str] | None = None
         self._began = self._told = time.monotonic()
 
     def used_in(self, batch: MiniBatch) -> list[str]:
@@ -205,8 +207,17 @@ class ResultRows:
         table = pa.table(columns)
         return table.take(order) if batch.faults else table
 
-    def check_refused(self, count: int, row: int, cause: str) -> None:
-        """Raise BatchError when more rows were refused than the request allows; `row` is the first."""
+    def check_read(self, batch: MiniBatch) -> None:
+        """Raise BatchError when more rows cannot be read than may be refused. Call it for all mini-batches, in order.
+
+        So much is known before any is scored.
+        """
+        if batch.faults:
+            self._first_unread = self._first_unread or min(batch.faults.items())
+            self._unread += len(batch.faults)
+            self._check_refused(self._unread, *self._first_unread)
+
+    def _check_refused(self, count: int, row: int, cause: str) -> None:
         allowed = self._request.error_threshold
         if 0 <= allowed < count:
             many = "" if not allowed else f"{count} rows were refused, and {allowed} may be; the first: "
@@ -221,7 +232,7 @@ class ResultRows:
         room = SHOWN - len(self._first)
         self._first += [{"row": row, "cause": cause} for row, cause in list(refused.items())[:room]]
         if self._first:
-            self.check_refused(self._refused, self._first[0]["row"], self._first[0]["cause"])
+            self._check_refused(self._refused, self._first[0]["row"], self._first[0]["cause"])
         if time.monotonic() - self._told > self._progress_seconds:
             self._told = time.monotonic()
             speed = self._rows / (self._told - self._began)

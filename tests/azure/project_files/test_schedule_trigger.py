@@ -98,6 +98,7 @@ def test_what_azure_answers_is_the_trigger_of_the_file() -> None:
         ),
         (_every("day", 0), "interval: 0 is too few: write 1 or more"),
         (_every("day", 99999999999999), "interval: 99999999999999 days are more than four years: write 1464 or less"),
+        (_every("hour", 40_000), "interval: 40000 hours are more than four years: write 35136 or less"),
         (_every("month", 49), "interval: 49 months are more than four years: write 48 or less"),
         (_every("day", 1, {"hours": [6, 24], "minutes": 0}), "schedule.hours: 24 is out of range: write 0 to 23"),
         (_every("month", 1, SIX | {"month_days": 32}), "schedule.month_days: 32 is out of range: write 1 to 31"),

@@ -85,7 +85,7 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"keep": ["city"], "mini_batch_size": 5}, {"error_threshold": -1, "mini_batch_size": 3}]
+    "more", [{}, {"keep": ["city"], "mini_batch_size": 5}, {"error_threshold": -1, "mini_batch_size": 1}]
 )
 def test_the_result_is_that_of_a_batch_on_this_machine(
     more: dict[str, Any], azure: Settings, rows: pd.DataFrame

@@ -21,7 +21,7 @@ from pyarrow import parquet
 from notebooks_lib.errors import BatchError, InputError, ModelError, UnknownNameError, UsageError
 from notebooks_lib.models import registry
 from notebooks_lib.models.served_model import ServedModel
-from notebooks_lib.serving.batch.batch_request import BatchRequest, BatchSummary
+from notebooks_lib.serving.batch.batch_request import BatchRequest, BatchSummary, ResultRows
 from notebooks_lib.serving.batch.local_batch import score_here
 from notebooks_lib.settings import Settings
 from notebooks_lib.tags import Tag
@@ -134,6 +134,18 @@ def test_a_folder_with_the_name_of_a_dataset_does_not_hide_it(rows: Settings) ->
     Path("sales").mkdir()
     assert score(rows, "sales").data == "sales@1"
     assert pd.read_parquet("out.parquet")["row"].tolist() == list(range(80)), "a key of that name is not kept"
+
+
+def test_rows_that_cannot_be_read_are_counted_before_any_is_scored(rows: Settings) -> None:
+    """As a batch on Azure does before it sends them: the first one is named, of whatever mini-batch."""
+    Path("bad.csv").write_text("age,bmi,bp\n1,2,3\n1\n4,5,6\n1,2\n")
+    request = BatchRequest("table", "bad.csv", Path("out.csv"), error_threshold=1)
+    data = request.open_input(rows)
+    counted = ResultRows(request, data, lambda names, others: list(names))
+    first, second = data.batches(None, 2)
+    counted.check_read(first)
+    with pytest.raises(BatchError, match="2 rows were refused, and 1 may be; the first: bad.csv, row 1: has 1 values"):
+        counted.check_read(second)
 
 
 def test_all_columns_can_be_kept_and_a_name_of_the_result_cannot(rows: Settings) -> None:
