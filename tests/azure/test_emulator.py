@@ -356,6 +356,17 @@ def test_an_operation_never_ends(azure_server: Emulated, ask: Ask) -> None:
     assert ask("GET", path).json()["properties"]["provisioningState"] == "Creating"
 
 
+def test_an_operation_that_another_follows_changes_nothing_more(azure_server: Emulated, ask: Ask) -> None:
+    path = f"computes/{name()}"
+    with azure_server.fault("operation_fails", path=path):
+        made = ask("PUT", path, cluster())
+    again = ask("PUT", path, cluster())
+    assert ask("GET", made.headers["Azure-AsyncOperation"]).json()["error"]["code"] == "OperationPreempted"
+    while ask("GET", again.headers["Azure-AsyncOperation"]).json()["status"] == "InProgress":
+        pass
+    assert ask("GET", path).json()["properties"]["provisioningState"] == "Succeeded"
+
+
 def test_a_fault_that_strikes_nothing_fails_the_test(azure_server: Emulated, ask: Ask) -> None:
     with pytest.raises(AssertionError, match="struck nothing: cut"), azure_server.fault("cut", path="/nowhere"):
         ask("GET", "computes")

@@ -268,6 +268,9 @@ class ResourceManager:
     # -- long operations
 
     def _begin(self, path: str, request: Request) -> dict[str, str]:
+        for before in self._operations.values():  # as of a client that was killed: it is over, and changes nothing more
+            if before.path.lower() == path.lower() and before.status == "InProgress":
+                before.polls, before.fault = 0, Fault("operation_fails", code="OperationPreempted")
         name, fault = uuid.uuid4().hex, self._faults.take(request, "operation_fails", "operation_never_ends")
         self._operations[name] = Operation(path, request.method == "DELETE", fault)
         kind = "computeOperationsStatus" if "/computes/" in path else "mfeOperationsStatus"
