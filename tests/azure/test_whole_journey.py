@@ -29,6 +29,7 @@ from tests import building
 from tests.azure import emulator
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import AzureProject
+from tests.serving.azure_project import make_registry, make_workspace
 
 pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, pytest.mark.timeout(2400)]
 
@@ -36,9 +37,12 @@ REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "experimentation/sales.ipynb"
 MODEL = "sales"
 NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops", "cloudpickle")
-PARAMETERS = 'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty'
+PARAMETERS = (
+    'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty\nwait: float = 0.0  # seconds'
+)
 CELLS = (
-    "from notebooks_lib import datasets, tracking\nrun = tracking.run()\ndata = datasets.load(dataset)",
+    "import time\nfrom notebooks_lib import datasets, tracking\nrun = tracking.run()\ndata = datasets.load(dataset)",
+    "time.sleep(wait)",
     "from sklearn.linear_model import Ridge\nmodel = Ridge(alpha=alpha).fit(data.train.X, data.train.y)",
     "missed = data.validation.y - model.predict(data.validation.X)\nrmse = float((missed**2).mean() ** 0.5)",
     "run.log_dataset(data)\nrun.log({'rmse': rmse})\nrun.log_model(model, example=data.validation.X.head(2))",
@@ -95,6 +99,9 @@ create_job: ../pipelines/retrain.yml
 """
 
 
+SUBJECT = ("-p", f"experiment={MODEL}", "-p", "metric=rmse")
+
+
 @dataclass(frozen=True)
 class Shop:
     """A project with a table of sales and a notebook about it."""
@@ -116,6 +123,22 @@ class Shop:
         )
         assert code in (done.returncode, None), f"{arguments}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if "--json" in arguments else done.stdout + done.stderr
+
+    def begin(self, *arguments: str) -> str:
+        """Begin a command, wait until it names its run, and leave it to itself."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "notebooks_lib", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stderr is not None
+        run = next(line.split()[-1] for line in process.stderr if ": run " in line)
+        process.kill()  # whoever follows a job may go away
+        process.communicate()
+        return run
 
     def write(self, file: str, text: str) -> None:
         """Write a file of the project."""
@@ -180,8 +203,7 @@ def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
 
 
 def promote(shop: Shop, stages: str = "dev,test,prod") -> Any:
-    subject = ("-p", f"experiment={MODEL}", "-p", "metric=rmse")
-    promoted = shop.nbops("promote", "--live", "--stages", stages, *subject, "--json")
+    promoted = shop.nbops("promote", "--live", "--stages", stages, *SUBJECT, "--json")
     assert promoted["promoted"], promoted["decision"]
     return promoted
 
@@ -189,7 +211,7 @@ def promote(shop: Shop, stages: str = "dev,test,prod") -> Any:
 def until_collected(shop: Shop) -> Any:
     """Return what the endpoint of stage test has collected: the collector hands over now and then."""
     deadline = time.monotonic() + 60
-    command = ("data", "collected", f"{MODEL}-test", "-o", "answered.csv")
+    command = ("data", "collected", f"{MODEL}-test", "-o", "answered.csv", "--replace")
     while "collected nothing" in (text := shop.nbops(*command, code=None)) and time.monotonic() < deadline:
         time.sleep(3)
     assert "collected nothing" not in text, text
@@ -217,6 +239,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     nbops("data", "push", "sales@1")
     first = nbops("run", NOTEBOOK, "-p", "alpha=1e6", *on, "--json")
     assert first["status"] == "FINISHED", first
+    assert nbops("azure", "jobs", "logs", first["run_id"], "--json")["logs"]
     ours = nbops("sweep", NOTEBOOK, "--grid", "alpha=3e4,1e5", "--metric", "rmse", *on, "--json")
     assert ours["status"] == "FINISHED"
     theirs = nbops(
@@ -224,8 +247,13 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
         *("--sampler", "random", "--metric", "rmse", *on, "--service", "--json"),
     )
     assert theirs["status"] == "FINISHED"
+    runs = [first, *ours["trials"], *theirs["trials"]]
     (ranking,) = nbops("compare", MODEL, "--metric", "rmse", "--json")["tables"]
-    assert len(ranking["runs"]) == 5
+    assert {run["run_id"] for run in ranking["runs"]} == {run["run_id"] for run in runs}
+    assert ranking["runs"][0]["run_id"] == min(runs, key=lambda run: run["metrics"]["rmse"])["run_id"]
+    assert {run["run_id"] for run in nbops("data", "models", "sales@1", "--json")} == {run["run_id"] for run in runs}
+    slow = shop.begin("run", NOTEBOOK, "-p", "wait=200.0", *on)
+    assert nbops("azure", "jobs", "stop", slow, "--json")["status"] == "Canceled"
 
     promote(shop)
     nbops("run", NOTEBOOK, "-p", "alpha=1.0", *on, "--json")
@@ -265,6 +293,16 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     predictions = [float(line.split(",")[-1]) for line in (shop.root / "scored.csv").read_text().splitlines()[1:]]
     assert predictions[:3] == pytest.approx(asked["predictions"][:3]), "the same version, the same answers"
 
+    client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
+    other, registry = make_workspace(client, f"o-{own}"), make_registry(client, f"shared-{own}")
+    elsewhere = SETTINGS.replace('{model}-live"', f'{{model}}-far"\nworkspace = "{emulator.RESOURCE_GROUP}/{other.name}"')
+    shop.write("production/settings.toml", f'{elsewhere}\n[azure]\nregistry = "{registry}"\n')
+    nbops("promote", "--live", *SUBJECT, "--json")  # the champion stays, and is deployed where its stage is now
+    far = nbops("endpoint", "status", f"prod:{MODEL}-far", "--json")
+    assert {slot["version"]: slot["traffic"] for slot in far["slots"].values()} == {"2": 100}
+    nbops("endpoint", "stop", f"prod:{MODEL}-far")
+    shop.write("production/settings.toml", SETTINGS)
+
     back = nbops("rollback", MODEL, "--json")
     assert back["version"] == "1"
     nbops("batch", "delete", MODEL, "--yes")
@@ -273,6 +311,5 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
         nbops("endpoint", "stop", f"{MODEL}-{stage}")
     nbops("endpoint", "stop", f"{MODEL}-dev")
     nbops("azure", "down", "--yes")
-    client = rest_client.resource_manager()
     left = managed_resources.read_group(client, emulator.SUBSCRIPTION, azure_group, "dev")
     assert (left.ours, left.others, left.deployments) == ([], [], []), "nobody's, whatever the prefix"
