@@ -91,7 +91,6 @@ ACROSS = {
     "azure/test_emulator_sweeps",
     "azure/test_infrastructure_files",
     "azure/test_jobs_loop",
-    "azure/test_journey",
     "azure/test_request_shapes",
     "azure/test_service_sweep_loop",
     "azure/test_sweeps_loop",

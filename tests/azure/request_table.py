@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tests.azure.emulator import SUBSCRIPTION, Emulated
+from tests.azure.emulator import RESOURCE_GROUP, SUBSCRIPTION, Emulated
 
 REQUESTS: Mapping[str, tuple[str, ...]] = {
     "sign in": (
@@ -57,6 +57,39 @@ REQUESTS: Mapping[str, tuple[str, ...]] = {
         r"(GET|POST) api /history/v1\.0<WS>/experiments/\S+/runs/ID\w*/artifacts\S*",
         r"(PUT|GET|HEAD) blob /azureml/ExperimentRun/dcid\.ID\w*/\S+",
     ),
+    "promote": (
+        r"GET management <WS>/models/sales/versions(/\d)?",
+        r"PUT blob /blobstore/nbops/examples/\w+/example\.json",
+        r"(GET|PUT|DELETE) management <WS>/onlineEndpoints/sales-(test|live|far)(/deployments/(blue|green))?",
+        r"GET management <WS>/onlineEndpoints(/sales-(test|live|far)/deployments)?",
+        r"GET management <LOCATION>/mfeOperationsStatus/ID",
+        r"POST management <WS>/onlineEndpoints/sales-(test|live|far)/listKeys",
+        r"GET management <WS>/onlineEndpoints/sales-live(/deployments/\w+)?/providers/Microsoft\.Insights/metrics",
+        r"POST sales-(test|live|far) /score",
+    ),
+    "share the champion with another workspace": (r"(GET|POST|PUT) management <REGISTRY>\S*",),
+    "read what an endpoint collected": (
+        r"PUT management <WS>/data/sales-(test|live|far)-(blue|green)-model_(inputs|outputs)/versions/1",
+        r"GET blob /blobstore",
+        r"GET blob /blobstore/modelDataCollector/sales-test/\S+",
+    ),
+    "retrain by a schedule": (
+        r"(GET|PUT|DELETE) management <WS>/schedules/retrain",
+        r"GET management <WS>/schedules",
+        r"POST management <WS>/schedules/retrain/trigger",
+        r"PUT management <WS>/components/azureml_anonymous/versions/ID",
+    ),
+    "score a batch": (
+        r"(GET|PUT|DELETE) management <WS>/batchEndpoints/sales-live-batch(/deployments/version-2)?",
+        r"GET management <WS>/jobs/sales-live-batch-version-2-\w+",
+        r"POST sales-live-batch /jobs",
+        r"(PUT|GET|HEAD) blob /blobstore/nbops/batch/\w+/\S+",
+    ),
+    "remove everything": (
+        r"GET management <GROUP>/resources",
+        r"GET management <GROUP>/providers/Microsoft\.Authorization/(locks|roleAssignments|permissions)",
+        r"DELETE management (<RESOURCE>|<WS>)\S*",
+    ),
 }
 """What the journey is for -> the kinds of requests that it makes. No other may be made, and each must be."""
 
@@ -71,10 +104,13 @@ def kinds(server: Emulated, began: int, group: str, names: tuple[str, ...]) -> I
     """Yield the kinds of the requests since `began`; each of `names` is told as NAME."""
     subscription = f"/subscriptions/{SUBSCRIPTION}"
     provider = f"{subscription}/providers/Microsoft.MachineLearningServices"
-    in_group = f"{subscription}/resourceGroups/{group}"
+    in_group = f"{subscription}/resourceGroups/(?:{group}|{RESOURCE_GROUP})"
     for seen in server.record.since(began):
         path = re.sub(
             rf"(?i){in_group}/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+", "<WS>", seen.path
+        )
+        path = re.sub(
+            rf"(?i){in_group}/providers/Microsoft\.MachineLearningServices/registries/[^/]+", "<REGISTRY>", path
         )
         path = re.sub(rf"(?i){in_group}/providers/(?!Microsoft\.Resources)[^/]+/[^/]+/[^/]+", "<RESOURCE>", path)
         path = re.sub(rf"(?i){in_group}", "<GROUP>", path).replace(f"{provider}/locations/westeurope", "<LOCATION>")

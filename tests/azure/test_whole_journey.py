@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from notebooks_lib.azure.infrastructure import managed_resources
 from notebooks_lib.models import requirements
 from notebooks_lib.serving.scoring_environment import scoring_requirements
 from tests import building
-from tests.azure import emulator
+from tests.azure import emulator, request_table
 from tests.azure.emulator import Emulated
 from tests.azure.fixtures import AzureProject
 from tests.serving.azure_project import make_registry, make_workspace
@@ -220,6 +221,7 @@ def until_collected(shop: Shop) -> Any:
 
 def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azure_server: Emulated) -> None:
     azure_server.serve_with(scoring_python)
+    began = azure_server.record.position()
     nbops, on = shop.nbops, ("--on", f"azureml:{shop.cluster}")
     nbops("azure", "up", "--resource-group", azure_group, "--yes")
     config = json.loads((shop.root / "config.json").read_text())
@@ -234,6 +236,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     )
     findings = {finding["what"]: finding for finding in nbops("doctor", "--json")["findings"]}
     assert all(finding["ok"] for what, finding in findings.items() if what.startswith("azure")), findings
+    assert findings[f"azure compute {shop.cluster}"]["detail"] == "not there yet: the first job on it makes it"
 
     nbops("data", "add", "sales.csv", "--name", "sales", "--target", "turnover", "--key", "day")
     nbops("data", "push", "sales@1")
@@ -295,7 +298,9 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
 
     client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
     other, registry = make_workspace(client, f"o-{own}"), make_registry(client, f"shared-{own}")
-    elsewhere = SETTINGS.replace('{model}-live"', f'{{model}}-far"\nworkspace = "{emulator.RESOURCE_GROUP}/{other.name}"')
+    elsewhere = SETTINGS.replace(
+        '{model}-live"', f'{{model}}-far"\nworkspace = "{emulator.RESOURCE_GROUP}/{other.name}"'
+    )
     shop.write("production/settings.toml", f'{elsewhere}\n[azure]\nregistry = "{registry}"\n')
     nbops("promote", "--live", *SUBJECT, "--json")  # the champion stays, and is deployed where its stage is now
     far = nbops("endpoint", "status", f"prod:{MODEL}-far", "--json")
@@ -313,3 +318,8 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     nbops("azure", "down", "--yes")
     left = managed_resources.read_group(client, emulator.SUBSCRIPTION, azure_group, "dev")
     assert (left.ours, left.others, left.deployments) == ([], [], []), "nobody's, whatever the prefix"
+
+    made = set(request_table.kinds(azure_server, began, azure_group, (shop.cluster, "sampledev", registry)))
+    patterns = [pattern for patterns in request_table.REQUESTS.values() for pattern in patterns]
+    assert sorted(each for each in made if not any(re.fullmatch(pattern, each) for pattern in patterns)) == []
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, each) for each in made)] == []

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.azure.emulator.jobs import Jobs
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
-DATASTORE = re.compile(r"datastores/workspaceblobstore/paths/(.+?)/?$")
 AUDIENCES = ("https://ml.azure.com",)
 WORKERS = 2
 
@@ -114,15 +113,16 @@ class BatchEndpoints:
 
 def score_files(job: Any, deployment: dict[str, Any], places: dict[str, str]) -> str:
     """Score the files of a job's input in two workers; return the error of the job, empty if there is none."""
+    from tests.azure.emulator.blobs import folder_of
+
     own, blobs = deployment["properties"], job.jobs.tracking.blobs
     folder = job.jobs.folder / job.name
     shutil.rmtree(folder, ignore_errors=True)
     job.jobs.copy_code(own["codeConfiguration"]["codeId"], folder / "code")
-    store = {"source": blobs / "blobstore" / DATASTORE.search(places["source"])[1]}  # type: ignore[index]
     model = (job.jobs.manager.find(own["model"]["assetId"]) or {})["properties"]["modelUri"]
-    shutil.copytree(blobs / "blobstore" / DATASTORE.search(model)[1], folder / "model" / "model")  # type: ignore[index]
-    shutil.copytree(store["source"], folder / "input")
-    output = blobs / "blobstore" / DATASTORE.search(places["target"])[1]  # type: ignore[index]
+    shutil.copytree(blobs / folder_of(model), folder / "model" / "model")
+    shutil.copytree(blobs / folder_of(places["source"]), folder / "input")
+    output = blobs / folder_of(places["target"])
     output.mkdir(parents=True, exist_ok=True)
     paths, size = sorted(map(str, (folder / "input").iterdir())), int(own["miniBatchSize"])
     queue = [paths[at : at + size] for at in range(0, len(paths), size)][::-1]  # in no order that a client expects
