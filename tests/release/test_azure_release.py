@@ -285,7 +285,7 @@ def _slots(three: ThreeStages, stage: str) -> list[AzureSlot]:
             "canary = [{mirror = 60, requests = 4}]",
             "canary: mirror = 60: a managed online endpoint of Azure mirrors at",
         ),
-        ('workspace = "x"', "in workspace 'x', and the project's versions are in 'w': they get there through an organ"),
+        ('workspace = "x"', "in workspace 'x', and the project's versions are in 'w': they get there through an Azure"),
         ("max_different = 0.1", "max_different: a managed online endpoint of Azure throws mirrored answers away"),
         (
             "canary = [{traffic = 5, minutes = 1}]",
