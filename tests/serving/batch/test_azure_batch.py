@@ -164,6 +164,18 @@ def test_a_command_that_is_killed_while_it_waits_or_fetches_goes_on_at_the_next(
     assert score(azure, mini_batch_size=6).job == left.value.job
 
 
+def test_a_fresh_batch_that_was_left_is_fetched_without_fresh(
+    azure: Settings, azure_server: Emulated, rows: pd.DataFrame
+) -> None:
+    first = score(azure).job
+    with (
+        azure_server.fault("cut", times=0, method="GET", path=r"output/part-"),
+        pytest.raises(BatchDetached, match="without --fresh") as left,
+    ):
+        score(azure, fresh=True)
+    assert score(azure).job == left.value.job == f"{first}-2"
+
+
 def test_what_cannot_be_scored_is_refused_before_anything_is_sent(
     azure: Settings, azure_server: Emulated, rows: pd.DataFrame, models: dict[str, Path]
 ) -> None:
