@@ -82,6 +82,7 @@ def test_no_two_public_classes_share_a_name() -> None:
 
 
 ACROSS = {
+    "azure/test_azure_recovery",
     "azure/test_distribution",
     "azure/test_emulator",
     "azure/test_emulator_endpoints",

@@ -110,11 +110,10 @@ def approve(store: Store, model: str, *, number: str = "", stage: str = "", prob
     already, as when a job is run again, nothing is approved, and the rollout says what the version waits for.
 
     Raises UsageError when there is nothing to continue with, or another version waits, or before another stage. Raises
-    PromotionError when nbops
-    did not write the tag by which it waits, or when the decision is outdated: the version was withdrawn from a stage,
-    or another version became champion of prod or of a stage that this version had passed. If a stage rejects the
-    version, the approval is used up: the version does not wait any more. Raises StageBusyError, and changes nothing,
-    while another process changes one of the stages.
+    PromotionError when nbops did not write the tag by which it waits, or when the decision is outdated: the version was
+    withdrawn from a stage, or another version became champion of prod or of a stage that this version had passed. If a
+    stage rejects the version, the approval is used up: the version does not wait any more. Raises StageBusyError, and
+    changes nothing, while another process changes one of the stages.
     """
     version, record = _find(store, model, number, stage)
     first = record.stages[0]
