@@ -209,6 +209,12 @@ def promote(shop: Shop, stages: str = "dev,test,prod") -> Any:
     return promoted
 
 
+def attach_kubernetes(server: Emulated, workspace: str) -> None:
+    """Attach the cluster that prod/endpoint.yml names: nbops makes none."""
+    cluster = {"properties": {"computeType": "Kubernetes", "provisioningState": "Succeeded"}}
+    server.put(f"{workspace}/computes/k8s", cluster)
+
+
 def until_collected(shop: Shop) -> Any:
     """Return what the endpoint of stage test has collected: the collector hands over now and then."""
     deadline = time.monotonic() + 60
@@ -231,9 +237,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
         f"/subscriptions/{emulator.SUBSCRIPTION}/resourceGroups/{azure_group}"
         f"/providers/Microsoft.MachineLearningServices/workspaces/{config['workspace_name']}"
     )
-    azure_server.put(
-        f"{workspace}/computes/k8s", {"properties": {"computeType": "Kubernetes", "provisioningState": "Succeeded"}}
-    )
+    attach_kubernetes(azure_server, workspace)
     findings = {finding["what"]: finding for finding in nbops("doctor", "--json")["findings"]}
     assert all(finding["ok"] for what, finding in findings.items() if what.startswith("azure")), findings
     assert findings[f"azure compute {shop.cluster}"]["detail"] == "not there yet: the first job on it makes it"
@@ -298,6 +302,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
 
     client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
     other, registry = make_workspace(client, f"o-{own}"), make_registry(client, f"shared-{own}")
+    attach_kubernetes(azure_server, other.path)
     elsewhere = SETTINGS.replace(
         '{model}-live"', f'{{model}}-far"\nworkspace = "{emulator.RESOURCE_GROUP}/{other.name}"'
     )
