@@ -50,7 +50,7 @@ CELLS = (
 )
 SETTINGS = """\
 [project]
-name = "sales"
+name = "sample"
 
 [tracking]
 uri = "azureml"
