@@ -9,7 +9,6 @@ predict, write the predictions. Both run in processes of their own, one after th
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ import time
 from pathlib import Path
 
 COLUMNS = 5
+POLL = 0.05
+"""Seconds between two looks at the memory of a process."""
 PLAIN = """
 import sys, mlflow.pyfunc, pandas as pd
 model, source, output = sys.argv[1:]
@@ -57,14 +58,19 @@ def prepare(folder: Path, rows: int, suffix: str) -> Path:
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, float]:
-    """Return the seconds and the peak memory in MB of a process. Raises RuntimeError when it fails."""
-    began = time.monotonic()
+    """Return the seconds and the peak memory in MB of a process. Raises RuntimeError when it fails.
+
+    The peak is read while it runs: what the system counts of a child at its end begins with the memory of this process.
+    """
+    began, peak = time.monotonic(), 0.0
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max(peak, int((status.partition("VmHWM:")[2].split() or ["0"])[0]) / 1024)
+        time.sleep(POLL)
     if process.returncode:
         raise RuntimeError(f"{command} ends with {process.returncode}")
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+    return time.monotonic() - began, peak
 
 
 def main() -> None:
