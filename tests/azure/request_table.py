@@ -53,7 +53,7 @@ REQUESTS: Mapping[str, tuple[str, ...]] = {
         r"GET api /history/v1\.0<WS>/runs/ID\w*/details",
     ),
     "track the runs": (
-        r"(GET|POST) api /mlflow/v2\.0<WS>/api/2\.0/mlflow/\S+",
+        r"(GET|POST|DELETE) api /mlflow/v2\.0<WS>/api/2\.0/mlflow/\S+",
         r"(GET|POST) api /history/v1\.0<WS>/experiments/\S+/runs/ID\w*/artifacts\S*",
         r"(PUT|GET|HEAD) blob /azureml/ExperimentRun/dcid\.ID\w*/\S+",
     ),
@@ -67,7 +67,12 @@ REQUESTS: Mapping[str, tuple[str, ...]] = {
         r"GET management <WS>/onlineEndpoints/sales-live(/deployments/\w+)?/providers/Microsoft\.Insights/metrics",
         r"POST sales-(test|live|far) /score",
     ),
-    "share the champion with another workspace": (r"(GET|POST|PUT) management <REGISTRY>\S*",),
+    "share the champion with another workspace": (
+        r"GET eastus /registrymanagement/v1\.0/registries/NAME/discovery",
+        r"GET api /mferp/managementfrontend<REGISTRY>/(environments/nbops-scoring|models/sales)/versions/\w+",
+        r"POST api /mferp/managementfrontend<REGISTRY>/import",
+        r"GET api /mferp/managementfrontend/operations/ID",
+    ),
     "read what an endpoint collected": (
         r"PUT management <WS>/data/sales-(test|live|far)-(blue|green)-model_(inputs|outputs)/versions/1",
         r"GET blob /blobstore",
@@ -83,7 +88,7 @@ REQUESTS: Mapping[str, tuple[str, ...]] = {
         r"(GET|PUT|DELETE) management <WS>/batchEndpoints/sales-live-batch(/deployments/version-2)?",
         r"GET management <WS>/jobs/sales-live-batch-version-2-\w+",
         r"POST sales-live-batch /jobs",
-        r"(PUT|GET|HEAD) blob /blobstore/nbops/batch/\w+/\S+",
+        r"(PUT|GET|HEAD) blob /blobstore/nbops/batch/[\w-]+/\S+",
     ),
     "remove everything": (
         r"GET management <GROUP>/resources",
