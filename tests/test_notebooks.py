@@ -289,6 +289,7 @@ def _is_of(run: query.RunInfo, notebook: Notebook) -> bool:
     return run.experiment == defaults.get("experiment") and set(run.params) == set(defaults) - {"experiment"}
 
 
+@pytest.mark.proof
 @pytest.mark.notebooks
 def test_a_model_that_is_too_good_to_be_true_is_not_recorded(tmp_path: Path, migrated: Path) -> None:
     from papermill import PapermillExecutionError

@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, py
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "experimentation/sales.ipynb"
 MODEL = "sales"
+PROJECT = "sample"
+"""The name of the project, and so of its experiment; resources that `up` made are found by it."""
 NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops", "cloudpickle")
 PARAMETERS = (
     'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty\nwait: float = 0.0  # seconds'
@@ -100,7 +102,7 @@ create_job: ../pipelines/retrain.yml
 """
 
 
-SUBJECT = ("-p", f"experiment={MODEL}", "-p", "metric=rmse")
+SUBJECT = ("-p", f"experiment={PROJECT}", "-p", "metric=rmse")
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     )
     assert theirs["status"] == "FINISHED"
     runs = [first, *ours["trials"], *theirs["trials"]]
-    (ranking,) = nbops("compare", MODEL, "--metric", "rmse", "--json")["tables"]
+    (ranking,) = nbops("compare", PROJECT, "--metric", "rmse", "--json")["tables"]
     assert {run["run_id"] for run in ranking["runs"]} == {run["run_id"] for run in runs}
     assert ranking["runs"][0]["run_id"] == min(runs, key=lambda run: run["metrics"]["rmse"])["run_id"]
     assert {run["run_id"] for run in nbops("data", "models", "sales@1", "--json")} == {run["run_id"] for run in runs}

@@ -84,6 +84,7 @@ def review(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
     return content
 
 
+@pytest.mark.proof
 @pytest.mark.notebooks
 def test_from_change_to_numbers_and_their_proof(
     root: Path, migrated: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ def memory(settings: Settings) -> InMemoryEndpoint:
     return endpoint
 
 
+@pytest.mark.proof
 def test_died_anywhere_it_is_finished_or_undone_by_the_next_command(store: Store) -> None:
     """After every entry of a rollback's journal; test_recovery.py kills both kinds of change, before and after."""
     two = registry.get(store, MODEL, 2)

@@ -78,6 +78,7 @@ def test_without_a_champion_a_liar_alone_is_an_error(trials, houses, gate):
         answer(gate())
 
 
+@pytest.mark.proof
 def test_a_refused_best_candidate_makes_room_for_the_next(trials, houses, gate, project):
     champion(trials, trials.fitted(worse(), houses))
     unclean = trials.fitted(better(), houses, **{Tag.GIT_DIRTY: "true"})
@@ -354,6 +355,7 @@ def test_a_function_of_ones_own_decides(trials, houses, gate):
     assert decision.challenger.run_id == good
 
 
+@pytest.mark.proof
 def test_rows_of_a_group_are_not_taken_for_independent_and_have_no_order(trials, gate, project, tmp_path):
     import pandas as pd
 

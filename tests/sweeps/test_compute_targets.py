@@ -210,6 +210,7 @@ def test_a_killed_kernel_is_a_killed_trial(work: Work) -> None:
     assert (run.run_id, run.tags[Tag.END], run.tags[Tag.TRIAL_STATE]) == (trial.run_id, "KILLED", "killed")
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 @pytest.mark.parametrize(("word", "state"), [("pruned", "pruned"), ("stopped", "killed")])
@@ -226,6 +227,7 @@ def test_a_tag_on_its_run_stops_a_trial(work: Work, word: Literal["pruned", "sto
     assert (run.tags[Tag.END], run.tags[Tag.TRIAL_STATE]) == ("KILLED", state)
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 def test_cancelling_ends_what_waits_and_leaves_or_asks_what_runs(work: Work) -> None:

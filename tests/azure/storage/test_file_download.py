@@ -38,6 +38,7 @@ def test_one_that_was_cut_is_asked_for_again_at_once(folder: BlobFolder, azure_s
         assert download(folder, "large") == content
 
 
+@pytest.mark.proof
 def test_one_that_is_refused_ends_the_download_and_is_named(folder: BlobFolder, azure_server: Emulated) -> None:
     upload(folder, {"large": b"x" * (10 * BLOCK)})
     began = time.monotonic()

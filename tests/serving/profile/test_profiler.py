@@ -41,6 +41,7 @@ def registered(project: Settings, light: dict[str, Path]) -> Store:
     return store
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 def test_a_profile_is_measured_recommended_and_recorded(
     registered: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
