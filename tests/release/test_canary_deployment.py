@@ -454,19 +454,18 @@ def test_a_promotion_that_was_cut_short_goes_on_and_approves_nothing(store: Stor
 def test_a_promotion_that_was_cut_short_goes_through_the_stages_that_were_left(
     store: Store, staged: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = SimpleNamespace(release=SimpleNamespace(stages=("dev", "prod"), previous="1"))
+    record = SimpleNamespace(release=SimpleNamespace(stages=("dev", "prod"), previous=None))
     monkeypatch.setattr(decision_record, "read_decision", lambda store, run: {"its run": record}[run])
-    one, two = (version(store, value, model="sheds") for value in (1.0, 2.0))
-    promote(store, one)
+    first = version(store, 1.0, model="sheds")
     moving = CanaryDeployment.begin(
-        staged, two, kind="promotion", stage="dev", reason="a test", run_id="its run", probing=FAST
+        staged, first, kind="promotion", stage="dev", reason="a test", run_id="its run", probing=FAST
     )
     with pytest.raises(Killed), dying(1, written=True, how=die):
         moving.deploy()
-    rollout = approval.approve(staged, two.model, probing=FAST)
+    rollout = approval.approve(staged, first.model, probing=FAST)
     assert (rollout.passed, rollout.waiting) == (["dev"], "prod")
-    assert approval.approve(staged, two.model, probing=FAST).promoted
-    assert agreed(store, model=two.model) == "2"
+    assert approval.approve(staged, first.model, probing=FAST).promoted
+    assert agreed(store, model=first.model) == "1"
 
 
 def test_a_foreign_tag_does_not_keep_a_version_from_waiting(waiting: tuple[Store, Version, Version]) -> None:
