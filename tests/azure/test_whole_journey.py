@@ -37,8 +37,6 @@ pytestmark = [pytest.mark.proof, pytest.mark.tracking, pytest.mark.notebooks, py
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = "experimentation/sales.ipynb"
 MODEL = "sales"
-PROJECT = "sample"
-"""The name of the project, and so of its experiment; resources that `up` made are found by it."""
 NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops", "cloudpickle")
 PARAMETERS = (
     'dataset: str = "sales"  # of the shop\nalpha: float = 0.1  # strength of the penalty\nwait: float = 0.0  # seconds'
@@ -52,7 +50,7 @@ CELLS = (
 )
 SETTINGS = """\
 [project]
-name = "sample"
+name = "sales"
 
 [tracking]
 uri = "azureml"
@@ -102,7 +100,7 @@ create_job: ../pipelines/retrain.yml
 """
 
 
-SUBJECT = ("-p", f"experiment={PROJECT}", "-p", "metric=rmse")
+SUBJECT = ("-p", f"experiment={MODEL}", "-p", "metric=rmse")
 
 
 @dataclass(frozen=True)
@@ -186,6 +184,7 @@ def scoring_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def shop(azure_group: str, azure_workspace: AzureProject) -> Shop:
     root = azure_workspace.settings.root
     shop = Shop(root, f"cpu-{uuid.uuid4().hex[:8]}", {**os.environ, **azure_workspace.environment})
+    shop.write("production/settings.toml", '[project]\nname = "sales"\n')  # what `up` makes is named after it
     shop.write("sales.csv", table(0, 900))
     building.write(root / NOTEBOOK, *CELLS, parameters=PARAMETERS, title="What will the shop sell?")
     shutil.copyfile(REPOSITORY / "production" / "promote.ipynb", root / "production" / "promote.ipynb")
@@ -257,7 +256,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     )
     assert theirs["status"] == "FINISHED"
     runs = [first, *ours["trials"], *theirs["trials"]]
-    (ranking,) = nbops("compare", PROJECT, "--metric", "rmse", "--json")["tables"]
+    (ranking,) = nbops("compare", MODEL, "--metric", "rmse", "--json")["tables"]
     assert {run["run_id"] for run in ranking["runs"]} == {run["run_id"] for run in runs}
     assert ranking["runs"][0]["run_id"] == min(runs, key=lambda run: run["metrics"]["rmse"])["run_id"]
     assert {run["run_id"] for run in nbops("data", "models", "sales@1", "--json")} == {run["run_id"] for run in runs}
@@ -326,7 +325,7 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     left = managed_resources.read_group(client, emulator.SUBSCRIPTION, azure_group, "dev")
     assert (left.ours, left.others, left.deployments) == ([], [], []), "nobody's, whatever the prefix"
 
-    made = set(request_table.kinds(azure_server, began, azure_group, (shop.cluster, "sampledev", registry)))
+    made = set(request_table.kinds(azure_server, began, azure_group, (shop.cluster, "salesdev", registry)))
     patterns = [pattern for patterns in request_table.REQUESTS.values() for pattern in patterns]
     assert sorted(each for each in made if not any(re.fullmatch(pattern, each) for pattern in patterns)) == []
     assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, each) for each in made)] == []
