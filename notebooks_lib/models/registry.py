@@ -133,10 +133,13 @@ def models(store: Store) -> list[str]:
 
 
 def delete_model(store: Store, model: str) -> None:
-    """Delete a model with all its versions; one that is not there stays so."""
+    """Delete all versions of a model, and the name where the store can: a workspace of Azure ML keeps it, empty."""
     if model in models(store):
         with errors.as_model_error(f"model {model!r} cannot be deleted"):
-            store.client.delete_registered_model(model)
+            for version in _all(store, model):
+                store.client.delete_model_version(model, version.version)
+            if not store.uri.startswith("azureml:"):
+                store.client.delete_registered_model(model)
 
 
 def _as_served(loaded: Any, example: Any) -> Any:

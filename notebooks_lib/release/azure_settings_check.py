@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.azure.project_files import yaml_file
 from notebooks_lib.azure.project_files.file_check import CheckedFile
 from notebooks_lib.azure.project_files.file_faults import FileFault
@@ -18,10 +19,11 @@ from notebooks_lib.stages import STAGES
 def find_conflicts(settings: Settings, files: Iterable[CheckedFile]) -> Iterator[FileFault]:
     """Yield the steps that promote to a stage on their own machine, and the settings that a stage's endpoint cannot do.
 
-    Files with faults of their own are left out.
+    Files with faults of their own are left out, and the steps while no workspace is named: nothing can run them yet.
     """
+    named = workspace.project_workspace(settings) is not None
     for file in files:
-        if file.kind is PIPELINE and not file.faults:
+        if named and file.kind is PIPELINE and not file.faults:
             yield from _of_pipeline(file, settings)
     for stage in STAGES:
         yield from _of_stage(stage, settings)

@@ -43,9 +43,12 @@ def test_all_is_shown_and_nothing_is_left(
         for group in groups
     )
     place, client = workspace.find_workspace(settings), rest_client.resource_manager()
-    assert not [name for name in data_asset.list_names(client, place) if name.startswith(PREFIX)]
+    names = [name for name in data_asset.list_names(client, place) if name.startswith(PREFIX)]
+    assert not [version for name in names for version in data_asset.list_versions(client, place, name)]
     assert not [each for each in online_endpoint.list_endpoints(client, place) if each.name.startswith(PREFIX)]
-    assert not [name for name in registry.models(connect(settings)) if name.startswith(PREFIX)]
+    store = connect(settings)
+    models = [name for name in registry.models(store) if name.startswith(PREFIX)]
+    assert not [version for name in models for version in registry.versions(store, name)]
     assert not [job for job in jobs.list_jobs(client, place) if job.experiment.startswith(PREFIX) and not job.ended]
     assert not list((settings.root / ".nbops" / "azure" / "verify").glob("*"))
 

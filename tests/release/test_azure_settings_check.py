@@ -10,6 +10,8 @@ from notebooks_lib.settings import Settings, load
 
 PIPELINE = "jobs:\n  up:\n    command: nbops promote --live --stages dev\n"
 
+NAMED = '[azure]\nsubscription = "s"\nresource_group = "g"\nworkspace = "w"\n'
+
 
 def conflicts(root: Path, stages: str, **files: str) -> list[str]:
     (root / "production" / "settings.toml").write_text(f"[project]\nname = 'a'\n{stages}")
@@ -23,10 +25,12 @@ def conflicts(root: Path, stages: str, **files: str) -> list[str]:
 
 
 def test_a_step_that_promotes_to_its_own_machine_is_named_by_its_line(empty_project: Settings) -> None:
-    (fault,) = conflicts(empty_project.root, "", pipelines__retrain=PIPELINE)
+    (fault,) = conflicts(empty_project.root, NAMED, pipelines__retrain=PIPELINE)
     assert fault.startswith("production/azure/pipelines/retrain.yml:3: ")
     assert "stage dev is served on the machine that promotes" in fault
-    assert not conflicts(empty_project.root, '[stages.dev]\nendpoint = "azureml:"\n', pipelines__retrain=PIPELINE)
+    served = f'{NAMED}[stages.dev]\nendpoint = "azureml:"\n'
+    assert not conflicts(empty_project.root, served, pipelines__retrain=PIPELINE)
+    assert not conflicts(empty_project.root, "", pipelines__retrain=PIPELINE), "nothing can run it yet"
 
 
 def test_a_canary_that_azure_cannot_do_is_named_by_its_stage(empty_project: Settings) -> None:

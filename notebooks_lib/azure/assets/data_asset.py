@@ -82,18 +82,10 @@ def list_names(client: RestClient, workspace: Workspace) -> Iterator[str]:
 
 def create_asset(client: RestClient, workspace: Workspace, asset: DataAsset) -> bool:
     """Create a version whose files are there; return False if the version exists with other files."""
-    properties = {
-        "dataType": asset.type,
-        "dataUri": asset.uri,
-        "tags": dict(asset.tags),
-        "description": asset.description,
-        "isAnonymous": False,
-        "isArchived": False,
-    }
     path = f"{_path(workspace, asset.name)}/{quote(asset.version, safe='')}"
     what = f"data asset {asset.name}:{asset.version}"
     try:
-        created = client.request("PUT", path, API_VERSION, what=what, body={"properties": properties})
+        created = client.request("PUT", path, API_VERSION, what=what, body=_body(asset))
     except errors.AzureError as error:
         if error.status == _TAKEN:
             return False
@@ -105,11 +97,21 @@ def create_asset(client: RestClient, workspace: Workspace, asset: DataAsset) -> 
 def archive_asset(client: RestClient, workspace: Workspace, name: str) -> None:
     """Archive all versions of an asset, so that nobody lists them; its files stay where they are."""
     for asset in list(list_versions(client, workspace, name)):
-        properties = {"dataType": asset.type, "dataUri": asset.uri, "tags": dict(asset.tags), "isArchived": True}
-        path = f"{_path(workspace, name)}/{quote(asset.version, safe='')}"
-        client.request(
-            "PUT", path, API_VERSION, what=f"data asset {name}:{asset.version}", body={"properties": properties}
-        )
+        path, body = f"{_path(workspace, name)}/{quote(asset.version, safe='')}", _body(asset)
+        body["properties"]["isArchived"] = True
+        client.request("PUT", path, API_VERSION, what=f"data asset {name}:{asset.version}", body=body)
+
+
+def _body(asset: DataAsset) -> dict[str, Any]:
+    properties = {
+        "dataType": asset.type,
+        "dataUri": asset.uri,
+        "tags": dict(asset.tags),
+        "description": asset.description,
+        "isAnonymous": False,
+        "isArchived": False,
+    }
+    return {"properties": properties}
 
 
 def asset_id(workspace: Workspace, name: str, version: str) -> str:
