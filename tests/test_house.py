@@ -93,6 +93,7 @@ ACROSS = {
     "azure/test_infrastructure_files",
     "azure/test_jobs_loop",
     "azure/test_request_shapes",
+    "azure/test_retraining_loop",
     "azure/test_service_sweep_loop",
     "azure/test_sweeps_loop",
     "azure/test_tracking_facade",
