@@ -228,6 +228,8 @@ def until_collected(shop: Shop) -> Any:
 
 def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azure_server: Emulated) -> None:
     azure_server.serve_with(scoring_python)
+    client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
+    other, registry = make_workspace(client, f"o-{own}"), make_registry(client, f"shared-{own}")
     began = azure_server.record.position()
     nbops, on = shop.nbops, ("--on", f"azureml:{shop.cluster}")
     nbops("azure", "up", "--resource-group", azure_group, "--yes")
@@ -301,8 +303,6 @@ def test_from_up_to_down(scoring_python: str, shop: Shop, azure_group: str, azur
     predictions = [float(line.split(",")[-1]) for line in (shop.root / "scored.csv").read_text().splitlines()[1:]]
     assert predictions[:3] == pytest.approx(asked["predictions"][:3]), "the same version, the same answers"
 
-    client, own = rest_client.resource_manager(), uuid.uuid4().hex[:8]
-    other, registry = make_workspace(client, f"o-{own}"), make_registry(client, f"shared-{own}")
     attach_kubernetes(azure_server, other.path)
     elsewhere = SETTINGS.replace(
         '{model}-live"', f'{{model}}-far"\nworkspace = "{emulator.RESOURCE_GROUP}/{other.name}"'
