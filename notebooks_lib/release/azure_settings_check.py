@@ -35,7 +35,7 @@ def _of_pipeline(file: CheckedFile, settings: Settings) -> Iterator[FileFault]:
     content, _ = yaml_file.read(file.path)
     steps = file.values["jobs"]
     commands = {name: pipeline_steps.StepCommand.of(step) for name, step in steps.items()}
-    for name, text in pipeline_steps.local_stages(commands, settings):
+    for name, text in pipeline_steps.step_faults(commands, settings):
         if content is not None:
             yield content.fault(("jobs", name, "command"), text)
 

@@ -13,7 +13,9 @@ from notebooks_lib.azure.project_files import pipeline_file_kind
 from notebooks_lib.settings import Settings
 from notebooks_lib.stages import STAGES
 
-_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+_QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(^|[\s;&|()])#[^\n]*""", re.DOTALL)
+"""A `#` begins a comment where a word of the shell could begin."""
+_NAMES_NBOPS = re.compile(rf"\b{pipeline_file_kind.PROGRAM}\b")
 _EXPRESSION = re.compile(r"\$\{\{[^}]*\}\}")
 _OPERATORS = "();<>|&\n"
 _REDIRECTIONS = re.compile(r"[<>]&?|>>|<<<?|&>>?|<>|>\|")
@@ -53,18 +55,22 @@ class StepCommand:
 
     text: str
     commands: tuple[NbopsCommand, ...]
-    """Those of nbops in it, wherever a command of the shell begins; none if the shell could not read it."""
+    """Those of nbops in it, wherever a command of the shell begins."""
     is_single: bool
     """Whether the shell runs one command."""
+    fault: str = ""
+    """Why its commands are not known, although it names nbops, and what to do."""
 
     @classmethod
     def of(cls, step: Mapping[str, Any]) -> StepCommand:
         """Return the command of a step."""
         text = str(step.get("command") or "").replace("\\\n", " ").strip()
+        plain = _QUOTED_OR_COMMENT.sub(r"\1\2", _EXPRESSION.sub("EXPRESSION", text))
         try:
-            commands = list(_shell_commands(_EXPRESSION.sub("EXPRESSION", _COMMENT.sub("", text))))
-        except ValueError:
-            commands = []
+            commands = list(_shell_commands(plain))
+        except ValueError as error:
+            fault = f"its command cannot be split into words ({error}): close its quotes, also those in a here-document"
+            return cls(text, (), is_single=False, fault=fault if _NAMES_NBOPS.search(plain) else "")
         ours = [each for each in map(_without_prefix, commands) if each[:1] == [pipeline_file_kind.PROGRAM]]
         of_nbops = tuple(NbopsCommand(tuple(words)) for words in ours if len(words) > 1)
         return cls(text, of_nbops, is_single=len(commands) == 1)
@@ -100,8 +106,13 @@ class StepCommand:
         return f'{snapshot.unpack_command()} && nbops() {{ {module} "$@"; }} && {self.text}'
 
 
-def local_stages(steps: Mapping[str, StepCommand], settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield each step that promotes to an endpoint that would be gone as soon as the step ends, and what to write."""
+def step_faults(steps: Mapping[str, StepCommand], settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each step that cannot be run as a part of a pipeline, and what to write.
+
+    That is one whose commands of nbops are not known, and one that promotes to an endpoint that would be gone as soon
+    as the step ends.
+    """
+    yield from ((name, step.fault) for name, step in steps.items() if step.fault)
     for name, command in ((name, command) for name, step in steps.items() for command in step.commands):
         if command.subcommand != "promote" or "--live" not in command.words:
             continue

@@ -87,7 +87,7 @@ def make_pipeline_template(
     place = compute_names.compute_name(on) if on else ""
     values = file_check.valid_values(_existing(file), PIPELINE, settings.root, environ)
     commands = {name: StepCommand.of(step) for name, step in values["jobs"].items()}
-    if refused := next(pipeline_steps.local_stages(commands, settings), None):
+    if refused := next(pipeline_steps.step_faults(commands, settings), None):
         step, reason = refused
         raise errors.UsageError(f"step {step}: {reason}")
     chosen = workspace.find_workspace(settings, f"--on {on}" if on else "")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from notebooks_lib.azure.assets import snapshot
+from notebooks_lib.running import pipeline_steps
 from notebooks_lib.running.pipeline_steps import StepCommand
+from notebooks_lib.settings import Settings
 
 SWEEP = 'nbops sweep a/n.ipynb --space "x=uniform(0, 1)" --only-if ${{inputs.newer}} --stages dev --stages=test'
 
@@ -23,7 +25,7 @@ def test_subcommand_notebooks_and_options_of_a_command_of_nbops() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["python train.py n.ipynb", "nbops", "nbopsx run", "echo 'nbops run", "", "echo nbops run", "FOO=nbops a b"]
+    "text", ["python train.py n.ipynb", "nbops", "nbopsx run", "echo 'a", "", "echo nbops run", "FOO=nbops a b"]
 )
 def test_other_commands_stay_as_they_are(text: str) -> None:
     command = StepCommand.of({"command": text})
@@ -40,6 +42,8 @@ def test_other_commands_stay_as_they_are(text: str) -> None:
         ("(nbops run a; nbops page b) | tee log", ["run", "page"]),
         ("echo $(nbops data newer sales)", ["data"]),
         ("# don't promote\nnbops run a.ipynb", ["run"]),
+        ("nbops run a.ipynb # don't wait\nnbops page b;# it's b's", ["run", "page"]),
+        ('nbops run \'a #b\' a\\ #c "#\\"d" $# a#b && nbops page b', ["run", "page"]),
         ("echo 'a && nbops run b'", []),
     ],
 )
@@ -49,11 +53,26 @@ def test_nbops_is_found_wherever_a_command_begins(text: str, subcommands: list[s
     assert ("notebooks_lib" in step.completed()) == step.is_ours == bool(subcommands)
 
 
+def test_a_command_that_cannot_be_split_is_a_fault_if_it_names_nbops(empty_project: Settings) -> None:
+    steps = {text: StepCommand.of({"command": text}) for text in ("nbops run 'a", "cat <<E\nit's\nE\npython a.py")}
+    ((step, fault),) = pipeline_steps.step_faults(steps, empty_project)
+    assert step == "nbops run 'a"
+    assert fault.startswith("its command cannot be split into words (No closing quotation): close its quotes")
+
+
+def test_a_comment_hides_no_promotion_to_the_machine_of_its_step(empty_project: Settings) -> None:
+    steps = {"up": StepCommand.of({"command": "nbops promote --live --stages prod # it's monthly"})}
+    ((step, fault),) = pipeline_steps.step_faults(steps, empty_project)
+    assert (step, fault.partition(" is ")[0]) == ("up", "stage prod")
+
+
 @pytest.mark.parametrize(
     ("text", "always"),
     [
         ("nbops run a.ipynb", False),
         ("nbops run a.ipynb > log.txt", False),
+        ("nbops run a.ipynb # don't wait", False),
+        ("nbops promote # it's monthly", True),
         ("python a.py", False),
         *(
             (f"nbops {text}", True)
@@ -78,6 +97,7 @@ def test_all_but_a_single_run_always_runs(text: str, always: bool) -> None:
         ("mkdir -p o && FOO=1 nbops run a", [["run", "a"]]),
         ("set -e\nnbops run a > log.txt", [["run", "a"]]),
         ("nbops run a > log.txt", [["run", "a"]]),
+        ("nbops run a # don't wait", [["run", "a"]]),
     ],
 )
 def test_the_shell_of_a_job_runs_nbops_out_of_its_snapshot(
