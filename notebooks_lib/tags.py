@@ -105,7 +105,9 @@ class Tag:
     SKIPPED = "nbops.skipped"  # on the run of a job whose command had nothing to do (--only-if): why
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     ENDPOINT_MODEL = "nbops.endpoint.model"  # on an online endpoint of Azure: the model that it serves
-    ENDPOINT_PROJECT = "nbops.endpoint.project"  # on an online endpoint of Azure: the project that made it
+    ENDPOINT_PROJECT = (
+        "nbops.endpoint.project"  # on an online endpoint of Azure: the project that made it, if it has a name
+    )
     ENDPOINT_STORE = "nbops.endpoint.store"  # on an online endpoint of Azure: the tracking store that releases to it
     STORE_NAME = "nbops.store.name"  # on an experiment of a store that is a file: what tells it from other files
     SLOT_PREFIX = "nbops.slot."  # + field, on a deployment of one; + slot, "." and field, on the endpoint when stopped

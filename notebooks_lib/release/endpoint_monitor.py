@@ -53,6 +53,15 @@ class EndpointMonitor:
         schedule_changes.make(client, place, self.wanted, action)
 
 
+@dataclass(frozen=True)
+class NoMonitor:
+    """An endpoint that has no monitor of the project now."""
+
+    reason: str
+    is_anothers: bool = False
+    """Whether somebody else made the endpoint, so that it will never have one."""
+
+
 def read_monitor_file(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of the file. Raises UsageError with its faults."""
     return file_check.valid_values(monitor_file(settings), MONITOR, settings.root, environ)
@@ -60,7 +69,7 @@ def read_monitor_file(settings: Settings, environ: Mapping[str, str]) -> dict[st
 
 def find_monitor(
     store: Store, client: RestClient, place: Workspace, model: str, values: Mapping[str, Any]
-) -> EndpointMonitor | str:
+) -> EndpointMonitor | NoMonitor:
     """Return the monitor of a model's endpoint as it should be now, or why there is none.
 
     There is none where nothing serves, and for an endpoint that another project, or nobody of nbops, made. Nothing is
@@ -70,10 +79,10 @@ def find_monitor(
     name = _endpoint_name(settings, model)
     endpoint = monitor.find_endpoint(client, place, name)
     if endpoint is not None and (whose := _other_owner(endpoint, model, settings)):
-        return f"endpoint {name} is not monitored: {whose} made it"
+        return NoMonitor(f"endpoint {name} is not monitored: {whose} made it", is_anothers=True)
     slot = monitor.serving_slot(client, place, endpoint) if endpoint else None
     if slot is None:
-        return f"endpoint {name} does not serve: the next promotion makes its monitor"
+        return NoMonitor(f"endpoint {name} does not serve: the next promotion makes its monitor")
     monitor.check_collects(slot, monitor_file(settings))
     comparison, dataset = _comparison(store, place, model, slot)
     completed = monitor.monitor_values(values, comparison)
@@ -85,13 +94,17 @@ def find_monitor(
 
 
 def _other_owner(endpoint: OnlineEndpoint, model: str, settings: Settings) -> str:
-    """Return who else made an endpoint, for people; empty if it is the project's own."""
+    """Return who else made an endpoint, for people; empty if it is the project's own.
+
+    A project without a name in its settings is told from no other: its folder has another name in a job, and in CI.
+    """
     served, project = (endpoint.tags.get(tag, "") for tag in (Tag.ENDPOINT_MODEL, Tag.ENDPOINT_PROJECT))
     if not served:
         return "somebody without nbops"
     if served != model:
         return f"model {served!r}"
-    return f"project {project!r}" if project not in ("", settings.project_name) else ""
+    own = settings.project.name
+    return f"project {project!r}" if own and project not in ("", own) else ""
 
 
 def _comparison(store: Store, place: Workspace, model: str, slot: ServingSlot) -> tuple[Comparison, Dataset]:
@@ -140,7 +153,7 @@ def find_monitors(store: Store, client: RestClient, place: Workspace, values: Ma
         if isinstance(each, EndpointMonitor):
             monitors.found[name] = each
         else:
-            monitors.idle[name] = each
+            monitors.idle[name] = each.reason
     return monitors
 
 
@@ -149,7 +162,10 @@ def _endpoint_name(settings: Settings, model: str) -> str:
 
 
 def move_monitor(store: Store, model: str) -> str:
-    """Let the monitor of a model watch the slot that serves now; return what changed, empty if nothing did."""
+    """Let the monitor of a model watch the slot that serves now; return what changed, empty if nothing did.
+
+    The endpoint of somebody else is not monitored: that is a warning.
+    """
     from notebooks_lib.azure.client import rest_client
 
     settings = store.settings
@@ -157,8 +173,8 @@ def move_monitor(store: Store, model: str) -> str:
     place = workspace.stage_workspace(settings, monitored_stage(settings))
     client = rest_client.resource_manager()
     found = find_monitor(store, client, place, model, values)
-    if isinstance(found, str):
-        return ""
+    if isinstance(found, NoMonitor):
+        return f"warning: {found.reason}" if found.is_anothers else ""
     there = schedule.find_schedule(client, place, found.wanted.name)
     present = [there] if there else []
     if not schedule_changes.plan_changes([found.wanted], present, settings.project_name):

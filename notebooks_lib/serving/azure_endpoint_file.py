@@ -56,7 +56,8 @@ def create_or_change(at: StageDeployment, endpoint: OnlineEndpoint | None, versi
     """Make the endpoint, or bring what Azure changes of it in line with endpoint.yml; it is tagged with its model."""
     values, tags = at.endpoint_values(), {Tag.ENDPOINT_MODEL: version.detail.model or at.endpoint}
     if endpoint is None:
-        tags[Tag.ENDPOINT_PROJECT] = at.settings.project_name
+        if at.settings.project.name:  # a folder has another name in a job, and in CI
+            tags[Tag.ENDPOINT_PROJECT] = at.settings.project.name
         location = str(workspace.read(at.client, at.workspace)["location"])
         body = online_endpoint.endpoint_body(at.workspace, location, values, tags)
         return online_endpoint.create_endpoint(at.client, at.workspace, at.endpoint, body)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from notebooks_lib import dataset_tag, datasets
+from notebooks_lib.azure.client import rest_client, workspace
 from notebooks_lib.azure.client.workspace import Workspace
 from notebooks_lib.azure.endpoints.online_endpoint import OnlineEndpoint
 from notebooks_lib.azure.schedules import monitor, schedule
@@ -19,7 +20,7 @@ from notebooks_lib.azure.schedules.schedule import Schedule
 from notebooks_lib.errors import UsageError
 from notebooks_lib.models import registry
 from notebooks_lib.release import endpoint_monitor
-from notebooks_lib.release.endpoint_monitor import EndpointMonitor
+from notebooks_lib.release.endpoint_monitor import EndpointMonitor, NoMonitor
 from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from notebooks_lib.tracking import query
@@ -37,7 +38,7 @@ def monitored(azure_server: Emulated, tmp_path: Path) -> Iterator[Monitored]:
         yield monitored
 
 
-def _found(monitored: Monitored) -> EndpointMonitor | str:
+def _found(monitored: Monitored) -> EndpointMonitor | NoMonitor:
     values = endpoint_monitor.read_monitor_file(monitored.settings, os.environ)
     return endpoint_monitor.find_monitor(monitored.store, monitored.client, monitored.place, MODEL, values)
 
@@ -60,7 +61,7 @@ def test_one_model_that_cannot_be_monitored_holds_up_no_other(store: Any, monkey
     def find(store: Any, client: Any, place: Any, model: str, values: Any) -> Any:
         if model == "bad":
             raise UsageError("slot blue does not collect")
-        return "it does not serve"
+        return NoMonitor("it does not serve")
 
     monkeypatch.setattr(registry, "models", lambda store: ["bad", "good"])
     monkeypatch.setattr(endpoint_monitor, "find_monitor", find)
@@ -85,8 +86,25 @@ def test_the_endpoint_of_somebody_else_is_not_monitored(
     endpoint = OnlineEndpoint.of({"name": ENDPOINT, "tags": tags, "properties": {"traffic": {}}})
     monkeypatch.setattr(monitor, "find_endpoint", lambda *at: endpoint)
     found = endpoint_monitor.find_monitor(store, None, PLACE, MODEL, {})  # type: ignore[arg-type]
-    assert isinstance(found, str)
-    assert found.endswith(f"is not monitored: {whose} made it") if whose else "does not serve" in found
+    assert isinstance(found, NoMonitor)
+    assert found.is_anothers == bool(whose)
+    assert found.reason.endswith(f"is not monitored: {whose} made it") if whose else "does not serve" in found.reason
+
+
+def test_a_promotion_warns_that_the_endpoint_of_another_project_is_not_monitored(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = {Tag.ENDPOINT_MODEL: MODEL, Tag.ENDPOINT_PROJECT: "theirs"}
+    endpoint = OnlineEndpoint.of({"name": ENDPOINT, "tags": theirs, "properties": {"traffic": {}}})
+    monkeypatch.setattr(rest_client, "resource_manager", lambda: None)
+    monkeypatch.setattr(endpoint_monitor, "read_monitor_file", lambda *at: {})
+    monkeypatch.setattr(workspace, "stage_workspace", lambda *at: PLACE)
+    monkeypatch.setattr(monitor, "find_endpoint", lambda *at: endpoint)
+    warning = f"warning: endpoint {ENDPOINT} is not monitored: project 'theirs' made it"
+    assert endpoint_monitor.move_monitor(store, MODEL) == warning
+    store.settings.layout.settings_file.write_text(STAGE)
+    nameless: Any = SimpleNamespace(settings=load(store.settings.root, {}))
+    assert endpoint_monitor.move_monitor(nameless, MODEL) == "", "the name of its folder differs from job to job"
 
 
 def test_a_reference_of_other_content_than_the_training_is_refused(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +123,7 @@ def test_a_reference_of_other_content_than_the_training_is_refused(store: Any, m
 
 @pytest.mark.proof
 def test_it_compares_with_the_dataset_of_the_version_that_serves(monitored: Monitored) -> None:
-    assert _found(monitored) == f"endpoint {ENDPOINT} does not serve: the next promotion makes its monitor"
+    assert _found(monitored) == NoMonitor(f"endpoint {ENDPOINT} does not serve: the next promotion makes its monitor")
     monitored.serve("blue", monitored.add_version())
     found = _found(monitored)
     assert isinstance(found, EndpointMonitor)

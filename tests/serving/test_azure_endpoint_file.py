@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from notebooks_lib.azure.client import workspace
 from notebooks_lib.azure.endpoints import online_endpoint
 from notebooks_lib.errors import UsageError
 from notebooks_lib.serving import azure_endpoint_file
 from notebooks_lib.serving.endpoint import DeploymentDetail, ServedVersion
-from notebooks_lib.settings import Settings
+from notebooks_lib.settings import Settings, load
 from notebooks_lib.tags import Tag
 from tests.serving.azure_documents import changes, serving
 
@@ -78,7 +79,13 @@ def test_an_endpoint_with_slots_that_nbops_did_not_make_is_refused(empty_project
 def test_an_endpoint_that_is_made_names_its_project(empty_project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that no other project of the workspace takes it for its own, as monitors do."""
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr(azure_endpoint_file.workspace, "read", lambda *at: {"location": "westeurope"})
+    monkeypatch.setattr(workspace, "read", lambda *at: {"location": "westeurope"})
     monkeypatch.setattr(online_endpoint, "create_endpoint", lambda client, at, name, body: made.append(body))
-    azure_endpoint_file.create_or_change(changes(serving(empty_project), empty_project).at, None, VERSION)
-    assert made[0]["tags"] == {Tag.ENDPOINT_MODEL: "houses", Tag.ENDPOINT_PROJECT: empty_project.project_name}
+    empty_project.layout.settings_file.write_text("")
+    nameless = load(empty_project.root, {})
+    for settings in (empty_project, nameless):  # the name of a folder differs from job to job
+        azure_endpoint_file.create_or_change(changes(serving(settings), settings).at, None, VERSION)
+    assert [body["tags"] for body in made] == [
+        {Tag.ENDPOINT_MODEL: "houses", Tag.ENDPOINT_PROJECT: "sample"},
+        {Tag.ENDPOINT_MODEL: "houses"},
+    ]
