@@ -49,7 +49,8 @@ def down(stage: str, resource_group: str, prefix: str | None, registry: str | No
     subscription, group = _find_group(here, stage, resource_group)
     if not yes:
         need_terminal()
-    prefix = template_files.find_files(here, stage).prefix if prefix is None else prefix
+    if prefix is None:  # no registry bears it
+        prefix = "" if registry else template_files.find_files(here, stage).prefix
     client = rest_client.resource_manager()
     found = managed_resources.read_group(client, subscription, group, stage, prefix)
     where = f"resource group {group!r} (subscription {subscription})"

@@ -297,6 +297,7 @@ def test_an_organisation_registry_is_removed_by_its_name_only(
     _, content, told = nbops_json("azure", "down", "--yes")
     assert [each["name"] for each in content["removed"]] == ["w"]
     assert f"Azure ML registry {shared} stays: `nbops azure down --registry {shared}` removes it" in told
+    (root / "production" / "settings.toml").write_text("")  # neither name nor prefix say which registry
     assert nbops_json("azure", "down", "--registry", "other", "--yes")[1] == {"removed": []}
     assert nbops_json("azure", "down", "--registry", shared, "--yes")[1]["removed"][0]["name"] == shared
     assert made_in(azure_group) == []
