@@ -37,6 +37,7 @@ POLL = 10.0
 _ENDED = ("Succeeded", "Failed", "Canceled")
 """All other states go on by themselves, such as Canceling."""
 _NEVER_RUN = ("DeploymentNotFound", "ResourceNotFound")
+_ONLY_LOOK = ("--validation-level", "ProviderNoRbac")
 _VAULT = "Microsoft.KeyVault/vaults/"
 _VAULT_DAYS = "softDeleteRetentionInDays"
 
@@ -167,7 +168,7 @@ class Infrastructure:
 
         Raises UsageError when it would change a resource of somebody else, or one that Azure never changes.
         """
-        answer = self._what_if(*(("--validation-level", "ProviderNoRbac") if only_look else ()))
+        answer = self._look() if only_look else self._what_if()
         if foreign := foreign_resources(answer, *managed_resources.TAGS):
             names = ", ".join(
                 each.rpartition("/providers/")[2] + (f" ({tags})" if tags else "") for each, tags in foreign.items()
@@ -185,6 +186,14 @@ class Infrastructure:
                     f" back in {self.deployment.parameters.name} (keepDeletedVaultDays)"
                 )
         return changes
+
+    def _look(self) -> Any:
+        try:
+            return self._what_if(*_ONLY_LOOK)
+        except errors.AzureError as error:
+            if f"unrecognized arguments: {_ONLY_LOOK[0]}" not in error.cause:
+                raise
+            return self._what_if()  # an older CLI, which wants the rights of somebody who may deploy
 
     def _what_if(self, *level: str) -> Any:
         command = ("deployment", "group", "what-if", *self._named, *self._files(), "--no-pretty-print", *level)

@@ -16,7 +16,7 @@ import pytest
 
 from notebooks_lib import errors
 from notebooks_lib.azure.client.workspace import Workspace
-from notebooks_lib.azure.infrastructure import infrastructure
+from notebooks_lib.azure.infrastructure import azure_cli, infrastructure
 from notebooks_lib.azure.infrastructure.azure_cli import Account, AzureCli
 from notebooks_lib.azure.infrastructure.infrastructure import Deployment, Infrastructure
 from notebooks_lib.azure.project_files import template_files
@@ -207,6 +207,26 @@ def test_somebody_who_may_not_deploy_sees_the_changes(azure_group: str, tmp_path
     ) as no:
         looking.changes()
     assert no.value.status == 403
+
+
+class OlderCli:
+    """A CLI without the option, and then without an answer: the command lines that it was given."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, ...]] = []
+
+    def run(self, *arguments: str, what: str, patience: float = 0) -> Any:
+        self.commands.append(arguments)
+        if "--validation-level" in arguments:
+            raise azure_cli.failure("ERROR: unrecognized arguments: --validation-level ProviderNoRbac", what)
+        return {"changes": []}
+
+
+def test_an_older_cli_is_asked_once_more_without_the_option(tmp_path: Path) -> None:
+    cli = OlderCli()
+    deployment = Deployment("s", "g", "dev", tmp_path / "main.bicep", tmp_path / "parameters.dev.json")
+    assert Infrastructure(cast("AzureCli", cli), deployment).changes(only_look=True) == []
+    assert cli.commands[0] == (*cli.commands[1], "--validation-level", "ProviderNoRbac")
 
 
 VAULT = """
