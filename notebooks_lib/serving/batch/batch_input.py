@@ -234,7 +234,11 @@ class FileInput:
         with self._text() as text:
             lines = self._json_lines(text)
             while chosen := list(islice(lines, size)):
-                yield _of_json_lines(chosen, types, first)
+                try:
+                    batch = _of_json_lines(chosen, types, first)
+                except (ValueError, TypeError, OverflowError) as error:  # Arrow's own are among them
+                    raise InputError(f"{self.path}: changed while it was read: {reason(error)}") from error
+                yield batch
                 first += len(chosen)
 
 

@@ -99,6 +99,19 @@ def test_a_column_of_json_that_begins_late_is_read(tmp_path: Path) -> None:
     assert late == [None] * 1201 + [2] * 99
 
 
+@pytest.mark.parametrize("value", ["text", 2**70, [1]])
+def test_json_lines_that_grow_while_they_are_read_are_an_input_error(value: Any, tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    for first in (1, "\u0142", None):
+        file.write_text(json.dumps({"a": first}) + "\n")
+        batches = FileInput(file).batches(None, 1)
+        next(batches)
+        with file.open("a") as more:
+            more.write(json.dumps({"a": value if first != "\u0142" else 2}) + "\n")
+        with pytest.raises(InputError, match=r"t\.jsonl: changed while it was read: "):
+            list(batches)
+
+
 def test_a_name_that_is_no_text_is_a_fault_of_its_line(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"\\ud800": 2}\n')
     (batch,) = FileInput(tmp_path / "t.jsonl").batches(None, 9)
