@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -28,24 +29,26 @@ def test_a_folder_is_there_within_the_block_for_its_user_alone(empty_project: Se
 def test_what_killed_batches_left_is_swept(empty_project: Settings) -> None:
     batches = empty_project.layout.batches
 
-    def left(name: str, owner: str = "") -> Path:
+    def left(name: str, owner: str = "", *, age: float = 0) -> Path:
         (batches / name).mkdir(parents=True)
         (batches / name / "rows").write_text("x")
         if owner:
             (batches / name / "owner").write_text(owner)
+        os.utime(batches / name, (time.time() - age,) * 2)
         return batches / name
 
     with scratch_folder(empty_project) as mine:
         machine, born = (mine / "owner").read_text().split("\n")
         kept = [
             mine,
-            left(f"{os.getpid()}-just-begun"),
+            left(f"{os.getpid()}-begun", age=90),
+            left(f"{GONE}-being-made-elsewhere"),
             left(f"{os.getpid()}-other", f"{machine}\n{born}"),
             left(f"{GONE}-elsewhere", f"other-{machine}\n{born}"),
             left("notes"),
         ]
         swept = [
-            left(f"{GONE}-a"),
+            left(f"{GONE}-a", age=90),
             left(f"{GONE}-b", f"{machine}\n{born}"),
             left(f"{os.getpid()}-c", f"{machine}\n1/1"),
         ]
