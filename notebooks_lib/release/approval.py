@@ -13,7 +13,7 @@ from notebooks_lib.models.registry import Version
 from notebooks_lib.release import decision_record, recovery
 from notebooks_lib.release.canary_deployment import stale_comparison
 from notebooks_lib.release.change_storage import unfinished_changes
-from notebooks_lib.release.journal import Journal, describe, recovery_hint
+from notebooks_lib.release.journal import Journal, can_continue, describe, recovery_hint
 from notebooks_lib.release.pending_approval import WaitingRecord, read_waiting_tag
 from notebooks_lib.release.promotion_pipeline import stage_rollouts
 from notebooks_lib.release.rollout import Rollout, continue_command, write_ledger_note
@@ -50,30 +50,31 @@ def _find(store: Store, model: str, number: str, stage: str) -> tuple[Version, W
 
     Raises UsageError when there is none.
     """
-    version = waiting_version(store, model)
-    if version is None:
-        if model not in registry.models(store):
-            registry.get(store, model, "1")  # raises, naming the models there are
-        changes = unfinished_changes(store.settings, model, store=store)
-        for change in changes:
-            if _can_continue(change) and number in ("", change.change.version) and stage in ("", change.change.stage):
-                return registry.get(store, model, change.change.version), _what_is_left(store, change)
-        champion = champions.champion(store, model, stage or PROD)
-        if champion is not None and champion.version == number:
-            return champion, WaitingRecord((stage or PROD,), number, champion.tags.get(Tag.DECISION_RUN, ""), "")
-        why = f"no version of {model!r} waits for an approval"
-        for change in changes:
-            raise UsageError(f"{why}; unfinished: {describe(change)}; {recovery_hint(change)}")
-        raise UsageError(f"{why}; nbops history {model} says what happened")
-    record = read_waiting_tag(version)
-    assert record is not None  # it waits
-    _check_approved(version, record, number, stage)
-    return version, record
-
-
-def _can_continue(unfinished: Journal) -> bool:
-    """Return True for a promotion that was cut short, unless it was being undone: then its version has failed."""
-    return unfinished.change.kind == "promotion" and "undo" not in unfinished.steps
+    waiting, changes = waiting_version(store, model), unfinished_changes(store.settings, model, store=store)
+    cut = [each for each in changes if can_continue(each) and number in ("", each.change.version)]
+    cut = [each for each in cut if stage in ("", each.change.stage)]
+    if waiting is not None and not number and cut and cut[0].change.version != waiting.version:
+        commands = " or ".join(continue_command(model, each) for each in (waiting.version, cut[0].change.version))
+        raise UsageError(
+            f"version {waiting.version} of {model!r} waits for an approval, and unfinished is {describe(cut[0])}: "
+            f"name the one to continue with: {commands}"
+        )
+    if waiting is not None and (number in ("", waiting.version) or not cut):
+        record = read_waiting_tag(waiting)
+        assert record is not None  # it waits
+        _check_approved(waiting, record, number, stage)
+        return waiting, record
+    if cut:
+        return registry.get(store, model, cut[0].change.version), _what_is_left(store, cut[0])
+    if model not in registry.models(store):
+        registry.get(store, model, "1")  # raises, naming the models there are
+    champion = champions.champion(store, model, stage or PROD)
+    if champion is not None and champion.version == number:
+        return champion, WaitingRecord((stage or PROD,), number, champion.tags.get(Tag.DECISION_RUN, ""), "")
+    why = f"no version of {model!r} waits for an approval"
+    for change in changes:
+        raise UsageError(f"{why}; unfinished: {describe(change)}; {recovery_hint(change)}")
+    raise UsageError(f"{why}; nbops history {model} says what happened")
 
 
 def _what_is_left(store: Store, unfinished: Journal) -> WaitingRecord:
@@ -88,13 +89,19 @@ def _what_is_left(store: Store, unfinished: Journal) -> WaitingRecord:
     return WaitingRecord(stages, release.previous or "", change.run, change.reason, passed)
 
 
+def _is_champion(store: Store, version: Version, stage: str) -> bool:
+    """Return True for the champion of a stage: nothing is left to approve, but its endpoint may need repair."""
+    now = champions.champion(store, version.model, stage)
+    return now is not None and now.version == version.version
+
+
 def _check_approved(version: Version, record: WaitingRecord, number: str, stage: str) -> None:
     """Raise UsageError when another version waits than the one that was approved, or before another stage."""
     waits = f"version {version.version} of {version.model!r} waits for an approval before {record.stages[0]}"
     if number and number != version.version:
         raise UsageError(
             f"{waits}, and version {number}, which was approved, does not any more: nothing was done; "
-            f"approve the newer one: {continue_command(version.model)}"
+            f"to approve the one that waits: {continue_command(version.model, version.version)}"
         )
     if stage and stage != record.stages[0] and stage not in record.passed:
         raise UsageError(f"{waits}, not before {stage}: nothing was done")
@@ -124,7 +131,7 @@ def approve(store: Store, model: str, *, number: str = "", stage: str = "", prob
         dry_run=False,
         reason=record.reason,
         run_id=record.run,
-        approved=first if version.waiting else "",
+        approved=first if version.waiting or _is_champion(store, version, first) else "",
         probing=probing,
     )
     rollout.version, rollout.compared, rollout.earlier = version, record.compared, record.passed

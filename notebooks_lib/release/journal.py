@@ -160,13 +160,17 @@ def describe(journal: Journal) -> str:
     return f"{about}, begun {began} UTC by {change.who} (process {change.pid}), {at}"
 
 
+def can_continue(journal: Journal) -> bool:
+    """Return True for a promotion that was cut short, unless it was being undone: then its version has failed."""
+    return journal.change.kind == "promotion" and "undo" not in journal.steps
+
+
 def recovery_hint(journal: Journal) -> str:
     """Return advice on how to finish or undo a change that has not ended."""
     change = journal.change
     back = champions.rollback_command(change.model, change.stage)
-    again = (
-        f"nbops promote --continue {change.model}" if change.kind == "promotion" else "the next nbops promote --live"
-    )
+    continued = f"nbops promote --continue {change.model}@{change.version}"
+    again = continued if can_continue(journal) else "the next nbops promote --live"
     return (
         f"it is still running, or was cut short; if cut short, {back} takes the stage back to the version before, and "
         f"{again} finishes or undoes it first"

@@ -130,9 +130,9 @@ class Rollout:
             registry.set_tags(self.store, self.version, {Tag.WAITING: text})
 
 
-def continue_command(model: str) -> str:
-    """Return the nbops command that approves the waiting version of `model` and continues its rollout."""
-    return f"nbops promote --continue {model}"
+def continue_command(model: str, version: str = "") -> str:
+    """Return the command that approves the version of `model` that waits, or `version`, and continues its rollout."""
+    return f"nbops promote --continue {model}@{version}" if version else f"nbops promote --continue {model}"
 
 
 def write_ledger_note(rollout: Rollout, what: What, stage: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from notebooks_lib.azure.project_files import endpoint_file_kinds, stage_files
 from notebooks_lib.errors import UnknownNameError, UsageError
 from notebooks_lib.serving import local_endpoint
 from notebooks_lib.serving.collected import collected_files
@@ -51,6 +50,7 @@ def _open_in_workspace(settings: Settings, name: str, stage: str) -> Endpoint:
 
 
 def _capabilities_in_workspace(settings: Settings, stage: str) -> EndpointCapabilities:
+    from notebooks_lib.azure.project_files import endpoint_file_kinds, stage_files
     from notebooks_lib.serving import azure_endpoint  # it imports the Azure SDK
 
     values = stage_files.read_stage_values(settings.root, stage, endpoint_file_kinds.ENDPOINT, os.environ)

@@ -434,7 +434,7 @@ def test_a_promotion_that_was_cut_short_goes_on_and_approves_nothing(store: Stor
         with pytest.raises(Killed), dying(steps.index(step) + 1, written=True, how=die):
             promote(store, two)
         with pytest.raises(
-            UsageError, match=f"of version 2 to prod.* at step '{step}'.*nbops promote --continue houses "
+            UsageError, match=f"of version 2 to prod.* at step '{step}'.*nbops promote --continue houses@2 "
         ):
             approval.approve(store, MODEL, number="3")
         since = len(release_ledger.read_entries(store, MODEL))

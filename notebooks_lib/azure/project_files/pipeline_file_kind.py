@@ -138,7 +138,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _no_mapping(values: Mapping[str, Any], key: str) -> Faults:
     """Yield the fault of a key that is no mapping, which the schema leaves open."""
-    if values.get(key) is not None and not isinstance(values[key], dict):
+    if key in values and not isinstance(values[key], dict):
         yield (key,), f"is no mapping: write NAME: VALUE below {key}:, indented by two spaces"
 
 
