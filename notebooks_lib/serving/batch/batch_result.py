@@ -7,7 +7,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from notebooks_lib import atomic_private_files
 from notebooks_lib.errors import BatchError, UsageError, nearest
@@ -42,7 +42,8 @@ class ResultFile:
         self.rows = 0
         self._is_csv = output.suffix.lower() == ".csv"
         self._writer: Any = None
-        self._held: list[pa.Table] = []
+        self._written = 0
+        self._held: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Make the draft beside the file."""
@@ -53,44 +54,58 @@ class ResultFile:
         return self
 
     def write(self, table: pa.Table) -> None:
-        """Add rows. Raises BatchError for other columns or types than those of the rows before.
+        """Add rows. Raises BatchError for other columns or types than those of other rows.
 
-        The first predictions decide what columns they have. Rows without any are held back until then.
+        The first predictions decide what columns they have. Rows without any wait on the disk until then.
         """
+        table = _storable(table, self._is_csv)
         if self._writer is None and _has_no_predictions(table):
-            self._held.append(table)
+            self._hold(table)
         else:
-            self._begin(table)
+            if self._writer is None:
+                self._begin(table.schema)
             self._append(table)
         self.rows += len(table)
 
-    def _begin(self, table: pa.Table) -> None:
-        if self._writer is not None:
-            return
-        self._schema = _storable(table, self._is_csv).schema
-        self._writer = self._open(self._schema)
-        for held in self._held:
-            self._append(held)
-        self._held.clear()
+    def _hold(self, table: pa.Table) -> None:
+        """Keep rows on the disk, because they may be all rows of a large table."""
+        import pyarrow as pa
+
+        if self._held is None:
+            self._schema = table.schema
+            self._held = tempfile.TemporaryFile(dir=self.output.parent)  # noqa: SIM115 - __exit__ closes it
+        with pa.ipc.new_stream(self._held, table.schema) as stream:
+            stream.write_table(table)
+
+    def _begin(self, schema: pa.Schema) -> None:
+        """Open the file, and write the rows that wait into it."""
+        import pyarrow as pa
+
+        self._schema, self._writer = schema, self._open(schema)
+        if self._held is not None:
+            end = self._held.tell()
+            self._held.seek(0)
+            while self._held.tell() < end:
+                self._append(pa.ipc.open_stream(self._held).read_all())
 
     def _append(self, table: pa.Table) -> None:
         import pyarrow as pa
 
-        table = _storable(table, self._is_csv)
         if _has_no_predictions(table):
             table = _with_missing(table, self._schema)
         names, expected = set(table.column_names), set(self._schema.names)
         if names != expected:
             raise BatchError(
-                f"rows from number {self.rows} on have {', '.join(sorted(names - expected)) or 'no'} where rows before "
+                f"rows from number {self._written} on have {', '.join(sorted(names - expected)) or 'no'} where others "
                 f"have {', '.join(sorted(expected - names)) or 'none'}: let the model give each row as many values, or "
                 "score all rows at once: --mini-batch-size"
             )
         try:
             table = table.select(self._schema.names).cast(self._schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise BatchError(f"rows from number {self.rows} on have other types than those before: {error}") from error
+            raise BatchError(f"rows from number {self._written} on have other types than others: {error}") from error
         self._writer.write_table(table)
+        self._written += len(table)
 
     def _open(self, schema: pa.Schema) -> Any:
         from pyarrow import csv, parquet
@@ -103,8 +118,8 @@ class ResultFile:
         """Put the draft in the place of the file, or remove it after an error."""
         try:
             try:
-                if kind is None and self._held:
-                    self._begin(self._held[0])
+                if kind is None and self._writer is None and self._held is not None:
+                    self._begin(self._schema)
                 if self._writer is not None:
                     self._writer.close()
             finally:
@@ -120,6 +135,9 @@ class ResultFile:
             if kind is None:
                 raise  # else the error of the block is the cause
         finally:
+            if self._held is not None:
+                with suppress(OSError):  # on a disk that is full, closing fails once more
+                    self._held.close()
             with suppress(OSError):
                 self._draft.unlink(missing_ok=True)
 

@@ -93,11 +93,29 @@ def test_rows_without_predictions_take_the_columns_of_those_with_some(suffix: st
     }
 
 
+def test_rows_that_wait_for_a_prediction_are_not_in_memory(tmp_path: Path) -> None:
+    """With `--error-threshold -1` they may be all rows of a large table."""
+    output, before = tmp_path / "out.parquet", pa.total_allocated_bytes()
+    with ResultFile(output) as file:
+        for _ in range(20):
+            file.write(pa.table({"row": pa.nulls(1000, pa.int64()), "prediction": pa.nulls(1000)}))
+        assert pa.total_allocated_bytes() - before < 20 * 1000 * 8
+    assert parquet.read_metadata(output).num_rows == 20_000
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+def test_rows_that_waited_are_named_by_their_own_number(tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match="rows from number 1 on have"), ResultFile(tmp_path / "out.csv") as file:
+        file.write(pa.table({"row": [0], "prediction": pa.nulls(1)}))
+        file.write(pa.table({"row": [1], "other": [2], "prediction": pa.nulls(1)}))
+        file.write(pa.table({"row": [2], "prediction": [0.5]}))
+
+
 def test_a_form_of_predictions_that_changes_is_told_with_what_to_do(tmp_path: Path) -> None:
     with (
         pytest.raises(
             BatchError,
-            match=r"rows from number 1 on have prediction where rows before have prediction\.0: .*--mini-batch",
+            match=r"rows from number 1 on have prediction where others have prediction\.0: .*--mini-batch",
         ),
         ResultFile(tmp_path / "out.csv") as file,
     ):
