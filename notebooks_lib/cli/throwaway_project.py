@@ -40,7 +40,12 @@ CELLS = (
 )
 _COPIED = ("environment.yml", "requirements.lock", "production/azure/job.yml", "production/azure/environment.yml")
 _BEFORE_SETTINGS = (
-    *("NBOPS_", "AZUREML_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT"),
+    "NBOPS_",
+    "AZUREML_RUN_ID",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT",
 )
 """How the variables begin that name a store, a run or a setting in place of the project's files."""
 _COPIED_FOLDERS = ("production/azure/compute", "production/azure/connections")

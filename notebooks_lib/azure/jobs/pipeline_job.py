@@ -82,11 +82,6 @@ def create_components(client: RestClient, request: PipelineRequest) -> None:
         client.request("PUT", path, API_VERSION, what="a step of the pipeline", body={"properties": properties})
 
 
-def digest(properties: Mapping[str, Any]) -> str:
-    """Return the digest of a job's properties: the same pipeline has the same."""
-    return hashlib.sha256(json.dumps(properties, sort_keys=True).encode()).hexdigest()
-
-
 def job_name(of_content: str, previous: str) -> str:
     """Return the name for the next pipeline of a content, after the one of the same content that was the last.
 
@@ -102,7 +97,8 @@ def _take_components(workspace: Workspace, loaded: Any, always_run: frozenset[st
         properties = step.component._to_rest_object().as_dict()["properties"]
         spec = properties["componentSpec"]
         spec["is_deterministic"] = name not in always_run
-        version = str(uuid.UUID(digest(properties)[:32]))
+        content = json.dumps(properties, sort_keys=True).encode()
+        version = str(uuid.UUID(hashlib.sha256(content).hexdigest()[:32]))
         spec["version"] = version
         path = f"{workspace.path}/{_COMPONENTS}/{version}"
         components[path] = properties

@@ -24,7 +24,6 @@ PARTS = PipelineParts(
 
 
 def test_the_name_follows_from_content_and_predecessor() -> None:
-    assert pipeline_job.digest({"a": 1, "b": 2}) == pipeline_job.digest({"b": 2, "a": 1})
     names = {pipeline_job.job_name(content, before) for content in "ab" for before in ("", "x")}
     assert len(names) == 4
     assert all(len(name) == 32 for name in names)
