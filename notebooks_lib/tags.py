@@ -101,9 +101,7 @@ class Tag:
     TRIAL_VALUES = "nbops.sweep.values"  # JSON of its swept values
     JOB_OF_SWEEP_PREFIX = "nbops.job.of."  # + sweep's run, on a trial's job: Azure finds jobs by a tag's name alone
     PIPELINE = "nbops.pipeline"  # on the job of a pipeline: its file, as a path from the project's root
-    PIPELINE_DIGEST = (
-        "nbops.pipeline.digest"  # of what it runs, not of user and commit: none is submitted twice at once
-    )
+    PIPELINE_DIGEST = "nbops.pipeline.digest"  # of what it runs, not of user or commit: not submitted twice at once
     SKIPPED = "nbops.skipped"  # on the run of a job whose command had nothing to do (--only-if): why
     TRIAL_STATE = "nbops.trial.state"  # "finished", "failed", "killed" or "pruned"; a pruned run is KILLED in MLflow
     ENDPOINT_MODEL = "nbops.endpoint.model"  # on an online endpoint of Azure: the model that it serves
