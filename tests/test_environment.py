@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from notebooks_lib.settings import Settings
 from tests import environment
 
@@ -20,6 +22,7 @@ def test_importing_nbformat_does_not_build_a_grammar() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.proof
 def test_mlflows_telemetry_is_off(project: Settings) -> None:
     code = (
         "import os; os.environ.pop('MLFLOW_DISABLE_TELEMETRY', None); os.environ.pop('CI', None)\n"

@@ -32,8 +32,10 @@ from tests.conftest import copy_store, made_once
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experimentation").glob("*.ipynb"))
 NOTEBOOKS = EXPERIMENTS + sorted((ROOT / "production").glob("*.ipynb"))
-NIGHTLY = [path for path in NOTEBOOKS if path.stem == "template_regression"]
-"""Run by the proofs only: each day tests/cli/test_new.py executes the cells in which it differs from the template."""
+NIGHTLY = [path for path in NOTEBOOKS if path.stem in ("template_regression", "diabetes_boosting")]
+"""nbval checks them in the proofs only. Each day tests/cli/test_new.py executes the cells in which the first differs
+from the template, and the second differs from diabetes_ridge in its model alone.
+"""
 DAILY = [path for path in NOTEBOOKS if path not in NIGHTLY]
 
 FIGURES = {

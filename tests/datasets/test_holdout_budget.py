@@ -78,6 +78,7 @@ def test_each_question_is_a_use_and_the_same_question_none(either_store):
     assert spent(store, "sales@1") == 2
 
 
+@pytest.mark.proof
 def test_after_the_budget_nobody_reads_and_old_answers_stand(store, project):
     data = add(project, table(range(100)))
     for number in range(3):

@@ -40,11 +40,11 @@ def warmup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # templates of other tests use the machine's
     for name in ("mlflow.tracking.client", "mlflow.store.tracking.sqlalchemy_store"):
         importlib.import_module(name)
-    _store_caches().cache_clear()  # of what other tests have asked; see `state`
     gc.collect()  # thread pools of stores that other tests have used end here, and not while a warm-up runs
     until = time.monotonic() + 2
     while any(thread.name.startswith("Mlflow") for thread in threading.enumerate()) and time.monotonic() < until:
         time.sleep(0.01)
+    _store_caches().cache_clear()  # of what other tests have asked, and their finalizers; see `state`
     spec = importlib.util.spec_from_file_location(
         "_nbops_library_warmup", Path(template_path()).with_name("library_warmup.py")
     )

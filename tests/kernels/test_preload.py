@@ -39,6 +39,7 @@ UNKNOWN = {
 CHANCE = "import random, secrets, uuid, numpy; DRAWN = [random.Random().random(), secrets.token_hex(8), uuid.uuid4().hex, numpy.random.default_rng().random()]"
 
 
+@pytest.mark.proof
 def test_what_is_not_in_the_table_each_kernel_imports_itself(folder: Path, environment: Environment) -> None:
     """Whatever an import does, it does in a warm kernel what it does in any, however often notebooks import it."""
     for name, (code, _) in {**UNKNOWN, "chance": (CHANCE, "")}.items():

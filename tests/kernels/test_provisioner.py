@@ -163,6 +163,7 @@ with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_co
 """
 
 
+@pytest.mark.proof
 def test_kernels_start_in_a_pool_of_forked_processes(folder: Path) -> None:
     """nbclient's own test does that; a fork has none of the threads of the loop's executor."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -166,6 +166,7 @@ def test_whatever_write_a_crash_cuts_off_every_reader_sees_the_old_state_or_the_
     assert marked(either_store, name) == {"champion": states[1][0], "previous": states[1][1]}
 
 
+@pytest.mark.proof
 def test_of_two_that_bear_the_tag_the_later_holds_though_a_clock_is_slow(
     either_store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_dry_run_and_the_same_question_live_are_one_use(trials, houses, gate, 
     assert again.challenger.losses == first.challenger.losses
 
 
+@pytest.mark.proof
 def test_another_question_is_another_use(trials, houses, gate):
     champion(trials, trials.fitted(worse(), houses))
     run_id = trials.fitted(better(), houses)
@@ -298,6 +299,7 @@ def runs(decision) -> list[str]:
     return [each.challenger.run_id for each in (decision, *decision.others)]
 
 
+@pytest.mark.proof
 def test_three_challengers_share_one_use_and_all_are_shown(trials, houses, gate, project, tmp_path):
     champion(trials, trials.fitted(worse(), houses, experiment="before"))
     poor, middle, good = (trials.fitted(model, houses) for model in (worse(), middling(), better()))

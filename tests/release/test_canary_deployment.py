@@ -172,6 +172,7 @@ def test_the_ledger_has_a_move_of_traffic_that_was_not_confirmed(
     assert agreed(store) == "1"
 
 
+@pytest.mark.proof
 def test_a_rollback_takes_back_what_was_cut_short_and_no_more(store: Store) -> None:
     """Version 2 is champion, with 1 before it; another release dies half way. Who says rollback wants 2 back, not 1."""
     one, two, here = registry.get(store, MODEL, 1), registry.get(store, MODEL, 2), store.settings
@@ -258,6 +259,7 @@ def roll_out(store: Store, *stages: str) -> Rollout:
     return rollout
 
 
+@pytest.mark.proof
 def test_from_stage_to_stage_with_an_approval(store: Store, staged: Store) -> None:
     rollout = roll_out(staged, "prod", "dev")
     assert (rollout.passed, rollout.waiting, rollout.promoted) == (["dev"], "prod", False)
@@ -425,6 +427,7 @@ def test_a_version_that_is_through_already_is_only_asked_again(store: Store, sta
         assert len(release_ledger.read_entries(store, MODEL)) == ledger
 
 
+@pytest.mark.proof
 def test_a_promotion_that_was_cut_short_goes_on_and_approves_nothing(store: Store) -> None:
     two = registry.get(store, MODEL, 2)
     steps = promote(store, two).journal.steps
@@ -451,6 +454,7 @@ def test_a_promotion_that_was_cut_short_goes_on_and_approves_nothing(store: Stor
         approval.approve(store, MODEL)
 
 
+@pytest.mark.proof
 def test_a_promotion_that_was_cut_short_goes_through_the_stages_that_were_left(
     store: Store, staged: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

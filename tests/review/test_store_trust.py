@@ -160,6 +160,7 @@ def test_a_branch_brings_no_part_of_a_database(root: Path, name: str) -> None:
     )
 
 
+@pytest.mark.proof
 def test_a_checked_out_branch_gets_no_token_from_commands_that_only_read(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_kernel_that_does_not_start_is_tried_twice_and_reported(project: Setti
     assert tries.read_text() == "xx"
 
 
+@pytest.mark.proof
 def test_processes_that_a_notebook_leaves_are_ended(project: Settings) -> None:
     cell = (
         "import subprocess\n"

@@ -245,6 +245,7 @@ def test_what_fails_on_the_way_leaves_the_old_version_serving(
 DOUBLE = {"dataframe_records": [{"x": 2.0}]}
 
 
+@pytest.mark.proof
 def test_reachable_from_outside_an_endpoint_wants_its_key(endpoints: Settings, light: dict[str, Path]) -> None:
     host = "0.0.0.0"
     here = endpoints.model_copy(update={"endpoint": endpoints.endpoint.model_copy(update={"host": host})})

@@ -179,6 +179,7 @@ def work(place: Place) -> Iterator[Work]:
     work.parent.end("FINISHED")
 
 
+@pytest.mark.proof
 @pytest.mark.tracking
 @pytest.mark.notebooks
 def test_each_task_gets_one_outcome_also_if_its_notebook_fails(work: Work) -> None:
