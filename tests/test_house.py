@@ -117,6 +117,7 @@ ACROSS = {
     "sweeps/test_chaos",
     "test_azure_pipelines",
     "test_docs",
+    "test_docs_commands",
     "test_environment",
     "test_house",
     "test_jupyterlab",
