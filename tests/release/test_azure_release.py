@@ -240,7 +240,8 @@ def test_a_promotion_that_is_killed_while_it_shares_goes_on_and_others_are_refus
     three.serves(1.0)
     recovery.recover(store, three.model, "prod")
     promote(store, second, "prod", probing=FEW)
-    assert three.shared_since(began) in ([202], [202, 409]), "it is shared once, and waited for"
+    answers = three.shared_since(began)
+    assert (answers[0], set(answers[1:]) <= {409}) == (202, True), "it is shared once, and waited for"
     assert three.champions() == ["1", "1", "2"]
 
     third = version(store, 3.0, model=three.model)

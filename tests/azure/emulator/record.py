@@ -42,10 +42,10 @@ class Record:
             stream.write(json.dumps(known) + "\n")
 
     def since(self, position: int = 0) -> list[Seen]:
-        """Return the requests after a position that `position` told."""
+        """Return the requests after a position that `position` told; one that is being written comes the next time."""
         with self.file.open() as stream:
             stream.seek(position)
-            return [Seen(**json.loads(line)) for line in stream]
+            return [Seen(**json.loads(line)) for line in stream if line.endswith("\n")]
 
     def position(self) -> int:
         """Return where the next request will stand."""
