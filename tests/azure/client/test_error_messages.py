@@ -193,7 +193,7 @@ def test_no_signature_and_no_rest_of_an_exception_stands_in_the_line(text: str, 
 
 
 def test_a_subject_that_no_federated_credential_has_is_quoted() -> None:
-    """That of a repository that is new, or renamed, has ids: whoever set it up by an older page sees the difference."""
+    """New and renamed repositories have ids in their subject: the advice quotes it, so that the difference shows."""
     subject = "repo:owner@1/project@2:environment:azure-train"
     said = f"AADSTS700213: No matching federated identity record found for presented assertion subject '{subject}'."
     told = str(error_messages.sign_in_error([("GitHub's OIDC token", ClientAuthenticationError(said))]))

@@ -86,7 +86,7 @@ class Job:
         """Run the job on the machine that it has."""
         if kind == "evicted" and self.fault:
             self._execute(self.fault.retry_after)
-            self.properties["status"] = "Queued"  # a low-priority VM went away; the job begins anew
+            self.properties["status"] = "Queued"  # a low-priority VM went away; the job starts again
             self.cancelled.wait(1)
         if self.batch is not None:
             self._score()

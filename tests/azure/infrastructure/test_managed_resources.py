@@ -1,4 +1,4 @@
-"""What `nbops azure up` made is found by its tags, told from the rest, and removed in an order that works."""
+"""What `nbops azure up` made is found by its tags, kept apart from the rest, and removed in an order that works."""
 
 from __future__ import annotations
 
