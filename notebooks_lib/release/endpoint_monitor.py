@@ -96,7 +96,7 @@ def find_monitor(
 def _other_owner(endpoint: OnlineEndpoint, model: str, settings: Settings) -> str:
     """Return who else made an endpoint, for people; empty if it is the project's own.
 
-    A project without a name in its settings is told from no other: its folder has another name in a job, and in CI.
+    A project without a name in its settings passes for every other: its folder has another name in a job, and in CI.
     """
     served, project = (endpoint.tags.get(tag, "") for tag in (Tag.ENDPOINT_MODEL, Tag.ENDPOINT_PROJECT))
     if not served:

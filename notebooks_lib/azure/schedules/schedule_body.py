@@ -81,7 +81,7 @@ def with_start(trigger: Mapping[str, Any], present: Mapping[str, Any], now: date
     """Return a trigger with a start: its own, else that of the schedule that is there, else one that is just past.
 
     After a start that is past, the first job runs at the next time of the trigger. The start of what is there is kept,
-    so that a change does not begin to count every third day anew.
+    so that a change does not restart the count of an interval such as three days.
     """
     if trigger.get("startTime"):
         return dict(trigger)
